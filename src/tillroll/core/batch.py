@@ -1,0 +1,210 @@
+"""A batch: valid events in the order they came, as columns, with where each event's name comes from.
+
+Columns and not objects because a year of purchases passes through here: folding, deduplicating, journaling and
+recounting all work on whole columns, in the compiled kernel where there is one.
+"""
+
+from __future__ import annotations
+
+from array import array
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NANOS: Final = 10**9
+
+
+class NameKind(IntEnum):
+    """What names an event, so that a repeat can be told from a second purchase. Stored; never renumber."""
+
+    NONE = 0  # nothing does: counted once per accepted request
+    ID = 1  # its own id
+    KEY = 2  # the idempotency key that came with it, and its position in that body
+    MESSAGE = 3  # the queue's message id, and its position in that message
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What a body of events came with. A kind of NONE has an empty value."""
+
+    kind: NameKind
+    value: str
+
+
+UNNAMED: Final = Source(NameKind.NONE, "")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One purchase. An id of "" is no id; `method` is an index into report.METHODS."""
+
+    seconds: int  # since 1970-01-01T00:00:00Z, rounded down
+    nanos: int  # 0 to 999,999,999
+    amount: int  # cents
+    method: int
+    merchant: str
+    id: str = ""
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What makes two events the same one: the instant and the name. `kind` is never NONE."""
+
+    seconds: int
+    nanos: int
+    kind: NameKind
+    value: str
+    position: int  # 0 for an own id
+
+    @property
+    def minute(self) -> int:
+        """The minute since 1970 in which a repeat is looked up."""
+        return self.seconds // 60
+
+
+class Run(msgspec.Struct):
+    """Consecutive events of a batch that came in one body. Their positions in it rise strictly."""
+
+    source: Source
+    events: int
+
+
+class Batch:
+    """Valid events as columns of one length, in input order.
+
+    `seconds` (q), `nanos` (I), `amounts` (q, cents), `methods` (B, index into METHODS), `merchants` (I, index into
+    `merchant_names`), `positions` (Q, line or element of the body, from 0). `id_ends` (I) is empty when no event has
+    an id of its own; else event i's id is `id_bytes[id_ends[i-1]:id_ends[i]]` in UTF-8, empty for none. `runs` says
+    which source each stretch of events came from.
+    """
+
+    __slots__ = (
+        "amounts",
+        "id_bytes",
+        "id_ends",
+        "merchant_names",
+        "merchants",
+        "methods",
+        "nanos",
+        "positions",
+        "runs",
+        "seconds",
+    )
+
+    def __init__(self) -> None:
+        self.seconds: array[int] = array("q")
+        self.nanos: array[int] = array("I")
+        self.amounts: array[int] = array("q")
+        self.methods: array[int] = array("B")
+        self.merchants: array[int] = array("I")
+        self.merchant_names: list[str] = []
+        self.positions: array[int] = array("Q")
+        self.id_ends: array[int] = array("I")
+        self.id_bytes: bytes = b""
+        self.runs: list[Run] = []
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+    def id_of(self, index: int) -> str:
+        """Return an event's own id, "" for none."""
+        if not self.id_ends:
+            return ""
+        start = self.id_ends[index - 1] if index else 0
+        return self.id_bytes[start : self.id_ends[index]].decode()
+
+    def event(self, index: int) -> Event:
+        """Return one event."""
+        return Event(
+            self.seconds[index],
+            self.nanos[index],
+            self.amounts[index],
+            self.methods[index],
+            self.merchant_names[self.merchants[index]],
+            self.id_of(index),
+        )
+
+    def events(self) -> Iterator[Event]:
+        """Yield every event, in order."""
+        return (self.event(index) for index in range(len(self)))
+
+    def sources(self) -> Iterator[Source]:
+        """Yield the source of every event, in order."""
+        for run in self.runs:
+            for _ in range(run.events):
+                yield run.source
+
+    def identities(self) -> Iterator[Identity | None]:
+        """Yield the identity of every event in order, None for an event that nothing names."""
+        for index, source in enumerate(self.sources()):
+            yield self.identity(index, source)
+
+    def identity(self, index: int, source: Source) -> Identity | None:
+        """Return the identity of an event that came from a source, None when nothing names it."""
+        own = self.id_of(index)
+        seconds, nanos = self.seconds[index], self.nanos[index]
+        if own:
+            return Identity(seconds, nanos, NameKind.ID, own, 0)
+        if source.kind is NameKind.NONE:
+            return None
+        return Identity(seconds, nanos, source.kind, source.value, self.positions[index])
+
+    def select(self, wanted: list[int]) -> Batch:
+        """Return a batch of just these events, by rising index."""
+        builder = BatchBuilder()
+        sources = list(self.sources())
+        for index in wanted:
+            builder.add(self.event(index), sources[index], self.positions[index])
+        return builder.build()
+
+
+class BatchBuilder:
+    """Collects events one by one into a batch."""
+
+    def __init__(self) -> None:
+        self._batch = Batch()
+        self._merchants: dict[str, int] = {}
+        self._ids: list[bytes] = []
+        self._any_id = False
+
+    def __len__(self) -> int:
+        return len(self._batch)
+
+    def add(self, event: Event, source: Source = UNNAMED, position: int = 0) -> None:
+        """Append an event that came at a position of a source's body."""
+        batch = self._batch
+        batch.seconds.append(event.seconds)
+        batch.nanos.append(event.nanos)
+        batch.amounts.append(event.amount)
+        batch.methods.append(event.method)
+        index = self._merchants.setdefault(event.merchant, len(self._merchants))
+        batch.merchants.append(index)
+        batch.positions.append(position)
+        self._ids.append(event.id.encode())
+        self._any_id = self._any_id or bool(event.id)
+        runs = batch.runs
+        if runs and runs[-1].source == source and batch.positions[-2] < position:
+            runs[-1].events += 1
+        else:
+            runs.append(Run(source, 1))
+
+    def build(self) -> Batch:
+        """Return the batch. The builder is spent."""
+        batch = self._batch
+        batch.merchant_names = list(self._merchants)
+        if self._any_id:
+            end = 0
+            for own in self._ids:
+                end += len(own)
+                batch.id_ends.append(end)
+            batch.id_bytes = b"".join(self._ids)
+        return batch
+
+
+def batch_of(events: list[Event], source: Source = UNNAMED, first_position: int = 0) -> Batch:
+    """Return a batch of events that came in one body, at consecutive positions."""
+    builder = BatchBuilder()
+    for position, event in enumerate(events, first_position):
+        builder.add(event, source, position)
+    return builder.build()

@@ -1,0 +1,57 @@
+"""The errors of an operation as a whole. What is wrong with one event is data, not an error.
+
+Each carries what a person should do; entry points print it and exit with the code given here.
+"""
+
+from __future__ import annotations
+
+
+class TillrollError(Exception):
+    """Anything tillroll refuses or cannot do, with the remedy in its message."""
+
+    exit_code = 1
+
+
+class ConfigError(TillrollError):
+    """A setting is missing, unknown or contradicts another."""
+
+    exit_code = 2
+
+    def __init__(self, setting: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{setting}: {problem}. {remedy}")
+        self.setting = setting
+
+
+class QueryError(TillrollError):
+    """A question that no report can answer."""
+
+    exit_code = 2
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{field}: {problem}. {remedy}")
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
+class StoreError(TillrollError):
+    """The store cannot do it, now or at all."""
+
+    exit_code = 4
+
+    def __init__(self, problem: str, remedy: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{problem}. {remedy}")
+        self.retry_after_s = retry_after_s
+
+
+class StoreFullError(StoreError):
+    """The disk under the store is full. Nothing that was acknowledged is lost."""
+
+
+class QueueError(TillrollError):
+    """The queue cannot do it, now or at all."""
+
+    exit_code = 4
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}. {remedy}")

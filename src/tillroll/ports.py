@@ -1,0 +1,206 @@
+"""What the product needs of the world: a store, a queue, a clock. Each obligation stands where it is promised.
+
+The contract suite in tests/contract runs every adapter, and the oracle, against the obligations written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from tillroll.core.accept import Rejection
+    from tillroll.core.batch import Batch
+    from tillroll.core.query import Page, Query
+
+Clock = Callable[[], float]  # seconds since 1970; nothing but freshness and the "future" rule depends on it
+Progress = Callable[[int, int], None]  # (done, of), in events; may be called often
+
+
+class Outcome(IntEnum):
+    """What became of one event that was handed to the journal."""
+
+    ACCEPTED = 0
+    DUPLICATE = 1  # its identity is journaled with the same content: a success that changes nothing
+    CONFLICT = 2  # its identity is journaled with other content: changes nothing
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a store stands. Positions only grow; their unit is the store's own (events, or ledger entries)."""
+
+    events: int | None  # in the journal; None where counting them is dear
+    journal_position: int
+    folded_position: int
+    folded_at: float | None  # when the last fold finished, seconds since 1970
+    unfolded_since: float | None  # when the oldest commit that no reader sees yet was made; None: readers see all
+    rejected: int | None  # waiting to be corrected
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Something `audit` found wrong.
+
+    `kind` is `aggregate` (a total differs from the recount), `chunk` (missing or damaged), `ledger`, or `position`.
+    """
+
+    kind: str
+    subject: str  # the datapoint, the chunk, the position
+    stored: int | None
+    recounted: int | None
+    message: str
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """What `audit` did: everything up to a position was counted again, and compared with what readers see of it."""
+
+    position: int
+    events: int
+    datapoints: int
+    differences: list[Difference]  # at most limits.REJECTED_LISTED_MAX of them
+    differences_total: int
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A rejection as it is kept."""
+
+    id: str
+    received_at: float
+    rejection: Rejection
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """One event behind a number: where it is journaled, and whether it is folded."""
+
+    chunk: str
+    index: int
+    folded: bool
+    name: str  # its identity, for people
+    event: bytes  # the contract's JSON
+
+
+class Journal(Protocol):
+    """The accepted events: the truth."""
+
+    def journal(self, batch: Batch) -> bytes:
+        """Store a batch's new events durably and return an Outcome per event, in the order of the batch.
+
+        When it returns, every ACCEPTED event survives a kill -9 and a power cut, and a DUPLICATE's first one does. When
+        it raises, any part of the batch may have been stored: calling again with the same batch completes it, and
+        counts nothing twice. Repeats inside the batch are found as well: the first is the one accepted. An event that
+        nothing names is always new. Safe against any number of other callers, in any process.
+
+        Raises:
+            StoreError: the store cannot take it now; `retry_after_s` says when to try again, if that can help.
+        """
+        ...
+
+    def status(self) -> Status:
+        """Return where the store stands."""
+        ...
+
+    def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
+        """Recount the journal and compare with every aggregate, at one position, in bounded memory, beside live traffic.
+
+        `since` is a day (from 1970): only windows from that day on are compared; reports without a window are left out.
+        `repair` sets the differing aggregates to what was recounted.
+        """
+        ...
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Drop all aggregates and count the journal again; return the events counted.
+
+        Readers see the old aggregates until the new ones are whole. An interrupted rebuild changes nothing, or is
+        completed by the next.
+        """
+        ...
+
+    def trace(self, datapoint: str) -> Iterator[Trace]:
+        """Yield the events behind a datapoint, in journal order."""
+        ...
+
+
+class Aggregates(Protocol):
+    """The counts: a materialised view of the journal."""
+
+    def fold(self) -> int:
+        """Count everything journaled so far into the aggregates, exactly once; return the new folded position.
+
+        May be called at any time, by any number of callers at once, and killed anywhere.
+        """
+        ...
+
+    def page(self, query: Query) -> Page:
+        """Return one page of a report, as `core.query.answer` defines it, of one prefix of the journal."""
+        ...
+
+    def get(self, datapoints: Sequence[str]) -> list[int]:
+        """Return the events of each datapoint in the order asked, 0 for one that nobody counted yet."""
+        ...
+
+    def merchants(self, containing: str, limit: int) -> list[str]:
+        """Return merchants whose name contains the text, case folded, those that begin with it first, then by name."""
+        ...
+
+
+class RejectedStore(Protocol):
+    """The events that were not accepted, kept byte for byte."""
+
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
+        """Keep rejections durably. The same bytes at the same position of the same named source are kept once."""
+        ...
+
+    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+        """Return what is kept, oldest first, after an id."""
+        ...
+
+    def find_rejected(self, rejected_id: str) -> Kept | None:
+        """Return one kept rejection, or None when there is none of this id."""
+        ...
+
+    def settle(self, rejected_id: str) -> None:
+        """Forget a rejection that was corrected and accepted, or given up. Nothing happens when there is none."""
+        ...
+
+
+class Store(Journal, Aggregates, RejectedStore, Protocol):
+    """A technology that keeps all three."""
+
+    def close(self) -> None:
+        """Release everything. The store is unusable afterwards."""
+        ...
+
+
+class Message(NamedTuple):
+    """A queue's envelope around one body of events."""
+
+    id: str  # the queue's own, the same at every redelivery
+    receipt: str  # of this delivery
+    body: bytes
+    event_id: str | None  # the producer's idempotency key, if it sent one
+    sent_at: float | None  # seconds since 1970
+
+
+class Queue(Protocol):
+    """At-least-once delivery: a message may come twice, late, out of order and to two receivers at once."""
+
+    def send(self, bodies: Sequence[tuple[bytes, str | None]]) -> None:
+        """Put (body, event id) pairs on the queue durably. When it raises, any of them may have been sent."""
+        ...
+
+    def receive(self, wait_s: float) -> list[Message]:
+        """Return messages, waiting up to so long for the first. They come back unless deleted in time."""
+        ...
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """Delete messages of which everything is journaled or set aside. One that fails comes back, which is safe."""
+        ...
+
+    def extend(self, messages: Sequence[Message], visible_after_s: float) -> None:
+        """Keep messages from being delivered again for so long from now."""
+        ...
+
+    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> None:
+        """Put rejected events in the dead-letter queue, each with its reason and the id of the message it came in."""
+        ...

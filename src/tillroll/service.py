@@ -1,0 +1,108 @@
+"""The use case at the heart: take bodies of events into a store, and say what became of each event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from tillroll.core import limits
+from tillroll.core.accept import Accepted, Body, Reason, Rejection, accept, split
+from tillroll.ports import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tillroll.ports import Journal
+
+CONFLICT = Reason("conflict", None, "an event of this date and name is already counted with other content")
+
+
+class NotAccepted(msgspec.Struct, frozen=True):
+    """An event of a body that was not counted, and why. `index` is its position in the body."""
+
+    index: int
+    outcome: Literal["rejected", "conflict"]
+    reason: Reason
+
+
+class Receipt(msgspec.Struct):
+    """What became of the events of one body.
+
+    `not_accepted` is in the order of the body and stops at limits.REJECTED_LISTED_MAX; the counts are whole.
+    """
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    not_accepted: list[NotAccepted] = []
+
+    @property
+    def events(self) -> int:
+        """How many events the body had."""
+        return self.accepted + self.duplicates + self.conflicts + self.rejected
+
+
+def take(
+    journal: Journal,
+    bodies: Sequence[Body],
+    now_s: float,
+    set_aside: Callable[[list[list[Rejection]]], None],
+) -> list[Receipt]:
+    """Journal the valid events of some bodies in one commit and return a receipt for each, in order.
+
+    What is rejected, or conflicts with what is journaled, goes to `set_aside`, a list for each body, before this
+    returns; it is not called when there is nothing. When this raises, calling it again with the same bodies counts
+    nothing twice, as far as they are named.
+    """
+    accepted = accept(bodies, now_s)
+    outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""
+    refused = accepted.rejections
+    if any(outcomes):
+        refused = _with_conflicts(bodies, accepted, outcomes)
+    if any(refused):
+        set_aside(refused)
+    return _receipts(accepted, outcomes, refused)
+
+
+def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes) -> list[list[Rejection]]:
+    """Return the rejections of each body together with its conflicts, by position."""
+    refused = []
+    start = 0
+    for body, events, rejections in zip(bodies, accepted.events, accepted.rejections, strict=True):
+        stop = start + events
+        positions = [
+            accepted.batch.positions[index] for index in range(start, stop) if outcomes[index] == Outcome.CONFLICT
+        ]
+        if positions:
+            texts = dict(split(body.data, ndjson=body.ndjson))
+            conflicts = [Rejection(body.source, position, texts[position], CONFLICT) for position in positions]
+            rejections = sorted([*rejections, *conflicts], key=lambda rejection: rejection.position)
+        refused.append(rejections)
+        start = stop
+    return refused
+
+
+def _receipts(accepted: Accepted, outcomes: bytes, refused: list[list[Rejection]]) -> list[Receipt]:
+    receipts = []
+    start = 0
+    for events, rejections in zip(accepted.events, refused, strict=True):
+        mine = outcomes[start : start + events]
+        start += events
+        conflicts = mine.count(Outcome.CONFLICT)
+        receipts.append(
+            Receipt(
+                mine.count(Outcome.ACCEPTED),
+                mine.count(Outcome.DUPLICATE),
+                conflicts,
+                len(rejections) - conflicts,
+                [_not_accepted(rejection) for rejection in rejections[: limits.REJECTED_LISTED_MAX]],
+            )
+        )
+    return receipts
+
+
+def _not_accepted(rejection: Rejection) -> NotAccepted:
+    outcome: Literal["rejected", "conflict"] = "conflict" if rejection.reason is CONFLICT else "rejected"
+    return NotAccepted(rejection.position, outcome, rejection.reason)
