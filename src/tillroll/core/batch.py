@@ -25,6 +25,7 @@ class NameKind(IntEnum):
     ID = 1  # its own id
     KEY = 2  # the idempotency key that came with it, and its position in that body
     MESSAGE = 3  # the queue's message id, and its position in that message
+    FILE = 4  # a named import, and the line in it
 
 
 class Source(msgspec.Struct, frozen=True):
