@@ -1,0 +1,135 @@
+"""The command `tillroll`: its subcommands, and how every error ends.
+
+A subcommand's module is imported only when that subcommand runs, so that `tillroll --help` is quick, and a machine
+without boto3 has every command but those of AWS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from tillroll.errors import TillrollError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+# Name: the module that has it, where `app` is a group of subcommands or `run` is the command, and one line of help.
+COMMANDS: Final = {
+    "serve": ("tillroll.cli.serve", "Take events and answer questions over HTTP, with a page for people."),
+    "import": ("tillroll.cli.import_", "Take events from files, or from standard input."),
+    "report": ("tillroll.cli.report", "Show a report as a table, a chart, CSV or JSON."),
+    "top": ("tillroll.cli.top", "Watch purchases arrive."),
+    "rejected": ("tillroll.cli.rejected", "List, show, correct and drop the events that were not accepted."),
+    "audit": ("tillroll.cli.audit", "Count the whole journal again and compare every aggregate."),
+    "rebuild": ("tillroll.cli.rebuild", "Drop the aggregates and count the journal again."),
+    "explain": ("tillroll.cli.explain", "Show the events behind a datapoint."),
+    "generate": ("tillroll.cli.generate", "Write realistic purchases from a seed, to a file or a server."),
+    "work": ("tillroll.cli.work", "Take events from an SQS queue."),
+    "aws": ("tillroll.aws.cli", "Deploy and look after tillroll on AWS."),
+    "config": ("tillroll.cli.settings", "Show the settings in force and where each came from."),
+    "version": ("tillroll.cli.version", "Show the version."),
+}
+_BROKEN_PIPE: Final = 141  # 128 and SIGPIPE, as shells have it
+
+
+class _ReaderLeftError(Exception):
+    """Whoever read our output has gone. Not an OSError, which typer would end with an exit code of 1."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its subcommands by name and one line of help, and imports the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: MutableMapping[str, Any] = {
+            name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()
+        }
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderLeftError from error
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Import the subcommand that is called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            command = load_command(name)
+        return name, command, rest
+
+
+def load_command(name: str) -> Any:
+    """Import a subcommand and return it."""
+    module_name, line = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name, help=module.run.__doc__ or line)(module.run)
+    elif not app.info.help:
+        app.info.help = line
+    command = get_command(app)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="tillroll",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings come from flags, TILLROLL_* variables and tillroll.toml, in that order: see `tillroll config`.",
+)
+
+
+@app.callback()
+def root() -> None:
+    """Count purchases exactly: events in, five reports out."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return the exit code, with every error told in one message on standard error."""
+    try:
+        code = app(arguments, prog_name="tillroll", standalone_mode=False)
+        sys.stdout.flush()
+    except TillrollError as error:
+        print(f"tillroll: {error}", file=sys.stderr)  # noqa: T201 the message is what the command has to say
+        return error.exit_code
+    except TyperException as error:
+        return _refuse(error)
+    except (BrokenPipeError, _ReaderLeftError):
+        return _reader_left()
+    return code if isinstance(code, int) else 0
+
+
+def _refuse(error: Any) -> int:
+    """Tell what is wrong with the arguments."""
+    if hasattr(error, "show"):
+        error.show()
+    else:
+        print(f"tillroll: {error}", file=sys.stderr)  # noqa: T201
+    return int(error.exit_code)
+
+
+def _reader_left() -> int:
+    """End quietly, as a program does whose output nobody reads any more."""
+    # What is still buffered would fail again, in the interpreter's last moments.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _BROKEN_PIPE

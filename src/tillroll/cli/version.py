@@ -1,0 +1,10 @@
+"""`tillroll version`."""
+
+import typer
+
+import tillroll
+
+
+def run() -> None:
+    """Show the version."""
+    typer.echo(tillroll.__version__)

@@ -1,0 +1,183 @@
+"""The settings in force: flags before the environment before one TOML file before the defaults.
+
+The only reader of the environment. A setting has one name everywhere: `freshness_s` is the flag `--freshness-s` where a
+command has it, the variable `TILLROLL_FRESHNESS_S`, and the key `freshness_s` of the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, get_type_hints
+
+import msgspec
+
+from tillroll.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "TILLROLL_"
+CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
+CONFIG_FILE: Final = "tillroll.toml"
+_SECRETS: Final = frozenset({"send_tokens", "read_tokens", "token"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting there is, with its default. What each means is its description."""
+
+    data: Annotated[
+        str, msgspec.Meta(min_length=1, description="The store: a directory, or a dynamodb:// address of two tables")
+    ] = "./tillroll-data"
+    host: Annotated[str, msgspec.Meta(min_length=1, description="The address the server listens on")] = "127.0.0.1"
+    port: Annotated[
+        int, msgspec.Meta(ge=0, le=65_535, description="The port the server listens on; 0 takes a free one")
+    ] = 8080
+    open_to_all: Annotated[
+        bool, msgspec.Meta(description="Listen beyond loopback although no token is asked for: anyone may come")
+    ] = False
+    tokens_file: Annotated[
+        str, msgspec.Meta(description="A file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`")
+    ] = ""
+    send_tokens: Annotated[
+        tuple[str, ...], msgspec.Meta(description="Tokens that may send events; in the environment parted by commas")
+    ] = ()
+    read_tokens: Annotated[
+        tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment parted by commas")
+    ] = ()
+    log_level: Annotated[
+        str, msgspec.Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+    ] = "info"
+    log_json: Annotated[bool, msgspec.Meta(description="Log one JSON object a line")] = False
+    url: Annotated[str, msgspec.Meta(description="The server that `top` watches instead of the store")] = ""
+    token: Annotated[str, msgspec.Meta(description="The token that `top` and `generate` show to a server")] = ""
+    queue: Annotated[str, msgspec.Meta(description="The address of the SQS queue that `work` receives from")] = ""
+    dead_letters: Annotated[
+        str, msgspec.Meta(description="The address of the SQS queue that rejected messages go to")
+    ] = ""
+    freshness_s: Annotated[
+        float, msgspec.Meta(gt=0, le=3_600, description="The oldest that a report may be on AWS; longer is cheaper")
+    ] = 60.0
+
+
+class Origin(NamedTuple):
+    """Where a setting's value came from, for people."""
+
+    setting: str
+    value: object
+    origin: str
+
+
+class Config(NamedTuple):
+    """The settings in force, and where each came from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def shown(self) -> list[Origin]:
+        """Return every setting with its value and origin, a secret as only whether it is set."""
+        rows = []
+        for name, origin in self.origins.items():
+            value = getattr(self.settings, name)
+            if name in _SECRETS and value:
+                value = "(set)"
+            rows.append(Origin(name, value, origin))
+        return rows
+
+
+def load(flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Return the settings in force.
+
+    `flags` are what the command line gave by setting name, None for a flag that was not given; `config` names the file.
+    `environ` stands in for the environment. A file that was named must exist; `tillroll.toml` here need not.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is not what the setting takes.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    path = given.pop("config", None) or environ.get(CONFIG_VARIABLE)
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(_TYPES, "default")
+    layers = [
+        _read_file(Path(str(path)) if path else None),
+        _read_environment(environ),
+        {name: (value, f"--{name.replace('_', '-')}") for name, value in given.items()},
+    ]
+    for layer in layers:
+        for name, (value, origin) in layer.items():
+            values[name] = _convert(name, value, origin)
+            origins[name] = origin
+    return Config(msgspec.convert(values, Settings), origins)
+
+
+def _read_file(path: Path | None) -> dict[str, tuple[object, str]]:
+    if path is None:
+        path = Path(CONFIG_FILE)
+        if not path.exists():
+            return {}
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        problem = f"the configuration file cannot be read ({error.strerror})"
+        raise ConfigError(str(path), problem, "Name another") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"this is not TOML ({error})", "Lines are written: port = 8080") from error
+    for key in content:
+        if key not in _TYPES:
+            raise ConfigError(key, f"there is no such setting in {path}", _nearest(key, _TYPES))
+    return {key: (value, str(path)) for key, value in content.items()}
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str]]:
+    """Return the settings the environment gives.
+
+    A variable of our prefix that resembles a setting is taken for a misspelt one. Others are let be: orchestrators
+    put variables such as TILLROLL_SERVICE_HOST beside a service of our name.
+    """
+    variables = {f"{PREFIX}{name.upper()}": name for name in _TYPES}
+    found: dict[str, tuple[object, str]] = {}
+    for variable, text in environ.items():
+        name = variables.get(variable)
+        if name is not None:
+            value: object = text
+            if _TYPES[name] is tuple:
+                value = [part.strip() for part in text.split(",") if part.strip()]
+            found[name] = (value, variable)
+        elif variable.startswith(PREFIX) and difflib.get_close_matches(variable, variables, 1, 0.9):
+            raise ConfigError(variable, "there is no such setting", _nearest(variable, variables))
+    return found
+
+
+def _convert(name: str, value: object, origin: str) -> object:
+    strict = not isinstance(value, str)
+    try:
+        converted = msgspec.convert({name: value}, Settings, strict=strict)
+    except msgspec.ValidationError as error:
+        problem = str(error).partition(" - at ")[0]
+        wanted = _DESCRIPTIONS[name]
+        raise ConfigError(name, f"{value!r} from {origin}: {problem}", f"It is: {wanted}") from error
+    return getattr(converted, name)
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, 3, 0.5)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"There are {', '.join(known)}"
+
+
+def _descriptions() -> dict[str, str]:
+    described = {}
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        described[name] = next(meta.description for meta in hint.__metadata__)
+    return described
+
+
+_DESCRIPTIONS: Final = _descriptions()
+_TYPES: Final[dict[str, type]] = {
+    name: getattr(hint, "__origin__", hint) for name, hint in get_type_hints(Settings).items()
+}
+DESCRIPTIONS: Final[Mapping[str, str]] = _DESCRIPTIONS
