@@ -53,5 +53,6 @@ class QueueError(TillrollError):
 
     exit_code = 4
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, problem: str, remedy: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{problem}. {remedy}")
+        self.retry_after_s = retry_after_s

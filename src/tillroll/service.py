@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.accept import Accepted, Body, Reason, Rejection, accept, split
+from tillroll.core.accept import Accepted, Body, Reason, Rejection, accept
 from tillroll.ports import Outcome
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes)
             accepted.batch.positions[index] for index in range(start, stop) if outcomes[index] == Outcome.CONFLICT
         ]
         if positions:
-            texts = dict(split(body.data, ndjson=body.ndjson))
+            texts = dict(body.texts())
             conflicts = [Rejection(body.source, position, texts[position], CONFLICT) for position in positions]
             rejections = sorted([*rejections, *conflicts], key=lambda rejection: rejection.position)
         refused.append(rejections)

@@ -41,6 +41,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     order: Order = "datapoint"
     limit: int = limits.PAGE_DEFAULT
     after: str | None = None
+    totals: bool = True  # over all pages; may be dear, so whoever turns pages asks for them once
 
 
 class Totals(NamedTuple):
@@ -51,11 +52,11 @@ class Totals(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of an answer, the cursor of the next (None on the last), and what all pages hold."""
+    """One page of an answer, the cursor of the next (None on the last), and what all pages hold, if it was asked."""
 
     aggregates: list[Aggregate]
     next: str | None
-    totals: Totals
+    totals: Totals | None
 
 
 class Row(NamedTuple):
@@ -107,7 +108,7 @@ def label(query: Query, row: Row) -> str:
 
 def paginate(query: Query, aggregates: list[Aggregate]) -> Page:
     """Return the page that the query asks for out of everything that matches it, given in any order."""
-    totals = Totals(len(aggregates), sum(aggregate.events for aggregate in aggregates))
+    totals = Totals(len(aggregates), sum(aggregate.events for aggregate in aggregates)) if query.totals else None
     if query.order == "datapoint":
         aggregates.sort()
         if query.after is not None:

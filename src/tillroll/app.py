@@ -1,0 +1,50 @@
+"""Where technologies are chosen: the only module that names concrete stores and queues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tillroll.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tillroll.ports import Queue, Store
+
+
+def open_store(address: str) -> Store:
+    """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
+
+    Raises:
+        ConfigError: the address is of neither form, or the AWS extra is not installed.
+        StoreError: there is no such store, or it cannot be used.
+    """
+    if address.startswith("dynamodb://"):
+        try:
+            from tillroll.stores.dynamodb import open_dynamodb_store  # noqa: PLC0415 boto3 only when it is used
+        except ModuleNotFoundError as error:
+            raise _aws_missing("data", error) from error
+        return open_dynamodb_store(address)
+    if "://" in address:
+        remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
+        raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
+    from tillroll.stores.sqlite import SqliteStore  # noqa: PLC0415 sqlite3 only when it is used
+
+    return SqliteStore(Path(address))
+
+
+def open_queue(url: str) -> Queue:
+    """Return the queue at an SQS queue URL.
+
+    Raises:
+        ConfigError: the AWS extra is not installed.
+        QueueError: there is no such queue, or it cannot be used.
+    """
+    try:
+        from tillroll.queues.sqs import open_sqs_queue  # noqa: PLC0415 boto3 only when it is used
+    except ModuleNotFoundError as error:
+        raise _aws_missing("queue", error) from error
+    return open_sqs_queue(url)
+
+
+def _aws_missing(setting: str, error: ModuleNotFoundError) -> ConfigError:
+    return ConfigError(setting, f"AWS needs {error.name}, which is not installed", "pip install 'tillroll[aws]'")

@@ -1,0 +1,306 @@
+"""The embedded store: journal, aggregates and rejected events in one SQLite file.
+
+A commit is one transaction, and so is a fold. Readers see aggregates plus the tail of the journal that is not folded
+yet, counted in memory: so an event is in the reports as soon as it is acknowledged, and folds can be few and large. Any
+number of threads and processes may share the file; SQLite lets one write at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tillroll.core import chunk, limits
+from tillroll.core.accept import Reason, Rejection
+from tillroll.core.batch import NameKind, Source
+from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.errors import StoreError
+from tillroll.ports import Kept, Outcome, Status
+from tillroll.stores import sqlite_audit, sqlite_schema
+from tillroll.stores.segments import Merchants, Segments
+from tillroll.stores.sqlite_dedupe import Dedupe
+from tillroll.stores.sqlite_reader import Reader
+from tillroll.stores.sqlite_schema import transaction, translated
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from tillroll.core.batch import Batch
+    from tillroll.core.query import Page, Query
+    from tillroll.ports import Audit, Clock, Progress, Trace
+
+_FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
+_FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
+_FOLD_BEHIND_MAX: Final = 200_000  # a commit folds when the tail that readers count has grown to this
+_ID_BYTES: Final = 12
+
+
+class SqliteStore:
+    """The store port over one SQLite file in a directory."""
+
+    def __init__(self, directory: Path, clock: Clock = time.time) -> None:
+        """Open the file in the directory; both are made when missing.
+
+        Raises:
+            StoreError: the directory cannot be written, or holds something else.
+        """
+        self.path = directory / sqlite_schema.FILE_NAME
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._readers: list[Reader] = []
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{directory} cannot be made ({error.strerror})", "Name another with --data") from error
+        reports = msgspec.json.encode(REPORTS).decode()
+        with translated(self.path):
+            self._connection = sqlite_schema.connect(self.path)
+            sqlite_schema.migrate(self._connection, self.path, reports)
+            (stored,) = self._connection.execute("SELECT reports FROM state").fetchone()
+        self._merchants = Merchants(self._connection)
+        self._segments = Segments(self._connection)
+        self._dedupe = Dedupe(self._connection)
+        self._generation = -1
+        if stored != reports:  # a report was added or changed: the journal has its history
+            self.rebuild()
+
+    def close(self) -> None:
+        """Release every connection."""
+        with self._lock:
+            for reader in self._readers:
+                reader.close()
+            self._readers.clear()
+            self._connection.close()
+
+    # The journal.
+
+    def journal(self, batch: Batch) -> bytes:
+        """See ports.Journal."""
+        outcomes = []
+        for start in range(0, len(batch), limits.CHUNK_EVENTS_MAX):
+            whole = len(batch) <= limits.CHUNK_EVENTS_MAX
+            piece = batch if whole else batch.select(list(range(start, min(start + limits.CHUNK_EVENTS_MAX, len(batch)))))
+            outcomes.append(self._commit(piece))
+        return b"".join(outcomes)
+
+    def _commit(self, batch: Batch) -> bytes:
+        with self._write():
+            events, folded = self._state()
+            self._connection.execute("SAVEPOINT all_new")
+            if self._dedupe.add_all_new(batch, events):
+                outcomes = bytes(len(batch))
+                fresh = batch
+            else:
+                self._connection.execute("ROLLBACK TO all_new")
+                outcomes = self._dedupe.sort_out(batch, events)
+                new = [index for index, outcome in enumerate(outcomes) if outcome == Outcome.ACCEPTED]
+                fresh = batch.select(new)
+                self._dedupe.add_runs(fresh, events)
+            if len(fresh):
+                self._append(fresh, events, folded)
+        return outcomes
+
+    def _append(self, batch: Batch, events: int, folded: int) -> None:
+        now = self._clock()
+        merchant_ids = self._merchants.ids(batch.merchant_names)
+        self._connection.execute(
+            "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
+            (events + 1, len(batch), min(batch.seconds), max(batch.seconds), now, chunk.encode(batch)),
+        )
+        head = events + len(batch)
+        self._connection.execute("UPDATE state SET events = ?", (head,))
+        if folded == events and len(batch) >= _FOLD_IN_COMMIT:
+            self._segments.add_batch(batch, merchant_ids)
+            self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (head, now))
+        elif head - folded >= _FOLD_BEHIND_MAX:
+            self._fold_stride(folded, head)
+
+    def status(self) -> Status:
+        """See ports.Journal. Positions are event numbers."""
+        with self._read() as reader:
+            return reader.status()
+
+    # The aggregates.
+
+    def fold(self) -> int:
+        """See ports.Aggregates. Readers need none; it keeps what they count themselves short."""
+        while True:
+            with self._write():
+                events, folded = self._state()
+                if folded < events:
+                    folded = self._fold_stride(folded, events)
+            if folded >= events:
+                return folded
+
+    def _fold_stride(self, folded: int, events: int) -> int:
+        """Fold whole chunks up to a stride's worth of events; return the new folded position."""
+        target = min(events, folded + _FOLD_STRIDE)
+        query = "SELECT first, events, payload FROM chunk WHERE first > ? ORDER BY first"
+        at = folded
+        for first, count, payload in self._connection.execute(query, (folded,)).fetchall():
+            if first != at + 1:
+                problem = f"{self.path}: the events from {at + 1} to {first - 1} are missing from the journal"
+                raise StoreError(problem, "Run tillroll audit, and restore the file from a copy")
+            batch = chunk.decode(payload)
+            self._segments.add_batch(batch, self._merchants.ids(batch.merchant_names))
+            at += count
+            if at >= target:
+                break
+        self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (at, self._clock()))
+        return at
+
+    def page(self, query: Query) -> Page:
+        """See ports.Aggregates."""
+        with self._read() as reader:
+            return reader.page(query)
+
+    def get(self, datapoints: Sequence[str]) -> list[int]:
+        """See ports.Aggregates."""
+        with self._read() as reader:
+            return [reader.count(parse_datapoint(datapoint)) for datapoint in datapoints]
+
+    def merchants(self, containing: str, limit: int) -> list[str]:
+        """See ports.Aggregates."""
+        with self._read() as reader:
+            return reader.search(containing, limit)
+
+    # Rejected events.
+
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
+        """See ports.RejectedStore."""
+        rows = [
+            (
+                _rejected_id(rejection),
+                now_s,
+                rejection.source.kind,
+                rejection.source.value,
+                rejection.position,
+                rejection.reason.code,
+                rejection.reason.field,
+                rejection.reason.message,
+                rejection.body,
+            )
+            for rejection in rejections
+        ]
+        with self._write():
+            self._connection.executemany(
+                "INSERT INTO rejected (id, received_at, kind, source, position, code, field, message, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                rows,
+            )
+
+    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+        """See ports.RejectedStore."""
+        where = "seq > coalesce((SELECT seq FROM rejected WHERE id = ?), 0) ORDER BY seq LIMIT ?"
+        return self._kept(where, (after, limit))
+
+    def find_rejected(self, rejected_id: str) -> Kept | None:
+        """See ports.RejectedStore."""
+        return next(iter(self._kept("id = ?", (rejected_id,))), None)
+
+    def settle(self, rejected_id: str) -> None:
+        """See ports.RejectedStore."""
+        with self._write():
+            self._connection.execute("UPDATE rejected SET settled = 1 WHERE id = ?", (rejected_id,))
+
+    def _kept(self, where: str, values: tuple[object, ...]) -> list[Kept]:
+        columns = "id, received_at, kind, source, position, code, field, message, body"
+        with self._read() as reader:
+            query = f"SELECT {columns} FROM rejected WHERE settled = 0 AND {where}"  # noqa: S608 written above
+            rows = reader.connection.execute(query, values).fetchall()
+        return [
+            Kept(
+                id=rejected_id,
+                received_at=received_at,
+                rejection=Rejection(Source(NameKind(kind), source), position, body, Reason(code, field, message)),
+            )
+            for rejected_id, received_at, kind, source, position, code, field, message, body in rows
+        ]
+
+    # Proof and repair.
+
+    def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
+        """See ports.Journal."""
+        with translated(self.path):
+            found = sqlite_audit.audit(self.path, since, progress)
+        if repair and found.deltas:
+            with self._write():
+                sqlite_audit.apply(self._segments, found.deltas)
+        return found.audit
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """See ports.Journal. Traffic goes on until the recount is taken over, which is one transaction."""
+        with translated(self.path), sqlite_audit.recounted(self.path, progress) as recount, self._write():
+            sqlite_audit.take_over(self._connection, recount, msgspec.json.encode(REPORTS).decode(), self._clock())
+            self._forget()
+            return recount.events
+
+    def trace(self, datapoint: str) -> Iterator[Trace]:
+        """See ports.Journal."""
+        coordinates = parse_datapoint(datapoint)
+        if coordinates is None:
+            return
+        with self._read() as reader:
+            yield from sqlite_audit.trace(reader.connection, coordinates)
+
+    # Transactions.
+
+    def _state(self) -> tuple[int, int]:
+        """Return (events, folded), having dropped what is cached if another process rebuilt. Call in a transaction."""
+        events, folded, generation = self._connection.execute("SELECT events, folded, generation FROM state").fetchone()
+        if generation != self._generation:
+            self._forget()
+            self._generation = generation
+        return events, folded
+
+    def _forget(self) -> None:
+        self._merchants.forget()
+        self._dedupe.forget()
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        with self._lock, translated(self.path):
+            try:
+                with transaction(self._connection):
+                    yield
+            except BaseException as error:
+                self._forget()
+                if isinstance(error, chunk.ChunkError):
+                    raise StoreError(f"{self.path}: {error}", "Run tillroll audit to see which chunk it is") from error
+                raise
+
+    @contextmanager
+    def _read(self) -> Iterator[Reader]:
+        """Lend a reader in one read transaction: everything it reads is of one moment."""
+        with translated(self.path):
+            with self._lock:
+                reader = self._readers.pop() if self._readers else None
+            if reader is None:
+                reader = Reader(sqlite_schema.connect(self.path))
+            try:
+                with reader.transaction():
+                    yield reader
+            except chunk.ChunkError as error:
+                raise StoreError(f"{self.path}: {error}", "Run tillroll audit to see which chunk it is") from error
+            finally:
+                with self._lock:
+                    self._readers.append(reader)
+
+
+def _rejected_id(rejection: Rejection) -> str:
+    """Return an id that the same bytes at the same place of the same source always get; unnamed ones never share one."""
+    source = rejection.source
+    digest = hashlib.blake2b(digest_size=_ID_BYTES)
+    if source.kind is NameKind.NONE:
+        return secrets.token_hex(_ID_BYTES)
+    digest.update(msgspec.json.encode([source.kind, source.value, rejection.position]))
+    digest.update(rejection.body)
+    return digest.hexdigest()

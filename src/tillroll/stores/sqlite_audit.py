@@ -1,0 +1,296 @@
+"""Recounting the journal in SQLite: to audit, to repair, to rebuild, and to show what is behind a number.
+
+The recount is made by the same segments in a file of its own, so its memory does not grow with the journal.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tillroll.core import chunk, kernel, limits
+from tillroll.core.accept import encode_event
+from tillroll.core.batch import NameKind
+from tillroll.core.fold import cell_of
+from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Coordinates, Report, bracket_of, datapoint
+from tillroll.ports import Audit, Difference, Progress, Trace
+from tillroll.stores import sqlite_schema
+from tillroll.stores.segments import Merchants, Segments, part_size
+from tillroll.stores.sqlite_schema import transaction
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from tillroll.core.batch import Batch
+
+_DAY_S: Final = 86_400
+SegmentKey = tuple[str, int, int]
+
+
+class Found(NamedTuple):
+    """An audit, and by how much each differing counter must be raised to be right: by segment, then code."""
+
+    audit: Audit
+    deltas: dict[SegmentKey, dict[int, int]]
+
+
+class Recount:
+    """Segments counted anew from the journal, in a file of their own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = sqlite_schema.connect(path)
+        self.connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        self.connection.executescript(sqlite_schema.AGGREGATE_TABLES)
+        self.merchants = Merchants(self.connection)
+        self.segments = Segments(self.connection)
+        self.events = 0
+        self.problems: list[Difference] = []
+
+    def count(self, journal: sqlite3.Connection, upto: int, progress: Progress | None) -> None:
+        """Count the journal's events up to a number, noting every chunk that is missing or damaged."""
+        query = "SELECT first, events, payload FROM chunk WHERE first <= ? ORDER BY first"
+        expected = 1
+        with transaction(self.connection):
+            for first, events, payload in journal.execute(query, (upto,)):
+                if first != expected:
+                    self._missing(expected, first - 1)
+                expected = first + events
+                self._count_chunk(first, events, payload)
+                if progress is not None:
+                    progress(min(expected - 1, upto), upto)
+        if expected <= upto:
+            self._missing(expected, upto)
+
+    def _count_chunk(self, first: int, events: int, payload: bytes) -> None:
+        try:
+            batch = chunk.decode(payload)
+            if len(batch) != events:
+                raise chunk.ChunkError(f"it holds {len(batch)} events where {events} are recorded")
+        except chunk.ChunkError as error:
+            message = f"the chunk of events {first} to {first + events - 1} cannot be used: {error}"
+            self.problems.append(
+                Difference(kind="chunk", subject=str(first), stored=events, recounted=None, message=message)
+            )
+            return
+        self.segments.add_batch(batch, self.merchants.ids(batch.merchant_names))
+        self.events += events
+
+    def _missing(self, first: int, last: int) -> None:
+        message = f"events {first} to {last} are missing from the journal"
+        count = last - first + 1
+        self.problems.append(
+            Difference(kind="chunk", subject=str(first), stored=None, recounted=count, message=message)
+        )
+
+    def close(self) -> None:
+        """Release the file."""
+        self.connection.close()
+
+
+@contextmanager
+def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
+    """Lend a recount of the journal in the file at `path`, as far as it was folded at the start."""
+    journal = sqlite_schema.connect(path)
+    with tempfile.TemporaryDirectory(prefix="recount-", dir=path.parent) as directory:
+        recount = Recount(Path(directory) / "recount.db")
+        try:
+            with transaction(journal, "DEFERRED"):
+                (events,) = journal.execute("SELECT events FROM state").fetchone()
+                recount.count(journal, events, progress)
+            yield recount
+        finally:
+            recount.close()
+            journal.close()
+
+
+def audit(path: Path, since: int, progress: Progress | None) -> Found:
+    """Recount the file at `path` up to its folded position and compare; `since` is a day since 1970."""
+    live = sqlite_schema.connect(path)
+    with tempfile.TemporaryDirectory(prefix="audit-", dir=path.parent) as directory:
+        recount = Recount(Path(directory) / "recount.db")
+        try:
+            with transaction(live, "DEFERRED"):  # one moment: traffic goes on beside it
+                events, folded = live.execute("SELECT events, folded FROM state").fetchone()
+                recount.count(live, folded, progress)
+                problems = [*recount.problems, *_position_problems(live, events, folded, recount)]
+                differing = _Comparison(live, recount, since)
+                differing.run()
+        finally:
+            recount.close()
+            live.close()
+    differences = [*problems, *differing.differences]
+    return Found(
+        Audit(
+            position=folded,
+            events=recount.events,
+            datapoints=differing.datapoints,
+            differences=differences[: limits.REJECTED_LISTED_MAX],
+            differences_total=len(problems) + differing.total,
+        ),
+        differing.deltas if not recount.problems else {},
+    )
+
+
+def _position_problems(live: sqlite3.Connection, events: int, folded: int, recount: Recount) -> list[Difference]:
+    """Return what is wrong with the recorded positions themselves."""
+    problems = []
+    (last,) = live.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+    if last != events:
+        message = f"the journal is recorded to end at event {events}, and its last chunk ends at {last}"
+        problems.append(
+            Difference(kind="position", subject="events", stored=events, recounted=last, message=message)
+        )
+    aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
+    whole = REPORTS[0]
+    stored = sum(sum(kernel.read_counts(cells, part_size(whole))) for _, _, cells in Segments(live).read(whole))
+    if (folded and not aligned) or (stored != folded and not recount.problems):
+        message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
+        problems.append(
+            Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message)
+        )
+    return problems
+
+
+class _Comparison:
+    """Compares the segments that readers see with a recount."""
+
+    def __init__(self, live: sqlite3.Connection, recount: Recount, since: int) -> None:
+        self._stored, self._recounted = Segments(live), recount.segments
+        stored_merchants = Merchants(live)
+        stored_merchants.refresh()
+        self._names = stored_merchants.names()
+        self._recounted_names = recount.merchants.names()
+        self._same_names = self._names[: len(self._recounted_names)] == self._recounted_names
+        self._since = since
+        self.datapoints = 0
+        self.total = 0
+        self.differences: list[Difference] = []
+        self.deltas: dict[SegmentKey, dict[int, int]] = {}
+
+    def run(self) -> None:
+        """Compare every report that the range concerns."""
+        for report in REPORTS:
+            if self._since and not report.window:
+                continue
+            start = self._since * _DAY_S // report.window_s if self._since else None
+            stored = {(window, part): cells for window, part, cells in self._stored.read(report, start)}
+            recounted = {(window, part): cells for window, part, cells in self._recounted.read(report, start)}
+            for window, part in sorted({*stored, *recounted}):
+                self._compare(report, window, part, stored.get((window, part), b""), recounted.get((window, part), b""))
+
+    def _compare(self, report: Report, window: int, part: int, stored: bytes, recounted: bytes) -> None:
+        size = part_size(report)
+        right = kernel.read_counts(recounted, size)
+        self.datapoints += size - right.count(0)
+        if stored == recounted and self._same_names:
+            return
+        try:
+            have = kernel.read_counts(stored, size)
+        except ValueError as error:
+            self._note(report, window, part, f"a segment cannot be read: {error}")
+            return
+        for index in range(size):
+            code = part * size + index
+            merchant = cell_of(report, code).merchant
+            renamed = not self._same_names and _at(self._names, merchant) != _at(self._recounted_names, merchant)
+            if have[index] != right[index] or (renamed and "merchant" in report.keys and have[index]):
+                self._differs(report, window, code, have[index], right[index])
+
+    def _differs(self, report: Report, window: int, code: int, stored: int, recounted: int) -> None:
+        self.total += 1
+        key = (report.name, window, code // part_size(report))
+        self.deltas.setdefault(key, {})[code] = recounted - stored
+        if len(self.differences) < limits.REJECTED_LISTED_MAX:
+            bracket, method, merchant = cell_of(report, code)
+            name = _at(self._recounted_names, merchant) or _at(self._names, merchant) or f"merchant {merchant}"
+            subject = datapoint(report, window, bracket, method, name)
+            message = f"{subject} is stored as {stored}, and the journal has {recounted}"
+            if not self._same_names and _at(self._names, merchant) != name:
+                message += f"; the merchant is stored as {_at(self._names, merchant)}"
+            self.differences.append(
+                Difference(kind="aggregate", subject=subject, stored=stored, recounted=recounted, message=message)
+            )
+
+    def _note(self, report: Report, window: int, part: int, message: str) -> None:
+        self.total += 1
+        subject = f"{report.name} {window} {part}"
+        self.differences.append(
+            Difference(kind="aggregate", subject=subject, stored=None, recounted=None, message=message)
+        )
+
+
+def _at(names: list[str], number: int) -> str | None:
+    return names[number] if number < len(names) else None
+
+
+def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, int]]) -> None:
+    """Raise differing counters by what they lack. Exact however far traffic went on since. Call within a transaction."""
+    for (name, window, part), by_code in deltas.items():
+        report = REPORTS_BY_NAME[name]
+        size = part_size(report)
+        values = kernel.read_counts(segments.cells(report, window, part), size)
+        for code, delta in by_code.items():
+            values[code - part * size] += delta
+        _, cells = kernel.narrow(values, 0)
+        segments.put(report, window, part, cells or bytes(size))
+
+
+def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, now: float) -> None:
+    """Put a recount in place of the aggregates. Call within a transaction; what came since is the tail again."""
+    connection.execute("DELETE FROM segment")
+    connection.execute("DELETE FROM merchant")
+    for table, values in (("merchant", "?, ?"), ("segment", "?, ?, ?, ?")):
+        rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
+        connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)
+    connection.execute(
+        "UPDATE state SET folded = ?, folded_at = ?, generation = generation + 1, reports = ?",
+        (recount.events, now, reports),
+    )
+
+
+def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
+    """Yield the events behind a datapoint, in journal order. Call within a transaction."""
+    report = at.report
+    (folded,) = connection.execute("SELECT folded FROM state").fetchone()
+    low, high = -(1 << 62), 1 << 62
+    if report.window:
+        low, high = at.window * report.window_s, (at.window + 1) * report.window_s
+    query = "SELECT first, payload FROM chunk WHERE high >= ? AND low < ? ORDER BY first"
+    for first, payload in connection.execute(query, (low, high)):
+        batch = chunk.decode(payload)
+        sources = list(batch.sources())
+        for index in _matching(batch, at, low, high):
+            identity = batch.identity(index, sources[index])
+            name = "unnamed"
+            if identity is not None:
+                position = "" if identity.kind is NameKind.ID else f" at {identity.position}"
+                name = f"{identity.kind.name.lower()} {identity.value}{position}"
+            yield Trace(
+                chunk=f"events from {first}",
+                index=index,
+                folded=first + index <= folded,
+                name=name,
+                event=encode_event(batch.event(index)),
+            )
+
+
+def _matching(batch: Batch, at: Coordinates, low: int, high: int) -> Iterator[int]:
+    keys = at.report.keys
+    merchant = None
+    if "merchant" in keys:
+        if at.merchant not in batch.merchant_names:
+            return
+        merchant = batch.merchant_names.index(at.merchant)
+    for index, second in enumerate(batch.seconds):
+        if (
+            low <= second < high
+            and (merchant is None or batch.merchants[index] == merchant)
+            and ("method" not in keys or batch.methods[index] == at.method)
+            and ("bracket" not in keys or bracket_of(batch.amounts[index]) == at.bracket)
+        ):
+            yield index
+

@@ -1,0 +1,166 @@
+"""The SQLite file: its tables, its version, and how a connection to it is opened.
+
+Durability is SQLite's own: WAL with synchronous=FULL syncs the log at every commit, before the commit returns
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from tillroll.errors import StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILE_NAME: Final = "tillroll.db"
+APPLICATION_ID: Final = 0x54524C4C  # "TRLL"
+_BUSY_S: Final = 30.0  # how long a writer waits for another process's commit
+_CACHE_KIB: Final = 32 * 1024
+_MMAP_BYTES: Final = 1 << 30
+_CHECKPOINT_PAGES: Final = 4_000
+
+AGGREGATE_TABLES: Final = """
+CREATE TABLE merchant (
+  id INTEGER PRIMARY KEY,              -- in order of first sight in the journal, from 0
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE segment (
+  report TEXT NOT NULL,
+  window INTEGER NOT NULL,             -- hours or days since 1970; 0 for a report over all time
+  part INTEGER NOT NULL,               -- which block of merchants; 0 without merchants
+  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts)
+  PRIMARY KEY (report, window, part)
+) STRICT;
+"""
+# Each migration brings the file from the version before to its own; version 0 is an empty file.
+MIGRATIONS: Final = (
+    f"""
+CREATE TABLE state (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  events INTEGER NOT NULL,             -- in the journal
+  folded INTEGER NOT NULL,             -- of these, how many are in the segments
+  folded_at REAL,                      -- when the last fold finished, seconds since 1970
+  generation INTEGER NOT NULL,         -- rises when a rebuild may have renumbered merchants
+  reports TEXT NOT NULL                -- the definitions that the segments were counted by
+) STRICT;
+CREATE TABLE chunk (
+  first INTEGER PRIMARY KEY,           -- number of its first event, from 1 without a gap
+  events INTEGER NOT NULL,
+  low INTEGER NOT NULL,                -- the least and the greatest second of its events
+  high INTEGER NOT NULL,
+  committed_at REAL NOT NULL,
+  payload BLOB NOT NULL                -- core.chunk
+) STRICT;
+CREATE TABLE identity (
+  minute INTEGER NOT NULL,             -- of the event's date
+  hash INTEGER NOT NULL,               -- of its name; where two names share one, the later takes the next free number
+  event INTEGER NOT NULL,
+  PRIMARY KEY (minute, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE run (
+  source INTEGER NOT NULL,             -- hash of a named import
+  first INTEGER NOT NULL,              -- lines of it that a chunk holds, from first to last with gaps
+  last INTEGER NOT NULL,
+  event INTEGER NOT NULL,              -- number of the event at the first line
+  PRIMARY KEY (source, first, event)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rejected (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  received_at REAL NOT NULL,
+  kind INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  code TEXT NOT NULL,
+  field TEXT,
+  message TEXT NOT NULL,
+  body BLOB NOT NULL,
+  settled INTEGER NOT NULL DEFAULT 0   -- corrected or given up: not listed, but known if it comes again
+) STRICT;
+{AGGREGATE_TABLES}
+""",
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Return a connection to a file, which is made when there is none. Transactions are begun by hand."""
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
+    """Bring a file to the current version.
+
+    Raises:
+        StoreError: the file is something else's, or of a newer tillroll.
+    """
+    version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    if owner != APPLICATION_ID and (owner or version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
+        raise StoreError(f"{path} is not a tillroll file", "Name another directory with --data")
+    if version > len(MIGRATIONS):
+        problem = f"{path} is of version {version}, and this tillroll knows versions up to {len(MIGRATIONS)}"
+        raise StoreError(problem, "Run the newer tillroll that wrote it")
+    if version == len(MIGRATIONS):
+        return
+    if not version:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for number in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
+            for statement in MIGRATIONS[number].split(";\n"):
+                connection.execute(statement)
+            if not number:
+                connection.execute("INSERT INTO state VALUES (0, 0, 0, NULL, 0, ?)", (reports,))
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into the store's."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        primary = code & 0xFF if code is not None else None
+        if primary == sqlite3.SQLITE_FULL:
+            raise StoreFullError(
+                f"the disk under {path} is full", "Free some space; nothing acknowledged is lost", retry_after_s=10
+            ) from error
+        if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            raise StoreError(
+                f"another process has kept {path} locked", "Try again, or find what holds it", retry_after_s=1
+            ) from error
+        if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise StoreError(f"{path} is damaged ({error})", "Restore it from a copy; then run tillroll audit") from error
+        raise StoreError(f"{path}: {error}", "Check the disk, and who may write there", retry_after_s=5) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Run the body in one transaction: committed when it ends, rolled back when it raises."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
