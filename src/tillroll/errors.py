@@ -56,3 +56,13 @@ class QueueError(TillrollError):
     def __init__(self, problem: str, remedy: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{problem}. {remedy}")
         self.retry_after_s = retry_after_s
+
+
+class OverloadedError(TillrollError):
+    """More waits to be journaled than the server will hold."""
+
+    exit_code = 4
+
+    def __init__(self, bodies: int, size: int) -> None:
+        super().__init__(f"{bodies} bodies of {size} bytes wait to be journaled. Send again in a second")
+        self.retry_after_s = 1.0

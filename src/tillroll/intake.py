@@ -1,0 +1,172 @@
+"""Group commit: bodies that wait together are journaled in one commit, so that many requests share one sync.
+
+While a commit is under way the next bodies gather; the busier it is, the larger the groups. One thread commits; what it
+does most, waiting for the disk, it does without Python's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tillroll.core import limits
+from tillroll.errors import OverloadedError, StoreError, TillrollError
+from tillroll.service import take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tillroll.core.accept import Body, Rejection
+    from tillroll.ports import Clock, Store
+    from tillroll.service import Receipt
+
+_log: Final = logging.getLogger(__name__)
+_GROUP_BYTES: Final = 8 * 2**20
+_FOLD_AFTER_S: Final = 1.0  # readers count what is not folded yet, so a fold is owed to their speed alone
+
+
+class _Waiting(NamedTuple):
+    body: Body
+    future: asyncio.Future[Receipt]
+
+
+class Committed(NamedTuple):
+    """What one group commit did, for whoever measures."""
+
+    bodies: int
+    receipts: Sequence[Receipt]
+    seconds: float
+
+
+class Intake:
+    """Takes bodies into a store, in groups. Make it, and call everything but `close`, in the event loop's thread."""
+
+    def __init__(
+        self, store: Store, clock: Clock, timer: Clock, on_commit: Callable[[Committed], None] | None = None
+    ) -> None:
+        """`timer` measures durations; `on_commit` is called in the committing thread."""
+        self._store = store
+        self._clock = clock
+        self._timer = timer
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="tillroll-commit", daemon=True)
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """How many bodies wait for their commit."""
+        return len(self._waiting)
+
+    def submit(self, body: Body) -> asyncio.Future[Receipt]:
+        """Return a future of the body's receipt, which comes after the commit.
+
+        The future raises StoreError when the store could not take it.
+
+        Raises:
+            OverloadedError: too much waits already, or the intake is closing.
+        """
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        with self._lock:
+            full = self._waiting_bytes >= limits.WAITING_BYTES_MAX or len(self._waiting) >= limits.WAITING_REQUESTS_MAX
+            if full or self._closing:
+                raise OverloadedError(len(self._waiting), self._waiting_bytes)
+            self._waiting.append(_Waiting(body, future))
+            self._waiting_bytes += len(body.data)
+        self._wake.set()
+        return future
+
+    async def close(self) -> None:
+        """Finish what was submitted, fold it, and stop."""
+        with self._lock:
+            self._closing = True
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        folded_at = self._timer()
+        unfolded = False
+        while True:
+            self._wake.wait(_FOLD_AFTER_S if unfolded else None)
+            self._wake.clear()
+            group = self._next_group()
+            if group:
+                self._commit(group)
+                unfolded = True
+            if unfolded and (self._closing or self._timer() - folded_at >= _FOLD_AFTER_S):
+                self._fold()
+                folded_at = self._timer()
+                unfolded = False
+            if self._closing and not self._waiting:
+                return
+
+    def _next_group(self) -> list[_Waiting]:
+        with self._lock:
+            size = 0
+            count = 0
+            for waiting in self._waiting:
+                size += len(waiting.body.data)
+                if count and size > _GROUP_BYTES:
+                    size -= len(waiting.body.data)
+                    break
+                count += 1
+            group = self._waiting[:count]
+            del self._waiting[:count]
+            self._waiting_bytes -= size
+            if self._waiting:
+                self._wake.set()
+        return group
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        started = self._timer()
+        try:
+            receipts = self._take(group)
+        except TillrollError as error:
+            self._loop.call_soon_threadsafe(_fail, group, error)
+            return
+        except Exception as error:
+            _log.exception("a commit of %d bodies failed", len(group))
+            if len(group) > 1:  # whatever it was, it must not cost the others
+                for waiting in group:
+                    self._commit([waiting])
+                return
+            problem = StoreError("the server failed on this body", "Report it, with the server's log")
+            problem.__cause__ = error
+            self._loop.call_soon_threadsafe(_fail, group, problem)
+            return
+        if self._on_commit is not None:
+            self._on_commit(Committed(len(group), receipts, self._timer() - started))
+        self._loop.call_soon_threadsafe(_resolve, group, receipts)
+
+    def _take(self, group: list[_Waiting]) -> list[Receipt]:
+        now = self._clock()
+
+        def set_aside(refused: list[list[Rejection]]) -> None:
+            self._store.set_aside([rejection for rejections in refused for rejection in rejections], now)
+
+        return take(self._store, [waiting.body for waiting in group], now, set_aside)
+
+    def _fold(self) -> None:
+        try:
+            self._store.fold()
+        except TillrollError as error:  # everything is journaled: the next fold counts it
+            _log.warning("a fold failed: %s", error)
+
+
+def _resolve(group: list[_Waiting], receipts: list[Receipt]) -> None:
+    for waiting, receipt in zip(group, receipts, strict=True):
+        if not waiting.future.done():
+            waiting.future.set_result(receipt)
+
+
+def _fail(group: list[_Waiting], error: TillrollError) -> None:
+    for waiting in group:
+        if not waiting.future.done():
+            waiting.future.set_exception(error)
