@@ -175,11 +175,12 @@ class Store(Journal, Aggregates, RejectedStore, Protocol):
 class Message(NamedTuple):
     """A queue's envelope around one body of events."""
 
-    id: str  # the queue's own, the same at every redelivery
+    id: str  # the queue's own of the first time it was sent: the same at every redelivery, and after a burial
     receipt: str  # of this delivery
     body: bytes
     event_id: str | None  # the producer's idempotency key, if it sent one
     sent_at: float | None  # seconds since 1970
+    first_position: int = 0  # where the body stood in the one it was cut from
 
 
 class Queue(Protocol):
@@ -201,6 +202,9 @@ class Queue(Protocol):
         """Keep messages from being delivered again for so long from now."""
         ...
 
-    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> None:
-        """Put rejected events in the dead-letter queue, each with its reason and the id of the message it came in."""
+    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
+        """Put rejected events in the dead-letter queue, each with its reason and the id of the message it came in.
+
+        Return the receipts of messages of which anything could not be buried: leave them to the queue's own redrive.
+        """
         ...

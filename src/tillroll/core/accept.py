@@ -300,6 +300,12 @@ class Body(msgspec.Struct, frozen=True):
     data: bytes
     source: Source
     ndjson: bool = False  # the sender said so; else the body tells
+    first_position: int = 0  # of this body in the one it was cut from: what each position here counts from
+
+    def texts(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (position, JSON text) of each event, by rising position."""
+        for position, text in split(self.data, ndjson=self.ndjson):
+            yield self.first_position + position, text
 
 
 class Accepted(NamedTuple):
@@ -319,7 +325,7 @@ def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
     events, rejections = [], []
     for body in bodies:
         before = len(builder)
-        rejections.append(_accept_texts(builder, split(body.data, ndjson=body.ndjson), body.source, now_s))
+        rejections.append(_accept_texts(builder, body.texts(), body.source, now_s))
         events.append(len(builder) - before)
     return Accepted(builder.build(), events, rejections)
 
