@@ -1,0 +1,71 @@
+# Every command that people and CI use. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= tillroll-data
+PORT ?= 8080
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format bench soak kill-rounds fuzz screenshots lock clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+run: $(VENV)/.run ## Install into .venv, and serve on http://127.0.0.1:8080 (PORT=, DATA=)
+	$(BIN)/tillroll serve --data $(DATA) --port $(PORT)
+
+test: $(VENV)/.dev $(VENV)/.tools ## Install, fetch the real parts that tests speak to, and run every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Format, lint and strict types, on src and tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev $(VENV)/.tools ## Measure speed, memory and cost, beside the alternatives
+	$(BIN)/python -m bench
+
+soak: $(VENV)/.dev ## Simulate faults for as long as MINUTES= says (default 10)
+	$(BIN)/python -m tests.simulation.soak --minutes $(or $(MINUTES),10)
+
+kill-rounds: $(VENV)/.dev $(VENV)/.tools ## Kill real processes for ROUNDS= rounds (default 100) and recount after each
+	$(BIN)/python -m tests.e2e.kill_rounds --rounds $(or $(ROUNDS),100)
+
+fuzz: $(VENV)/.dev ## Fuzz every decoder for MINUTES= (default 30) each
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30)
+
+screenshots: $(VENV)/.dev $(VENV)/.tools ## Draw the page in every state into docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
+
+lock: $(VENV)/.dev ## Choose versions anew and write them, with hashes, to requirements/
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--upgrade pyproject.toml requirements/build.in -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint -o requirements/dev.txt
+
+clean: ## Remove what was built, not what was stored
+	rm -rf $(VENV) .tools build src/*.egg-info src/tillroll/*.so
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("tillroll needs Python 3.11 or newer; set PYTHON=" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+SOURCES := pyproject.toml $(wildcard src/tillroll/_kernel.c)
+
+$(VENV)/.run: requirements/run.txt $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(SOURCES) | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.tools: $(VENV)/.dev $(wildcard tests/tools/*)
+	$(BIN)/python -m tests.tools
+	@touch $@
