@@ -1,0 +1,144 @@
+"""The two DynamoDB tables: their keys, attributes and logs, in one place for the store, the template and the docs.
+
+**Aggregates**, keyed by the string `datapoint` alone, as the report frontend reads it. An item has `datapoint`,
+`events`, `fold` (the ledger entry up to which its events are counted) and `report`. The index `report-datapoint` (KEYS_ONLY, by
+`report`, then `datapoint`) lists the datapoints of a range of windows, since a datapoint begins with its window; it
+costs a write only when a datapoint is new. The item `#fold` is the state of the fold: `upto`, the ledger entry up to
+which everything is counted, and `folded_at`. It has no `report`, so it is in no index, and no datapoint can be called
+so, since none begins with `#` and holds no `|`.
+
+**Journal**, keyed by the string `log` and the number `number`. Its logs:
+
+- `2011-12-03T10:15`, or `2011-12-03T10:15/1` for the second lane and so on: the chunks of that minute, from 1, each
+  with `chunk` (core.chunk) and `entry` (the ledger entry that lists it). Never changed.
+- `ledger`: one item a commit, from 1 without a gap, with `entry` (JSON, see LedgerEntry). Never changed.
+- `rejected`: what was not accepted, by time of arrival; `rejected/ID`: its bytes.
+
+Both tables want point-in-time recovery. Restored to an earlier moment, the aggregates catch up by themselves, because
+the state of the fold is restored with them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tillroll.core.report import REPORTS, parse_datapoint
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+INDEX: Final = "report-datapoint"
+FOLD_KEY: Final = "#fold"
+LEDGER: Final = "ledger"
+REJECTED: Final = "rejected"
+_EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 minutes are UTC by definition; naive text is the key
+
+AGGREGATES_TABLE: Final[dict[str, Any]] = {
+    "AttributeDefinitions": [
+        {"AttributeName": "datapoint", "AttributeType": "S"},
+        {"AttributeName": "report", "AttributeType": "S"},
+    ],
+    "KeySchema": [{"AttributeName": "datapoint", "KeyType": "HASH"}],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": INDEX,
+            "KeySchema": [
+                {"AttributeName": "report", "KeyType": "HASH"},
+                {"AttributeName": "datapoint", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+JOURNAL_TABLE: Final[dict[str, Any]] = {
+    "AttributeDefinitions": [
+        {"AttributeName": "log", "AttributeType": "S"},
+        {"AttributeName": "number", "AttributeType": "N"},
+    ],
+    "KeySchema": [
+        {"AttributeName": "log", "KeyType": "HASH"},
+        {"AttributeName": "number", "KeyType": "RANGE"},
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+
+
+class ChunkRef(msgspec.Struct, frozen=True, array_like=True):
+    """Where a chunk is: its minute since 1970, its lane, its number there; and how many events it holds."""
+
+    minute: int
+    lane: int
+    number: int
+    events: int
+
+    @property
+    def log(self) -> str:
+        """The log of the journal table that the chunk is in."""
+        return minute_log(self.minute, self.lane)
+
+
+class Lanes(msgspec.Struct, frozen=True, array_like=True):
+    """From a minute on, into how many lanes a minute is split."""
+
+    first_minute: int
+    lanes: int
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One commit, as it stands in the ledger. What is said of the whole journal is as of this entry.
+
+    A `mark` declares that a range of the fold ends here: ranges are what lies between two marks, so that every worker,
+    whenever it looks, folds the same ranges. An entry that only marks or changes lanes has no chunks.
+    """
+
+    chunks: tuple[ChunkRef, ...] = ()
+    at: float = 0.0  # when, by the clock of the worker; for people and for freshness only
+    token: str = ""  # drawn by the worker, which so recognises its own commit after a lost reply
+    events: int = 0  # in the journal
+    mark: bool = False
+    marked_at: float = 0.0  # when the last mark was made
+    marked_events: int = 0  # in the journal at the last mark
+    high: int | None = None  # the greatest minute of any chunk
+    lanes: tuple[Lanes, ...] = ()  # by rising minute; before the first, one lane
+
+    def lanes_of(self, minute: int) -> int:
+        """Return into how many lanes a minute is split."""
+        return next((x.lanes for x in reversed(self.lanes) if x.first_minute <= minute), 1)
+
+
+def minute_log(minute: int, lane: int) -> str:
+    """Return the log that holds the chunks of a minute since 1970, in a lane counted from 0."""
+    text = (_EPOCH + datetime.timedelta(minutes=minute)).isoformat(timespec="minutes")
+    return f"{text}/{lane}" if lane else text
+
+
+def rejected_log(rejected_id: str) -> str:
+    """Return the log that holds the bytes of a rejected event."""
+    return f"{REJECTED}/{rejected_id}"
+
+
+def report_of(datapoint: str) -> str:
+    """Return the name of the report that a datapoint belongs to.
+
+    Raises:
+        ValueError: it belongs to none.
+    """
+    coordinates = parse_datapoint(datapoint)
+    if coordinates is None:
+        raise ValueError(f"{datapoint!r} is no datapoint of {', '.join(report.name for report in REPORTS)}")
+    return coordinates.report.name
+
+
+def create_tables(client: DynamoDBClient, aggregates: str, journal: str) -> None:
+    """Make both tables, on demand, and wait until they can be used. A table that exists is left as it is."""
+    for name, schema in ((aggregates, AGGREGATES_TABLE), (journal, JOURNAL_TABLE)):
+        try:
+            client.create_table(TableName=name, **schema)
+        except client.exceptions.ResourceInUseException:
+            continue
+    for name in (aggregates, journal):
+        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
