@@ -131,7 +131,7 @@ class Intake:
         except TillrollError as error:
             self._loop.call_soon_threadsafe(_fail, group, error)
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 an entry loop: one body must not end it
             _log.exception("a commit of %d bodies failed", len(group))
             if len(group) > 1:  # whatever it was, it must not cost the others
                 for waiting in group:

@@ -101,7 +101,7 @@ class Journal(Protocol):
         ...
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
-        """Recount the journal and compare with every aggregate, at one position, in bounded memory, beside live traffic.
+        """Recount the journal and compare with every aggregate at one position, in bounded memory, on live traffic.
 
         `since` is a day (from 1970): only windows from that day on are compared; reports without a window are left out.
         `repair` sets the differing aggregates to what was recounted.

@@ -70,7 +70,8 @@ def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes)
     """Return the rejections of each body together with its conflicts, by position."""
     refused = []
     start = 0
-    for body, events, rejections in zip(bodies, accepted.events, accepted.rejections, strict=True):
+    for body, events, mine in zip(bodies, accepted.events, accepted.rejections, strict=True):
+        rejections = mine
         stop = start + events
         positions = [
             accepted.batch.positions[index] for index in range(start, stop) if outcomes[index] == Outcome.CONFLICT

@@ -35,8 +35,11 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def window(self) -> Literal["hour", "day"] | None:
         """The dimension that is a window of time, or None for a report over all time."""
-        first = self.dimensions[0]
-        return first if first == "hour" or first == "day" else None
+        match self.dimensions[0]:
+            case "hour" | "day" as window:
+                return window
+            case _:
+                return None
 
     @property
     def window_s(self) -> int:

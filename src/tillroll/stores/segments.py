@@ -145,7 +145,9 @@ class Segments:
 
     def put(self, report: Report, window: int, part: int, cells: bytes) -> None:
         """Replace one segment. Call within a transaction."""
-        self._connection.execute("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", (report.name, window, part, cells))
+        self._connection.execute(
+            "INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", (report.name, window, part, cells)
+        )
 
     def read(
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None

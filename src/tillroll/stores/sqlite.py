@@ -12,7 +12,6 @@ import secrets
 import threading
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,8 +29,8 @@ from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from tillroll.core.batch import Batch
     from tillroll.core.query import Page, Query
@@ -87,7 +86,9 @@ class SqliteStore:
         outcomes = []
         for start in range(0, len(batch), limits.CHUNK_EVENTS_MAX):
             whole = len(batch) <= limits.CHUNK_EVENTS_MAX
-            piece = batch if whole else batch.select(list(range(start, min(start + limits.CHUNK_EVENTS_MAX, len(batch)))))
+            piece = (
+                batch if whole else batch.select(list(range(start, min(start + limits.CHUNK_EVENTS_MAX, len(batch)))))
+            )
             outcomes.append(self._commit(piece))
         return b"".join(outcomes)
 
@@ -239,6 +240,8 @@ class SqliteStore:
     def rebuild(self, progress: Progress | None = None) -> int:
         """See ports.Journal. Traffic goes on until the recount is taken over, which is one transaction."""
         with translated(self.path), sqlite_audit.recounted(self.path, progress) as recount, self._write():
+            if recount.problems:
+                raise StoreError(recount.problems[0].message, "Restore the file from a copy; nothing was changed")
             sqlite_audit.take_over(self._connection, recount, msgspec.json.encode(REPORTS).decode(), self._clock())
             self._forget()
             return recount.events
@@ -296,7 +299,7 @@ class SqliteStore:
 
 
 def _rejected_id(rejection: Rejection) -> str:
-    """Return an id that the same bytes at the same place of the same source always get; unnamed ones never share one."""
+    """Return an id: the same for the same bytes at the same place of one named source, else always a new one."""
     source = rejection.source
     digest = hashlib.blake2b(digest_size=_ID_BYTES)
     if source.kind is NameKind.NONE:

@@ -68,16 +68,20 @@ class Recount:
     def _count_chunk(self, first: int, events: int, payload: bytes) -> None:
         try:
             batch = chunk.decode(payload)
-            if len(batch) != events:
-                raise chunk.ChunkError(f"it holds {len(batch)} events where {events} are recorded")
         except chunk.ChunkError as error:
-            message = f"the chunk of events {first} to {first + events - 1} cannot be used: {error}"
-            self.problems.append(
-                Difference(kind="chunk", subject=str(first), stored=events, recounted=None, message=message)
-            )
+            self._unusable(first, events, None, str(error))
+            return
+        if len(batch) != events:
+            self._unusable(first, events, len(batch), f"it holds {len(batch)} events where {events} are recorded")
             return
         self.segments.add_batch(batch, self.merchants.ids(batch.merchant_names))
         self.events += events
+
+    def _unusable(self, first: int, events: int, found: int | None, problem: str) -> None:
+        message = f"the chunk of events {first} to {first + events - 1} cannot be used: {problem}"
+        self.problems.append(
+            Difference(kind="chunk", subject=str(first), stored=events, recounted=found, message=message)
+        )
 
     def _missing(self, first: int, last: int) -> None:
         message = f"events {first} to {last} are missing from the journal"
@@ -141,17 +145,13 @@ def _position_problems(live: sqlite3.Connection, events: int, folded: int, recou
     (last,) = live.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
     if last != events:
         message = f"the journal is recorded to end at event {events}, and its last chunk ends at {last}"
-        problems.append(
-            Difference(kind="position", subject="events", stored=events, recounted=last, message=message)
-        )
+        problems.append(Difference(kind="position", subject="events", stored=events, recounted=last, message=message))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
     whole = REPORTS[0]
     stored = sum(sum(kernel.read_counts(cells, part_size(whole))) for _, _, cells in Segments(live).read(whole))
     if (folded and not aligned) or (stored != folded and not recount.problems):
         message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
-        problems.append(
-            Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message)
-        )
+        problems.append(Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message))
     return problems
 
 
@@ -228,7 +228,7 @@ def _at(names: list[str], number: int) -> str | None:
 
 
 def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, int]]) -> None:
-    """Raise differing counters by what they lack. Exact however far traffic went on since. Call within a transaction."""
+    """Raise differing counters by what they lack. Exact however far traffic went on since. Call in a transaction."""
     for (name, window, part), by_code in deltas.items():
         report = REPORTS_BY_NAME[name]
         size = part_size(report)
@@ -245,7 +245,7 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
     connection.execute("DELETE FROM merchant")
     for table, values in (("merchant", "?, ?"), ("segment", "?, ?, ?, ?")):
         rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
-        connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)
+        connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
     connection.execute(
         "UPDATE state SET folded = ?, folded_at = ?, generation = generation + 1, reports = ?",
         (recount.events, now, reports),
@@ -293,4 +293,3 @@ def _matching(batch: Batch, at: Coordinates, low: int, high: int) -> Iterator[in
             and ("bracket" not in keys or bracket_of(batch.amounts[index]) == at.bracket)
         ):
             yield index
-

@@ -25,11 +25,11 @@ _SINGLE: Final = (NameKind.KEY, NameKind.MESSAGE)
 
 
 class IdentityRow(NamedTuple):
-    """A row of `identity` for an event of a batch."""
+    """A row of `identity` for an event of a batch: its minute, the hash of its name, its index."""
 
     minute: int
-    hash: int
-    index: int
+    name: int
+    at: int
 
 
 class _Sorting(NamedTuple):
@@ -72,7 +72,10 @@ class Dedupe:
         """Index the named imports of a batch that will be events `events` + 1 onward."""
         self._connection.executemany(
             "INSERT INTO run VALUES (?, ?, ?, ?)",
-            [(_source_hash(source), first, last, events + 1 + index) for source, index, first, last in _file_runs(batch)],
+            [
+                (_source_hash(source), first, last, events + 1 + index)
+                for source, index, first, last in _file_runs(batch)
+            ],
         )
 
     def sort_out(self, batch: Batch, events: int) -> bytes:
@@ -137,7 +140,7 @@ class Dedupe:
         return list(self._connection.execute(query, (_source_hash(source), last, first)))
 
     def _is_stored(self, batch: Batch) -> bool:
-        """Tell whether the batch is one stretch of a named import that a chunk holds exactly so: an import run again."""
+        """Tell whether a chunk holds exactly this batch of a named import: the import is run again."""
         runs = list(_file_runs(batch))
         if len(runs) != 1 or len(batch.runs) != 1 or batch.id_ends:
             return False
@@ -229,4 +232,3 @@ def _source_hash(source: Source) -> int:
 
 def _next_hash(number: int) -> int:
     return (number + 1 + _HASH_SPAN // 2) % _HASH_SPAN - _HASH_SPAN // 2
-

@@ -180,8 +180,12 @@ class Reader:
             yield self._group(query, key, [], tail[key], mask)
 
     def _group(
-        self, query: Query, key: int, rows: Iterator[tuple[int, int, bytes]] | list[tuple[int, int, bytes]],
-        tail_windows: list[int], mask: _Mask,
+        self,
+        query: Query,
+        key: int,
+        rows: Iterator[tuple[int, int, bytes]] | list[tuple[int, int, bytes]],
+        tail_windows: list[int],
+        mask: _Mask,
     ) -> _Group:
         size = part_size(query.report)
         parts: Parts = {}

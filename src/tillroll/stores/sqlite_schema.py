@@ -149,7 +149,9 @@ def translated(path: Path) -> Iterator[None]:
                 f"another process has kept {path} locked", "Try again, or find what holds it", retry_after_s=1
             ) from error
         if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise StoreError(f"{path} is damaged ({error})", "Restore it from a copy; then run tillroll audit") from error
+            raise StoreError(
+                f"{path} is damaged ({error})", "Restore it from a copy; then run tillroll audit"
+            ) from error
         raise StoreError(f"{path}: {error}", "Check the disk, and who may write there", retry_after_s=5) from error
 
 
