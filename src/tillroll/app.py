@@ -32,8 +32,8 @@ def open_store(address: str) -> Store:
     return SqliteStore(Path(address))
 
 
-def open_queue(url: str) -> Queue:
-    """Return the queue at an SQS queue URL.
+def open_queue(url: str, dead_letters: str = "") -> Queue:
+    """Return the queue at an SQS queue URL. `dead_letters` is the URL where rejected events go, if not its own.
 
     Raises:
         ConfigError: the AWS extra is not installed.
@@ -43,7 +43,7 @@ def open_queue(url: str) -> Queue:
         from tillroll.queues.sqs import open_sqs_queue  # noqa: PLC0415 boto3 only when it is used
     except ModuleNotFoundError as error:
         raise _aws_missing("queue", error) from error
-    return open_sqs_queue(url)
+    return open_sqs_queue(url, dead_letters)
 
 
 def _aws_missing(setting: str, error: ModuleNotFoundError) -> ConfigError:

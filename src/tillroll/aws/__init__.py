@@ -1,0 +1,1 @@
+"""Tillroll on AWS: the functions, their deployment, and what looks after them."""

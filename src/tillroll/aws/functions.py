@@ -1,0 +1,153 @@
+"""The Lambda functions: one takes a batch of the queue's messages into the store, one folds once a minute.
+
+Both say what they did in structured logs, never what was in a message, and in the embedded metric format.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tillroll.app import open_queue, open_store
+from tillroll.config import load
+from tillroll.queues.message import open_envelope
+from tillroll.worker import Folder, Taken, take_messages, wall_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_lambda_powertools import Logger, Metrics
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from tillroll.config import Settings
+    from tillroll.core.accept import Rejection
+    from tillroll.ports import Message, Queue, Store
+
+NAMESPACE: Final = "Tillroll"
+COMMIT_RESERVE_S: Final = 10.0  # a commit is begun only with so much time left: slow days included
+FOLD_RESERVE_S: Final = 20.0
+_SCHEDULE_S: Final = 60.0
+
+
+class BatchFailedError(RuntimeError):
+    """Nothing of a batch could be taken. Lambda counts it as an error, and the whole batch comes back."""
+
+
+class _Parts(NamedTuple):
+    """What an execution environment keeps from one call to the next."""
+
+    settings: Settings
+    store: Store
+    folder: Folder
+    dead_letters: _DeadLetters
+    logger: Logger
+    metrics: Metrics
+
+
+class _DeadLetters:
+    """The dead-letter queue, connected to when the first event is buried: most environments never bury one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue: Queue | None = None
+
+    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
+        """As Queue.bury."""
+        if self._queue is None:
+            self._queue = open_queue(self._settings.queue, self._settings.dead_letters)
+        return self._queue.bury(bodies)
+
+
+@cache
+def _parts() -> _Parts:
+    from aws_lambda_powertools import Logger, Metrics  # noqa: PLC0415 they read the environment
+    from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers  # noqa: PLC0415
+
+    settings = load().settings
+    logger = Logger(service="tillroll", level=settings.log_level.upper())
+    copy_config_to_registered_loggers(logger, include={"tillroll"}, ignore_log_level=False)
+    store = open_store(settings.data)
+    return _Parts(
+        settings=settings,
+        store=store,
+        folder=Folder(store, settings.freshness_s, wall_clock),
+        dead_letters=_DeadLetters(settings),
+        logger=logger,
+        metrics=Metrics(namespace=NAMESPACE, service="tillroll"),
+    )
+
+
+def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+    """Take a batch of SQS messages, and return which of them must come back.
+
+    Raises:
+        BatchFailedError: none of it could be taken.
+    """
+    parts = _parts()
+    parts.logger.append_keys(request_id=context.aws_request_id)
+    records = event.get("Records") or ()
+    messages = [_message(record) for record in records]
+
+    def may_go_on() -> bool:
+        return context.get_remaining_time_in_millis() > COMMIT_RESERVE_S * 1_000
+
+    taken = take_messages(parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on)
+    _tell(parts, taken, len(messages))
+    if taken.error is None and context.get_remaining_time_in_millis() > FOLD_RESERVE_S * 1_000:
+        parts.folder.fold_if_due()
+    if messages and len(taken.left) == len(messages):
+        raise BatchFailedError(str(taken.error or "the time was up, or no message of the batch could be taken"))
+    return {"batchItemFailures": [{"itemIdentifier": records[index]["messageId"]} for index in taken.left]}
+
+
+def _message(record: Mapping[str, Any]) -> Message:
+    sent = record.get("attributes", {}).get("SentTimestamp")
+    attributes = {name: value.get("stringValue") or "" for name, value in record.get("messageAttributes", {}).items()}
+    sent_at = int(sent) / 1000 if sent else None
+    return open_envelope(record["messageId"], record.get("receiptHandle", ""), record["body"], attributes, sent_at)
+
+
+def _tell(parts: _Parts, taken: Taken, messages: int) -> None:
+    receipt = taken.receipt
+    counts = {
+        "Accepted": receipt.accepted,
+        "Duplicates": receipt.duplicates,
+        "Conflicts": receipt.conflicts,
+        "Rejected": receipt.rejected,
+        "MessagesLeft": len(taken.left),
+    }
+    for name, count in counts.items():
+        parts.metrics.add_metric(name, "Count", count)
+    parts.metrics.flush_metrics()
+    parts.logger.info("batch", extra={"messages": messages, "codes": taken.codes, **counts})
+    if taken.error is not None:
+        parts.logger.error("messages are left", why=str(taken.error))
+
+
+def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Fold what is journaled, and again as often as the freshness asks until the next minute's call.
+
+    Returns the folded position. An error is raised: the next minute tries again, and an alarm counts the failures.
+    """
+    del event
+    parts = _parts()
+    parts.logger.append_keys(request_id=context.aws_request_id)
+    ends_at = time.monotonic() + _SCHEDULE_S
+    freshness_s = parts.settings.freshness_s
+    while True:
+        position = _fold_once(parts)
+        time_left = context.get_remaining_time_in_millis() / 1_000
+        if time.monotonic() + freshness_s >= ends_at or time_left < freshness_s + FOLD_RESERVE_S:
+            return {"folded_position": position}
+        time.sleep(freshness_s)
+
+
+def _fold_once(parts: _Parts) -> int:
+    status = parts.store.status()
+    lag_s = 0.0 if status.unfolded_since is None else max(0.0, wall_clock() - status.unfolded_since)
+    position = parts.store.fold() if status.journal_position > status.folded_position else status.folded_position
+    parts.metrics.add_metric("FoldLag", "Seconds", lag_s)
+    parts.metrics.flush_metrics()
+    parts.logger.info("fold", folded_position=position, journal_position=status.journal_position, lag_s=round(lag_s, 3))
+    return position

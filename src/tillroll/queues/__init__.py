@@ -1,0 +1,1 @@
+"""Queues: one file a technology."""

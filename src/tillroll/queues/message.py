@@ -1,0 +1,61 @@
+"""What a queue's message says beside its body, the same for whoever receives it: a worker, or Lambda for a function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tillroll.core import limits
+from tillroll.core.accept import Body, Reason, Rejection
+from tillroll.core.batch import NameKind, Source
+from tillroll.ports import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVENT_ID: Final = "eventId"
+ORIGINAL_MESSAGE_ID: Final = "originalMessageId"
+POSITION: Final = "position"
+REASON: Final = "reason"
+REASON_FIELD: Final = "field"
+REASON_MESSAGE: Final = "message"
+RECEIVED_ATTRIBUTES: Final = (EVENT_ID, ORIGINAL_MESSAGE_ID, POSITION, REASON, REASON_FIELD, REASON_MESSAGE)
+_POSITION_DIGITS_MAX: Final = 15
+
+
+def open_envelope(
+    message_id: str, receipt: str, text: str, attributes: Mapping[str, str], sent_at: float | None
+) -> Message:
+    """Return what was received as a message.
+
+    An event that was buried carries the id of the message it came in, and its place in it: whoever sends it again, its
+    identity stays what it was. `text` is put back into the bytes that were sent.
+    """
+    position = attributes.get(POSITION, "")
+    valid = position.isascii() and position.isdigit() and len(position) <= _POSITION_DIGITS_MAX
+    return Message(
+        id=attributes.get(ORIGINAL_MESSAGE_ID) or message_id,
+        receipt=receipt,
+        body=text.encode("utf-8", "surrogatepass"),
+        event_id=attributes.get(EVENT_ID),
+        sent_at=sent_at,
+        first_position=int(position) if valid else 0,
+    )
+
+
+def body_of(message: Message) -> Body:
+    """Return a message's body, named by the producer's event id or else by the message's own."""
+    if message.event_id is None:
+        source = Source(NameKind.MESSAGE, message.id)
+    else:
+        source = Source(NameKind.KEY, message.event_id)
+    return Body(message.body, source, first_position=message.first_position)
+
+
+def refusal(message: Message) -> Rejection | None:
+    """Return why a message cannot be taken as a whole: its event id is none. None when nothing is wrong with it."""
+    key = message.event_id
+    if key is None or (0 < len(key) <= limits.NAME_CHARACTERS_MAX and key.isprintable()):
+        return None
+    problem = f"the attribute eventId is not a string of 1 to {limits.NAME_CHARACTERS_MAX} printable characters"
+    source = Source(NameKind.MESSAGE, message.id)
+    return Rejection(source, message.first_position, message.body, Reason("invalid_id", EVENT_ID, problem))

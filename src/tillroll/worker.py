@@ -1,0 +1,264 @@
+"""Take messages of a queue into a store: for a Lambda function a batch at a time, for `tillroll work` for ever.
+
+A message may be deleted when all its events are journaled, or buried with the reason. Until then it is left to come
+back, and whatever of it was journaled is found to be there already.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from tillroll.errors import QueueError, StoreError, TillrollError
+from tillroll.queues.message import body_of, refusal
+from tillroll.service import Receipt, take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tillroll.core.accept import Rejection
+    from tillroll.ports import Clock, Journal, Message, Queue, Store
+
+SLICE_BYTES: Final = 2 * 2**20  # of bodies in one commit: past that, a commit gets no cheaper by the event
+BATCH_MESSAGES_MAX: Final = 1_000  # that a worker collects before it commits
+_IDLE_WAIT_S: Final = 20.0  # a long poll, by SQS at most
+_PAUSE_S_MAX: Final = 30.0
+_log: Final = logging.getLogger(__name__)
+
+
+class Buries(Protocol):
+    """The part of a Queue that taking messages needs."""
+
+    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
+        """As Queue.bury."""
+        ...
+
+
+class Taken(msgspec.Struct):
+    """What became of some messages: `left` are the indices of those that must come back, by rising index."""
+
+    left: list[int] = []
+    receipt: Receipt = msgspec.field(default_factory=Receipt)
+    error: TillrollError | None = None  # why some are left
+    codes: dict[str, int] = {}  # reason codes of what was not accepted
+
+    def add(self, other: Taken) -> None:
+        """Count another part of the same messages in."""
+        self.left = sorted([*self.left, *other.left])
+        for name in ("accepted", "duplicates", "conflicts", "rejected"):
+            setattr(self.receipt, name, getattr(self.receipt, name) + getattr(other.receipt, name))
+        for code, count in other.codes.items():
+            self.codes[code] = self.codes.get(code, 0) + count
+        self.error = self.error or other.error
+
+
+def take_messages(
+    journal: Journal,
+    queue: Buries,
+    messages: Sequence[Message],
+    clock: Clock,
+    *,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Taken:
+    """Take messages in as few commits as their bytes allow, and return what became of them.
+
+    No error of the store or the queue is raised: the messages it concerns are left, and the first is returned. Before
+    each commit `may_go_on` is asked; once it says no, the rest is left.
+    """
+    taken = Taken()
+    for indices in _slices(messages):
+        if taken.error is not None or not may_go_on():
+            taken.left.extend(indices)
+            continue
+        part = _take_slice(journal, queue, [messages[index] for index in indices], clock())
+        part.left = [indices[index] for index in part.left]
+        taken.add(part)
+    return taken
+
+
+def _slices(messages: Sequence[Message]) -> Iterator[list[int]]:
+    indices: list[int] = []
+    size = 0
+    for index, message in enumerate(messages):
+        if indices and size + len(message.body) > SLICE_BYTES:
+            yield indices
+            indices, size = [], 0
+        indices.append(index)
+        size += len(message.body)
+    if indices:
+        yield indices
+
+
+def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float) -> Taken:
+    """Take messages in one commit. One on which the code itself fails is found by halving, and left alone."""
+    try:
+        return _take_commit(journal, queue, messages, now_s)
+    except (StoreError, QueueError) as error:
+        return Taken(left=list(range(len(messages))), error=error)
+    except Exception:  # noqa: BLE001 an entry loop: one message must not hold up the others
+        if len(messages) == 1:
+            _log.exception("a message cannot be taken", extra={"message_id": messages[0].id})
+            return Taken(left=[0])
+    middle = len(messages) // 2
+    taken = _take_slice(journal, queue, messages[:middle], now_s)
+    rest = _take_slice(journal, queue, messages[middle:], now_s)
+    rest.left = [middle + index for index in rest.left]
+    taken.add(rest)
+    return taken
+
+
+def _take_commit(journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float) -> Taken:
+    refusals = [refusal(message) for message in messages]
+    named = [index for index, refused in enumerate(refusals) if refused is None]
+    to_bury = [(messages[index], refused) for index, refused in enumerate(refusals) if refused is not None]
+    taken = Taken(receipt=Receipt(rejected=len(to_bury)))
+
+    def set_aside(rejections: list[list[Rejection]]) -> None:
+        for index, refused in zip(named, rejections, strict=True):
+            to_bury.extend((messages[index], rejection) for rejection in refused)
+
+    for receipt in take(journal, [body_of(messages[index]) for index in named], now_s, set_aside):
+        taken.add(Taken(receipt=receipt))
+    for _, rejection in to_bury:
+        taken.codes[rejection.reason.code] = taken.codes.get(rejection.reason.code, 0) + 1
+    unburied: set[str] = set()
+    if to_bury:
+        try:
+            unburied = queue.bury(to_bury)
+        except QueueError as error:
+            unburied = {message.receipt for message, _ in to_bury}
+            taken.error = error
+    taken.left = [index for index, message in enumerate(messages) if message.receipt in unburied]
+    return taken
+
+
+class Folder:
+    """Folds a store when its reports are older than a bound, and never lets an error of that cost anybody a message."""
+
+    def __init__(self, store: Store, freshness_s: float, clock: Clock) -> None:
+        self._store = store
+        self._freshness_s = freshness_s
+        self._clock = clock
+        self._due_at = 0.0
+
+    def fold_if_due(self) -> bool:
+        """Fold when the last fold is older than the bound; return whether it did."""
+        now_s = self._clock()
+        if now_s < self._due_at:
+            return False
+        try:
+            folded_at = self._store.status().folded_at
+            if folded_at is not None and folded_at <= now_s < folded_at + self._freshness_s:
+                self._due_at = folded_at + self._freshness_s
+                return False
+            self._store.fold()
+        except Exception as error:  # noqa: BLE001 the messages are journaled: nothing about a fold may fail them
+            _log.warning(
+                "the fold is put off", exc_info=not isinstance(error, TillrollError), extra={"why": str(error)}
+            )
+            return False
+        finally:
+            self._due_at = max(self._due_at, now_s + min(self._freshness_s, 1.0))
+        self._due_at = self._clock() + self._freshness_s
+        return True
+
+
+class Worker:
+    """Receives, takes, deletes and folds until it is told to stop."""
+
+    def __init__(
+        self, store: Store, queue: Queue, freshness_s: float, clock: Clock, *, visible_after_s: float = 300.0
+    ) -> None:
+        self.store = store
+        self.queue = queue
+        self.counted = Taken()
+        self._clock = clock
+        self._folder = Folder(store, freshness_s, clock)
+        self._freshness_s = freshness_s
+        self._visible_after_s = visible_after_s
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Make `run` return after the batch at hand. May be called from a signal handler, or another thread."""
+        self._stopped.set()
+
+    def run(self, *, until_empty: bool = False) -> None:
+        """Work until stopped, or with `until_empty` until nothing more comes; then count what is left to be counted.
+
+        What passes by itself (throttling, the network) is waited for. Raises what only a person can mend.
+        """
+        pause_s = 1.0
+        while not self._stopped.is_set():
+            try:
+                messages = self._collect(0.0 if until_empty else min(_IDLE_WAIT_S, self._freshness_s))
+                if not messages and until_empty:
+                    break
+                error = self._take(messages).error if messages else None
+            except (StoreError, QueueError) as raised:
+                error = raised
+            if error is None:
+                pause_s = 1.0
+                self._folder.fold_if_due()
+            else:
+                pause_s = self._wait_out(error, pause_s)
+        self.store.fold()
+
+    def _wait_out(self, error: TillrollError, pause_s: float) -> float:
+        """Wait until it makes sense to try again, and return how long to wait if it fails once more."""
+        if not isinstance(error, StoreError | QueueError) or error.retry_after_s is None:
+            raise error
+        _log.warning("waiting", extra={"why": str(error), "pause_s": pause_s})
+        self._stopped.wait(max(pause_s, error.retry_after_s))
+        return min(pause_s * 2, _PAUSE_S_MAX)
+
+    def _collect(self, wait_s: float) -> list[Message]:
+        messages = self.queue.receive(wait_s)
+        while messages and len(messages) < BATCH_MESSAGES_MAX and not self._stopped.is_set():
+            more = self.queue.receive(0.0)
+            messages.extend(more)
+            if not more:
+                break
+        return messages
+
+    def _take(self, messages: list[Message]) -> Taken:
+        with self._held(messages):
+            taken = take_messages(self.store, self.queue, messages, self._clock)
+            left = set(taken.left)
+            self.queue.delete([message for index, message in enumerate(messages) if index not in left])
+        self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))
+        _log.info(
+            "batch",
+            extra={"messages": len(messages), "left": len(left), "codes": taken.codes}
+            | {name: getattr(taken.receipt, name) for name in ("accepted", "duplicates", "conflicts", "rejected")},
+        )
+        return taken
+
+    @contextmanager
+    def _held(self, messages: Sequence[Message]) -> Iterator[None]:
+        """Keep messages from coming back while they are worked on, however long that takes."""
+        done = threading.Event()
+
+        def extend() -> None:
+            while not done.wait(self._visible_after_s / 3):
+                try:
+                    self.queue.extend(messages, self._visible_after_s)
+                except QueueError as error:  # they come back early, which is safe
+                    _log.warning("messages may come back early", extra={"why": str(error)})
+
+        thread = threading.Thread(target=extend, name="extend", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def wall_clock() -> float:
+    """Return seconds since 1970."""
+    return time.time()
