@@ -1,0 +1,171 @@
+"""`tillroll import`: take events from files or from standard input."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from tillroll import config
+from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.output import explained, messages, write_json
+from tillroll.core.batch import NameKind, Source
+from tillroll.errors import ConfigError
+from tillroll.importer import Input, InputError, Tally, import_lines
+from tillroll.imports import Imports, name_of
+from tillroll.ports import Store
+
+_REJECTED_CODE = 3
+_STDIN = "-"
+
+
+def run(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Files of one event a line, plain, gzip or zstd; - reads standard input."
+        ),
+    ],
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="What this import is called, for a single file; a file's path unless given."),
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Import although this name and content do not go together as before.")
+    ] = False,
+    data: Data = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Take events from files, or from standard input.
+
+    An import has a name, and a line is known by that name and its number (an event with an id of its own, by the id).
+    Run again, or after it was killed, it goes on where it was and counts nothing twice. Lines that are not accepted
+    are kept: see `tillroll rejected`. Exits with 3 when there were any.
+    """
+    if name is not None and len(files) > 1:
+        raise ConfigError("--name", f"one name cannot be that of {len(files)} files", "Import them one by one")
+    started = time.monotonic()
+    tallies = {}
+    settings = config.load({"data": data, "config": config_file}).settings
+    with opened(settings.data, config_file, make=True) as store:
+        for file in files:
+            imports = None if "://" in settings.data else Imports(Path(settings.data))
+            tallies[file] = _import_file(store, imports, file, name, anyway=anyway, quiet=json)
+    seconds = time.monotonic() - started
+    if json:
+        write_json([_summary(file, tally) for file, tally in tallies.items()])
+    else:
+        _tell(tallies, seconds)
+    return _REJECTED_CODE if any(tally.rejected or tally.conflicts for tally in tallies.values()) else 0
+
+
+def _import_file(
+    store: Store, imports: Imports | None, file: str, name: str | None, *, anyway: bool, quiet: bool
+) -> Tally:
+    with _opened_file(file) as raw:
+        content = Input(file, raw)
+        if name is None:
+            name = name_of(content.head) if file == _STDIN else str(Path(file).resolve())
+        if imports is not None:
+            if not anyway:
+                imports.check(name, content.head)
+            imports.add(name, content.head)
+        with _progress(file, raw) as on_commit:
+            tally = import_lines(store, content, Source(NameKind.FILE, name), time.time, on_commit)
+    if not quiet:
+        for rejection in tally.listed:
+            _say(f"{file}:{rejection.position + 1}: {explained(rejection.reason)}")
+        more = tally.rejected + tally.conflicts - len(tally.listed)
+        if more:
+            _say(f"{file}: {more:,} more lines were not accepted; `tillroll rejected list` has them all")
+    return tally
+
+
+@contextmanager
+def _opened_file(file: str) -> Iterator[Any]:
+    if file == _STDIN:
+        yield sys.stdin.buffer
+        return
+    try:
+        raw = Path(file).open("rb")  # noqa: SIM115 closed below; the try is for the opening alone
+    except OSError as error:
+        raise InputError(file, f"cannot be opened ({error.strerror})", "Check the name") from error
+    with raw:
+        yield raw
+
+
+@contextmanager
+def _progress(file: str, raw: BinaryIO) -> Iterator[Any]:
+    """Show how much of the file is done, at what rate, and the time left; only on a terminal."""
+    shown = messages()
+    if not shown.is_terminal:
+        yield None
+        return
+    size = None if file == _STDIN else os.fstat(raw.fileno()).st_size
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=shown, transient=True) as progress:
+        task = progress.add_task(Path(file).name, total=size, rate="")
+        started = time.monotonic()
+
+        def on_commit(tally: Tally) -> None:
+            rate = tally.events / max(time.monotonic() - started, 1e-9)
+            read = raw.tell() if size is not None else 0
+            progress.update(task, completed=read, rate=f"{rate:,.0f} events/s")
+
+        yield on_commit
+
+
+def _summary(file: str, tally: Tally) -> dict[str, object]:
+    return {
+        "file": file,
+        "lines": tally.lines,
+        "accepted": tally.accepted,
+        "duplicates": tally.duplicates,
+        "conflicts": tally.conflicts,
+        "rejected": tally.rejected,
+        "not_accepted": [
+            {
+                "line": one.position + 1,
+                "code": one.reason.code,
+                "field": one.reason.field,
+                "message": one.reason.message,
+            }
+            for one in tally.listed
+        ],
+    }
+
+
+def _tell(tallies: dict[str, Tally], seconds: float) -> None:
+    events = sum(tally.events for tally in tallies.values())
+    for file, tally in tallies.items():
+        parts = [f"{tally.accepted:,} accepted", f"{tally.duplicates:,} duplicates"]
+        if tally.conflicts:
+            parts.append(f"{tally.conflicts:,} conflicts")
+        parts.append(f"{tally.rejected:,} rejected")
+        typer.echo(f"{file}: {', '.join(parts)}")
+    _say(f"{events:,} events in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second")
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)

@@ -1,0 +1,41 @@
+"""The options that several commands share, and how settings and the store come from them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tillroll import config
+from tillroll.app import open_store
+from tillroll.errors import StoreError
+from tillroll.ports import Store
+
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="DIR|ADDRESS", help="The store: a directory, or a dynamodb:// address."),
+]
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings, instead of ./tillroll.toml.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
+
+
+@contextmanager
+def opened(data: str | None, config_file: str | None, *, make: bool = False) -> Iterator[Store]:
+    """Open the store that the settings name, for the body's time. A directory that is missing is only made if asked.
+
+    Raises:
+        ConfigError: the address names no store.
+        StoreError: there is no such store.
+    """
+    address = config.load({"data": data, "config": config_file}).settings.data
+    if not make and "://" not in address and not Path(address).is_dir():
+        remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
+        raise StoreError(f"there is no store in {address}", remedy)
+    store = open_store(address)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,90 @@
+"""What commands write: JSON and CSV for programs, tables for people, progress for whoever watches."""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tillroll import ports
+from tillroll.core.accept import Reason
+from tillroll.core.query import Aggregate
+
+
+def console() -> Console:
+    """Return the console that people read results on."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def messages() -> Console:
+    """Return the console that progress and remarks go to."""
+    return Console(stderr=True, highlight=False)
+
+
+def explained(reason: Reason) -> str:
+    """Return a reason as one line for people, which says the field it is about."""
+    if reason.field is None or reason.field in reason.message:
+        return reason.message
+    return f"{reason.field}: {reason.message}"
+
+
+def write_json(value: Any) -> None:
+    """Write a value as JSON, indented, and a line end."""
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def write_aggregates_json(pages: Iterable[list[Aggregate]]) -> None:
+    """Write aggregates in the report frontend's own format: a list of objects, one a line."""
+    out = sys.stdout.buffer
+    separator = b"[\n"
+    for page in pages:
+        for datapoint, events in page:
+            out.write(separator + msgspec.json.encode({"datapoint": datapoint, "events": events}))
+            separator = b",\n"
+    out.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+    out.flush()
+
+
+def write_aggregates_csv(pages: Iterable[list[Aggregate]]) -> None:
+    """Write aggregates as CSV with the header datapoint,events."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("datapoint", "events"))
+    for page in pages:
+        writer.writerows(page)
+
+
+def table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """Return a table that reads well on a terminal and in a file."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+@contextmanager
+def event_progress(what: str) -> Iterator[ports.Progress | None]:
+    """Show the progress of something that counts events, on a terminal; elsewhere yield None."""
+    shown = messages()
+    if not shown.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} events"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=shown, transient=True) as progress:
+        task = progress.add_task(what, total=1)
+
+        def update(done: int, of: int) -> None:
+            progress.update(task, completed=done, total=max(of, 1))
+
+        yield update

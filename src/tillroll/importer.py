@@ -1,0 +1,217 @@
+"""Import: take a file of one event a line into a store, in bounded memory, as often as one likes.
+
+A line's identity is the import's name and the line's number (where the event has no id of its own), so a run that was
+killed is simply run again. Reading and parsing go on in one thread while another journals: both leave Python's lock
+alone for most of their time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zlib
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+
+import msgspec
+
+from tillroll.core.accept import Body, Rejection, accept
+from tillroll.errors import TillrollError
+from tillroll.ports import Outcome
+from tillroll.service import CONFLICT
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterator
+
+    from tillroll.core.batch import Batch, Source
+    from tillroll.ports import Clock, Store
+
+HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
+_BLOCK_BYTES: Final = 16 * 2**20
+_BLOCK_LINES_MAX: Final = 1 << 18
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_BOM: Final = b"\xef\xbb\xbf"
+_SPACE: Final = b" \t\r\n"
+_LISTED_MAX: Final = 10
+
+
+class InputError(TillrollError):
+    """A file cannot be read as lines of events at all. What stood before stays imported."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{name}: {problem}. {remedy}")
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """What became of the lines so far, and the first few that were not accepted."""
+
+    lines: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    listed: list[Rejection] = []
+
+    @property
+    def events(self) -> int:
+        """How many lines were not blank."""
+        return self.accepted + self.duplicates + self.conflicts + self.rejected
+
+
+class Readable(Protocol):
+    """What `read_lines` needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        ...
+
+
+class _Parsed(NamedTuple):
+    block: bytes
+    first: int  # the number of its first line
+    lines: int
+    batch: Batch
+    rejections: list[Rejection]
+
+
+class Input:
+    """A file being imported: plain, gzip or zstd, as its first bytes tell. `head` is what its content begins with."""
+
+    def __init__(self, name: str, raw: io.BufferedReader) -> None:
+        """Read the head.
+
+        Raises:
+            InputError: it is damaged, or holds something else than lines.
+        """
+        self.name = name
+        magic = raw.peek(4)[:4]
+        self._stream: Readable = raw
+        if magic.startswith(_GZIP):
+            self._stream = gzip.GzipFile(fileobj=raw)
+        elif magic == _ZSTD:
+            self._stream = cast("Readable", zstd.ZstdFile(raw))
+        head = b""
+        while len(head) < HEAD_BYTES and (data := self._read(HEAD_BYTES - len(head))):
+            head += data
+        self.head = head
+        if head.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
+            remedy = f"Make one of it with: jq -c '.[]' {name}"
+            raise InputError(name, "this is a JSON array and not a file of one event a line", remedy)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the content in blocks of whole lines, the last of which may lack its end."""
+        data, rest = self.head + self._read(_BLOCK_BYTES - len(self.head)), b""
+        while data:
+            cut = data.rfind(b"\n") + 1
+            if cut:
+                yield from _halves(rest + data[:cut])
+                rest = data[cut:]
+            else:
+                rest += data
+                if len(rest) > _BLOCK_BYTES:
+                    problem = f"a line is longer than {_BLOCK_BYTES} bytes"
+                    raise InputError(self.name, problem, "Give a file of one event a line")
+            data = self._read(_BLOCK_BYTES)
+        if rest:
+            yield rest
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
+            problem = f"the compressed file is damaged or cut short ({error})"
+            raise InputError(
+                self.name, problem, "Get it whole, and import it again: nothing is counted twice"
+            ) from error
+        except OSError as error:
+            raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error
+
+
+def _halves(block: bytes) -> Iterator[bytes]:
+    """Yield a block in parts of which none has so many lines that their outcomes would crowd the memory."""
+    if block.count(b"\n") <= _BLOCK_LINES_MAX:
+        yield block
+        return
+    cut = block.find(b"\n", len(block) // 2) + 1
+    if cut == len(block):
+        cut = block.rfind(b"\n", 0, len(block) // 2) + 1
+    yield from _halves(block[:cut])
+    yield from _halves(block[cut:])
+
+
+def import_lines(
+    store: Store, content: Input, source: Source, clock: Clock, on_commit: Callable[[Tally], None] | None = None
+) -> Tally:
+    """Take every line of a file into a store and return what became of them.
+
+    Each block is one commit; `on_commit` hears of it. Calling this again with the same content and source, whatever
+    stopped it before, counts nothing twice. What is not accepted is kept with the rejected under its source and line.
+
+    Raises:
+        InputError: the file cannot be read on.
+        StoreError: the store cannot take it.
+    """
+    tally = Tally()
+    parsed = _parsed(content, source, clock)
+    with ThreadPoolExecutor(1, "tillroll-parse") as parser:
+        coming = parser.submit(next, parsed, None)
+        while (block := coming.result()) is not None:
+            coming = parser.submit(next, parsed, None)
+            _commit(store, block, clock, tally)
+            if on_commit is not None:
+                on_commit(tally)
+    store.fold()
+    return tally
+
+
+def parse_lines(buffer: bytes, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
+    """Return the valid events of lines, and those that are not with their reasons."""
+    accepted = accept([Body(buffer, source, ndjson=True)], now_s)
+    accepted.batch.positions = array("Q", [p + first_position for p in accepted.batch.positions])
+    return accepted.batch, [
+        Rejection(r.source, r.position + first_position, r.body, r.reason) for r in accepted.rejections[0]
+    ]
+
+
+def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:
+    first = 0
+    for block in content.blocks():
+        text = block if first else block.removeprefix(_BOM)
+        batch, rejections = parse_lines(text, source, first, clock())
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        yield _Parsed(text, first, lines, batch, rejections)
+        first += lines
+
+
+def _commit(store: Store, parsed: _Parsed, clock: Clock, tally: Tally) -> None:
+    outcomes = store.journal(parsed.batch) if len(parsed.batch) else b""
+    conflicts = outcomes.count(Outcome.CONFLICT)
+    refused = parsed.rejections
+    if conflicts:
+        refused = sorted([*refused, *_conflicts(parsed, outcomes)], key=lambda rejection: rejection.position)
+    if refused:
+        store.set_aside(refused, clock())
+    tally.lines += parsed.lines
+    tally.accepted += outcomes.count(Outcome.ACCEPTED)
+    tally.duplicates += outcomes.count(Outcome.DUPLICATE)
+    tally.conflicts += conflicts
+    tally.rejected += len(parsed.rejections)
+    tally.listed.extend(refused[: _LISTED_MAX - len(tally.listed)])
+
+
+def _conflicts(parsed: _Parsed, outcomes: bytes) -> Iterator[Rejection]:
+    texts = parsed.block.split(b"\n")
+    sources = parsed.batch.sources()
+    for source, position, outcome in zip(sources, parsed.batch.positions, outcomes, strict=True):
+        if outcome == Outcome.CONFLICT:
+            yield Rejection(source, position, texts[position - parsed.first].strip(_SPACE), CONFLICT)
