@@ -1,0 +1,208 @@
+"""What the embedded store promises beyond the contract suite: its file, its processes, its segments."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from tillroll.core import kernel
+from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.fold import count_datapoints
+from tillroll.core.query import Query
+from tillroll.core.report import REPORTS, REPORTS_BY_NAME
+from tillroll.errors import StoreError, StoreFullError
+from tillroll.ports import Outcome
+from tillroll.stores import sqlite_schema
+from tillroll.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOON = 1_322_913_600  # 2011-12-03T12:00:00Z
+
+
+def events(count: int, merchants: int = 7, start: int = 0) -> list[Event]:
+    return [
+        Event(NOON + 977 * i, i % 3, i * 7919 % 60_000, i % 3, f"m{i % merchants}") for i in range(start, start + count)
+    ]
+
+
+def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / sqlite_schema.FILE_NAME
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE notes (text)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="is not a tillroll file"):
+        SqliteStore(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    SqliteStore(tmp_path).close()
+    connection = sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="version 99"):
+        SqliteStore(tmp_path)
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file/data"):
+        SqliteStore(tmp_path / "file" / "data")
+
+
+def test_two_processes_share_a_file(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    code = (
+        "import sys, pathlib; from tillroll.stores.sqlite import SqliteStore; "
+        "from tests.unit.test_sqlite import events; from tillroll.core.batch import batch_of; "
+        "store = SqliteStore(pathlib.Path(sys.argv[1])); "
+        "[store.journal(batch_of(events(40, start=40 * i))) for i in range(50)]"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    for i in range(50):
+        store.journal(batch_of(events(40, merchants=11, start=40 * i)))
+        assert store.status().events is not None
+    assert other.wait(60) == 0
+    expected = count_datapoints([batch_of(events(2_000)), batch_of(events(2_000, merchants=11))])
+    assert store.get(list(expected)) == list(expected.values())
+    assert store.audit().differences == []
+    store.close()
+
+
+def test_an_import_run_again_in_other_pieces_adds_nothing(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    source = Source(NameKind.FILE, "november.ndjson")
+    everything = events(3_000)
+    store.journal(batch_of(everything[:1_000], source))
+    assert set(store.journal(batch_of(everything[:1_000], source))) == {Outcome.DUPLICATE}
+    outcomes = store.journal(batch_of(everything[500:2_500], source, 500))
+    assert outcomes == bytes([Outcome.DUPLICATE] * 500 + [Outcome.ACCEPTED] * 1_500)
+    outcomes = store.journal(batch_of(everything, source))
+    assert outcomes == bytes([Outcome.DUPLICATE] * 2_500 + [Outcome.ACCEPTED] * 500)
+    changed = msgspec.structs.replace(everything[1_700], amount=1)
+    assert store.journal(batch_of([changed], source, 1_700)) == bytes([Outcome.CONFLICT])
+    assert store.status().events == 3_000
+    store.close()
+
+
+def test_names_of_one_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "hash_ids", lambda ends, _bytes, _kind: kernel.columns.array("q", [7] * len(ends)))
+    monkeypatch.setattr(kernel, "hash_name", lambda _kind, _value, _position: 7)
+    store = SqliteStore(tmp_path)
+    one, two, three = (msgspec.structs.replace(events(1)[0], id=own) for own in ("a", "b", "c"))
+    assert store.journal(batch_of([one, two, one])) == bytes([0, 0, Outcome.DUPLICATE])
+    assert store.journal(batch_of([two, three])) == bytes([Outcome.DUPLICATE, 0])
+    assert store.journal(batch_of([msgspec.structs.replace(three, amount=5)])) == bytes([Outcome.CONFLICT])
+    store.close()
+
+
+def fill(store: SqliteStore) -> None:
+    for i in range(1_000):
+        store.journal(batch_of(events(1_000, merchants=900, start=1_000 * i)))
+
+
+def test_a_full_disk_is_said_and_costs_nothing_that_was_journaled(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(100)))
+    store._connection.execute("PRAGMA max_page_count = 40")
+    with pytest.raises(StoreFullError, match="is full"):
+        fill(store)
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    before = store.status().events
+    assert before is not None
+    assert before >= 100
+    store.journal(batch_of(events(10)))
+    assert store.status().events == before + 10
+    assert store.audit().differences == []
+    store.close()
+
+
+def test_readers_see_what_is_not_folded_yet(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    query = Query(report=REPORTS_BY_NAME["hour-bracket"])
+    store.journal(batch_of(events(10)))
+    unfolded = store.page(query)
+    store.fold()
+    assert store.page(query) == unfolded
+    assert unfolded.totals is not None
+    assert unfolded.totals.events == 10
+    store.close()
+
+
+def test_a_report_that_was_added_gets_its_history(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(50)))
+    store.fold()
+    store._connection.execute("UPDATE state SET reports = '[]'")
+    store._connection.execute("DELETE FROM segment WHERE report = ?", (REPORTS[4].name,))
+    store.close()
+    again = SqliteStore(tmp_path)
+    page = again.page(Query(report=REPORTS[4]))
+    assert page.totals is not None
+    assert page.totals.events == 50
+    again.close()
+
+
+def test_a_rebuild_in_another_process_is_noticed(tmp_path: Path) -> None:
+    one, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
+    one.journal(batch_of(events(50)))
+    expected = other.page(Query(report=REPORTS[3]))
+    one._connection.execute("UPDATE merchant SET name = 'x' || name")
+    one.rebuild()
+    assert other.page(Query(report=REPORTS[3])) == expected
+    one.journal(batch_of(events(50)))
+    other.journal(batch_of(events(50)))
+    assert one.audit().differences == other.audit().differences == []
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind", "said"),
+    [
+        ("DELETE FROM chunk WHERE first = 21", "chunk", "events 21 to 40 are missing"),
+        ("DELETE FROM chunk WHERE first = 81", "chunk", "events 81 to 100 are missing"),
+        ("UPDATE chunk SET payload = flip(payload) WHERE first = 41", "chunk", "checksum"),
+        ("UPDATE state SET folded = 80", "position", "add up to 100"),
+        ("UPDATE state SET events = 90, folded = 90", "position", "ends at 100"),
+        ("UPDATE merchant SET name = 'other' WHERE id = 3", "aggregate", "stored as other"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, damage: str, kind: str, said: str) -> None:
+    store = SqliteStore(tmp_path)
+    for i in range(5):
+        store.journal(batch_of(events(20, start=20 * i)))
+    store.fold()
+    assert store.audit().differences == []
+    store._connection.create_function("flip", 1, lambda data: data[:-1] + bytes([data[-1] ^ 4]))
+    store._connection.execute(damage)
+    found = store.audit().differences
+    assert any(one.kind == kind and said in one.message for one in found), found
+    store.close()
+
+
+def test_an_aggregate_changed_by_hand_is_named_and_repaired(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(100)))
+    store.fold()
+    report = REPORTS_BY_NAME["bracket-method"]
+    right = store.page(Query(report=report))
+    cells = store._segments.cells(report, 0, 0)
+    store._connection.execute("BEGIN")
+    store._segments.put(report, 0, 0, bytes([cells[0] + 1]) + cells[1:])
+    store._connection.execute("COMMIT")
+    found = store.audit(repair=True)
+    assert [(one.subject, one.stored, one.recounted) for one in found.differences] == [
+        ("<10|PAY_NOW", cells[0] + 1, cells[0])
+    ]
+    assert store.audit().differences == []
+    assert store.page(Query(report=report)) == right
+    store.close()
