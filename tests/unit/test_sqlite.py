@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from array import array
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -94,7 +95,7 @@ def test_an_import_run_again_in_other_pieces_adds_nothing(tmp_path: Path) -> Non
 
 
 def test_names_of_one_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "hash_ids", lambda ends, _bytes, _kind: kernel.columns.array("q", [7] * len(ends)))
+    monkeypatch.setattr(kernel, "hash_ids", lambda ends, _bytes, _kind: array("q", [7] * len(ends)))
     monkeypatch.setattr(kernel, "hash_name", lambda _kind, _value, _position: 7)
     store = SqliteStore(tmp_path)
     one, two, three = (msgspec.structs.replace(events(1)[0], id=own) for own in ("a", "b", "c"))
