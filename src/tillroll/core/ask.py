@@ -1,0 +1,226 @@
+"""Ask: turn what a person or a program typed into a query, or say which part of it no report can answer. Pure.
+
+The same words and rules over HTTP and on the command line, so both read them here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import TYPE_CHECKING, Final, TypeVar, get_args
+
+from tillroll.core import limits
+from tillroll.core.query import Order, Query
+from tillroll.core.report import (
+    BRACKETS,
+    METHODS,
+    REPORTS,
+    REPORTS_BY_NAME,
+    WINDOW_SECONDS,
+    Coordinates,
+    DimensionName,
+    Report,
+    parse_datapoint,
+    parse_day,
+    parse_window,
+)
+from tillroll.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_T = TypeVar("_T", bound=str)
+
+FILTERS: Final[tuple[DimensionName, ...]] = ("bracket", "method", "merchant")
+ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+_SINGLE: Final = ("from", "to", "order", "limit", "cursor")
+PARAMETERS: Final = (*_SINGLE[:2], *FILTERS, "by", *_SINGLE[2:])
+DIMENSION_VALUES: Final[dict[str, tuple[str, ...]]] = {"bracket": BRACKETS, "method": METHODS}
+CURSOR_CHARACTERS_MAX: Final = 256  # a total and the longest datapoint there is, a merchant on a day, fit
+_HOUR_S: Final = WINDOW_SECONDS["hour"]
+_DAY_S: Final = WINDOW_SECONDS["day"]
+_INSTANT: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
+)
+_EVENTS_CURSOR: Final = re.compile(r"\d{1,18}\|.+", re.ASCII | re.DOTALL)
+_FIRST_S: Final = (datetime.date.min.toordinal() - datetime.date(1970, 1, 1).toordinal()) * _DAY_S
+_LAST_S: Final = (datetime.date.max.toordinal() + 1 - datetime.date(1970, 1, 1).toordinal()) * _DAY_S
+
+
+def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
+    """Return the query that text parameters, by name, put to a report.
+
+    Names are those in PARAMETERS. Filters and `by` take several values, `by` also parted by commas; the others one.
+
+    Raises:
+        QueryError: a parameter is unknown to the report, or a value is not one it can have.
+    """
+    single = _single_values(report, parameters)
+    order = _one_of("order", single.get("order", ORDERS[0]), ORDERS)
+    start = _window("from", single["from"], report) if "from" in single else None
+    stop = _window("to", single["to"], report) if "to" in single else None
+    if start is not None and stop is not None and start >= stop:
+        remedy = f"The range ends before `to`, so give a later one than {single['from']}"
+        raise QueryError("to", f"{single['to']} is not after {single['from']}", remedy)
+    return Query(
+        report=report,
+        start=start,
+        stop=stop,
+        filters={name: _filter(name, parameters[name], report) for name in FILTERS if parameters.get(name)},
+        by=_by(parameters.get("by", ()), report),
+        order=order,
+        limit=whole_number("limit", single["limit"], 1, limits.PAGE_MAX) if "limit" in single else limits.PAGE_DEFAULT,
+        after=_cursor(single["cursor"], order) if "cursor" in single else None,
+    )
+
+
+def find_report(name: str) -> Report:
+    """Return the report of a name.
+
+    Raises:
+        QueryError: there is none.
+    """
+    if name not in REPORTS_BY_NAME:
+        raise QueryError("report", f"there is no report {_shown(name)}", f"There are {_listed(REPORTS_BY_NAME)}")
+    return REPORTS_BY_NAME[name]
+
+
+def find_datapoint(text: str) -> Coordinates:
+    """Return the coordinates of a datapoint.
+
+    Raises:
+        QueryError: no report could have it.
+    """
+    found = parse_datapoint(text)
+    if found is None:
+        forms = _listed("|".join(report.dimensions) for report in REPORTS)
+        raise QueryError("datapoint", f"{_shown(text)} is a datapoint of no report", f"Their datapoints are {forms}")
+    return found
+
+
+def dimensions_of(report: Report) -> tuple[DimensionName, ...]:
+    """Return the dimensions a report can be rolled up to: its own, and the day where it counts by hour."""
+    return ("day", *report.dimensions) if report.window == "hour" else report.dimensions
+
+
+def whole_number(field: str, text: str, low: int, high: int) -> int:
+    """Return the number a text holds.
+
+    Raises:
+        QueryError: it is not a whole number between the bounds.
+    """
+    if re.fullmatch(r"-?\d{1,18}", text, re.ASCII) and low <= int(text) <= high:
+        return int(text)
+    raise QueryError(field, f"{_shown(text)} is not a whole number from {low} to {high}", "Give one, or leave it out")
+
+
+def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    known = [name for name in PARAMETERS if name not in FILTERS or name in report.dimensions]
+    single = {}
+    for name, values in parameters.items():
+        if name not in PARAMETERS:
+            raise QueryError(name, "there is no such parameter", f"There are {_listed(known)}")
+        if name in _SINGLE and values:
+            if len(values) > 1:
+                raise QueryError(name, f"it is given {len(values)} times", "Give it once")
+            single[name] = values[0]
+    return single
+
+
+def _window(field: str, text: str, report: Report) -> int:
+    """Return the window that begins at a date or an instant."""
+    if report.window is None:
+        windowed = _listed(each.name for each in REPORTS if each.window)
+        remedy = f"Leave it out, or ask a report that counts by time: {windowed}"
+        raise QueryError(field, f"the report {report.name} is over all time", remedy)
+    seconds, exact = _instant(field, text)
+    if not _FIRST_S <= seconds < _LAST_S:
+        raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no bound")
+    window, rest = divmod(seconds, report.window_s)
+    if rest or not exact:
+        near = [_instant_text(bound * report.window_s) for bound in (window, window + 1)]
+        problem = f"{_shown(text)} lies inside {'an hour' if report.window == 'hour' else 'a day'} of the report"
+        raise QueryError(field, problem, f"The nearest it can answer are {near[0]} and {near[1]}")
+    return window
+
+
+def _instant(field: str, text: str) -> tuple[int, bool]:
+    """Return (seconds since 1970, whether that is all of it)."""
+    day = parse_day(text)
+    if day is not None:
+        return day * _DAY_S, True
+    hour = parse_window(_HOUR_S, text)
+    if hour is not None:
+        return hour * _HOUR_S, True
+    match = _INSTANT.fullmatch(text)
+    day = parse_day(match[1]) if match else None
+    if match is None or day is None:
+        remedy = "Write 2011-12-03, 2011-12-03T10:00:00Z or 2011-12-03T12:00:00+02:00 (in a URL, %2B for +)"
+        raise QueryError(field, f"{_shown(text)} is not a date or an instant", remedy)
+    _, hours, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
+    at = day * _DAY_S + int(hours) * _HOUR_S + int(minutes) * 60 + int(seconds or 0)
+    if sign:
+        offset = int(offset_hours) * _HOUR_S + int(offset_minutes) * 60
+        at += offset if sign == "-" else -offset
+    return at, not (fraction or "").strip("0")
+
+
+def _instant_text(seconds: int) -> str:
+    seconds = min(max(seconds, _FIRST_S), _LAST_S - _HOUR_S)
+    moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _filter(name: DimensionName, values: Sequence[str], report: Report) -> frozenset[str]:
+    if name not in report.dimensions:
+        remedy = f"It counts by {_listed(report.dimensions)}"
+        raise QueryError(name, f"the report {report.name} does not count by {name}", remedy)
+    if len(values) > limits.FILTER_VALUES_MAX:
+        problem = f"{len(values)} values are more than the {limits.FILTER_VALUES_MAX} that are taken"
+        raise QueryError(name, problem, "Ask several times")
+    for value in values:
+        if name in DIMENSION_VALUES:
+            _one_of(name, value, DIMENSION_VALUES[name])
+        elif not 0 < len(value) <= limits.NAME_CHARACTERS_MAX:
+            problem = f"{_shown(value)} is not 1 to {limits.NAME_CHARACTERS_MAX} characters long"
+            raise QueryError(name, problem, "Give the merchant as its events do")
+    return frozenset(values)
+
+
+def _by(values: Sequence[str], report: Report) -> tuple[DimensionName, ...]:
+    known = dimensions_of(report)
+    chosen: list[DimensionName] = []
+    for value in (part for text in values for part in text.split(",")):
+        dimension = _one_of("by", value, known)
+        if dimension in chosen:
+            raise QueryError("by", f"{dimension} is given twice", "Give each dimension once")
+        chosen.append(dimension)
+    if "hour" in chosen and "day" in chosen:
+        raise QueryError("by", "hour and day are both given", "Give one of them: an hour tells its day")
+    return tuple(chosen)
+
+
+def _cursor(text: str, order: Order) -> str:
+    fits = order == "datapoint" or _EVENTS_CURSOR.fullmatch(text)
+    if not fits or not 0 < len(text) <= CURSOR_CHARACTERS_MAX:
+        problem = f"{_shown(text)} is not a cursor of the order {order}"
+        raise QueryError("cursor", problem, "Take it from the answer of the page before")
+    return text
+
+
+def _one_of(field: str, value: str, known: Sequence[_T]) -> _T:
+    for each in known:
+        if each == value:
+            return each
+    raise QueryError(field, f"{_shown(value)} is none of its values", f"They are {_listed(known)}")
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(values)
+
+
+def _shown(text: str) -> str:
+    shown = text if len(text) <= 80 else f"{text[:80]}…"
+    return repr(shown)

@@ -1,0 +1,159 @@
+"""What can be asked, in words, and what an unanswerable question is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tillroll.core import limits
+from tillroll.core.ask import FILTERS, PARAMETERS, ask, find_datapoint, find_report, whole_number
+from tillroll.core.query import Query
+from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Report
+from tillroll.errors import QueryError
+
+HOURS = REPORTS_BY_NAME["hour-bracket-method"]
+DAYS = REPORTS_BY_NAME["day-merchant"]
+TIMELESS = REPORTS_BY_NAME["merchant-method"]
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+def test_no_parameter_asks_for_all_of_a_report(report: Report) -> None:
+    assert ask(report, {}) == Query(report=report)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1970-01-02:03",
+        "1970-01-02T03:00Z",
+        "1970-01-02T03:00:00Z",
+        "1970-01-02T03:00:00.000z",
+        "1970-01-02T05:30:00+02:30",
+        "1970-01-01T22:00:00-05:00",
+    ],
+)
+def test_every_spelling_of_an_hour_is_the_same_window(text: str) -> None:
+    assert ask(HOURS, {"from": [text]}).start == 27
+    assert ask(HOURS, {"to": [text]}).stop == 27
+
+
+def test_a_date_is_midnight_utc() -> None:
+    assert ask(HOURS, {"from": ["1970-01-02"]}).start == 24
+    assert ask(DAYS, {"from": ["1970-01-02"]}).start == 1
+    assert ask(DAYS, {"from": ["1969-12-31T00:00:00Z"]}).start == -1
+
+
+@pytest.mark.parametrize("text", ["1970-01-02T03:00:01Z", "1970-01-02T03:00:00.5Z", "1970-01-02T03:59:59Z"])
+def test_an_instant_inside_a_window_is_told_the_nearest_two(text: str) -> None:
+    with pytest.raises(QueryError, match="1970-01-02T03:00:00Z and 1970-01-02T04:00:00Z") as caught:
+        ask(HOURS, {"from": [text]})
+    assert caught.value.field == "from"
+
+
+def test_an_hour_is_no_bound_of_a_report_of_days() -> None:
+    with pytest.raises(QueryError, match="inside a day"):
+        ask(DAYS, {"to": ["1970-01-02T03:00:00Z"]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "today",
+        "2011-13-01",
+        "2011-02-29",
+        "2011-12-03T10:00:00",
+        "2011-12-03T24:00:00Z",
+        "2011-12-03T10:00:00 02:00",
+    ],
+)
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(QueryError, match="not a date or an instant"):
+        ask(HOURS, {"from": [text]})
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:00:00-01:00"])
+def test_an_instant_outside_the_years_is_refused(text: str) -> None:
+    with pytest.raises(QueryError, match="outside the years"):
+        ask(HOURS, {"from": [text]})
+
+
+@pytest.mark.parametrize("stop", ["1970-01-02", "1970-01-01"])
+def test_a_range_that_is_empty_or_inverted_is_refused(stop: str) -> None:
+    with pytest.raises(QueryError, match="not after") as caught:
+        ask(DAYS, {"from": ["1970-01-02"], "to": [stop]})
+    assert caught.value.field == "to"
+
+
+def test_a_report_over_all_time_has_no_range() -> None:
+    with pytest.raises(QueryError, match="over all time"):
+        ask(TIMELESS, {"from": ["1970-01-02"]})
+
+
+def test_filters_take_several_values() -> None:
+    query = ask(HOURS, {"bracket": ["<10", "10-50"], "method": ["PAY_NOW"]})
+    assert query.filters == {"bracket": frozenset({"<10", "10-50"}), "method": frozenset({"PAY_NOW"})}
+    assert ask(TIMELESS, {"merchant": ["a,b"]}).filters == {"merchant": frozenset({"a,b"})}
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name: str) -> None:
+    value = {"bracket": "<10", "method": "PAY_NOW", "merchant": "a"}[name]
+    if name in report.dimensions:
+        assert ask(report, {name: [value]}).filters
+    else:
+        with pytest.raises(QueryError, match=f"does not count by {name}"):
+            ask(report, {name: [value]})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"bracket": ["10-51"]}, "bracket: '10-51' is none of its values. They are <10, 10-50"),
+        ({"method": ["pay_now"]}, "PAY_NOW, PAY_LATER, SLICE_IT"),
+        ({"by": ["merchant"]}, "They are day, hour, bracket, method"),
+        ({"by": ["bracket,bracket"]}, "given twice"),
+        ({"by": ["day", "hour"]}, "both given"),
+        ({"order": ["events"]}, "They are datapoint, -events"),
+        ({"limit": ["0"]}, f"from 1 to {limits.PAGE_MAX}"),
+        ({"limit": ["٣"]}, "not a whole number"),
+        ({"limit": ["1" * 5000]}, "not a whole number"),
+        ({"limit": ["1", "2"]}, "given 2 times"),
+        ({"cursor": [""]}, "not a cursor"),
+        ({"cursor": ["a"], "order": ["-events"]}, "not a cursor of the order -events"),
+        ({"cursor": ["1" * 5000 + "|a"], "order": ["-events"]}, "not a cursor"),
+        ({"colour": ["red"]}, "There are from, to, bracket, method, by, order, limit, cursor"),
+    ],
+)
+def test_a_bad_parameter_is_named_with_what_it_can_be(parameters: dict[str, list[str]], problem: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        ask(HOURS, parameters)
+    assert problem in str(caught.value)
+    assert caught.value.field in PARAMETERS or caught.value.field == "colour"
+
+
+def test_too_many_filter_values_and_too_long_a_merchant_are_refused() -> None:
+    with pytest.raises(QueryError, match="more than"):
+        ask(TIMELESS, {"merchant": [str(number) for number in range(limits.FILTER_VALUES_MAX + 1)]})
+    with pytest.raises(QueryError, match="characters long"):
+        ask(TIMELESS, {"merchant": ["m" * (limits.NAME_CHARACTERS_MAX + 1)]})
+
+
+def test_roll_ups_keep_their_order() -> None:
+    assert ask(HOURS, {"by": ["method,day"]}).by == ("method", "day")
+    assert ask(HOURS, {"by": ["method", "day"]}).by == ("method", "day")
+
+
+def test_reports_and_datapoints_are_found_by_name() -> None:
+    assert find_report("day-merchant") is DAYS
+    with pytest.raises(QueryError, match="There are hour-bracket,"):
+        find_report("day")
+    assert find_datapoint("2011-12-03|m").report is DAYS
+    with pytest.raises(QueryError, match="datapoint of no report"):
+        find_datapoint("2011-12-03")
+
+
+def test_a_whole_number_has_bounds() -> None:
+    assert whole_number("limit", "7", 1, 7) == 7
+    with pytest.raises(QueryError, match="from 1 to 7"):
+        whole_number("limit", "8", 1, 7)
