@@ -1,0 +1,31 @@
+"""Measures tillroll beside the alternatives, in one run: `make bench`, or `python -m bench NAME...` for some of it.
+
+Figures of one run are comparable with each other; the machine is noisy, so between runs only ratios are. Each section
+prints how to repeat it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+import time
+
+# Each module has run(); in the order of printing.
+SECTIONS = ("kernel", "imports", "http", "queries", "dynamodb", "write_units", "page")
+
+
+def main() -> None:
+    """Run the sections named, or all."""
+    wanted = sys.argv[1:] or SECTIONS
+    unknown = [name for name in wanted if name not in SECTIONS]
+    if unknown:
+        sys.exit(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    print(f"{time.strftime('%Y-%m-%d')}  {platform.processor() or platform.machine()}  Python {platform.python_version()}")
+    for name in wanted:
+        print(f"\n== {name}   (python -m bench {name})", flush=True)
+        importlib.import_module(f"bench.{name}").run()
+
+
+if __name__ == "__main__":
+    main()
