@@ -126,18 +126,25 @@ class Generator:
         for slot in _slots(self.plan, self._random):
             yield self._block(slot)
 
+    def totals(self) -> dict[str, int]:
+        """Return how many lines of each kind there were so far; the late ones are among the accepted."""
+        done = self._done
+        return {
+            "lines": self._made + done["duplicates"] + done["invalid"],
+            "accepted": self._made,
+            "duplicates": done["duplicates"],
+            "late": done["late"],
+            "rejected": done["invalid"],
+        }
+
     def summary(self) -> Summary:
         """Return what the lines come to. Complete when `blocks` is exhausted."""
-        plan, done = self.plan, self._done
+        plan = self.plan
         return Summary(
             seed=plan.seed,
             start=_instant(plan.start_s),
             stop=_instant(plan.stop_s),
-            lines=self._made + done["duplicates"] + done["invalid"],
-            accepted=self._made,
-            duplicates=done["duplicates"],
-            late=done["late"],
-            rejected=done["invalid"],
+            **self.totals(),
             reports={
                 name: [{"datapoint": datapoint, "events": events} for datapoint, events in sorted(counted.items())]
                 for name, counted in self._tally.reports(self._tables.merchants).items()
@@ -159,7 +166,7 @@ class Generator:
         return self._scatter(lines, odd) if odd else lines
 
     def _due(self, kind: str, lines: int, room: int) -> int:
-        """Return how many of the next lines are of a kind, so that its share of all lines comes out exact in the end."""
+        """Return how many of the next lines are of a kind, so that its share of all comes out exact."""
         self._owed[kind] += lines * float(getattr(self.plan, kind))
         due = min(room, int(self._owed[kind] + 1e-9))
         self._owed[kind] -= due

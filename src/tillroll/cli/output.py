@@ -1,10 +1,11 @@
 """What commands write: JSON and CSV for programs, tables for people, progress for whoever watches."""
 
 import csv
+import datetime as dt
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console
@@ -15,15 +16,23 @@ from tillroll import ports
 from tillroll.core.accept import Reason
 from tillroll.core.query import Aggregate
 
+_FILE_WIDTH = 500  # into a file or a pipe, a line is a line
+
 
 def console() -> Console:
-    """Return the console that people read results on."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Return the console that people read results on. What merchants are called is never taken for markup."""
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def messages() -> Console:
     """Return the console that progress and remarks go to."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def instant(seconds: float) -> str:
+    """Return a moment, in seconds since 1970, in UTC to the second."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def explained(reason: Reason) -> str:
@@ -59,11 +68,12 @@ def write_aggregates_csv(pages: Iterable[list[Aggregate]]) -> None:
         writer.writerows(page)
 
 
-def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """Return a table that reads well on a terminal and in a file."""
+def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
+    """Return a table that reads well on a terminal and in a file; `whole` columns are never broken."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
 
 

@@ -1,0 +1,45 @@
+"""`tillroll explain`: the events, chunks and folds behind a number."""
+
+from itertools import islice
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.output import console, table, write_json
+from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.errors import QueryError
+
+
+def run(
+    datapoint: Annotated[str, typer.Argument(metavar="DATAPOINT", help="Such as '2011-12-03:10|10-50|SLICE_IT'.")],
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many of its events.")] = 100,
+    data: Data = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
+    at = parse_datapoint(datapoint)
+    if at is None:
+        names = ", ".join(report.name for report in REPORTS)
+        raise QueryError(
+            "DATAPOINT", f"{datapoint} is a datapoint of no report ({names})", "Quote it as a report shows it"
+        )
+    with opened(data, config_file) as store:
+        (events,) = store.get([datapoint])
+        traces = list(islice(store.trace(datapoint), limit))
+    if json:
+        found = [{**msgspec.structs.asdict(trace), "event": msgspec.Raw(trace.event)} for trace in traces]
+        write_json({"report": at.report.name, "datapoint": datapoint, "events": events, "traces": found})
+        return
+    rows = table("chunk", "event", "known by", "folded", "purchase", right=("event",))
+    for trace in traces:
+        folded = "yes" if trace.folded else "not yet"
+        rows.add_row(trace.chunk, str(trace.index), trace.name, folded, trace.event.decode())
+    console().print(f"{datapoint}  {events:,} events  ({at.report.title})")
+    if traces:
+        console().print(rows)
+    if events > len(traces):
+        typer.echo(f"{len(traces):,} of {events:,} shown; --limit shows more", err=True)

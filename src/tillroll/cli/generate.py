@@ -1,0 +1,202 @@
+"""`tillroll generate`: realistic purchases from a seed."""
+
+import datetime as dt
+import gzip
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from tillroll import config, sender
+from tillroll.cli.options import ConfigFile, Json
+from tillroll.cli.output import messages, write_json
+from tillroll.errors import ConfigError
+from tillroll.generator import Generator, Plan
+from tillroll.importer import InputError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_HOUR_S = 3_600
+_DAY_S = 86_400
+
+
+def run(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|-|URL", help="A file (.gz and .zst are compressed), - for standard output, or a server."
+        ),
+    ] = "-",
+    *,
+    events: Annotated[
+        int, typer.Option("--events", min=0, help="Lines, repeated and invalid ones among them.")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed and options give the same lines.")] = 1,
+    merchants: Annotated[
+        int, typer.Option("--merchants", min=1, max=200_000, help="Merchants, by a Zipf law.")
+    ] = 1_000,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="First moment; --days before --to unless given.")
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="First moment after the last; now unless given.")
+    ] = None,
+    days: Annotated[float, typer.Option("--days", min=0.001, help="How long, unless --from and --to say it.")] = 30,
+    duplicates: Annotated[
+        float, typer.Option("--duplicates", metavar="SHARE", help="Lines that repeat one; 0.01 is 1 %.")
+    ] = 0,
+    late: Annotated[float, typer.Option("--late", metavar="SHARE", help="Lines that come hours or days late.")] = 0,
+    invalid: Annotated[float, typer.Option("--invalid", metavar="SHARE", help="Lines that are no purchase.")] = 0,
+    ids: Annotated[bool, typer.Option("--ids", help="Give each purchase an id; implied by --duplicates.")] = False,
+    summary: Annotated[
+        str | None, typer.Option("--summary", metavar="FILE", help="Write what every report must then show, as JSON.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="At most so many events a second, to a server.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=100_000, help="Events in one request, to a server.")
+    ] = 100,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, max=256, help="Requests at once, to a server.")
+    ] = 4,
+    token: Annotated[
+        str | None, typer.Option("--token", help="The token a server wants; better given as TILLROLL_TOKEN.")
+    ] = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Write realistic purchases from a seed, to a file or to a server.
+
+    By day and by week they come and go as purchases do, and merchants, amounts and payment methods are spread as they
+    are. What every report must show of them is counted beside, and written with --summary. To a server each request
+    carries an Idempotency-Key, and is sent again until it is answered.
+    """
+    start_s, stop_s = _range(start, stop, days)
+    plan = Plan(
+        seed=seed,
+        events=events,
+        merchants=merchants,
+        start_s=start_s,
+        stop_s=stop_s,
+        duplicates=duplicates,
+        late=late,
+        invalid=invalid,
+        ids=ids,
+    )
+    generator = Generator(plan)
+    sent = None
+    with _progress(events) as on_events:
+        if "://" in target:
+            settings = config.load({"token": token, "config": config_file}).settings
+            bodies = _bodies(generator, batch)
+            server = sender.Target(target, settings.token)
+            sent = sender.send(server, bodies, rate, connections, lambda sent: on_events(sent.events))
+        else:
+            _write(generator, target, on_events)
+    if summary is not None:
+        Path(summary).write_bytes(msgspec.json.format(msgspec.json.encode(generator.summary())) + b"\n")
+    _tell(generator, sent, json=json and target != "-")
+
+
+def _range(start: str | None, stop: str | None, days: float) -> tuple[int, int]:
+    """Return the range in seconds since 1970. Where nothing says when, it ends with the last full hour."""
+    start_s = None if start is None else _second("--from", start)
+    stop_s = None if stop is None else _second("--to", stop)
+    length = int(days * _DAY_S)
+    if stop_s is None:
+        stop_s = int(time.time()) // _HOUR_S * _HOUR_S if start_s is None else start_s + length
+    return (stop_s - length if start_s is None else start_s), stop_s
+
+
+def _second(flag: str, text: str) -> int:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        remedy = "Write 2026-11-24 or 2026-11-24T10:00:00Z"
+        raise ConfigError(flag, f"{text} is neither a day nor an instant", remedy) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return int(moment.timestamp())
+
+
+def _write(generator: Generator, target: str, on_events: Callable[[int], None]) -> None:
+    written = 0
+    with _output(target) as out:
+        for lines in generator.blocks():
+            out.write("\n".join(lines).encode() + b"\n")
+            written += len(lines)
+            on_events(written)
+        out.flush()
+
+
+@contextmanager
+def _output(target: str) -> Iterator[Any]:
+    if target == "-":
+        yield sys.stdout.buffer
+        return
+    try:
+        file = Path(target).open("wb")  # noqa: SIM115 closed below; the try is for the opening alone
+    except OSError as error:
+        raise InputError(target, f"cannot be written ({error.strerror})", "Name another file") from error
+    with file:
+        if target.endswith(".gz"):
+            with gzip.GzipFile("", "wb", 3, file, mtime=0) as packed:
+                yield packed
+        elif target.endswith(".zst"):
+            with zstd.ZstdFile(file, "wb") as packed:
+                yield packed
+        else:
+            yield file
+
+
+def _bodies(generator: Generator, size: int) -> Iterator[sender.Body]:
+    """Yield the lines in bodies of a size, each with a key that the same plan and size always give it."""
+    waiting: list[str] = []
+    number = 0
+    for lines in generator.blocks():
+        waiting += lines
+        while len(waiting) >= size:
+            yield sender.Body(f"{generator.plan.run}-{size}-{number}", waiting[:size])
+            del waiting[:size]
+            number += 1
+    if waiting:
+        yield sender.Body(f"{generator.plan.run}-{size}-{number}", waiting)
+
+
+@contextmanager
+def _progress(events: int) -> Iterator[Callable[[int], None]]:
+    shown = messages()
+    if not shown.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} events"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=shown, transient=True) as progress:
+        task = progress.add_task("", total=events)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _tell(generator: Generator, sent: sender.Sent | None, *, json: bool) -> None:
+    totals = generator.totals()
+    if json:
+        write_json({**totals, "sent": sent})
+        return
+    parts = [f"{count:,} {name}" for name, count in totals.items() if count]
+    typer.echo(f"generated: {', '.join(parts)}", err=True)
+    if sent is not None:
+        parts = [f"{count:,} {name}" for name, count in msgspec.structs.asdict(sent).items()]
+        typer.echo(f"the server: {', '.join(parts)}", err=True)

@@ -1,0 +1,19 @@
+"""`tillroll rebuild`: drop the aggregates and count the journal again."""
+
+import typer
+
+from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.output import event_progress, write_json
+
+
+def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+    """Drop the aggregates and count the journal again.
+
+    Readers see the old aggregates until the new ones are whole, and traffic goes on.
+    """
+    with opened(data, config_file) as store, event_progress("rebuild") as progress:
+        events = store.rebuild(progress)
+    if json:
+        write_json({"events": events})
+    else:
+        typer.echo(f"rebuilt from {events:,} events")

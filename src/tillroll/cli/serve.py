@@ -1,0 +1,47 @@
+"""`tillroll serve`: take events and answer questions over HTTP."""
+
+from typing import Annotated
+
+import typer
+
+from tillroll import config
+from tillroll.cli.options import ConfigFile, Data, opened
+from tillroll.web.server import serve
+
+
+def run(
+    *,
+    data: Data = None,
+    host: Annotated[str | None, typer.Option("--host", help="Listen on this address; loopback unless given.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="Listen on this port; 0 takes a free one.")
+    ] = None,
+    tokens_file: Annotated[
+        str | None,
+        typer.Option("--tokens-file", metavar="FILE", help="Who may send and read, one token a line."),
+    ] = None,
+    open_to_all: Annotated[
+        bool | None, typer.Option("--open-to-all", help="Listen beyond loopback without asking for a token.")
+    ] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
+    log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Take events and answer questions over HTTP, with a page for people.
+
+    Listens on loopback unless told otherwise, and beyond it only when tokens are set or --open-to-all says so. SIGTERM
+    and Ctrl-C finish what was accepted, then stop.
+    """
+    flags = {
+        "data": data,
+        "host": host,
+        "port": port,
+        "tokens_file": tokens_file,
+        "open_to_all": open_to_all,
+        "log_level": log_level,
+        "log_json": log_json,
+        "config": config_file,
+    }
+    settings = config.load(flags).settings
+    with opened(settings.data, config_file, make=True) as store:
+        serve(store, settings)

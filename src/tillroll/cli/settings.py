@@ -1,0 +1,20 @@
+"""`tillroll config`: the settings in force, and where each came from."""
+
+import msgspec
+
+from tillroll import config
+from tillroll.cli.options import ConfigFile, Data, Json
+from tillroll.cli.output import console, table, write_json
+
+
+def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+    """Show the settings in force and where each came from. Secrets are only said to be set."""
+    shown = config.load({"data": data, "config": config_file}).shown()
+    if json:
+        write_json({name: {"value": value, "origin": origin} for name, value, origin in shown})
+        return
+    rows = table("setting", "value", "from", "what it is", whole=("setting", "from"))
+    for name, value, origin in shown:
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        rows.add_row(name, text, origin, config.DESCRIPTIONS[name])
+    console().print(rows)

@@ -1,0 +1,69 @@
+"""Correction: send a rejected event again, as it should have been, under the name it came with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tillroll.core.accept import Reason, decode_event
+from tillroll.core.batch import NameKind, Source, batch_of
+from tillroll.errors import TillrollError
+from tillroll.ports import Kept, Outcome
+from tillroll.service import CONFLICT
+
+if TYPE_CHECKING:
+    from tillroll.ports import Store
+
+
+class NoSuchRejectedError(TillrollError):
+    """No rejected event of this id is kept."""
+
+    exit_code = 2
+
+    def __init__(self, rejected_id: str) -> None:
+        super().__init__(
+            f"{rejected_id}: no rejected event of this id is kept; it may have been corrected or dropped. "
+            "See which there are with: tillroll rejected list"
+        )
+
+
+class Corrected(NamedTuple):
+    """What became of a correction: counted, or counted before (a success as well), or why it still is not."""
+
+    outcome: Outcome | None  # None: it is still no valid event
+    reason: Reason | None
+
+
+def find(store: Store, rejected_id: str) -> Kept:
+    """Return what is kept under an id.
+
+    Raises:
+        NoSuchRejectedError: nothing is.
+    """
+    kept = store.find_rejected(rejected_id)
+    if kept is None:
+        raise NoSuchRejectedError(rejected_id)
+    return kept
+
+
+def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> Corrected:
+    """Take a rejected event again, with another body if one is given, under its own source and position.
+
+    Once it is counted it is no longer kept with the rejected. Calling this again after a crash counts nothing twice: an
+    event that nothing named is named by the rejection.
+
+    Raises:
+        NoSuchRejectedError: nothing is kept under the id.
+        StoreError: the store cannot take it now.
+    """
+    rejection = find(store, rejected_id).rejection
+    decoded = decode_event((rejection.body if body is None else body).strip(), now_s)
+    if isinstance(decoded, Reason):
+        return Corrected(None, decoded)
+    source, position = rejection.source, rejection.position
+    if source.kind is NameKind.NONE:
+        source, position = Source(NameKind.KEY, f"rejected:{rejected_id}"), 0
+    outcome = Outcome(store.journal(batch_of([decoded], source, position))[0])
+    if outcome is Outcome.CONFLICT:
+        return Corrected(outcome, CONFLICT)
+    store.settle(rejected_id)
+    return Corrected(outcome, None)

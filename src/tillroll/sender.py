@@ -1,0 +1,224 @@
+"""Send events to a server at a steady rate: each body under an Idempotency-Key, and again until it is answered."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tillroll.errors import ConfigError, TillrollError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_TIMEOUT_S: Final = 30
+_PATIENCE_S: Final = 120  # for one body, over all attempts
+_FIRST_PAUSE_S: Final = 0.1
+_PAUSE_MAX_S: Final = 5.0
+_RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_COUNTED: Final = ("accepted", "duplicates", "conflicts", "rejected")
+
+
+class SendError(TillrollError):
+    """A server refused a body, or was not there for long."""
+
+    exit_code = 4
+
+
+class Body(NamedTuple):
+    """A body of events, one a line, and the key that its repeats have as well."""
+
+    key: str
+    lines: list[str]
+
+
+class Sent(msgspec.Struct):
+    """What the server said became of the events, and how often a body had to be sent again."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    retries: int = 0
+
+    @property
+    def events(self) -> int:
+        """How many events were answered."""
+        return self.accepted + self.duplicates + self.conflicts + self.rejected
+
+
+class Target(NamedTuple):
+    """A server's address and the token it wants."""
+
+    url: str
+    token: str = ""
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection to it, not yet opened.
+
+        Raises:
+            ConfigError: the address is not one of HTTP.
+        """
+        parts = urlsplit(self.url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
+            raise ConfigError("url", f"{self.url} is not the address of a server", "Give http://HOST:PORT")
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(parts.hostname, port, timeout=_TIMEOUT_S, context=context)
+        return http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
+
+    def path(self, path: str) -> str:
+        """Return the path of a route under this address."""
+        return urlsplit(self.url).path.rstrip("/") + path
+
+    def headers(self) -> dict[str, str]:
+        """Return what every request carries."""
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+
+def send(
+    target: Target,
+    bodies: Iterable[Body],
+    rate: float | None,
+    connections: int,
+    on_answer: Callable[[Sent], None] | None = None,
+) -> Sent:
+    """Send bodies over some connections, at most `rate` events a second in all; return what became of the events.
+
+    A body that is not answered, or of which the server says that it could not take it now, is sent again under its key.
+
+    Raises:
+        SendError: the server refused a body, or took none for two minutes.
+    """
+    waiting: queue.Queue[Body | None] = queue.Queue(2 * connections)
+    crew = _Crew(target, waiting, on_answer)
+    threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    for body in _paced(bodies, rate):
+        if not _put(waiting, body, crew):
+            break
+    for _ in threads:
+        _put(waiting, None, crew)
+    for thread in threads:
+        thread.join()
+    if crew.error is not None:
+        raise crew.error
+    return crew.sent
+
+
+def _put(waiting: queue.Queue[Body | None], body: Body | None, crew: _Crew) -> bool:
+    """Put a body where the threads find it; return False when one of them has failed."""
+    while crew.error is None:
+        try:
+            waiting.put(body, timeout=0.2)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
+def _paced(bodies: Iterable[Body], rate: float | None) -> Iterator[Body]:
+    due = time.monotonic()
+    for body in bodies:
+        if rate is not None:
+            pause = due - time.monotonic()
+            if pause > 0:
+                time.sleep(pause)
+            due = max(due, time.monotonic() - 1) + len(body.lines) / rate  # a second's lag at most is made up for
+        yield body
+
+
+class _Crew:
+    """The threads that send, and what they have come to together."""
+
+    def __init__(
+        self, target: Target, waiting: queue.Queue[Body | None], on_answer: Callable[[Sent], None] | None
+    ) -> None:
+        self.sent = Sent()
+        self.error: BaseException | None = None
+        self._target = target
+        self._waiting = waiting
+        self._on_answer = on_answer
+        self._lock = threading.Lock()
+
+    def work(self) -> None:
+        """Send what waits until None comes, or another thread has failed."""
+        try:
+            connection = self._target.connect()
+            while self.error is None:
+                try:
+                    body = self._waiting.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                if body is None:
+                    break
+                self._note(self._send(connection, body))
+            connection.close()
+        except BaseException as error:  # noqa: BLE001 raised again by `send`, in the caller's thread
+            self.error = error
+
+    def _note(self, answer: dict[str, int]) -> None:
+        with self._lock:
+            for name in _COUNTED:
+                setattr(self.sent, name, getattr(self.sent, name) + answer.get(name, 0))
+            if self._on_answer is not None:
+                self._on_answer(self.sent)
+
+    def _send(self, connection: http.client.HTTPConnection, body: Body) -> dict[str, int]:
+        """Send one body until it is answered; return the counts of the answer."""
+        give_up = time.monotonic() + _PATIENCE_S
+        pause = _FIRST_PAUSE_S
+        while True:
+            problem, wait = self._attempt(connection, body)
+            if isinstance(problem, dict):
+                return problem
+            if time.monotonic() > give_up or self.error is not None:
+                raise SendError(f"{self._target.url}: {problem}. Nothing is lost: run it again when the server is well")
+            with self._lock:
+                self.sent.retries += 1
+            time.sleep(max(pause, min(wait, _PAUSE_MAX_S)))
+            pause = min(2 * pause, _PAUSE_MAX_S)
+
+    def _attempt(self, connection: http.client.HTTPConnection, body: Body) -> tuple[dict[str, int] | str, float]:
+        """Return the answer's counts; or what went wrong, and how many seconds the server asked to wait."""
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": body.key, **self._target.headers()}
+        data = "\n".join(body.lines).encode()
+        try:
+            connection.request("POST", self._target.path("/events"), data, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            return f"no answer ({str(error) or type(error).__name__})", 0.0
+        if response.status in _RETRIED:
+            after = response.headers.get("Retry-After", "")
+            return f"the server answers {response.status}", float(after) if after.isdecimal() else 0.0
+        counts = _counts(answer)
+        if counts is None:
+            raise SendError(
+                f"{self._target.url}: the server answers {response.status}: {answer[:300].decode(errors='replace')}"
+            )
+        return counts, 0.0
+
+
+def _counts(answer: bytes) -> dict[str, int] | None:
+    """Return the counts in an answer, whether all, some or none of the events were good; None when it has none."""
+    try:
+        parsed = json.loads(answer)
+    except ValueError:
+        return None
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(name), int) for name in _COUNTED):
+        return None
+    return {name: parsed[name] for name in _COUNTED}
