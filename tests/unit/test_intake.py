@@ -1,0 +1,121 @@
+"""Group commit over the real embedded store."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tillroll.core import limits
+from tillroll.core.accept import Body
+from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.errors import OverloadedError, StoreError
+from tillroll.intake import Committed, Intake
+from tillroll.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tillroll.service import Receipt
+
+EVENT = b'{"date":"2011-12-03T10:15:30Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"m1"}'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path)
+    yield store
+    store.close()
+
+
+def key(text: str) -> Source:
+    return Source(NameKind.KEY, text)
+
+
+async def submit_all(store: SqliteStore, bodies: list[Body], commits: list[Committed]) -> list[Receipt]:
+    intake = Intake(store, time.time, time.perf_counter, commits.append)
+    receipts = await asyncio.gather(*[intake.submit(body) for body in bodies])
+    await intake.close()
+    return receipts
+
+
+def test_bodies_that_wait_together_share_a_commit(store: SqliteStore) -> None:
+    commits: list[Committed] = []
+    bodies = [Body(EVENT, key(str(i))) for i in range(500)]
+    receipts = asyncio.run(submit_all(store, bodies, commits))
+    assert all(receipt.accepted == 1 for receipt in receipts)
+    assert len(commits) <= 3
+    assert sum(commit.bodies for commit in commits) == 500
+    assert store.status().events == 500
+
+
+def test_each_body_gets_its_own_receipt(store: SqliteStore) -> None:
+    bodies = [
+        Body(EVENT, key("a")),
+        Body(b"nonsense", key("b")),
+        Body(EVENT, key("a")),
+        Body(EVENT.replace(b"4285", b"1"), key("a")),
+        Body(EVENT + b"\n\n{}\n" + EVENT, UNNAMED),
+    ]
+    receipts = asyncio.run(submit_all(store, bodies, []))
+    counts = [(one.accepted, one.duplicates, one.conflicts, one.rejected) for one in receipts]
+    assert counts == [(1, 0, 0, 0), (0, 0, 0, 1), (0, 1, 0, 0), (0, 0, 1, 0), (2, 0, 0, 1)]
+    assert [one.index for one in receipts[4].not_accepted] == [2]
+    kept = store.rejected()
+    assert sorted(one.rejection.body for one in kept) == sorted([b"nonsense", EVENT.replace(b"4285", b"1"), b"{}"])
+
+
+def test_closing_finishes_what_was_submitted_and_takes_no_more(store: SqliteStore) -> None:
+    async def main() -> list[Receipt]:
+        intake = Intake(store, time.time, time.perf_counter)
+        futures = [intake.submit(Body(EVENT, key(str(i)))) for i in range(100)]
+        closing = asyncio.ensure_future(intake.close())
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            intake.submit(Body(EVENT, key("late")))
+        await closing
+        return await asyncio.gather(*futures)
+
+    assert sum(receipt.accepted for receipt in asyncio.run(main())) == 100
+    assert store.status().events == 100
+
+
+def test_more_than_may_wait_is_refused_and_the_rest_goes_on(store: SqliteStore) -> None:
+    async def main() -> int:
+        intake = Intake(store, time.time, time.perf_counter)
+        blocker = sqlite3.connect(store.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")  # another process's commit, which ours must wait for
+        body = Body(EVENT + b" " * (limits.LINE_BYTES_MAX - len(EVENT)), UNNAMED)
+        futures = []
+        with pytest.raises(OverloadedError, match="wait to be journaled"):
+            futures.extend(intake.submit(body) for _ in range(limits.WAITING_REQUESTS_MAX))
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        receipts = await asyncio.gather(*futures)
+        await intake.close()
+        return sum(receipt.accepted for receipt in receipts)
+
+    accepted = asyncio.run(main())
+    assert accepted >= limits.WAITING_BYTES_MAX // limits.LINE_BYTES_MAX
+    assert store.status().events == accepted
+
+
+def test_a_store_that_fails_fails_the_waiting_and_nothing_later(store: SqliteStore) -> None:
+    async def main() -> None:
+        intake = Intake(store, time.time, time.perf_counter)
+        store._connection.execute("PRAGMA busy_timeout = 0")
+        blocker = sqlite3.connect(store.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            await intake.submit(Body(EVENT, key("a")))
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        receipt = await intake.submit(Body(EVENT, key("a")))
+        assert receipt.accepted == 1
+        await intake.close()
+
+    asyncio.run(main())
