@@ -90,7 +90,7 @@ def test_more_than_may_wait_is_refused_and_the_rest_goes_on(store: SqliteStore) 
         blocker = sqlite3.connect(store.path, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")  # another process's commit, which ours must wait for
         body = Body(EVENT + b" " * (limits.LINE_BYTES_MAX - len(EVENT)), UNNAMED)
-        futures = []
+        futures: list[asyncio.Future[Receipt]] = []
         with pytest.raises(OverloadedError, match="wait to be journaled"):
             futures.extend(intake.submit(body) for _ in range(limits.WAITING_REQUESTS_MAX))
         blocker.execute("ROLLBACK")
