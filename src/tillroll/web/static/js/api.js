@@ -1,0 +1,111 @@
+// The public HTTP API, and nothing else: what the page can show, any other program can read.
+
+const TOKEN_KEY = "tillroll.token";
+let askForToken = async () => null;
+let asking = null;
+
+/** What the server answered instead of what was asked for. `status` is 0 when it did not answer at all. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+export const token = {
+  get: () => sessionStorage.getItem(TOKEN_KEY),
+  set: (value) => sessionStorage.setItem(TOKEN_KEY, value),
+  forget: () => sessionStorage.removeItem(TOKEN_KEY),
+  /** Say how to ask for one: a function of the reason that resolves to a token, or to null when none is given. */
+  askWith: (ask) => {
+    askForToken = ask;
+  },
+};
+
+/** Ask for another token, once however many requests want one. Resolves to whether there is a new one. */
+export function renewToken(reason) {
+  asking ??= askForToken(reason).finally(() => {
+    asking = null;
+  });
+  return asking.then((value) => {
+    if (value) token.set(value);
+    return Boolean(value);
+  });
+}
+
+/** Return the answer to a request that the server took; ask for a token when it wants one. Throws ApiError. */
+export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+  for (;;) {
+    const held = token.get();
+    const response = await send(path, { method, body, signal, headers: held ? { ...headers, Authorization: `Bearer ${held}` } : headers });
+    if (response.ok) return response;
+    const renewable = response.status === 401 && (token.get() !== held || (await renewToken(held ? "refused" : "wanted")));
+    if (!renewable) throw new ApiError(response.status, await problemOf(response));
+  }
+}
+
+async function send(path, options) {
+  try {
+    return await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { detail: "The server cannot be reached." });
+  }
+}
+
+async function problemOf(response) {
+  try {
+    return (await response.json()) ?? {};
+  } catch {
+    return { title: response.statusText || `The server answered ${response.status}.` };
+  }
+}
+
+export const getJson = async (path, options) => (await request(path, options)).json();
+
+/** Return the address that asks a report a question; the same one serves any other program. */
+export function reportPath(name, { from, to, filters = {}, by, order, limit, cursor, format } = {}) {
+  const query = new URLSearchParams();
+  if (from) query.set("from", from);
+  if (to) query.set("to", to);
+  for (const [dimension, values] of Object.entries(filters)) {
+    for (const value of values) query.append(dimension, value);
+  }
+  if (by?.length) query.set("by", by.join(","));
+  if (order && order !== "datapoint") query.set("order", order);
+  if (limit) query.set("limit", limit);
+  if (cursor) query.set("cursor", cursor);
+  if (format) query.set("format", format);
+  const text = query.toString();
+  return `/reports/${encodeURIComponent(name)}${text ? `?${text}` : ""}`;
+}
+
+/** Return one page of a report: its rows, the totals of all pages, and the cursor of the next (or null). */
+export async function page(path, options) {
+  const response = await request(path, options);
+  return {
+    rows: await response.json(),
+    datapoints: Number(response.headers.get("Tillroll-Datapoints")),
+    events: Number(response.headers.get("Tillroll-Events")),
+    next: nextCursor(response),
+  };
+}
+
+/** Return the cursor in a response's `Link: <...>; rel="next"`, or null on the last page. */
+export function nextCursor(response) {
+  const match = /<([^>]*)>;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
+  return match ? new URL(match[1], location.href).searchParams.get("cursor") : null;
+}
+
+/** Return all rows of a question, page after page, up to `most` of them. */
+export async function everything(name, question, { signal, most = 50_000 } = {}) {
+  const rows = [];
+  let cursor = null;
+  do {
+    const part = await page(reportPath(name, { ...question, limit: 10_000, cursor }), { signal });
+    for (const row of part.rows) rows.push(row);
+    cursor = part.next;
+  } while (cursor && rows.length < most);
+  return rows;
+}

@@ -1,0 +1,124 @@
+// Operations: what became of the events that came in, what was rejected and why, and what the last audit found.
+
+import { getJson } from "../api.js";
+import { legend } from "../charts/bars.js";
+import { Columns } from "../charts/columns.js";
+import { h, icon } from "../dom.js";
+import { plural, whole } from "../format.js";
+import { RejectedList } from "../parts/rejected.js";
+import { modelTable } from "../parts/table.js";
+import { DAY, HOUR, agoText, floor, instantText, now } from "../time.js";
+import { View, rebuild } from "./view.js";
+
+const OUTCOMES = [
+  ["accepted", "Accepted"],
+  ["duplicates", "Duplicates"],
+  ["conflicts", "Conflicts"],
+  ["rejected", "Rejected"],
+];
+const MINUTE = 60;
+const QUARTER = 15 * MINUTE;
+
+export class Operations extends View {
+  #columns = new Columns({ size: "low" });
+  #rejected = new RejectedList();
+  #cards = h("div");
+  #audit = h("div");
+  #head = h("div");
+  #table = h("div", { class: "table-scroll", tabindex: 0, role: "region", "aria-label": "Outcomes over time, as a table" });
+  #span = DAY;
+  #timer;
+
+  constructor(page) {
+    super(page);
+    document.title = "Operations · Tillroll";
+    // Rejections do not move the counts, so no tick tells of them; while somebody looks, once a minute does.
+    this.#timer = setInterval(() => document.visibilityState === "visible" && this.refresh(), 60_000);
+  }
+
+  destroy() {
+    super.destroy();
+    clearInterval(this.#timer);
+    this.#columns.destroy();
+  }
+
+  async load(_, signal) {
+    const [status] = await Promise.all([getJson("/status", { signal }), this.#rejected.load(signal)]);
+    if (!this.#cards.isConnected) this.#frame();
+    rebuild(this.#cards, cards(status));
+    this.#draw(status.series ?? []);
+    rebuild(this.#audit, audit(status.last_audit));
+  }
+
+  #frame() {
+    rebuild(
+      this.body,
+      h("div", {}, h("h1", {}, "Operations"), h("p", { class: "lead" }, "What became of the events that came in.")),
+      this.#cards,
+      h("section", { class: "card" }, this.#head, this.#columns.node, h("details", { class: "behind" }, h("summary", {}, "As a table"), this.#table)),
+      this.#rejected.node,
+      this.#audit,
+    );
+  }
+
+  #draw(series) {
+    const [window, to] = this.#span === DAY ? [QUARTER, floor(now(), QUARTER) + QUARTER] : [MINUTE, floor(now(), MINUTE) + MINUTE];
+    const model = outcomeModel(series, window, to - this.#span, to);
+    const span = (seconds, label) =>
+      h(
+        "label",
+        { class: "segmented-item" },
+        h("input", { type: "radio", name: "span", id: `span-${seconds}`, class: "sr", checked: this.#span === seconds, onchange: () => this.#choose(seconds, series) }),
+        h("span", {}, label),
+      );
+    const choice = h("fieldset", { class: "segmented small" }, h("legend", { class: "sr" }, "Span"), span(HOUR, "Last hour"), span(DAY, "24 hours"));
+    rebuild(
+      this.#head,
+      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Outcomes over time"), h("p", { class: "sub" }, `Events per ${model.per}, as this server saw them (UTC)`)), choice),
+      legend(model.series),
+    );
+    this.#columns.draw(model);
+    this.#table.replaceChildren(modelTable(model));
+  }
+
+  #choose(seconds, series) {
+    this.#span = seconds;
+    this.#draw(series);
+  }
+}
+
+/** Return the chart of [minute, accepted, duplicates, conflicts, rejected] rows. */
+function outcomeModel(rows, window, from, to) {
+  const at = Array.from({ length: (to - from) / window }, (_, index) => from + index * window);
+  const series = OUTCOMES.map(([name, label], place) => ({ label, color: `outcome-${place + 1}`, values: new Array(at.length).fill(0) }));
+  for (const [minute, ...counts] of rows) {
+    const index = Math.floor((minute * MINUTE - from) / window);
+    if (index >= 0 && index < at.length) counts.forEach((count, place) => (series[place].values[index] += count));
+  }
+  const per = window === MINUTE ? "minute" : "quarter of an hour";
+  return { at, series, window, from, to, per, label: `Events by outcome per ${per}` };
+}
+
+function cards({ counters = {}, rejected, events, folded_position: folded, journal_position: journaled }) {
+  const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, count === null || count === undefined ? "–" : whole(count)), h("p", { class: "against" }, note));
+  const behind = journaled > folded ? `${whole(journaled - folded)} behind the journal` : "All of them are in the reports";
+  return h(
+    "ul",
+    { class: "cards", "aria-label": "Outcomes" },
+    card("Accepted", events ?? counters.accepted, behind),
+    card("Duplicates", counters.duplicates, "Repeats, recognised; they change nothing"),
+    card("Conflicts", counters.conflicts, "Same identity, other content"),
+    card("Rejected, waiting", rejected ?? counters.rejected, "Kept until corrected or dropped"),
+  );
+}
+
+function audit(last) {
+  const section = (kind, title, ...text) => h("section", { class: `card audit ${kind}` }, icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"), h("div", {}, h("h2", {}, title), h("p", {}, ...text)));
+  if (!last) return section("none", "No audit yet", h("code", {}, "tillroll audit"), " counts every purchase again from the journal and compares.");
+  const when = last.at ? `${agoText(last.at)}, ${instantText(last.at)} UTC. ` : "";
+  const counted = `${plural(last.events, "event")} counted again, ${plural(last.datapoints, "datapoint")} compared. `;
+  const wrong = last.differences_total ?? last.differences?.length ?? 0;
+  if (!wrong) return section("good", "The last audit found every count exact", when, counted);
+  const first = (last.differences ?? []).slice(0, 3).map((one) => one.message ?? one.subject).join("; ");
+  return section("bad", `The last audit found ${plural(wrong, "difference")}`, when, counted, first);
+}

@@ -1,0 +1,96 @@
+// What every view does alike: load, show that it loads, show what went wrong, refresh in silence, and stop.
+
+import { h, icon } from "../dom.js";
+
+export class View {
+  #abort = null;
+  #failure = null;
+
+  /** `page` is what a view needs of the page: reports, calendar(), go(state), progress(on). */
+  constructor(page) {
+    this.page = page;
+    this.body = h("div", { class: "view-body" });
+    this.node = h("div", { class: "view" }, this.body);
+  }
+
+  /** Show a state of the address. */
+  async show(state) {
+    this.state = state;
+    await this.#run(false);
+  }
+
+  /** Load again what is shown, without a sign of it: something was counted. */
+  async refresh() {
+    if (this.state) await this.#run(true);
+  }
+
+  destroy() {
+    this.#abort?.abort();
+  }
+
+  async #run(silent) {
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    if (!silent) this.#busy(true);
+    try {
+      await this.load(this.state, abort.signal);
+      this.#fail(null);
+    } catch (error) {
+      if (error.name === "AbortError" || abort.signal.aborted) return;
+      if (!silent || this.#failure || error.status !== 0) this.#fail(error);
+    }
+    if (abort === this.#abort) this.#busy(false);
+  }
+
+  #busy(on) {
+    this.page.progress(on);
+    this.body.setAttribute("aria-busy", String(on));
+  }
+
+  #fail(error) {
+    this.#failure?.remove();
+    this.#failure = error && problem(error, () => this.show(this.state));
+    this.body.hidden = Boolean(error);
+    if (error) this.node.append(this.#failure);
+  }
+}
+
+/** Return what tells a person that something failed, and lets them try again. */
+function problem(error, again) {
+  const title = { 0: "The server does not answer", 401: "A token is needed", 403: "This token may not read that" }[error.status] ?? "That did not work";
+  if (error.status === undefined) console.error(error);
+  return h(
+    "section",
+    { class: "card empty", role: "alert" },
+    icon("warning"),
+    h("h2", {}, title),
+    h("p", {}, error.message),
+    h("button", { type: "button", class: "button primary", onclick: again }, error.status === 401 ? "Enter a token" : "Try again"),
+  );
+}
+
+/** Replace children, and keep the focus on the element of the same id. */
+export function rebuild(container, ...children) {
+  const focused = container.contains(document.activeElement) ? document.activeElement.id : "";
+  container.replaceChildren(...children.flat().filter(Boolean));
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+/** Return the note that says why spans end in the past. */
+export const staleNote = (calendar, last) =>
+  calendar.stale ? h("p", { class: "note" }, icon("info"), `No purchases in the last seven days: spans end with the latest, on ${last}.`) : null;
+
+/** Return what is shown where there is nothing at all. */
+export function nothingYet() {
+  const example = `curl -H 'Content-Type: application/json' ${location.origin}/events \\\n  -d '{"date":"${new Date().toISOString().slice(0, 19)}Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"acme"}'`;
+  return h(
+    "section",
+    { class: "card empty" },
+    icon("roll"),
+    h("h2", {}, "No purchases yet"),
+    h("p", {}, "The first one shows here the moment it is counted. To send one:"),
+    h("pre", { tabindex: 0 }, h("code", {}, example)),
+    h("p", {}, "Or import a file with ", h("code", {}, "tillroll import FILE"), "."),
+  );
+}
