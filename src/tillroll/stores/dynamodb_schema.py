@@ -1,11 +1,11 @@
 """The two DynamoDB tables: their keys, attributes and logs, in one place for the store, the template and the docs.
 
 **Aggregates**, keyed by the string `datapoint` alone, as the report frontend reads it. An item has `datapoint`,
-`events`, `fold` (the ledger entry up to which its events are counted) and `report`. The index `report-datapoint` (KEYS_ONLY, by
-`report`, then `datapoint`) lists the datapoints of a range of windows, since a datapoint begins with its window; it
-costs a write only when a datapoint is new. The item `#fold` is the state of the fold: `upto`, the ledger entry up to
-which everything is counted, and `folded_at`. It has no `report`, so it is in no index, and no datapoint can be called
-so, since none begins with `#` and holds no `|`.
+`events`, `fold` (the ledger entry up to which its events are counted) and `report`. The index `report-datapoint`
+(KEYS_ONLY, by `report`, then `datapoint`) lists the datapoints of a range of windows, since a datapoint begins with its
+window; it costs a write only when a datapoint is new. The item `#fold` is the state of the fold: `upto`, the ledger
+entry up to which everything is counted, and `folded_at`. It has no `report`, so it is in no index, and no datapoint can
+be called so, since every datapoint holds a `|`.
 
 **Journal**, keyed by the string `log` and the number `number`. Its logs:
 

@@ -1,0 +1,287 @@
+"""The calls that the DynamoDB protocols make, what comes back, and what can go wrong. No I/O.
+
+A protocol (commit, fold, audit, ...) is a generator. It yields a call, or a list of calls that may be made at the same
+time, and is resumed with the reply, or the list of replies. Whoever drives it, the client or a simulator, does what the
+call says. A fault of a single call is thrown into the generator; in the reply to a list the fault stands in its place.
+A driver may stop resuming a generator at any yield: that is a kill, before the call or after its effect. Each class
+says what it does, what it replies and which faults mean something; Throttled and ReplyLost may befall any call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from tillroll.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Table = Literal["aggregates", "journal"]
+Value = str | int | float | bytes
+Item = Mapping[str, Value]
+T = TypeVar("T")
+Protocol = Generator[Any, Any, T]  # yields Call or list[Call]; returns T
+
+
+class Fault(Exception):  # noqa: N818 what befell a call, not yet an error of the operation
+    """What befell a call."""
+
+
+class ConditionFailed(Fault):
+    """The condition of the call, or of one part of a transaction, did not hold. Nothing was written."""
+
+
+class Conflict(Fault):
+    """Another transaction holds one of the items. Nothing was written."""
+
+
+class Throttled(Fault):
+    """The service or the connection refused the call before it had an effect."""
+
+
+class ReplyLost(Fault):
+    """No reply came. The call has had its effect, or has it later, or never."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Something to be asked of the service."""
+
+
+class Get(Call, frozen=True):
+    """Read one item of the aggregates strongly; replies Item or None."""
+
+    datapoint: str
+
+
+class BatchGet(Call, frozen=True):
+    """Read up to 100 items, strongly; replies BatchReply. Keys are a datapoint, or a pair (log, number)."""
+
+    table: Table
+    keys: tuple[Any, ...]
+
+
+class BatchReply(NamedTuple):
+    """The items found, in any order, and the keys that the service did not get to. A key in neither has no item."""
+
+    items: list[Item]
+    unprocessed: tuple[Any, ...]
+
+
+class Query(Call, frozen=True):
+    """Read a log of the journal strongly, from a number on, rising (or falling from the end); replies QueryReply."""
+
+    log: str
+    after: int = 0  # numbers greater than this; when falling: less than this, and 0 is from the end
+    limit: int | None = None
+    falling: bool = False
+    count: bool = False  # only count: the reply has no items
+
+
+class QueryReply(NamedTuple):
+    """Items of one page in order. `last` is where the next page begins (its `after`), None when there is none."""
+
+    items: list[Item]
+    last: int | None
+    counted: int
+
+
+class QueryIndex(Call, frozen=True):
+    """Read datapoints of a report from the index, between two texts inclusive, eventually; replies IndexReply."""
+
+    report: str
+    low: str
+    high: str
+    after: str | None = None  # a datapoint
+
+
+class IndexReply(NamedTuple):
+    """Datapoints of one page in order, and where the next begins, None when there is none."""
+
+    datapoints: list[str]
+    last: str | None
+
+
+class Scan(Call, frozen=True):
+    """Read a page of the aggregates strongly in no order; replies ScanReply."""
+
+    after: str | None = None
+    segment: int = 0
+    segments: int = 1
+
+
+class ScanReply(NamedTuple):
+    """Items of one page, and where the next begins, None when there is none."""
+
+    items: list[Item]
+    last: str | None
+
+
+class Put(Call, frozen=True):
+    """Write an item to the journal if its key is free, else ConditionFailed; replies None."""
+
+    item: Item
+    absent: bool = True  # the condition; False only to show that it is needed
+
+
+class Delete(Call, frozen=True):
+    """Delete an item of the journal, if there is one; replies None."""
+
+    log: str
+    number: int
+
+
+class TransactWrite(Call, frozen=True):
+    """Do all puts and deletes or none; replies None. ConditionFailed when any condition fails; Conflict.
+
+    A call repeated with the same client token within ten minutes has no further effect and succeeds. Its items do not
+    become visible to other reads at one moment.
+    """
+
+    writes: tuple[Put | Delete, ...]
+    token: str
+
+
+class Count(Call, frozen=True):
+    """ADD events to a counter and SET its fold and report, if its fold is absent or less; else ConditionFailed.
+
+    Replies None.
+    """
+
+    datapoint: str
+    report: str
+    events: int
+    fold: int
+    guarded: bool = True  # the condition; False only to show that it is needed
+
+
+class MoveFold(Call, frozen=True):
+    """SET `upto` of the fold's state, and when, if it is `before` (0: there is none); else ConditionFailed."""
+
+    before: int
+    upto: int
+    at: float
+
+
+class Correct(Call, frozen=True):
+    """Replace a counter that audit found wrong, if it is unchanged; else ConditionFailed. Replies None.
+
+    `before` is (events, fold) as found, None for no item; `events` None deletes it.
+    """
+
+    datapoint: str
+    report: str
+    before: tuple[int, int] | None
+    events: int | None
+    fold: int
+
+
+class Sleep(Call, frozen=True):
+    """Wait; replies None."""
+
+    seconds: float
+
+
+BATCH_KEYS_MAX: Final = 100  # the service's own bound on BatchGetItem
+_BACKOFF_S: Final = 0.02
+_BACKOFF_S_MAX: Final = 3.0
+
+
+class Backoff:
+    """Doubling waits with full jitter (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter).
+
+    `draw` returns a number from 0 to 1. When the waits add up to more than `patience_s` it gives up.
+    """
+
+    def __init__(self, draw: Callable[[], float], patience_s: float) -> None:
+        self._draw = draw
+        self._left_s = patience_s
+        self._wait_s = _BACKOFF_S
+
+    def wait(self, why: Fault) -> Sleep:
+        """Return the next wait.
+
+        Raises:
+            StoreError: it has waited long enough.
+        """
+        if self._left_s <= 0:
+            problem = f"DynamoDB did not take it, the last time because of {why!r}"
+            remedy = "Nothing acknowledged is lost; send it again later, and look at throttling in CloudWatch"
+            raise StoreError(problem, remedy, retry_after_s=_BACKOFF_S_MAX) from why
+        seconds = self._wait_s * (0.1 + 0.9 * self._draw())
+        self._left_s -= seconds
+        self._wait_s = min(2 * self._wait_s, _BACKOFF_S_MAX)
+        return Sleep(seconds)
+
+
+class Context(NamedTuple):
+    """What a protocol needs of the world: a clock, chance, and how long to be patient."""
+
+    clock: Callable[[], float]
+    draw: Callable[[], float]
+    token: Callable[[], str]
+    patience_s: float = 30.0
+
+    def backoff(self) -> Backoff:
+        """Return fresh patience."""
+        return Backoff(self.draw, self.patience_s)
+
+
+def ask(context: Context, call: Call) -> Protocol[Any]:
+    """Make a call that may safely be made again, until there is a reply or a condition fails."""
+    (reply,) = yield from ask_all(context, [call])
+    if isinstance(reply, ConditionFailed):
+        raise reply
+    return reply
+
+
+def ask_all(context: Context, calls: Sequence[Call]) -> Protocol[list[Any]]:
+    """Make calls that may safely be made again; return their replies in order. A failed condition is a reply."""
+    replies: list[Any] = [None] * len(calls)
+    waiting = list(range(len(calls)))
+    backoff = context.backoff()
+    while True:
+        got = yield [calls[index] for index in waiting]
+        again = []
+        fault: Fault | None = None
+        for index, reply in zip(waiting, got, strict=True):
+            if isinstance(reply, Throttled | ReplyLost | Conflict):
+                again.append(index)
+                fault = reply
+            else:
+                replies[index] = reply
+        if fault is None:
+            return replies
+        waiting = again
+        yield backoff.wait(fault)
+
+
+def read_batch(context: Context, table: Table, keys: Sequence[Any]) -> Protocol[list[Item]]:
+    """Read items by key, in any order; those that do not exist are left out."""
+    found: list[Item] = []
+    backoff = context.backoff()
+    left = list(keys)
+    while left:
+        calls = [BatchGet(table, tuple(left[at : at + BATCH_KEYS_MAX])) for at in range(0, len(left), BATCH_KEYS_MAX)]
+        replies: list[BatchReply] = yield from ask_all(context, calls)
+        progress = len(left)
+        left = []
+        for reply in replies:
+            found.extend(reply.items)
+            left.extend(reply.unprocessed)
+        if left and len(left) == progress:
+            yield backoff.wait(Throttled("the service returned every key unprocessed"))
+    return found
+
+
+def read_log(context: Context, log: str, after: int) -> Protocol[list[Item]]:
+    """Read a whole log strongly after a number."""
+    items: list[Item] = []
+    last: int | None = after
+    while last is not None:
+        reply: QueryReply = yield from ask(context, Query(log, last))
+        items.extend(reply.items)
+        last = reply.last
+    return items
