@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from contextlib import contextmanager
+from itertools import compress, count
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -85,10 +86,9 @@ class SqliteStore:
         """See ports.Journal."""
         outcomes = []
         for start in range(0, len(batch), limits.CHUNK_EVENTS_MAX):
-            whole = len(batch) <= limits.CHUNK_EVENTS_MAX
-            piece = (
-                batch if whole else batch.select(list(range(start, min(start + limits.CHUNK_EVENTS_MAX, len(batch)))))
-            )
+            piece = batch
+            if len(batch) > limits.CHUNK_EVENTS_MAX:
+                piece = batch.select(range(start, min(start + limits.CHUNK_EVENTS_MAX, len(batch))))
             outcomes.append(self._commit(piece))
         return b"".join(outcomes)
 
@@ -101,9 +101,11 @@ class SqliteStore:
                 fresh = batch
             else:
                 self._connection.execute("ROLLBACK TO all_new")
-                outcomes = self._dedupe.sort_out(batch, events)
-                new = [index for index, outcome in enumerate(outcomes) if outcome == Outcome.ACCEPTED]
-                fresh = batch.select(new)
+                outcomes, slots = self._dedupe.sort_out(batch)
+                mask = bytes(outcome == Outcome.ACCEPTED for outcome in outcomes)
+                fresh = batch.masked(mask)
+                numbers = dict(zip(compress(count(), mask), count(events + 1)))
+                self._dedupe.add_rows(slots, numbers)
                 self._dedupe.add_runs(fresh, events)
             if len(fresh):
                 self._append(fresh, events, folded)

@@ -7,9 +7,8 @@ lines instead. A hash only finds candidates; the event in the chunk decides.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import OrderedDict
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel
@@ -18,6 +17,7 @@ from tillroll.ports import Outcome
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
 
 _CHUNKS_CACHED: Final = 8
 _HASH_SPAN: Final = 1 << 64
@@ -32,14 +32,24 @@ class IdentityRow(NamedTuple):
     at: int
 
 
+Slot = tuple[int, int]  # minute and hash: the key of an identity
+
+
+class Sorted(NamedTuple):
+    """What a batch's events are, and which slot each new one that has an identity row takes."""
+
+    outcomes: bytes
+    slots: dict[Slot, int]  # to the event's index in the batch
+
+
 class _Sorting(NamedTuple):
-    """A batch while it is sorted out: its new events so far, and where named imports' new lines are in it."""
+    """A batch while it is sorted out."""
 
     batch: Batch
     sources: list[Source]
-    events: int
-    fresh: list[int]
-    lines: dict[Identity, int]
+    slots: dict[Slot, int]  # those of new events, by index
+    lines: dict[Identity, int]  # those of named imports that are new, by index
+    stored_lines: dict[Source, dict[int, list[tuple[Batch, int]]]]  # by line: the events of it that are stored
 
 
 class Dedupe:
@@ -68,72 +78,114 @@ class Dedupe:
         )
         return self._connection.total_changes - before == len(rows)
 
+    def add_rows(self, slots: dict[Slot, int], numbers: Mapping[int, int]) -> None:
+        """Index new events under the numbers that `numbers` has for their indexes."""
+        rows = [(minute, name, numbers[index]) for (minute, name), index in sorted(slots.items())]
+        self._connection.executemany("INSERT INTO identity VALUES (?, ?, ?)", rows)
+
     def add_runs(self, batch: Batch, events: int) -> None:
         """Index the named imports of a batch that will be events `events` + 1 onward."""
         self._connection.executemany(
             "INSERT INTO run VALUES (?, ?, ?, ?)",
-            [
-                (_source_hash(source), first, last, events + 1 + index)
-                for source, index, first, last in _file_runs(batch)
-            ],
+            [(_source_hash(source), first, last, events + 1 + at) for source, at, first, last in _file_runs(batch)],
         )
 
-    def sort_out(self, batch: Batch, events: int) -> bytes:
-        """Return an outcome for each event of a batch, having indexed the new ones' identities but no runs.
+    def sort_out(self, batch: Batch) -> Sorted:
+        """Return what each event of a batch is, whatever repeats there are. Indexes nothing.
 
-        New events will be numbered from `events` + 1 in their order.
+        Only suspects, which share a slot with a stored event or with another of the batch, are looked at one by one.
         """
         if self._is_stored(batch):
-            return bytes([Outcome.DUPLICATE]) * len(batch)
-        sorting = _Sorting(batch, list(batch.sources()), events, [], {})
+            return Sorted(bytes([Outcome.DUPLICATE]) * len(batch), {})
+        rows = sorted(identity_rows(batch))
+        suspects = self._suspects(rows)
+        for source, at, first, last in _file_runs(batch):
+            suspects.update(
+                range(at, at + self._run_events(batch, at)) if self._shares_lines(batch, source, first, last) else ()
+            )
+        slots = {(minute, name): at for minute, name, at in rows if at not in suspects}
+        sorting = _Sorting(batch, list(batch.sources()), slots, {}, {})
         outcomes = bytearray(len(batch))
-        for index, source in enumerate(sorting.sources):
-            identity = batch.identity(index, source)
-            found = None if identity is None else self._find(sorting, identity)
-            if found is None:
-                if identity is not None and identity.kind is NameKind.FILE:
-                    sorting.lines[identity] = index
-                sorting.fresh.append(index)
-            else:
-                outcomes[index] = Outcome.DUPLICATE if found == batch.event(index) else Outcome.CONFLICT
-        return bytes(outcomes)
+        for index in sorted(suspects):
+            identity = batch.identity(index, sorting.sources[index])
+            if identity is not None:
+                found = self._find_or_take(sorting, identity, index)
+                if found is not None:
+                    outcomes[index] = Outcome.DUPLICATE if found == batch.event(index) else Outcome.CONFLICT
+        return Sorted(bytes(outcomes), slots)
 
-    def _find(self, sorting: _Sorting, identity: Identity) -> Event | None:
+    def _suspects(self, rows: list[IdentityRow]) -> set[int]:
+        """Return the indexes whose slot another event of the batch has too, or a stored one."""
+        suspects = set()
+        for one, other in pairwise(rows):
+            if one[:2] == other[:2]:
+                suspects.update((one.at, other.at))
+        self._connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS candidate (minute INTEGER, hash INTEGER, at INTEGER) STRICT"
+        )
+        self._connection.execute("DELETE FROM candidate")
+        self._connection.executemany("INSERT INTO candidate VALUES (?, ?, ?)", rows)
+        query = "SELECT at FROM candidate CROSS JOIN identity USING (minute, hash)"
+        suspects.update(at for (at,) in self._connection.execute(query))
+        return suspects
+
+    def _find_or_take(self, sorting: _Sorting, identity: Identity, index: int) -> Event | None:
+        """Return the first event of this identity; or make it the event at `index`, which is new, and return None."""
         if identity.kind is NameKind.FILE:
-            return self._find_line(sorting, identity)
-        return self._find_or_add(sorting, identity)
-
-    def _find_or_add(self, sorting: _Sorting, identity: Identity) -> Event | None:
-        """Return the event that has this identity, or give it to the next new event and return None."""
+            found = self._find_line(sorting, identity)
+            if found is None:
+                sorting.lines[identity] = index
+            return found
         minute, number = identity.minute, kernel.hash_name(identity.kind, identity.value.encode(), identity.position)
         while True:
-            query = "SELECT event FROM identity WHERE minute = ? AND hash = ?"
-            found = self._connection.execute(query, (minute, number)).fetchone()
-            if found is None:
-                row = (minute, number, sorting.events + 1 + len(sorting.fresh))
-                self._connection.execute("INSERT INTO identity VALUES (?, ?, ?)", row)
+            held = self._held(sorting, (minute, number))
+            if held is None:
+                sorting.slots[minute, number] = index
                 return None
-            held, sources, index = self._held(sorting, int(found[0]))
-            if held.identity(index, sources[index]) == identity:
-                return held.event(index)
+            batch, sources, at = held
+            if batch.identity(at, sources[at]) == identity:
+                return batch.event(at)
             number = _next_hash(number)
 
-    def _held(self, sorting: _Sorting, event: int) -> tuple[Batch, list[Source], int]:
-        """Return where an event is: in a chunk, or among the new ones of the batch itself."""
-        if event > sorting.events:
-            return sorting.batch, sorting.sources, sorting.fresh[event - sorting.events - 1]
-        return self._locate(event)
+    def _held(self, sorting: _Sorting, slot: Slot) -> tuple[Batch, list[Source], int] | None:
+        """Return where the event of a slot is: in the batch itself, in a chunk, or nowhere."""
+        if slot in sorting.slots:
+            return sorting.batch, sorting.sources, sorting.slots[slot]
+        query = "SELECT event FROM identity WHERE minute = ? AND hash = ?"
+        found = self._connection.execute(query, slot).fetchone()
+        return None if found is None else self._locate(int(found[0]))
 
     def _find_line(self, sorting: _Sorting, identity: Identity) -> Event | None:
         """Return the event of a named import's line and date, or None when it is new."""
         source = Source(identity.kind, identity.value)
-        for _, _, event in self._overlapping(source, identity.position, identity.position):
-            stored, sources, start = self._locate(event)
-            candidate = _at_position(stored, start, identity.position)
-            if candidate is not None and stored.identity(candidate, sources[candidate]) == identity:
-                return stored.event(candidate)
+        if source not in sorting.stored_lines:
+            sorting.stored_lines[source] = self._read_lines(sorting.batch, source)
+        for stored, at in sorting.stored_lines[source].get(identity.position, ()):
+            if stored.identity(at, source) == identity:
+                return stored.event(at)
         here = sorting.lines.get(identity)
         return None if here is None else sorting.batch.event(here)
+
+    def _read_lines(self, batch: Batch, source: Source) -> dict[int, list[tuple[Batch, int]]]:
+        """Return the stored events of the lines of a source that a batch has, by line."""
+        found: dict[int, list[tuple[Batch, int]]] = {}
+        for other, _, first, last in _file_runs(batch):
+            if other != source:
+                continue
+            for _, _, event in self._overlapping(source, first, last):
+                stored, sources, start = self._locate(event)
+                for at in range(start, start + self._run_events(stored, start)):
+                    if sources[at] == source and first <= stored.positions[at] <= last:
+                        found.setdefault(stored.positions[at], []).append((stored, at))
+        return found
+
+    def _shares_lines(self, batch: Batch, source: Source, first: int, last: int) -> bool:
+        runs = [run for run in _file_runs(batch) if run[0] == source]
+        return len(runs) > 1 or bool(self._overlapping(source, first, last))
+
+    def _run_events(self, batch: Batch, at: int) -> int:
+        """Return how many events there are from one to the end of its run."""
+        return next(stop for stop in accumulate(run.events for run in batch.runs) if stop > at) - at
 
     def _overlapping(self, source: Source, first: int, last: int) -> list[tuple[int, int, int]]:
         query = "SELECT first, last, event FROM run WHERE source = ? AND first <= ? AND last >= ? ORDER BY first"
@@ -217,13 +269,6 @@ def _share_a_source(runs: list[tuple[Source, int, int, int]]) -> bool:
 def _same_columns(one: Batch, other: Batch) -> bool:
     names = ("seconds", "nanos", "amounts", "methods", "merchants", "positions", "merchant_names", "id_ends", "runs")
     return all(getattr(one, name) == getattr(other, name) for name in names)
-
-
-def _at_position(batch: Batch, start: int, position: int) -> int | None:
-    """Return the index of the event at this position in the run that the event at `start` belongs to."""
-    stop = next(stop for stop in accumulate(run.events for run in batch.runs) if stop > start)
-    index = bisect_left(batch.positions, position, start, stop)
-    return index if index < stop and batch.positions[index] == position else None
 
 
 def _source_hash(source: Source) -> int:
