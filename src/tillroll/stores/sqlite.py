@@ -20,12 +20,13 @@ import msgspec
 from tillroll.core import chunk, limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.fold import Counts, fold, merge
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreError
 from tillroll.ports import Kept, Outcome, Status
 from tillroll.stores import sqlite_audit, sqlite_schema
 from tillroll.stores.segments import Merchants, Segments
-from tillroll.stores.sqlite_dedupe import Dedupe
+from tillroll.stores.sqlite_dedupe import Dedupe, identity_rows
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 
@@ -93,15 +94,16 @@ class SqliteStore:
         return b"".join(outcomes)
 
     def _commit(self, batch: Batch) -> bytes:
+        rows = identity_rows(batch)
         with self._write():
             events, folded = self._state()
             self._connection.execute("SAVEPOINT all_new")
-            if self._dedupe.add_all_new(batch, events):
+            if self._dedupe.add_all_new(batch, rows, events):
                 outcomes = bytes(len(batch))
                 fresh = batch
             else:
                 self._connection.execute("ROLLBACK TO all_new")
-                outcomes, slots = self._dedupe.sort_out(batch)
+                outcomes, slots = self._dedupe.sort_out(batch, rows)
                 mask = bytes(outcome == Outcome.ACCEPTED for outcome in outcomes)
                 fresh = batch.masked(mask)
                 numbers = dict(zip(compress(count(), mask), count(events + 1)))
@@ -145,18 +147,21 @@ class SqliteStore:
 
     def _fold_stride(self, folded: int, events: int) -> int:
         """Fold whole chunks up to a stride's worth of events; return the new folded position."""
-        target = min(events, folded + _FOLD_STRIDE)
-        query = "SELECT first, events, payload FROM chunk WHERE first > ? ORDER BY first"
+        query = "SELECT first, events, payload FROM chunk WHERE first > ? AND first <= ? ORDER BY first"
         at = folded
-        for first, count, payload in self._connection.execute(query, (folded,)).fetchall():
+        counts: dict[str, list[Counts]] = {report.name: [] for report in REPORTS}
+        for first, size, payload in self._connection.execute(query, (folded, folded + _FOLD_STRIDE)):
             if first != at + 1:
-                problem = f"{self.path}: the events from {at + 1} to {first - 1} are missing from the journal"
-                raise StoreError(problem, "Run tillroll audit, and restore the file from a copy")
+                raise _hole(self.path, at + 1, first - 1)
             batch = chunk.decode(payload)
-            self._segments.add_batch(batch, self._merchants.ids(batch.merchant_names))
-            at += count
-            if at >= target:
-                break
+            ids = self._merchants.ids(batch.merchant_names)
+            for report in REPORTS:
+                counts[report.name].append(fold(report, batch, ids))
+            at += size
+        if at == folded:
+            raise _hole(self.path, at + 1, events)
+        for report in REPORTS:  # many small commits touch the same segments: once each is enough
+            self._segments.add(report, merge(counts[report.name]))
         self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (at, self._clock()))
         return at
 
@@ -298,6 +303,11 @@ class SqliteStore:
             finally:
                 with self._lock:
                     self._readers.append(reader)
+
+
+def _hole(path: Path, first: int, last: int) -> StoreError:
+    problem = f"{path}: the events from {first} to {last} are missing from the journal"
+    return StoreError(problem, "Run tillroll audit, and restore the file from a copy")
 
 
 def _rejected_id(rejection: Rejection) -> str:

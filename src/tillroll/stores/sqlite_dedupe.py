@@ -8,7 +8,7 @@ lines instead. A hash only finds candidates; the event in the chunk decides.
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, count, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel
@@ -24,14 +24,7 @@ _HASH_SPAN: Final = 1 << 64
 _SINGLE: Final = (NameKind.KEY, NameKind.MESSAGE)
 
 
-class IdentityRow(NamedTuple):
-    """A row of `identity` for an event of a batch: its minute, the hash of its name, its index."""
-
-    minute: int
-    name: int
-    at: int
-
-
+IdentityRow = tuple[int, int, int]  # minute, hash of the name, index of the event in its batch
 Slot = tuple[int, int]  # minute and hash: the key of an identity
 
 
@@ -59,7 +52,7 @@ class Dedupe:
         self._connection = connection
         self._chunks: OrderedDict[int, tuple[Batch, list[Source]]] = OrderedDict()
 
-    def add_all_new(self, batch: Batch, events: int) -> bool:
+    def add_all_new(self, batch: Batch, rows: list[IdentityRow], events: int) -> bool:
         """Index a batch that will be events `events` + 1 onward, if none of it can be a repeat. Else return False.
 
         After a False the transaction's savepoint must be rolled back.
@@ -67,7 +60,6 @@ class Dedupe:
         runs = list(_file_runs(batch))
         if any(self._overlapping(source, first, last) for source, _, first, last in runs) or _share_a_source(runs):
             return False
-        rows = sorted(identity_rows(batch))
         self.add_runs(batch, events)
         if not rows:
             return True
@@ -90,14 +82,13 @@ class Dedupe:
             [(_source_hash(source), first, last, events + 1 + at) for source, at, first, last in _file_runs(batch)],
         )
 
-    def sort_out(self, batch: Batch) -> Sorted:
+    def sort_out(self, batch: Batch, rows: list[IdentityRow]) -> Sorted:
         """Return what each event of a batch is, whatever repeats there are. Indexes nothing.
 
         Only suspects, which share a slot with a stored event or with another of the batch, are looked at one by one.
         """
         if self._is_stored(batch):
             return Sorted(bytes([Outcome.DUPLICATE]) * len(batch), {})
-        rows = sorted(identity_rows(batch))
         suspects = self._suspects(rows)
         for source, at, first, last in _file_runs(batch):
             suspects.update(
@@ -119,7 +110,7 @@ class Dedupe:
         suspects = set()
         for one, other in pairwise(rows):
             if one[:2] == other[:2]:
-                suspects.update((one.at, other.at))
+                suspects.update((one[2], other[2]))
         self._connection.execute(
             "CREATE TEMP TABLE IF NOT EXISTS candidate (minute INTEGER, hash INTEGER, at INTEGER) STRICT"
         )
@@ -223,16 +214,14 @@ class Dedupe:
 
 
 def identity_rows(batch: Batch) -> list[IdentityRow]:
-    """Return a row for each event of a batch that an id, a key or a message names."""
-    seconds = batch.seconds
-    rows = []
-    if batch.id_ends:
-        hashes = kernel.hash_ids(batch.id_ends, batch.id_bytes, NameKind.ID)
-        before = 0
-        for index, end in enumerate(batch.id_ends):
-            if end > before:
-                rows.append(IdentityRow(seconds[index] // 60, hashes[index], index))
-            before = end
+    """Return a row for each event of a batch that an id, a key or a message names, sorted."""
+    rows: list[IdentityRow] = []
+    seconds, ends = batch.seconds, batch.id_ends
+    if ends:
+        hashes = kernel.hash_ids(ends, batch.id_bytes, NameKind.ID)
+        starts = chain((0,), ends)
+        columns = zip(seconds, hashes, count(), starts, ends)
+        rows = [(second // 60, name, at) for second, name, at, start, end in columns if end > start]
     start = 0
     for run in batch.runs:
         if run.source.kind in _SINGLE:
@@ -240,8 +229,9 @@ def identity_rows(batch: Batch) -> list[IdentityRow]:
             for index in range(start, start + run.events):
                 if not _has_id(batch, index):
                     name = kernel.hash_name(run.source.kind, value, batch.positions[index])
-                    rows.append(IdentityRow(seconds[index] // 60, name, index))
+                    rows.append((seconds[index] // 60, name, index))
         start += run.events
+    rows.sort()
     return rows
 
 
