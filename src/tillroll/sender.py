@@ -8,7 +8,7 @@ import queue
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -81,6 +81,27 @@ class Target(NamedTuple):
     def path(self, path: str) -> str:
         """Return the path of a route under this address."""
         return urlsplit(self.url).path.rstrip("/") + path
+
+    def get(self, path: str) -> Any:
+        """Return what the server answers to a GET, parsed.
+
+        Raises:
+            SendError: the server is not there, or refuses.
+        """
+        connection = self.connect()
+        try:
+            connection.request("GET", self.path(path), headers=self.headers())
+            response = connection.getresponse()
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            problem = str(error) or type(error).__name__
+            raise SendError(f"{self.url}: no answer ({problem}). See whether the server runs there") from error
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            told = answer[:300].decode(errors="replace")
+            raise SendError(f"{self.url}: the server answers {response.status}: {told}")
+        return json.loads(answer)
 
     def headers(self) -> dict[str, str]:
         """Return what every request carries."""

@@ -3,7 +3,7 @@
 import csv
 import datetime as dt
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ def write_json(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def write_aggregates_json(pages: Iterable[list[Aggregate]]) -> None:
+def write_aggregates_json(pages: Iterable[Sequence[Aggregate]]) -> None:
     """Write aggregates in the report frontend's own format: a list of objects, one a line."""
     out = sys.stdout.buffer
     separator = b"[\n"
@@ -60,7 +60,7 @@ def write_aggregates_json(pages: Iterable[list[Aggregate]]) -> None:
     out.flush()
 
 
-def write_aggregates_csv(pages: Iterable[list[Aggregate]]) -> None:
+def write_aggregates_csv(pages: Iterable[Sequence[Aggregate]]) -> None:
     """Write aggregates as CSV with the header datapoint,events."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("datapoint", "events"))

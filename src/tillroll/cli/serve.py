@@ -5,8 +5,11 @@ from typing import Annotated
 import typer
 
 from tillroll import config
+from tillroll.cli.logs import log_to_stderr
 from tillroll.cli.options import ConfigFile, Data, opened
+from tillroll.web.auth import read_tokens_file
 from tillroll.web.server import serve
+from tillroll.web.settings import Settings
 
 
 def run(
@@ -17,8 +20,7 @@ def run(
         int | None, typer.Option("--port", min=0, max=65_535, help="Listen on this port; 0 takes a free one.")
     ] = None,
     tokens_file: Annotated[
-        str | None,
-        typer.Option("--tokens-file", metavar="FILE", help="Who may send and read, one token a line."),
+        str | None, typer.Option("--tokens-file", metavar="FILE", help="Who may send and read, one token a line.")
     ] = None,
     open_to_all: Annotated[
         bool | None, typer.Option("--open-to-all", help="Listen beyond loopback without asking for a token.")
@@ -43,5 +45,22 @@ def run(
         "config": config_file,
     }
     settings = config.load(flags).settings
+    server = _server_settings(settings)
+    server.check()
+    log_to_stderr(settings.log_level, as_json=settings.log_json)
     with opened(settings.data, config_file, make=True) as store:
-        serve(store, settings)
+        serve(store, server)
+
+
+def _server_settings(settings: config.Settings) -> Settings:
+    send, read = settings.send_tokens, settings.read_tokens
+    if settings.tokens_file:
+        listed = read_tokens_file(settings.tokens_file)
+        send, read = send + listed.send, read + listed.read
+    return Settings(
+        host=settings.host,
+        port=settings.port,
+        send_tokens=send,
+        read_tokens=read,
+        open_to_all=settings.open_to_all,
+    )

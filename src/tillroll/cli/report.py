@@ -1,0 +1,112 @@
+"""`tillroll report`: a report as a table, a chart, CSV or JSON."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import typer
+
+from tillroll.cli import report_chart
+from tillroll.cli.options import ConfigFile, Data, opened
+from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
+from tillroll.core import ask, limits
+from tillroll.core.query import Aggregate, Page, Query
+from tillroll.core.report import REPORTS
+from tillroll.ports import Store
+
+_ROWS = 50  # of a table, unless more are asked for: it is read, not processed
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+Filter = list[str] | None
+
+
+def run(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: " + ", ".join(report.name for report in REPORTS))],
+    *,
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="The first moment counted, in UTC.")
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="The first moment no longer counted.")
+    ] = None,
+    bracket: Annotated[Filter, typer.Option("--bracket", help="Only this amount bracket; may be repeated.")] = None,
+    method: Annotated[Filter, typer.Option("--method", help="Only this payment method; may be repeated.")] = None,
+    merchant: Annotated[Filter, typer.Option("--merchant", help="Only this merchant; may be repeated.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="DIMENSIONS", help="Roll up to some dimensions, such as day,bracket.")
+    ] = None,
+    order: Annotated[str | None, typer.Option("--order", help="datapoint, or -events for the largest first.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="At most so many; all in CSV and JSON, unless given.")
+    ] = None,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw it.")] = False,
+    data: Data = None,
+    config_file: ConfigFile = None,
+) -> None:
+    """Show a report as a table, a chart, CSV or JSON.
+
+    CSV and JSON are what the report frontend reads: datapoint and events, all of them.
+    """
+    single = {"from": start, "to": stop, "by": by, "order": order}
+    parameters = {key: [value] for key, value in single.items() if value is not None}
+    parameters |= {
+        key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
+    }
+    query = ask.ask(ask.find_report(name), parameters)
+    with opened(data, config_file) as store:
+        if chart:
+            report_chart.draw(console(), store, query, limit)
+            return
+        match form:
+            case Format.JSON:
+                write_aggregates_json(_pages(store, query, limit))
+            case Format.CSV:
+                write_aggregates_csv(_pages(store, query, limit))
+            case Format.TABLE:
+                _show(store, query, limit or _ROWS)
+
+
+def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[Aggregate]]:
+    """Yield the aggregates that match, in pages, up to a limit of them all."""
+    left = limit
+    query = msgspec.structs.replace(query, totals=False)
+    while left is None or left > 0:
+        size = limits.PAGE_MAX if left is None else min(left, limits.PAGE_MAX)
+        page = store.page(msgspec.structs.replace(query, limit=size))
+        yield page.aggregates
+        if page.next is None:
+            return
+        query = msgspec.structs.replace(query, after=page.next)
+        left = None if left is None else left - len(page.aggregates)
+
+
+def _show(store: Store, query: Query, limit: int) -> None:
+    first = store.page(msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
+    rows = table("datapoint", "events", right=("events",))
+    shown = 0
+    for aggregates in _all_rows(store, query, first, limit):
+        for datapoint, events in aggregates:
+            rows.add_row(datapoint, f"{events:,}")
+        shown += len(aggregates)
+    console().print(rows)
+    if first.totals is not None:
+        totals = f"{first.totals.events:,} events in {first.totals.datapoints:,} datapoints"
+        more = f"; {shown:,} shown, --limit shows more" if shown < first.totals.datapoints else ""
+        typer.echo(totals + more, err=True)
+
+
+def _all_rows(store: Store, query: Query, first: Page, limit: int) -> Iterator[Sequence[Aggregate]]:
+    yield first.aggregates
+    if first.next is not None and limit > len(first.aggregates):
+        rest = msgspec.structs.replace(query, after=first.next)
+        yield from _pages(store, rest, limit - len(first.aggregates))

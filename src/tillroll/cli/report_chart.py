@@ -1,0 +1,109 @@
+"""A report drawn: stacks by bracket over time, bars for what has no time, a sparkline beside each merchant."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from tillroll.cli.charts import bar, draws_blocks, grid, legend, sparkline, squeezed, stack, stack_marks
+from tillroll.core import limits
+from tillroll.core.query import Aggregate, Query
+from tillroll.core.report import BRACKETS, SEPARATOR, DimensionName, parse_day, window_text
+from tillroll.ports import Store
+
+_ROWS = 20  # of bars, unless more are asked for
+_HOURS_MAX = 72  # drawn one by one; a longer range is drawn by day
+_BAR_MIN = 10
+_SPARKLINE = 30
+_DAY_S = 86_400
+
+
+def draw(console: Console, store: Store, query: Query, limit: int | None) -> None:
+    """Draw what matches a query. A report by hour and bracket becomes a stack for each hour, or day of a long range."""
+    console.print(query.report.title)
+    if query.report.window == "hour" and not query.by:
+        _draw_time(console, store, query, limit)
+    elif query.report.window == "day" and not query.by:
+        _draw_merchants(console, store, query, min(limit or _ROWS, limits.PAGE_MAX))
+    else:
+        _draw_bars(console, store, query, limit or _ROWS)
+
+
+def _draw_time(console: Console, store: Store, query: Query, limit: int | None) -> None:
+    wide = query.start is None or query.stop is None or query.stop - query.start > _HOURS_MAX
+    unit: DimensionName = "day" if wide else "hour"
+    query = msgspec.structs.replace(query, by=(unit, "bracket"), order="datapoint")
+    rows: dict[str, dict[str, int]] = {}
+    for datapoint, events in everything(store, query):
+        window, _, bracket = datapoint.partition(SEPARATOR)
+        rows.setdefault(window, {})[bracket] = events
+    if limit is not None:
+        rows = {window: rows[window] for window in list(rows)[-limit:]}
+    marks = stack_marks(console)
+    largest = max((sum(parts.values()) for parts in rows.values()), default=0)
+    width = _bar_width(console, 28)
+    lines = grid("left", "right", "left")
+    for window, parts in rows.items():
+        events = sum(parts.values())
+        lines.add_row(window, f"{events:,}", stack(parts, BRACKETS, largest, width, marks))
+    console.print(lines)
+    console.print(legend(BRACKETS, marks))
+
+
+def _draw_merchants(console: Console, store: Store, query: Query, limit: int) -> None:
+    """Draw the busiest merchants, each with its days as a sparkline."""
+    busiest = store.page(msgspec.structs.replace(query, by=("merchant",), order="-events", limit=limit)).aggregates
+    days: dict[str, dict[int, int]] = defaultdict(dict)
+    names = [merchant for merchant, _ in busiest]
+    for start in range(0, len(names), limits.FILTER_VALUES_MAX):
+        chosen = frozenset(names[start : start + limits.FILTER_VALUES_MAX])
+        for datapoint, events in everything(
+            store, msgspec.structs.replace(query, filters={**query.filters, "merchant": chosen}, order="datapoint")
+        ):
+            day, _, merchant = datapoint.partition(SEPARATOR)
+            days[merchant][parse_day(day) or 0] = events
+    seen = [day for counts in days.values() for day in counts]
+    first, last = min(seen, default=0), max(seen, default=-1)
+    _print_bars(
+        console,
+        busiest,
+        {
+            merchant: squeezed([counts.get(day, 0) for day in range(first, last + 1)], _SPARKLINE)
+            for merchant, counts in days.items()
+        },
+    )
+    if seen:
+        console.print(f"by day from {window_text(_DAY_S, first)} to {window_text(_DAY_S, last)}")
+
+
+def _draw_bars(console: Console, store: Store, query: Query, limit: int) -> None:
+    _print_bars(console, store.page(msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX))).aggregates, {})
+
+
+def _print_bars(console: Console, aggregates: list[Aggregate], lines: dict[str, list[int]]) -> None:
+    blocks = draws_blocks(console)
+    largest = max((aggregate.events for aggregate in aggregates), default=0)
+    label = max((len(aggregate.datapoint) for aggregate in aggregates), default=0)
+    width = _bar_width(console, label + 16 + (_SPARKLINE if lines else 0))
+    rows = grid("left", "right", "left", "left")
+    for datapoint, events in aggregates:
+        drawn = Text(bar(events, largest, width, blocks=blocks), style="cyan")
+        rows.add_row(datapoint, f"{events:,}", drawn, sparkline(lines.get(datapoint, []), blocks=blocks))
+    console.print(rows)
+
+
+def _bar_width(console: Console, taken: int) -> int:
+    return max(_BAR_MIN, min(console.width, 120) - taken)
+
+
+def everything(store: Store, query: Query) -> Iterator[Aggregate]:
+    """Yield all that matches a query, page after page."""
+    query = msgspec.structs.replace(query, totals=False, limit=limits.PAGE_MAX)
+    while True:
+        page = store.page(query)
+        yield from page.aggregates
+        if page.next is None:
+            return
+        query = msgspec.structs.replace(query, after=page.next)

@@ -1,0 +1,183 @@
+"""`tillroll top`: watch purchases arrive."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, NamedTuple
+
+import msgspec
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tillroll import config
+from tillroll.cli.charts import COLOURS, bar, draws_blocks, grid, sparkline
+from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.output import console
+from tillroll.core.ask import ask
+from tillroll.core.query import Aggregate
+from tillroll.core.report import BRACKETS, METHODS, REPORTS_BY_NAME, SEPARATOR
+from tillroll.ports import Store
+from tillroll.sender import Target
+
+_KEPT = 60  # looks in the sparklines
+_REPORT = "bracket-method"
+_BAR = 24
+
+
+class Look(NamedTuple):
+    """What one look saw. Freshness and rejected are None where it is not known."""
+
+    at: float
+    events: int
+    rejected: int | None
+    freshness_ms: float | None
+    aggregates: list[Aggregate]
+
+    def by(self, part: int) -> dict[str, int]:
+        """Return events by bracket (part 0) or by method (part 1)."""
+        counted: dict[str, int] = {}
+        for datapoint, events in self.aggregates:
+            name = datapoint.split(SEPARATOR)[part]
+            counted[name] = counted.get(name, 0) + events
+        return counted
+
+
+def run(
+    *,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="Watch a server, instead of a store on this machine.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option("--token", help="The token the server wants; better given as TILLROLL_TOKEN.")
+    ] = None,
+    interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds from look to look.")] = 1.0,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many looks.")] = None,
+    data: Data = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Watch purchases arrive: how many a second, by amount bracket and payment method.
+
+    On a terminal until Ctrl-C; else, or with --json, one line a look.
+    """
+    if data is not None and url is None:
+        url = ""  # a flag comes before the server that a file or the environment names
+    settings = config.load({"url": url, "token": token, "data": data, "config": config_file}).settings
+    with _watched(settings, config_file) as look:
+        looks = _looks(look, interval, count)
+        if json or not sys.stdout.isatty():
+            for before, now in looks:
+                _write_line(before, now, json=json)
+            return
+        view = _View()
+        with Live(console=console(), auto_refresh=False, screen=False) as live:
+            for before, now in looks:
+                live.update(view.drawn(before, now), refresh=True)
+
+
+@contextmanager
+def _watched(settings: config.Settings, config_file: str | None) -> Iterator[Callable[[], Look]]:
+    if settings.url:
+        target = Target(settings.url, settings.token)
+        yield lambda: _look_at_server(target)
+        return
+    with opened(settings.data, config_file) as store:
+        yield lambda: _look_at_store(store)
+
+
+def _looks(look: Callable[[], Look], interval: float, count: int | None) -> Iterator[tuple[Look | None, Look]]:
+    """Yield each look with the one before it, at a steady pace."""
+    before = None
+    due = time.monotonic()
+    seen = 0
+    while count is None or seen < count:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += interval
+        now = look()
+        yield before, now
+        before = now
+        seen += 1
+
+
+def _look_at_store(store: Store) -> Look:
+    status = store.status()
+    at = time.time()
+    page = store.page(ask(REPORTS_BY_NAME[_REPORT], {}))
+    fresh = 0.0 if status.unfolded_since is None else 1_000 * (at - status.unfolded_since)
+    events = sum(aggregate.events for aggregate in page.aggregates)
+    return Look(at, events, status.rejected, fresh, page.aggregates)
+
+
+def _look_at_server(target: Target) -> Look:
+    status = target.get("/status")
+    found = target.get(f"/reports/{_REPORT}")
+    aggregates = [Aggregate(str(each["datapoint"]), int(each["events"])) for each in found]
+    events = sum(aggregate.events for aggregate in aggregates)
+    return Look(time.time(), events, status.get("rejected"), status.get("freshness_ms"), aggregates)
+
+
+def _rate(before: Look | None, now: Look) -> float:
+    if before is None or now.at <= before.at:
+        return 0.0
+    return (now.events - before.events) / (now.at - before.at)
+
+
+def _write_line(before: Look | None, now: Look, *, json: bool) -> None:
+    rate = _rate(before, now)
+    if json:
+        fields: dict[str, object] = {
+            "at": now.at,
+            "events": now.events,
+            "rate": round(rate, 1),
+            "rejected": now.rejected,
+        }
+        fields |= {"freshness_ms": now.freshness_ms, "brackets": now.by(0), "methods": now.by(1)}
+        typer.echo(msgspec.json.encode(fields).decode())
+    else:
+        clock = time.strftime("%H:%M:%S", time.gmtime(now.at))
+        typer.echo(f"{clock}  {now.events:,} events  {rate:,.0f} a second  {now.rejected or 0:,} rejected")
+    sys.stdout.flush()
+
+
+class _View:
+    """The live view, and what it remembers from look to look."""
+
+    def __init__(self) -> None:
+        self._console = console()
+        self._blocks = draws_blocks(self._console)
+        self._rates: deque[int] = deque(maxlen=_KEPT)
+        self._arrived: dict[str, deque[int]] = {name: deque(maxlen=_KEPT) for name in (*BRACKETS, *METHODS)}
+
+    def drawn(self, before: Look | None, now: Look) -> Group:
+        """Return the view after another look."""
+        rate = _rate(before, now)
+        if before is not None:
+            self._rates.append(round(rate))
+        head = Text.assemble(
+            (f"{now.events:,}", "bold"), " purchases   ", (f"{rate:,.0f}", "bold green"), " a second   "
+        )
+        if now.rejected:
+            head.append(f"{now.rejected:,} rejected   ", style="red")
+        if now.freshness_ms is not None:
+            head.append(f"reports {now.freshness_ms:,.0f} ms old", style="dim")
+        line = Text(sparkline(self._rates, blocks=self._blocks), style="green")
+        tables = [self._table(names, before, now, part) for part, names in enumerate((BRACKETS, METHODS))]
+        return Group(head, line, *tables)
+
+    def _table(self, names: tuple[str, ...], before: Look | None, now: Look, part: int) -> Table:
+        counts = now.by(part)
+        old = counts if before is None else before.by(part)
+        largest = max(counts.values(), default=0)
+        rows = grid("left", "right", "left", "left")
+        for name, colour in zip(names, COLOURS, strict=False):
+            count = counts.get(name, 0)
+            if before is not None:
+                self._arrived[name].append(count - old.get(name, 0))
+            drawn = Text(bar(count, largest, _BAR, blocks=self._blocks).ljust(_BAR), style=colour)
+            rows.add_row(name, f"{count:,}", drawn, sparkline(self._arrived[name], blocks=self._blocks))
+        return rows
