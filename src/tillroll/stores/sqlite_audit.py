@@ -246,6 +246,10 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
     for table, values in (("merchant", "?, ?"), ("segment", "?, ?, ?, ?")):
         rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
         connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
+    merchants = Merchants(connection)  # readers count the tail, so they must find its merchants too
+    query = "SELECT payload FROM chunk WHERE first > ? ORDER BY first"
+    for (payload,) in connection.execute(query, (recount.events,)).fetchall():
+        merchants.ids(chunk.decode(payload).merchant_names)
     connection.execute(
         "UPDATE state SET folded = ?, folded_at = ?, generation = generation + 1, reports = ?",
         (recount.events, now, reports),
