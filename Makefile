@@ -26,7 +26,7 @@ format: $(VENV)/.dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev $(VENV)/.tools ## Measure speed, memory and cost, beside the alternatives
+bench: $(VENV)/.bench $(VENV)/.tools ## Measure speed, memory and cost, beside the alternatives
 	$(BIN)/python -m bench
 
 soak: $(VENV)/.dev ## Simulate faults for as long as MINUTES= says (default 10)
@@ -46,6 +46,8 @@ lock: $(VENV)/.dev ## Choose versions anew and write them, with hashes, to requi
 		--upgrade pyproject.toml requirements/build.in -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--upgrade pyproject.toml --group bench --constraints requirements/dev.txt -o requirements/bench.txt
 
 clean: ## Remove what was built, not what was stored
 	rm -rf $(VENV) .tools build src/*.egg-info src/tillroll/*.so
@@ -65,6 +67,10 @@ $(VENV)/.dev: requirements/dev.txt $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
 
 $(VENV)/.tools: $(VENV)/.dev $(wildcard tests/tools/*)
 	$(BIN)/python -m tests.tools

@@ -12,7 +12,7 @@ import sys
 import time
 
 # Each module has run(); in the order of printing.
-SECTIONS = ("kernel", "imports", "http", "queries", "dynamodb", "write_units", "page")
+SECTIONS = ("kernel", "imports", "posts", "queries", "dynamodb", "write_units", "page")
 
 
 def main() -> None:
@@ -21,7 +21,9 @@ def main() -> None:
     unknown = [name for name in wanted if name not in SECTIONS]
     if unknown:
         sys.exit(f"no such section: {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    print(f"{time.strftime('%Y-%m-%d')}  {platform.processor() or platform.machine()}  Python {platform.python_version()}")
+    print(
+        f"{time.strftime('%Y-%m-%d')}  {platform.processor() or platform.machine()}  Python {platform.python_version()}"
+    )
     for name in wanted:
         print(f"\n== {name}   (python -m bench {name})", flush=True)
         importlib.import_module(f"bench.{name}").run()

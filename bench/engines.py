@@ -1,4 +1,4 @@
-"""The five reports of a file by DuckDB, Polars or chDB, each at its usual best: `python -m bench.engines ENGINE FILE`."""
+"""The five reports of a file by DuckDB, Polars or chDB, each at its best: `python -m bench.engines ENGINE FILE`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ def duckdb(path: str) -> list[int]:
         f"FROM read_json('{path}', format = 'newline_delimited', columns = {columns})"
     )
     return [
-        int(connection.sql(f"SELECT count(*) FROM (SELECT {', '.join(by)}, count(*) FROM e GROUP BY ALL)").fetchall()[0][0])
+        int(
+            connection.sql(f"SELECT count(*) FROM (SELECT {', '.join(by)}, count(*) FROM e GROUP BY ALL)").fetchall()[
+                0
+            ][0]
+        )
         for by in GROUPS
     ]
 

@@ -1,4 +1,4 @@
-"""Import of a file into the durable journal and five reports, beside engines that compute the reports in memory only."""
+"""Import of a file into the durable journal and five reports, beside engines that only compute them in memory."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ def timed(command: Sequence[str | os.PathLike[str]]) -> Run:
 def events_file(events: int, *options: str, days: int = 30, merchants: int = 10_000) -> Path:
     """Return a file of generated events, made on first use."""
     DATA.mkdir(parents=True, exist_ok=True)
-    name = "-".join([str(events), str(days), str(merchants), *(option.strip("-").replace("=", "") for option in options)])
+    name = "-".join(
+        [str(events), str(days), str(merchants), *(option.strip("-").replace("=", "") for option in options)]
+    )
     path = DATA / f"events-{name}.ndjson"
     if not path.exists():
         part = path.with_suffix(".part")
