@@ -1,6 +1,6 @@
 """What one would write otherwise: FastAPI, and five counters in PostgreSQL raised for each event, in one statement.
 
-Run by bench.posts with uvicorn; DATABASE_URL says where PostgreSQL is. A commit is durable, as PostgreSQL is by default.
+Run by bench.posts with uvicorn; DATABASE_URL says where PostgreSQL is. A commit is durable, as its default is.
 """
 
 from __future__ import annotations

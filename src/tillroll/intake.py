@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import limits
@@ -52,10 +53,11 @@ class Intake:
         self._timer = timer
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
+        # The loop's thread appends and the committing thread takes; each counts its own side, so no lock is needed.
+        self._waiting: deque[_Waiting] = deque()
+        self._submitted_bytes = 0
+        self._taken_bytes = 0
         self._wake = threading.Event()
-        self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="tillroll-commit", daemon=True)
         self._thread.start()
@@ -73,20 +75,19 @@ class Intake:
         Raises:
             OverloadedError: too much waits already, or the intake is closing.
         """
+        depth, size = len(self._waiting), self._submitted_bytes - self._taken_bytes
+        if size >= limits.WAITING_BYTES_MAX or depth >= limits.WAITING_REQUESTS_MAX or self._closing:
+            raise OverloadedError(depth, size)
         future: asyncio.Future[Receipt] = self._loop.create_future()
-        with self._lock:
-            full = self._waiting_bytes >= limits.WAITING_BYTES_MAX or len(self._waiting) >= limits.WAITING_REQUESTS_MAX
-            if full or self._closing:
-                raise OverloadedError(len(self._waiting), self._waiting_bytes)
-            self._waiting.append(_Waiting(body, future))
-            self._waiting_bytes += len(body.data)
-        self._wake.set()
+        self._waiting.append(_Waiting(body, future))
+        self._submitted_bytes += len(body.data)
+        if len(self._waiting) <= 1:  # else whoever made it one has woken the thread, which has not emptied it since
+            self._wake.set()
         return future
 
     async def close(self) -> None:
         """Finish what was submitted, fold it, and stop."""
-        with self._lock:
-            self._closing = True
+        self._closing = True
         self._wake.set()
         await asyncio.to_thread(self._thread.join)
 
@@ -108,20 +109,14 @@ class Intake:
                 return
 
     def _next_group(self) -> list[_Waiting]:
-        with self._lock:
-            size = 0
-            count = 0
-            for waiting in self._waiting:
-                size += len(waiting.body.data)
-                if count and size > _GROUP_BYTES:
-                    size -= len(waiting.body.data)
-                    break
-                count += 1
-            group = self._waiting[:count]
-            del self._waiting[:count]
-            self._waiting_bytes -= size
-            if self._waiting:
-                self._wake.set()
+        group: list[_Waiting] = []
+        size = 0
+        while self._waiting and size < _GROUP_BYTES:
+            group.append(self._waiting.popleft())
+            size += len(group[-1].body.data)
+        self._taken_bytes += size
+        if self._waiting:
+            self._wake.set()
         return group
 
     def _commit(self, group: list[_Waiting]) -> None:
