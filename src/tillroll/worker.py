@@ -102,7 +102,7 @@ def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], no
         return Taken(left=list(range(len(messages))), error=error)
     except Exception:  # noqa: BLE001 an entry loop: one message must not hold up the others
         if len(messages) == 1:
-            _log.exception("a message cannot be taken", extra={"message_id": messages[0].id})
+            _log.exception("the message %s cannot be taken", messages[0].id)
             return Taken(left=[0])
     middle = len(messages) // 2
     taken = _take_slice(journal, queue, messages[:middle], now_s)
@@ -158,9 +158,7 @@ class Folder:
                 return False
             self._store.fold()
         except Exception as error:  # noqa: BLE001 the messages are journaled: nothing about a fold may fail them
-            _log.warning(
-                "the fold is put off", exc_info=not isinstance(error, TillrollError), extra={"why": str(error)}
-            )
+            _log.warning("the fold is put off: %s", error, exc_info=not isinstance(error, TillrollError))
             return False
         finally:
             self._due_at = max(self._due_at, now_s + min(self._freshness_s, 1.0))
@@ -212,7 +210,7 @@ class Worker:
         """Wait until it makes sense to try again, and return how long to wait if it fails once more."""
         if not isinstance(error, StoreError | QueueError) or error.retry_after_s is None:
             raise error
-        _log.warning("waiting", extra={"why": str(error), "pause_s": pause_s})
+        _log.warning("waiting for %g s: %s", max(pause_s, error.retry_after_s), error)
         self._stopped.wait(max(pause_s, error.retry_after_s))
         return min(pause_s * 2, _PAUSE_S_MAX)
 
@@ -231,10 +229,16 @@ class Worker:
             left = set(taken.left)
             self.queue.delete([message for index, message in enumerate(messages) if index not in left])
         self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))
+        receipt = taken.receipt
         _log.info(
-            "batch",
-            extra={"messages": len(messages), "left": len(left), "codes": taken.codes}
-            | {name: getattr(taken.receipt, name) for name in ("accepted", "duplicates", "conflicts", "rejected")},
+            "%d messages: %d accepted, %d duplicates, %d conflicts, %d rejected %s; %d messages left",
+            len(messages),
+            receipt.accepted,
+            receipt.duplicates,
+            receipt.conflicts,
+            receipt.rejected,
+            taken.codes or "",
+            len(left),
         )
         return taken
 
@@ -248,7 +252,7 @@ class Worker:
                 try:
                     self.queue.extend(messages, self._visible_after_s)
                 except QueueError as error:  # they come back early, which is safe
-                    _log.warning("messages may come back early", extra={"why": str(error)})
+                    _log.warning("messages may come back early: %s", error)
 
         thread = threading.Thread(target=extend, name="extend", daemon=True)
         thread.start()

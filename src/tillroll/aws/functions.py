@@ -65,7 +65,7 @@ def _parts() -> _Parts:
     from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers  # noqa: PLC0415
 
     settings = load().settings
-    logger = Logger(service="tillroll", level=settings.log_level.upper())
+    logger = Logger(level=settings.log_level.upper())
     copy_config_to_registered_loggers(logger, include={"tillroll"}, ignore_log_level=False)
     store = open_store(settings.data)
     return _Parts(
@@ -74,7 +74,7 @@ def _parts() -> _Parts:
         folder=Folder(store, settings.freshness_s, wall_clock),
         dead_letters=_DeadLetters(settings),
         logger=logger,
-        metrics=Metrics(namespace=NAMESPACE, service="tillroll"),
+        metrics=Metrics(namespace=NAMESPACE),
     )
 
 
@@ -148,6 +148,7 @@ def _fold_once(parts: _Parts) -> int:
     lag_s = 0.0 if status.unfolded_since is None else max(0.0, wall_clock() - status.unfolded_since)
     position = parts.store.fold() if status.journal_position > status.folded_position else status.folded_position
     parts.metrics.add_metric("FoldLag", "Seconds", lag_s)
+    parts.metrics.add_metric("FoldOverdue", "Seconds", max(0.0, lag_s - parts.settings.freshness_s))
     parts.metrics.flush_metrics()
     parts.logger.info("fold", folded_position=position, journal_position=status.journal_position, lag_s=round(lag_s, 3))
     return position

@@ -1,0 +1,270 @@
+"""`tillroll aws`: deploy and look after tillroll on AWS."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import typer
+
+from tillroll.app import open_queue, open_store
+from tillroll.aws import package as packages
+from tillroll.aws import prices, redrive, stack
+from tillroll.aws import status as statuses
+from tillroll.aws.cost import Load, dollars_a_month, five_adds, floor, markers, predict, write_units
+from tillroll.aws.errors import explained
+from tillroll.aws.measured import Measured, measure
+from tillroll.aws.shell import Shell
+from tillroll.cli.options import Json
+from tillroll.cli.output import console, table, write_json
+from tillroll.cli.output import explained as reason_line
+from tillroll.errors import ConfigError
+from tillroll.worker import wall_clock
+
+_STILL_REJECTED_CODE = 3
+_SHOWN_CHARACTERS = 60
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+Stack = Annotated[str, typer.Option("--stack", metavar="NAME", help="The CloudFormation stack.")]
+Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of ~/.aws/credentials.")]
+Region = Annotated[
+    str | None, typer.Option("--region", metavar="REGION", help="Instead of AWS_REGION, or the profile's.")
+]
+
+
+def _session(profile: str | None, region: str | None) -> boto3.Session:
+    with explained("opening a session"):
+        session = boto3.Session(profile_name=profile, region_name=region)
+    if session.region_name is None:
+        raise ConfigError("AWS_REGION", "no region is known", "Set it, to eu-west-1 say, or give --region")
+    return session
+
+
+@app.command()
+def deploy(
+    *,
+    architecture: Annotated[str, typer.Option("--architecture", help="arm64 or x86_64.")] = "arm64",
+    runtime: Annotated[str, typer.Option("--runtime", help="python3.11, python3.12 or python3.13.")] = "python3.13",
+    bucket: Annotated[
+        str, typer.Option("--bucket", help="Where the package goes; tillroll-code-ACCOUNT-REGION, made if not given.")
+    ] = "",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the template; may be repeated."),
+    ] = None,
+    build_only: Annotated[
+        Path | None, typer.Option("--build-only", metavar="DIR", help="Build the package into DIR and stop.")
+    ] = None,
+    stack_name: Stack = stack.STACK,
+    profile: Profile = None,
+    region: Region = None,
+    json: Json = False,
+) -> None:
+    """Build the functions' package, create or update the stack, and print what it has for each team.
+
+    A parameter that is not given keeps its value.
+    """
+    if architecture not in ("arm64", "x86_64"):
+        raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
+    given = _parameters(parameter or [])
+    with tempfile.TemporaryDirectory() as directory:
+        target = Path(directory) if build_only is None else build_only
+        target.mkdir(parents=True, exist_ok=True)
+        built = packages.build(target, "arm64" if architecture == "arm64" else "x86_64", runtime)
+        typer.echo(f"package: {built.unpacked_bytes / 2**20:.1f} MiB unpacked, for {architecture}, {runtime}", err=True)
+        if build_only is not None:
+            typer.echo(str(built.path))
+            return
+        session = _session(profile, region)
+        found_bucket, key = stack.upload(session, built, bucket)
+    given |= {"CodeBucket": found_bucket, "CodeKey": key, "Architecture": architecture, "Runtime": runtime}
+    outputs = stack.deploy(session, stack_name, given, _tell)
+    if json:
+        write_json(outputs)
+        return
+    rows = table("output", "value", whole=("output",))
+    for name, value in outputs.items():
+        rows.add_row(name, value)
+    console().print(rows)
+
+
+def _parameters(words: list[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError("parameter", f"{word!r} is not NAME=VALUE", "Write: --parameter FreshnessSeconds=30")
+        found[name] = value
+    return found
+
+
+def _tell(resource: str, state: str, reason: str) -> None:
+    typer.echo(f"{state:<28} {resource}{f'  {reason}' if reason else ''}", err=True)
+
+
+@app.command()
+def status(
+    *, stack_name: Stack = stack.STACK, profile: Profile = None, region: Region = None, json: Json = False
+) -> None:
+    """Show how the queues stand, what is journaled, and how far it is counted."""
+    session = _session(profile, region)
+    outputs = stack.outputs(session, stack_name)
+    store = open_store(outputs["Store"])
+    try:
+        found = statuses.status(session, outputs, store, wall_clock)
+    finally:
+        store.close()
+    if json:
+        write_json(found)
+        return
+    rows = table("", "", right=())
+    for name, queue in (("queue", found.queue), ("dead letters", found.dead_letters)):
+        age = "" if queue.oldest_s is None else f", the oldest {queue.oldest_s:,.0f} s old"
+        rows.add_row(name, f"{queue.waiting:,} waiting, {queue.in_flight:,} in flight{age}")
+    events = "" if found.store.events is None else f"{found.store.events:,} events, "
+    rows.add_row("journal", f"{events}position {found.store.journal_position:,}")
+    rows.add_row("counted", f"to position {found.store.folded_position:,}; behind by {found.lag_s:,.1f} s")
+    rows.add_row("last fold", "never" if found.fold_age_s is None else f"{found.fold_age_s:,.1f} s ago")
+    rows.add_row("freshness", f"{outputs['FreshnessSeconds']} s")
+    console().print(rows)
+
+
+@app.command()
+def cost(
+    *,
+    rate: Annotated[float, typer.Option("--rate", min=0.001, help="Events a second.")] = 100.0,
+    merchants: Annotated[int, typer.Option("--merchants", min=1, max=1_000_000, help="Merchants, Zipf(1.0).")] = 10_000,
+    freshness_s: Annotated[float, typer.Option("--freshness-s", min=1, help="How old reports may be.")] = 60.0,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=10_000, help="Messages a batch.")] = 2_000,
+    batch_window_s: Annotated[float, typer.Option("--batch-window-s", min=0, help="How long it may wait.")] = 5.0,
+    architecture: Annotated[str, typer.Option("--architecture", help="arm64 or x86_64.")] = "arm64",
+    memory_megabytes: Annotated[int, typer.Option("--memory-megabytes", min=128, help="Of the batch function.")] = 1024,
+    http: Annotated[bool, typer.Option("--http", help="Events come through API Gateway.")] = False,
+    sent_in_tens: Annotated[bool, typer.Option("--sent-in-tens", help="The producer sends in batches of ten.")] = False,
+    provisioned: Annotated[bool, typer.Option("--provisioned", help="Tables with provisioned capacity.")] = False,
+    measured: Annotated[bool, typer.Option("--measured", help="Show what the deployed stack took, beside it.")] = False,
+    hours: Annotated[int, typer.Option("--hours", min=1, max=24, help="Measured over the last hours.")] = 1,
+    stack_name: Stack = stack.STACK,
+    profile: Profile = None,
+    region: Region = None,
+    json: Json = False,
+) -> None:
+    """Predict write units and dollars per million events, item by item, beside what the stack took with --measured."""
+    if architecture not in ("arm64", "x86_64"):
+        raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
+    load = Load(
+        events_a_second=rate,
+        merchants=merchants,
+        freshness_s=freshness_s,
+        batch_size=batch_size,
+        batch_window_s=batch_window_s,
+        architecture="arm64" if architecture == "arm64" else "x86_64",
+        memory_gigabytes=memory_megabytes / 1024,
+        sent_in_tens=sent_in_tens,
+        http=http,
+        capacity="provisioned" if provisioned else "on-demand",
+    )
+    found = None
+    if measured:
+        session = _session(profile, region)
+        found = measure(session, stack.outputs(session, stack_name), hours)
+    _show_cost(load, found, json=json)
+
+
+def _show_cost(load: Load, found: Measured | None, *, json: bool) -> None:
+    items = predict(load)
+    units = write_units(load)
+    total = sum(item.dollars_a_million for item in items)
+    if json:
+        summary = {"write_units_an_event": units.total, "floor": floor(load), "dollars_a_million": total}
+        write_json({"load": load, **summary, "items": [item._asdict() for item in items], "measured": found})
+        return
+    numbers = ("units an event", "$ a million", "measured")
+    rows = table("service", "what", "units an event", "unit", "$ a million", "measured", right=numbers)
+    for item in items:
+        seen = None if found is None else found.units_an_event(item)
+        shown = "" if seen is None else f"{seen:,.4f}"
+        dollars = f"{item.dollars_a_million:,.4f}"
+        rows.add_row(item.service, item.what, f"{item.units_an_event:,.6f}", item.unit, dollars, shown)
+    rows.add_row("", "all", "", "", f"{total:,.2f}", "")
+    console().print(rows)
+    typer.echo(
+        f"\n{load.events_a_second:g} events a second, {load.merchants:,} merchants, folded every {load.freshness_s:g} s:"
+        f" ${dollars_a_month(load, items):,.2f} a month.\n"
+        f"Write units an event: {units.total:.3f}; the floor is {floor(load):.3f}, five counters at once take "
+        f"{five_adds():.0f} and are wrong after a crash, a marker an event {markers():.0f} and more.\n"
+        f"Prices: {prices.REGION}, {prices.AS_OF}, without free tiers; see src/tillroll/aws/prices.py."
+    )
+
+
+@app.command("redrive")
+def redrive_(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the dead letters and their reasons.")] = False,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="ID", help="Only this one, as the list names it; needs --body.")
+    ] = None,
+    body: Annotated[
+        Path | None, typer.Option("--body", metavar="FILE", help="What the event of --only should have been.")
+    ] = None,
+    stack_name: Stack = stack.STACK,
+    profile: Profile = None,
+    region: Region = None,
+    json: Json = False,
+) -> int:
+    """Put dead letters through the journal's own check once more, under the names they first came with.
+
+    What was counted before it died is not counted twice. Exits with 3 when some are still rejected.
+    """
+    if (only is None) != (body is None):
+        raise ConfigError(
+            "only", "--only and --body belong together", "Name a dead letter, and the file with its event"
+        )
+    outputs = stack.outputs(_session(profile, region), stack_name)
+    queue = open_queue(outputs["DeadLettersUrl"])
+    if dry_run:
+        _show_letters([redrive.DeadLetter(message, None) for message in redrive.look(queue)], json=json)
+        return 0
+    store = open_store(outputs["Store"])
+    try:
+        corrections = {only: body.read_bytes()} if only is not None and body is not None else None
+        done = redrive.redrive(store, queue, wall_clock, corrections)
+    finally:
+        store.close()
+    if not json:
+        receipt = done.receipt
+        typer.echo(f"{receipt.accepted:,} counted, {receipt.duplicates:,} were counted before, {len(done.left):,} left")
+    _show_letters(done.left, json=json)
+    return _STILL_REJECTED_CODE if done.left else 0
+
+
+def _show_letters(letters: list[redrive.DeadLetter], *, json: bool) -> None:
+    if json:
+        write_json([_plain(letter) for letter in letters])
+        return
+    rows = table("id", "reason", "event", whole=("id",))
+    for letter in letters:
+        text = letter.message.body.decode(errors="replace")
+        shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+        rows.add_row(letter.id, "" if letter.reason is None else reason_line(letter.reason), shown)
+    if letters:
+        console().print(rows)
+        for reason, count in Counter(each.reason.code if each.reason else "-" for each in letters).items():
+            typer.echo(f"{count:,} {reason}", err=True)
+
+
+def _plain(letter: redrive.DeadLetter) -> dict[str, Any]:
+    message = letter.message
+    return {
+        "id": letter.id,
+        "event_id": message.event_id,
+        "body": message.body.decode(errors="replace"),
+        "reason": letter.reason,
+    }
+
+
+@app.command()
+def shell(*, stack_name: Stack = stack.STACK, profile: Profile = None, region: Region = None) -> None:
+    """Open a REPL with clients and the deployed queue and tables by name. docs/aws-tour.md is a tour of it."""
+    Shell(stack_name, profile, region).run()

@@ -1,0 +1,57 @@
+"""Installs the programs that tests run as they are, each pinned and in an environment of its own, under .tools.
+
+Default tests need the first three. `python -m tests.aws.fetch_environments checkov` brings another.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TOOLS = Path(__file__).parents[2] / ".tools"
+PINNED = {
+    "ministack": ["ministack[full]==1.5.33"],
+    "awscli": ["awscli==1.46.3"],
+    # The emulator is a binary inside the wheel of the SAM command line, which is itself not needed.
+    "rie": ["aws-sam-cli==1.170.0", "awslambdaric==4.2.2"],
+    "cfn-lint": ["cfn-lint==1.58.0"],
+    "checkov": ["checkov==3.3.30"],
+}
+DEFAULT = ("ministack", "awscli", "rie", "cfn-lint")
+_BARE = ("rie",)
+
+
+def fetch() -> None:
+    for name in DEFAULT:
+        install(name)
+
+
+def install(name: str) -> Path:
+    """Install a program unless it is there, and return its environment."""
+    environment = TOOLS / name
+    stamp = environment / "installed.txt"
+    wanted = "\n".join(PINNED[name])
+    if stamp.exists() and stamp.read_text() == wanted:
+        return environment
+    if environment.exists():
+        shutil.rmtree(environment)
+    environment.parent.mkdir(exist_ok=True)
+    python = str(environment / "bin" / "python")
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    options = ["--no-deps"] if name in _BARE else []
+    if uv:
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)
+        command = [uv, "pip", "install", "--quiet", "--python", python]
+    else:
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *options, *PINNED[name]], check=True)
+    stamp.write_text(wanted)
+    return environment
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:] or DEFAULT:
+        print(install(each))
