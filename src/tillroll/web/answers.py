@@ -1,0 +1,108 @@
+"""Answers to those who read: JSON or CSV, compressed when that pays."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.responses import Response
+
+from tillroll.web.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from starlette.requests import Request
+
+    from tillroll.core.query import Aggregate
+
+_COMPRESSED_FROM_BYTES: Final = 1_024
+_COMPRESSION_LEVEL: Final = 5
+_FIELDS_MAX: Final = 2_000
+JSON: Final = "application/json"
+CSV: Final = "text/csv; charset=utf-8"
+
+
+def parameters_of(request: Request) -> dict[str, list[str]]:
+    """Return a request's query parameters, each with all its values.
+
+    Raises:
+        Problem: they are not UTF-8, or very many.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        text = request.scope["query_string"].decode()
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX)
+    except ValueError as error:
+        detail = f"The query of the address cannot be read ({error}). Encode it as UTF-8, percent-encoded"
+        raise Problem("bad_query", detail, members={"field": None}) from error
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def aggregates_json(aggregates: Iterable[Aggregate]) -> bytes:
+    """Return aggregates in the report frontend's own format."""
+    return msgspec.json.encode([{"datapoint": datapoint, "events": events} for datapoint, events in aggregates])
+
+
+def aggregates_csv(aggregates: Iterable[Aggregate]) -> bytes:
+    """Return aggregates as CSV with the header datapoint,events."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(("datapoint", "events"))
+    writer.writerows(aggregates)
+    return out.getvalue().encode()
+
+
+def answer(
+    request: Request, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None, status: int = 200
+) -> Response:
+    """Return a response, compressed when the body is large and whoever asks can read that. May take a while."""
+    fields = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"} | dict(headers or {})
+    if len(body) >= _COMPRESSED_FROM_BYTES and takes(request.headers.get("accept-encoding", ""), "gzip"):
+        body = gzip.compress(body, _COMPRESSION_LEVEL, mtime=0)
+        fields["Content-Encoding"] = "gzip"
+    return Response(body, status, fields, media_type)
+
+
+def json_answer(request: Request, value: Any, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
+    """Return a value as JSON."""
+    return answer(request, msgspec.json.encode(value), JSON, headers, status)
+
+
+def problem_answer(problem: Problem) -> Response:
+    """Return a problem as a response."""
+    headers = {"Cache-Control": "no-store"} | problem.headers
+    return Response(problem.body(), problem.status, headers, "application/problem+json")
+
+
+def takes(header: str, token: str) -> bool:
+    """Tell whether an Accept-Encoding header allows a coding by name."""
+    return _quality(header, (token,)) > 0
+
+
+def prefers_csv(accept: str) -> bool:
+    """Tell whether an Accept header wants CSV more than JSON."""
+    return _quality(accept, ("text/csv",)) > _quality(accept, ("application/json", "application/*", "*/*"))
+
+
+def _quality(header: str, names: tuple[str, ...]) -> float:
+    """Return the highest quality that a header gives any of the names (RFC 9110, 12.4.2)."""
+    best = 0.0
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        if name in names:
+            quality = 1.0
+            for parameter in parameters:
+                if parameter.startswith("q="):
+                    try:
+                        quality = float(parameter[2:])
+                    except ValueError:
+                        quality = 0.0
+            best = max(best, quality)
+    return best

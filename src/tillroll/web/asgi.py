@@ -1,0 +1,167 @@
+"""The application: which route answers what, and who may ask it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from tillroll.errors import TillrollError
+from tillroll.web.answers import problem_answer
+from tillroll.web.auth import Right
+from tillroll.web.body import ClientLeftError
+from tillroll.web.events import EventsRoute
+from tillroll.web.live import LiveRoutes
+from tillroll.web.problem import Problem, problem_of
+from tillroll.web.rejected import RejectedRoutes
+from tillroll.web.reports import ReportRoutes
+from tillroll.web.static import StaticPages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from tillroll.web.state import State
+
+    Handler = Callable[[Request], Awaitable[Response]]
+
+_log: Final = logging.getLogger(__name__)
+STATIC: Final = Path(__file__).parent / "static"
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_RAW_SECURITY_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+class Endpoint(NamedTuple):
+    """One operation: a method at a path, and what a token must be good for to call it."""
+
+    method: str
+    path: str
+    right: Right
+    handler: Handler
+
+
+def endpoints(state: State) -> list[Endpoint]:
+    """Return every operation but POST /events, which stands in front."""
+    reports, rejected, live = ReportRoutes(state), RejectedRoutes(state), LiveRoutes(state)
+    return [
+        Endpoint("GET", "/reports", Right.READ, reports.list_reports),
+        Endpoint("GET", "/reports/{name}", Right.READ, reports.report),
+        Endpoint("GET", "/aggregates", Right.READ, reports.aggregates),
+        Endpoint("POST", "/aggregates", Right.READ, reports.post_aggregates),
+        Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate),
+        Endpoint("GET", "/merchants", Right.READ, reports.merchants),
+        Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),
+        Endpoint("GET", "/rejected/{id}", Right.READ, rejected.show),
+        Endpoint("DELETE", "/rejected/{id}", Right.SEND, rejected.drop),
+        Endpoint("POST", "/rejected/{id}/retry", Right.SEND, rejected.retry),
+        Endpoint("GET", "/live", Right.READ, live.live),
+        Endpoint("GET", "/status", Right.READ, live.status),
+        Endpoint("GET", "/metrics", Right.READ, live.metrics),
+        Endpoint("GET", "/healthz", Right.NONE, live.health),
+    ]
+
+
+class Application:
+    """The ASGI application of one server. `open` it in the event loop before it is called."""
+
+    def __init__(self, state: State) -> None:
+        self._events = EventsRoute(state)
+        self._state = state
+        self._others = Starlette(routes=self._routes(state), exception_handlers=_HANDLERS)
+        self._others.router.redirect_slashes = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request (ASGI)."""
+        if scope["path"] == "/events" and scope["method"] == "POST":
+            await self._events(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_guarded(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_RAW_SECURITY_HEADERS]
+                route = scope.get("tillroll.route", "none")
+                self._state.metrics.requests.labels(route, message["status"]).inc()
+            await send(message)
+
+        await self._others(scope, receive, send_guarded)
+
+    def _routes(self, state: State) -> list[Route | Mount]:
+        by_path: dict[str, list[Endpoint]] = {}
+        for endpoint in endpoints(state):
+            by_path.setdefault(endpoint.path, []).append(endpoint)
+        routes: list[Route | Mount] = [self._route(path, found) for path, found in by_path.items()]
+        pages = StaticPages(STATIC)
+        routes.append(Route("/events", _unreachable, methods=["POST"]))
+        routes.append(Route("/", pages.index, methods=["GET"]))
+        routes.append(Mount("/static", pages.files))
+        return routes
+
+    def _route(self, path: str, found: Sequence[Endpoint]) -> Route:
+        by_method = {endpoint.method: endpoint for endpoint in found}
+        if "GET" in by_method:
+            by_method["HEAD"] = by_method["GET"]
+
+        async def answer(request: Request) -> Response:
+            endpoint = by_method[request.method]
+            request.scope["tillroll.route"] = path
+            headers = dict(request.scope["headers"])
+            self._state.gate.admit(endpoint.right, headers, changes=request.method in _CHANGING)
+            return await endpoint.handler(request)
+
+        return Route(path, answer, methods=list(by_method))
+
+
+async def _unreachable(_: Request) -> Response:
+    raise Problem("server_error", "POST /events is answered elsewhere")
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    return problem_answer(error if isinstance(error, Problem) else Problem("server_error", "the server failed"))
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    if isinstance(error, TillrollError):
+        return problem_answer(problem_of(error))
+    _log.error("a request failed", exc_info=error)
+    return problem_answer(Problem("server_error", "The server failed on this request. Its log says more"))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        detail = f"{request.url.path} does not take {request.method}. It takes {allow}"
+        return problem_answer(Problem("method_not_allowed", detail, headers={"Allow": allow}))
+    return problem_answer(Problem("not_found", f"There is nothing at {request.url.path}. See /docs"))
+
+
+async def _on_client_left(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
+
+
+_HANDLERS: Final[dict[Any, Any]] = {
+    Problem: _on_problem,
+    TillrollError: _on_error,
+    HTTPException: _on_http,
+    ClientLeftError: _on_client_left,
+    ClientDisconnect: _on_client_left,
+    Exception: _on_error,
+}

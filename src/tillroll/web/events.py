@@ -1,0 +1,195 @@
+"""POST /events, as a bare ASGI route: what stands between a request and its commit is spent a million times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tillroll.core import limits
+from tillroll.core.accept import Body, is_empty, split
+from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.errors import TillrollError
+from tillroll.service import Receipt
+from tillroll.web.auth import Right
+from tillroll.web.body import ClientLeftError, decompress, encoding_of, has_more_than
+from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from tillroll.web.state import State
+
+    Receive = Callable[[], Awaitable[Any]]
+    Send = Callable[[Any], Awaitable[None]]
+    Headers = Mapping[bytes, bytes]
+
+_READ_HEADERS: Final = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"idempotency-key",
+        b"sec-fetch-site",
+    }
+)
+NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
+# What a Content-Type header may be, byte for byte, without being looked at closely; and whether it says NDJSON.
+_TYPES: Final[dict[bytes | None, bool]] = {
+    None: False,
+    b"application/json": False,
+    b"application/x-ndjson": True,
+}
+_DETAIL: Final = "No event of the body was counted: correct and send again"
+
+
+def receipt_body(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt as JSON has it."""
+    listed = [
+        {
+            "index": each.index,
+            "outcome": each.outcome,
+            "code": each.reason.code,
+            "field": each.reason.field,
+            "message": each.reason.message,
+        }
+        for each in receipt.not_accepted
+    ]
+    return {
+        "accepted": receipt.accepted,
+        "duplicates": receipt.duplicates,
+        "conflicts": receipt.conflicts,
+        "rejected": receipt.rejected,
+        "not_accepted": listed,
+        "truncated": len(listed) < receipt.conflicts + receipt.rejected,
+    }
+
+
+def _messages(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[Any, Any]:
+    """Return the two ASGI messages of an answer."""
+    kind = MEDIA_TYPE if status >= 400 else "application/json"
+    pairs = {"Content-Type": kind, "Content-Length": str(len(body))} | dict(headers or {})
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs.items()]
+    start = {"type": "http.response.start", "status": status, "headers": raw}
+    return start, {"type": "http.response.body", "body": body}
+
+
+# The usual answer, made once.
+_ONE: Final = Receipt(accepted=1)
+_ONE_START, _ONE_BODY = _messages(202, msgspec.json.encode(receipt_body(_ONE)))
+
+
+class EventsRoute:
+    """Takes bodies of events and answers when they are journaled, or on the queue."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._settings = state.settings
+        self._admit = state.gate.admit
+        self._submit = state.intake.submit
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI)."""
+        try:
+            body = await self._body(scope, receive)
+            if self._state.queue is None:
+                receipt = await self._submit(body)
+                if receipt == _ONE:
+                    await send(_ONE_START)
+                    await send(_ONE_BODY)
+                    return
+                start, end = _receipt_messages(receipt)
+            else:
+                start, end = _messages(202, msgspec.json.encode({"queued": await self._forward(body)}))
+        except Problem as problem:
+            start, end = self._refuse(problem)
+        except TillrollError as error:
+            start, end = self._refuse(problem_of(error))
+        except ClientLeftError:
+            return
+        await send(start)
+        await send(end)
+
+    def _refuse(self, problem: Problem) -> tuple[Any, Any]:
+        self._state.metrics.requests.labels("/events", problem.status).inc()
+        return _messages(problem.status, problem.body(), problem.headers)
+
+    async def _body(self, scope: Any, receive: Receive) -> Body:
+        headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in _READ_HEADERS:
+                if name in headers and name == b"idempotency-key":
+                    raise Problem("bad_idempotency_key", "The header Idempotency-Key is there twice. Send one")
+                headers[name] = value
+        self._admit(Right.SEND, headers, changes=True)
+        content_type = headers.get(b"content-type")
+        known = _TYPES.get(content_type)
+        ndjson = _is_ndjson(content_type) if known is None else known
+        key = headers.get(b"idempotency-key")
+        source = UNNAMED if key is None else _source_of(key)
+        encoding = headers.get(b"content-encoding")
+        named = "identity" if encoding is None else encoding_of(encoding)
+        data = await self._state.reception.read(receive, headers.get(b"content-length"))
+        if named != "identity":
+            data = await self._state.read(decompress, data, named, self._settings.body_bytes_max)
+        if is_empty(data):
+            raise Problem("empty_body", "The body is empty. Send a purchase, an array of them, or one on each line")
+        if len(data) > self._settings.body_events_max:  # else it cannot have more events
+            await self._refuse_too_many(data, ndjson=ndjson)
+        return Body(data, source, ndjson)
+
+    async def _refuse_too_many(self, data: bytes, *, ndjson: bool) -> None:
+        events_max = self._settings.body_events_max
+        if await self._state.read(has_more_than, events_max, data, ndjson=ndjson):
+            detail = f"The body has more than the {events_max} events that are taken. Send it in parts"
+            raise Problem("too_many_events", detail)
+
+    async def _forward(self, body: Body) -> int:
+        """Put a body on the queue, and return how many events it has."""
+        queue = self._state.queue
+        if queue is None:
+            raise Problem("server_error", "There is no queue to forward to")
+        first = body.data.strip().partition(b"\n")
+        if body.ndjson and first[1] and next(split(first[0] + b"\n0"))[1] != first[0].strip():
+            # Who receives it goes by the body alone, and would take it for one event.
+            raise Problem("bad_body", "The first line is not JSON, so the queue cannot carry it as NDJSON. Correct it")
+        key = body.source.value if body.source.kind is NameKind.KEY else None
+        await self._state.read(queue.send, [(body.data, key)])
+        self._state.metrics.queued.inc()
+        return sum(1 for _ in body.texts())
+
+
+def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
+    fields = receipt_body(receipt)
+    if receipt.accepted or receipt.duplicates:
+        return _messages(202, msgspec.json.encode(fields))
+    detail = f"{_DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else _DETAIL
+    return _messages(422, Problem("not_accepted", detail, members=fields).body())
+
+
+def _is_ndjson(header: bytes | None) -> bool:
+    """Return whether a Content-Type header says NDJSON.
+
+    Raises:
+        Problem: it says something that is not JSON at all.
+    """
+    kind = (header or b"").decode("latin-1").partition(";")[0].strip().lower()
+    if kind in NDJSON_TYPES:
+        return True
+    if kind in {"", "application/json"} or (kind.startswith("application/") and kind.endswith("+json")):
+        return False
+    detail = f"The Content-Type {kind!r} is not JSON. Send application/json, or {NDJSON_TYPES[0]} for one event a line"
+    raise Problem("unknown_type", detail, headers={"Accept": f"application/json, {NDJSON_TYPES[0]}"})
+
+
+def _source_of(key: bytes) -> Source:
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not 0 < len(text) <= limits.NAME_CHARACTERS_MAX or not text.isprintable():
+        detail = f"The Idempotency-Key is not 1 to {limits.NAME_CHARACTERS_MAX} printable characters. Send another"
+        raise Problem("bad_idempotency_key", detail)
+    return Source(NameKind.KEY, text)

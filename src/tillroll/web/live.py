@@ -1,0 +1,120 @@
+"""The routes that watch: health, status, metrics, and a stream of ticks (server-sent events)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from tillroll.errors import TillrollError
+from tillroll.web.answers import json_answer
+from tillroll.web.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from tillroll.web.state import State
+
+STREAMS_MAX: Final = 200
+_TICK_S: Final = 0.5
+_QUIET_S: Final = 15.0  # proxies drop a connection on which nothing comes for a minute
+
+
+class LiveRoutes:
+    """Tells how the server and its store are doing."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._streams = 0
+
+    async def health(self, _: Request) -> Response:
+        """GET /healthz: whether the store can be read."""
+        if self._state.stopping.is_set():
+            raise Problem("stopping", "The server is stopping", headers={"Retry-After": "5"})
+        await self._state.status()
+        return Response(b"ok\n", media_type="text/plain", headers={"Cache-Control": "no-store"})
+
+    async def status(self, request: Request) -> Response:
+        """GET /status."""
+        state = self._state
+        status = await state.status()
+        freshness_s = state.freshness_s(status)
+        return json_answer(
+            request,
+            {
+                "events": status.events,
+                "journal_position": status.journal_position,
+                "folded_position": status.folded_position,
+                "lag_s": round(freshness_s, 3),
+                "freshness_ms": round(freshness_s * 1_000),
+                "rejected": status.rejected,
+                "waiting": state.intake.depth,
+                "counters": state.metrics.totals(),
+                "series": state.metrics.series(),
+                "last_audit": None,
+            },
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics."""
+        state, metrics = self._state, self._state.metrics
+        metrics.waiting.set(state.intake.depth)
+        metrics.receiving.set(state.reception.held)
+        metrics.live.set(self._streams)
+        status = await state.status()
+        metrics.journal_position.set(status.journal_position)
+        metrics.folded_position.set(status.folded_position)
+        metrics.freshness.set(state.freshness_s(status))
+        if status.rejected is not None:
+            metrics.rejected.set(status.rejected)
+        body, content_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    async def live(self, _: Request) -> Response:
+        """GET /live."""
+        if self._streams >= STREAMS_MAX or self._state.stopping.is_set():
+            raise Problem("overloaded", f"{self._streams} streams are open already", headers={"Retry-After": "10"})
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._ticks(), headers=headers, media_type="text/event-stream")
+
+    async def _ticks(self) -> AsyncIterator[bytes]:
+        """Yield a tick whenever something changed, and a comment when nothing did for a while."""
+        self._streams += 1
+        try:
+            yield b"retry: 2000\n\n"
+            last = b""
+            quiet_s = 0.0
+            while not self._state.stopping.is_set():
+                tick = await self._tick()
+                if tick not in {b"", last}:
+                    yield b"event: tick\ndata: " + tick + b"\n\n"
+                    last = tick
+                    quiet_s = 0.0
+                elif quiet_s >= _QUIET_S:
+                    yield b": nothing new\n\n"
+                    quiet_s = 0.0
+                quiet_s += _TICK_S
+                await self._pause()
+        finally:
+            self._streams -= 1
+
+    async def _tick(self) -> bytes:
+        try:
+            status = await self._state.status()
+        except TillrollError:  # it may pass; /status tells whoever wants to know
+            return b""
+        freshness_ms = round(self._state.freshness_s(status) * 1_000)
+        folded = status.folded_position
+        return msgspec.json.encode(
+            {"events": status.events, "folded": folded, "rejected": status.rejected, "freshness_ms": freshness_ms}
+        )
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._state.stopping.wait(), _TICK_S)
+        except TimeoutError:
+            return

@@ -1,0 +1,99 @@
+"""What the server measures of itself: for Prometheus, and by the minute for the page."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tillroll.intake import Committed
+    from tillroll.ports import Clock
+
+OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")
+_MINUTES_KEPT: Final = 24 * 60
+_COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000)
+
+
+class Metrics:
+    """Counters and histograms of one server. Safe to use from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._totals = dict.fromkeys(OUTCOMES, 0)
+        self._minutes: deque[list[int]] = deque(maxlen=_MINUTES_KEPT)
+        self.registry = registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._events = Counter("tillroll_events", "Events by what became of them", ["outcome"], registry=registry)
+        for outcome in OUTCOMES:
+            self._events.labels(outcome)
+        self._commit = Histogram(
+            "tillroll_commit_seconds", "How long a group commit took", buckets=_COMMIT_BUCKETS, registry=registry
+        )
+        self._bodies = Histogram(
+            "tillroll_commit_bodies", "Bodies that shared a commit", buckets=_SIZE_BUCKETS, registry=registry
+        )
+        self.fold = Histogram(
+            "tillroll_fold_seconds", "How long a fold took", buckets=_COMMIT_BUCKETS, registry=registry
+        )
+        self.requests = Counter(
+            "tillroll_http_answers", "Answers by route and status", ["route", "status"], registry=registry
+        )
+        self.queued = Counter("tillroll_queued_bodies", "Bodies put on the queue", registry=registry)
+        self.waiting = Gauge("tillroll_waiting_bodies", "Bodies that wait for their commit", registry=registry)
+        self.receiving = Gauge("tillroll_receiving_bytes", "Bytes of bodies that have come in part", registry=registry)
+        self.journal_position = Gauge("tillroll_journal_position", "How far the journal has come", registry=registry)
+        self.folded_position = Gauge("tillroll_folded_position", "How far readers see it", registry=registry)
+        self.rejected = Gauge("tillroll_rejected_waiting", "Rejected events to be corrected", registry=registry)
+        self.freshness = Gauge(
+            "tillroll_freshness_seconds", "Age of the oldest acknowledged event no report shows yet", registry=registry
+        )
+        self.live = Gauge("tillroll_live_streams", "Pages that watch", registry=registry)
+
+    def note_commit(self, committed: Committed) -> None:
+        """Count a group commit."""
+        counts = [sum(getattr(receipt, outcome) for receipt in committed.receipts) for outcome in OUTCOMES]
+        self._commit.observe(committed.seconds)
+        self._bodies.observe(committed.bodies)
+        for outcome, count in zip(OUTCOMES, counts, strict=True):
+            if count:
+                self._events.labels(outcome).inc(count)
+        minute = int(self._clock() // 60)
+        with self._lock:
+            for outcome, count in zip(OUTCOMES, counts, strict=True):
+                self._totals[outcome] += count
+            if not self._minutes or self._minutes[-1][0] != minute:
+                self._minutes.append([minute, 0, 0, 0, 0])
+            row = self._minutes[-1]
+            for index, count in enumerate(counts, 1):
+                row[index] += count
+
+    def totals(self) -> dict[str, int]:
+        """Return events by outcome since the server started."""
+        with self._lock:
+            return dict(self._totals)
+
+    def series(self) -> Sequence[list[int]]:
+        """Return [minute since 1970, accepted, duplicates, conflicts, rejected] of each minute of the last day.
+
+        A minute without events is left out.
+        """
+        oldest = int(self._clock() // 60) - _MINUTES_KEPT
+        with self._lock:
+            return [list(row) for row in self._minutes if row[0] > oldest]
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return everything, in the format that an Accept header asks for, and the content type of that."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

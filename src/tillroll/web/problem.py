@@ -1,0 +1,102 @@
+"""Problems: every answer that is no success, as application/problem+json (RFC 9457).
+
+The member `code` is for programs and never changes; `detail` is for people.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tillroll.errors import OverloadedError, QueryError, QueueError, StoreError, StoreFullError, TillrollError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEDIA_TYPE: Final = "application/problem+json"
+# Every code there is, with its status and what it says.
+CODES: Final[dict[str, tuple[int, str]]] = {
+    "bad_encoding": (400, "the body is not what its Content-Encoding says, or ends early"),
+    "bad_idempotency_key": (400, "the Idempotency-Key is not 1 to 128 printable characters"),
+    "bad_request": (400, "the request is not HTTP that this server understands"),
+    "bad_body": (400, "the body of a request that asks, or corrects, is not of its form"),
+    "bad_query": (400, "a parameter is unknown, or has a value that no report can answer; `field` names it"),
+    "empty_body": (400, "there is nothing in the body"),
+    "token_missing": (401, "the server asks for a bearer token, and none came"),
+    "token_unknown": (401, "the bearer token is none of the server's"),
+    "token_forbids": (403, "the token may not do this: it may only read, or only send"),
+    "cross_site": (403, "a browser sent this on behalf of another site"),
+    "not_found": (404, "there is nothing at this address"),
+    "unknown_report": (404, "there is no report of this name"),
+    "unknown_datapoint": (404, "nobody counted this datapoint yet"),
+    "unknown_rejected": (404, "there is no rejected event of this id: it may be settled already"),
+    "method_not_allowed": (405, "the address does not take this method; Allow lists those it takes"),
+    "request_timeout": (408, "the request took longer to arrive than the server waits"),
+    "too_large": (413, "the body is larger than the server takes, as it came or after decompression"),
+    "too_many_events": (413, "the body has more events than the server takes at once"),
+    "unknown_encoding": (415, "the Content-Encoding is none of identity, gzip and zstd"),
+    "unknown_type": (415, "the Content-Type is none of JSON or NDJSON"),
+    "unknown_host": (421, "a server without tokens answers only under the name of this machine"),
+    "not_accepted": (422, "no event of the body was counted; `not_accepted` says why of each"),
+    "headers_too_large": (431, "the request's address and headers are larger than the server takes"),
+    "server_error": (500, "the server failed on this request; its log has more"),
+    "queue_unavailable": (503, "the queue cannot take it now"),
+    "overloaded": (503, "more waits than the server will hold; send again after Retry-After"),
+    "stopping": (503, "the server is stopping"),
+    "store_unavailable": (503, "the store cannot do it now"),
+    "store_full": (507, "the disk under the store is full; nothing acknowledged is lost"),
+}
+
+
+class Problem(Exception):  # noqa: N818 it is the RFC's word
+    """An answer that is no success. Raise it anywhere below a route."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.status = CODES[code][0]
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = dict(members or {})
+
+    def body(self) -> bytes:
+        """Return the problem as JSON."""
+        fields = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+        }
+        return msgspec.json.encode(fields | self.members)
+
+
+def problem_of(error: TillrollError) -> Problem:
+    """Return what an error of the product is to whoever sent the request."""
+    match error:
+        case QueryError():
+            return Problem("bad_query", str(error), members={"field": error.field})
+        case StoreFullError():
+            return Problem("store_full", str(error))
+        case OverloadedError():
+            return Problem("overloaded", str(error), headers=_retry_after(error.retry_after_s))
+        case StoreError():
+            return Problem("store_unavailable", str(error), headers=_retry_after(error.retry_after_s))
+        case QueueError():
+            return Problem("queue_unavailable", str(error), headers=_retry_after(error.retry_after_s))
+        case _:
+            return Problem("server_error", str(error))
+
+
+def _retry_after(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"Retry-After": str(max(1, math.ceil(seconds)))}

@@ -1,0 +1,114 @@
+"""The routes of events that were not accepted: list, correct, drop."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from tillroll import correction
+from tillroll.core import limits
+from tillroll.core.ask import whole_number
+from tillroll.errors import QueryError
+from tillroll.intake import Committed
+from tillroll.ports import Outcome
+from tillroll.service import Receipt
+from tillroll.web.answers import json_answer, parameters_of
+from tillroll.web.problem import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from tillroll.correction import Corrected
+    from tillroll.ports import Kept
+    from tillroll.web.state import State
+
+
+class RejectedRoutes:
+    """Shows what was set aside, and takes it again once it is right."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._store = state.store
+
+    async def list_rejected(self, request: Request) -> Response:
+        """GET /rejected."""
+        parameters = parameters_of(request)
+        for name, values in parameters.items():
+            if name not in {"after", "limit"}:
+                raise QueryError(name, "there is no such parameter", "There are after, limit")
+            if len(values) > 1:
+                raise QueryError(name, f"it is given {len(values)} times", "Give it once")
+        text = parameters.get("limit", ["100"])[0]
+        limit = whole_number("limit", text, 1, limits.REJECTED_LISTED_MAX)
+        after = parameters.get("after", [None])[0]
+        kept = await self._state.read(self._store.rejected, after=after, limit=limit)
+        return await self._state.read(json_answer, request, [plain(each) for each in kept])
+
+    async def show(self, request: Request) -> Response:
+        """GET /rejected/{id}."""
+        return json_answer(request, plain(await self._find(request)))
+
+    async def retry(self, request: Request) -> Response:
+        """POST /rejected/{id}/retry: the body is the event as it should have been; empty, the event as it was."""
+        kept = await self._find(request)
+        length = request.headers.get("content-length")
+        body = await self._state.reception.read(request.receive, length.encode() if length else None)
+        corrected = await self._state.read(self._take, kept.id, body or None)
+        if corrected.reason is not None:
+            reason = corrected.reason
+            members = {"outcome": _outcome(corrected), "reason": reason}
+            raise Problem("not_accepted", f"It is still not accepted: {reason.message}", members=members)
+        return json_answer(request, {"id": kept.id, "outcome": _outcome(corrected)})
+
+    def _take(self, rejected_id: str, body: bytes | None) -> Corrected:
+        started = time.perf_counter()
+        try:
+            corrected = correction.retry(self._store, rejected_id, body, self._state.clock())
+        except correction.NoSuchRejectedError as error:  # somebody else was quicker
+            raise _unknown(rejected_id) from error
+        if corrected.outcome is Outcome.ACCEPTED:
+            self._state.metrics.note_commit(Committed(1, [Receipt(accepted=1)], time.perf_counter() - started))
+            self._store.fold()
+        return corrected
+
+    async def drop(self, request: Request) -> Response:
+        """DELETE /rejected/{id}."""
+        kept = await self._find(request)
+        await self._state.read(self._store.settle, kept.id)
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+    async def _find(self, request: Request) -> Kept:
+        rejected_id = request.path_params["id"]
+        kept = await self._state.read(self._store.find_rejected, rejected_id)
+        if kept is None:
+            raise _unknown(rejected_id)
+        return kept
+
+
+def plain(kept: Kept) -> dict[str, Any]:
+    """Return a kept rejection as JSON has it."""
+    rejection = kept.rejection
+    fields = {
+        "id": kept.id,
+        "received_at": kept.received_at,
+        "source": {"kind": rejection.source.kind.name.lower(), "value": rejection.source.value},
+        "position": rejection.position,
+        "code": rejection.reason.code,
+        "field": rejection.reason.field,
+        "message": rejection.reason.message,
+    }
+    try:
+        return fields | {"body": rejection.body.decode()}
+    except UnicodeDecodeError:
+        return fields | {"body_base64": base64.b64encode(rejection.body).decode()}
+
+
+def _outcome(corrected: Corrected) -> str:
+    return "rejected" if corrected.outcome is None else corrected.outcome.name.lower()
+
+
+def _unknown(rejected_id: str) -> Problem:
+    return Problem("unknown_rejected", f"No rejected event {rejected_id[:80]!r} is kept. It may be settled already")

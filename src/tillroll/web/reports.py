@@ -1,0 +1,178 @@
+"""The routes that answer questions: reports, single aggregates, and the merchants there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from tillroll.core import limits
+from tillroll.core.ask import ask, find_datapoint, find_report, whole_number
+from tillroll.core.query import Aggregate
+from tillroll.core.report import REPORTS, REPORTS_BY_NAME
+from tillroll.errors import QueryError
+from tillroll.web.answers import (
+    CSV,
+    JSON,
+    aggregates_csv,
+    aggregates_json,
+    answer,
+    json_answer,
+    parameters_of,
+    prefers_csv,
+)
+from tillroll.web.problem import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from tillroll.core.query import Query
+    from tillroll.web.state import State
+
+FORMATS: Final = ("json", "csv")
+MERCHANTS_MAX: Final = 1_000
+MERCHANTS_DEFAULT: Final = 20
+
+
+class Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /aggregates."""
+
+    datapoints: Annotated[list[str], msgspec.Meta(max_length=limits.DATAPOINTS_MAX)]
+
+
+class ReportRoutes:
+    """Reads what the store has counted."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._store = state.store
+
+    async def list_reports(self, request: Request) -> Response:
+        """GET /reports."""
+        _only(parameters_of(request))
+        return json_answer(
+            request,
+            [
+                {
+                    "name": report.name,
+                    "title": report.title,
+                    "dimensions": report.dimensions,
+                    "window": report.window,
+                }
+                for report in REPORTS
+            ],
+        )
+
+    async def report(self, request: Request) -> Response:
+        """GET /reports/{name}."""
+        name = request.path_params["name"]
+        if name not in REPORTS_BY_NAME:
+            detail = f"There is no report {name[:80]!r}. There are {', '.join(REPORTS_BY_NAME)}"
+            raise Problem("unknown_report", detail)
+        parameters = parameters_of(request)
+        form = _choice(parameters, "format", FORMATS)
+        download = _choice(parameters, "download", ("0", "1")) == "1"
+        query = ask(find_report(name), parameters)
+        # A reader that turns pages has the totals from the first.
+        query = msgspec.structs.replace(query, totals=query.after is None)
+        as_csv = form == "csv" or (form is None and prefers_csv(request.headers.get("accept", "")))
+        return await self._state.read(self._page, request, query, as_csv=as_csv, download=download)
+
+    def _page(self, request: Request, query: Query, *, as_csv: bool, download: bool) -> Response:
+        page = self._store.page(query)
+        headers = {}
+        if page.totals is not None:
+            headers["Tillroll-Datapoints"] = str(page.totals.datapoints)
+            headers["Tillroll-Events"] = str(page.totals.events)
+        if page.next is not None:
+            kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+            query_text = urlencode([*kept, ("cursor", page.next)], quote_via=quote)
+            headers["Link"] = f'<{request.url.path}?{query_text}>; rel="next"'
+        if download:
+            extension = "csv" if as_csv else "json"
+            headers["Content-Disposition"] = f'attachment; filename="{query.report.name}.{extension}"'
+        if as_csv:
+            return answer(request, aggregates_csv(page.aggregates), CSV, headers)
+        return answer(request, aggregates_json(page.aggregates), JSON, headers)
+
+    async def aggregate(self, request: Request) -> Response:
+        """GET /aggregates/{datapoint}."""
+        _only(parameters_of(request))
+        datapoint = request.path_params["datapoint"]
+        find_datapoint(datapoint)
+        (events,) = await self._state.read(self._store.get, [datapoint])
+        if not events:
+            detail = f"{datapoint} was not counted yet: no purchase of it has come. A batch read gives 0 for it"
+            raise Problem("unknown_datapoint", detail)
+        return json_answer(request, {"datapoint": datapoint, "events": events})
+
+    async def aggregates(self, request: Request) -> Response:
+        """GET /aggregates."""
+        parameters = parameters_of(request)
+        _only(parameters, "datapoint")
+        datapoints = parameters.get("datapoint", [])
+        if not datapoints:
+            raise QueryError("datapoint", "none is given", "Give one or several: ?datapoint=2011-12-03%7C...")
+        if len(datapoints) > limits.DATAPOINTS_MAX:
+            problem = f"{len(datapoints)} are more than the {limits.DATAPOINTS_MAX} that are answered at once"
+            raise QueryError("datapoint", problem, "Ask several times")
+        return await self._many(request, datapoints)
+
+    async def post_aggregates(self, request: Request) -> Response:
+        """POST /aggregates."""
+        _only(parameters_of(request))
+        length = request.headers.get("content-length")
+        body = await self._state.reception.read(request.receive, length.encode() if length else None)
+        try:
+            wanted = msgspec.json.decode(body, type=Wanted)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            detail = f'The body is not {{"datapoints": ["...", ...]}} of at most {limits.DATAPOINTS_MAX} ({error})'
+            raise Problem("bad_body", detail) from error
+        return await self._many(request, wanted.datapoints)
+
+    async def _many(self, request: Request, datapoints: list[str]) -> Response:
+        for datapoint in datapoints:
+            find_datapoint(datapoint)
+        counts = await self._state.read(self._store.get, datapoints)
+        return answer(request, aggregates_json(map(Aggregate, datapoints, counts)))
+
+    async def merchants(self, request: Request) -> Response:
+        """GET /merchants."""
+        parameters = parameters_of(request)
+        _only(parameters, "q", "limit")
+        containing = _once(parameters, "q") or ""
+        if len(containing) > limits.NAME_CHARACTERS_MAX:
+            problem = f"the text is longer than a merchant's {limits.NAME_CHARACTERS_MAX} characters"
+            raise QueryError("q", problem, "Give a part of the name")
+        text = _once(parameters, "limit")
+        limit = MERCHANTS_DEFAULT if text is None else whole_number("limit", text, 1, MERCHANTS_MAX)
+        return json_answer(request, await self._state.read(self._store.merchants, containing, limit))
+
+
+def _only(parameters: dict[str, list[str]], *known: str) -> None:
+    """Refuse parameters that the route does not have: a misspelt one must not go unnoticed."""
+    for name in parameters:
+        if name not in known:
+            remedy = f"There are {', '.join(known)}" if known else "This address takes none"
+            raise QueryError(name, "there is no such parameter", remedy)
+
+
+def _once(parameters: dict[str, list[str]], name: str) -> str | None:
+    """Return a parameter's one value, None when it is not given."""
+    values = parameters.get(name)
+    if values is None:
+        return None
+    if len(values) > 1:
+        raise QueryError(name, f"it is given {len(values)} times", "Give it once")
+    return values[0]
+
+
+def _choice(parameters: dict[str, list[str]], name: str, known: tuple[str, ...]) -> str | None:
+    """Take a parameter that is HTTP's own out of those that ask, and return its value."""
+    value = _once(parameters, name)
+    parameters.pop(name, None)
+    if value is not None and value not in known:
+        raise QueryError(name, f"{value[:80]!r} is none of its values", f"They are {', '.join(known)}")
+    return value

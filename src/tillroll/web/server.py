@@ -1,0 +1,153 @@
+"""The server: listens, answers, and stops without losing what it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from tillroll.errors import ConfigError
+from tillroll.web.asgi import Application
+from tillroll.web.protocol import BoundedProtocol
+from tillroll.web.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tillroll.ports import Queue, Store
+    from tillroll.web.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
+_BACKLOG: Final = 2_048
+_SWEEP_S: Final = 1.0
+_FILES_KEPT: Final = 64  # for the store and the log, of those the process may open
+_CONNECTIONS_MAX: Final = 10_000
+
+
+def serve(
+    store: Store, settings: Settings, *, queue: Queue | None = None, on_ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted. With a queue, events go there, not to the store.
+
+    `on_ready` is told the address; without it, standard output is.
+
+    Raises:
+        ConfigError: the server would be open to others without being told so, or cannot listen.
+    """
+    settings.check()
+    with _listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(store, settings, queue, listener, on_ready or _announce))
+
+
+async def _serve(
+    store: Store, settings: Settings, queue: Queue | None, listener: socket.socket, on_ready: Callable[[str], None]
+) -> None:
+    state = State(store, settings, queue)
+    protocol = type("Protocol", (BoundedProtocol,), {"settings": settings, "connections_max": _connections_max()})
+    config = uvicorn.Config(
+        Application(state),
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=round(settings.keep_alive_s),
+        timeout_graceful_shutdown=round(settings.stop_s_max),
+    )
+    server = _Server(config, state, lambda: on_ready(_address(settings, listener)))
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        await state.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which also ends what takes too long, and streams that would never end."""
+
+    def __init__(self, config: uvicorn.Config, state: State, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._state = state
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._sweeper = asyncio.create_task(self._sweep())
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _log.info("stopping: what was accepted is finished first")
+        self._state.stopping.set()
+        try:
+            await super().shutdown(sockets)
+        finally:
+            self._sweeper.cancel()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop. uvicorn would raise the signal again afterwards, before the store is closed."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = loop.time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedProtocol):
+                    connection.sweep(now)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host = settings.host.strip("[]")
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(
+            host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, number)
+    except OSError as error:
+        raise ConfigError("host", f"{settings.host} is no address ({error.strerror})", "Name one") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        problem = f"the server cannot listen on {settings.host} port {settings.port} ({error.strerror})"
+        raise ConfigError("port", problem, "Name another, or stop what listens there") from error
+    return listener
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _announce(address: str) -> None:
+    sys.stdout.write(f"Listening on {address}\n")
+    sys.stdout.flush()
+
+
+def _connections_max() -> int:
+    """Return how many connections the process may have, having asked for as many as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS_MAX + _FILES_KEPT
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return _CONNECTIONS_MAX if soft == resource.RLIM_INFINITY else max(16, min(_CONNECTIONS_MAX, soft - _FILES_KEPT))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 there is none for Windows
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop

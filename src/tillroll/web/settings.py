@@ -1,0 +1,52 @@
+"""What `serve` is told."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import msgspec
+
+from tillroll.core import limits
+from tillroll.errors import ConfigError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server listens on, whom it lets in, and how much it takes. Times are seconds, sizes bytes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080  # 0 takes a free one
+    send_tokens: tuple[str, ...] = ()
+    read_tokens: tuple[str, ...] = ()
+    open_to_all: bool = False
+    body_bytes_max: int = limits.BODY_BYTES_MAX
+    body_events_max: int = limits.BODY_EVENTS_MAX
+    header_bytes_max: int = limits.HEADER_BYTES_MAX
+    request_s_max: float = limits.REQUEST_S_MAX
+    keep_alive_s: float = 75.0
+    stop_s_max: float = 10.0  # that requests under way have to finish when the server is told to stop
+
+    @property
+    def loopback(self) -> bool:
+        """Tell whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def guarded(self) -> bool:
+        """Tell whether tokens are asked for."""
+        return bool(self.send_tokens or self.read_tokens)
+
+    def check(self) -> None:
+        """Refuse to be open to others unless told so in words.
+
+        Raises:
+            ConfigError: the server would listen beyond loopback without tokens.
+        """
+        if not self.loopback and not self.guarded and not self.open_to_all:
+            problem = f"{self.host} can be reached from other machines, and no token is asked for"
+            remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"
+            raise ConfigError("host", problem, remedy)

@@ -1,0 +1,93 @@
+"""What the routes of one server share: the store, the intake, the measures, and a pool for reads that block."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
+
+from tillroll.errors import OverloadedError
+from tillroll.intake import Intake
+from tillroll.web.auth import Gate
+from tillroll.web.body import Reception
+from tillroll.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tillroll.ports import Queue, Status, Store
+    from tillroll.web.settings import Settings
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_READERS: Final = 4
+_READS_WAITING_MAX: Final = 256
+_STATUS_KEPT_S: Final = 0.25
+
+
+class State:
+    """One server's. Made in the event loop."""
+
+    def __init__(self, store: Store, settings: Settings, queue: Queue | None) -> None:
+        self.store = store
+        self.settings = settings
+        self.queue = queue
+        self.clock = time.time
+        self.metrics = Metrics(self.clock)
+        self.gate = Gate(settings)
+        self.reception = Reception(settings.body_bytes_max)
+        folding = cast("Store", _TimedFolds(store, self.metrics))
+        self.intake = Intake(folding, self.clock, time.perf_counter, self.metrics.note_commit)
+        self.stopping = asyncio.Event()
+        self._pool = ThreadPoolExecutor(_READERS, "tillroll-read")
+        self._reads = 0
+        self._status: asyncio.Future[Status] | None = None
+        self._status_at = 0.0
+
+    async def read(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a function that blocks, in a thread, and return what it returns.
+
+        Raises:
+            OverloadedError: too many wait for a thread already.
+        """
+        if self._reads >= _READS_WAITING_MAX:
+            raise OverloadedError(self._reads, 0)
+        self._reads += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        finally:
+            self._reads -= 1
+
+    async def status(self) -> Status:
+        """Return where the store stands, or stood a moment ago: many who ask at once cost one read."""
+        now = time.monotonic()
+        if self._status is None or now - self._status_at > _STATUS_KEPT_S:
+            self._status = asyncio.ensure_future(self.read(self.store.status))
+            self._status_at = now
+        return await asyncio.shield(self._status)
+
+    def freshness_s(self, status: Status) -> float:
+        """Return how long ago the oldest event was acknowledged that no report shows yet; 0 when they show all."""
+        return 0.0 if status.unfolded_since is None else max(0.0, self.clock() - status.unfolded_since)
+
+    async def close(self) -> None:
+        """Finish what was accepted, and release the threads. The store is the caller's."""
+        await self.intake.close()
+        self._pool.shutdown(wait=True)
+
+
+class _TimedFolds:
+    """A store whose folds are measured."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    def fold(self) -> int:
+        with self._metrics.fold.time():
+            return self._store.fold()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)

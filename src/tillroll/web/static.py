@@ -1,0 +1,42 @@
+"""The page's files, with validators: a browser asks again each time, and is told when nothing changed."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+class StaticPages:
+    """Serves a directory of files, and its index.html at the root."""
+
+    def __init__(self, directory: Path) -> None:
+        self.files = _Files(directory=directory)
+
+    async def index(self, request: Request) -> Response:
+        """GET /: the page."""
+        return await self.files.get_response("index.html", request.scope)
+
+
+class _Files(StaticFiles):
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    async def get_response(self, path: str, scope: Any) -> Response:
+        full_path, found = self.lookup_path(path)
+        if found is None or not stat.S_ISREG(found.st_mode) or scope["method"] not in {"GET", "HEAD"}:
+            allowed = {"Allow": "GET, HEAD"}
+            if found is not None and stat.S_ISREG(found.st_mode):
+                raise HTTPException(405, headers=allowed)
+            raise HTTPException(404)
+        return self.file_response(full_path, found, scope)
