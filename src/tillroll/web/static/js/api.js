@@ -1,8 +1,9 @@
 // The public HTTP API, and nothing else: what the page can show, any other program can read.
 
-const TOKEN_KEY = "tillroll.token";
+// A token that may read and one that may send need not be the same; each is kept for this tab only.
+const KEYS = { read: "tillroll.token", send: "tillroll.send_token" };
 let askForToken = async () => null;
-let asking = null;
+const asking = {};
 
 /** What the server answered instead of what was asked for. `status` is 0 when it did not answer at all. */
 export class ApiError extends Error {
@@ -13,10 +14,9 @@ export class ApiError extends Error {
   }
 }
 
-export const token = {
-  get: () => sessionStorage.getItem(TOKEN_KEY),
-  set: (value) => sessionStorage.setItem(TOKEN_KEY, value),
-  forget: () => sessionStorage.removeItem(TOKEN_KEY),
+export const tokens = {
+  get: (right) => sessionStorage.getItem(KEYS[right]) ?? sessionStorage.getItem(KEYS.read),
+  forget: () => Object.values(KEYS).forEach((key) => sessionStorage.removeItem(key)),
   /** Say how to ask for one: a function of the reason that resolves to a token, or to null when none is given. */
   askWith: (ask) => {
     askForToken = ask;
@@ -24,26 +24,29 @@ export const token = {
 };
 
 /** Ask for another token, once however many requests want one. Resolves to whether there is a new one. */
-export function renewToken(reason) {
-  asking ??= askForToken(reason).finally(() => {
-    asking = null;
-  });
-  return asking.then((value) => {
-    if (value) token.set(value);
+export function renewToken(right, reason) {
+  asking[right] ??= askForToken(reason).finally(() => delete asking[right]);
+  return asking[right].then((value) => {
+    if (value) sessionStorage.setItem(KEYS[right], value);
     return Boolean(value);
   });
 }
 
-/** Return the answer to a request that the server took; ask for a token when it wants one. Throws ApiError. */
+/** Return the answer to a request that the server took; ask for a token when it wants another. Throws ApiError. */
 export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+  const right = method === "GET" ? "read" : "send";
   for (;;) {
-    const held = token.get();
+    const held = tokens.get(right);
     const response = await send(path, { method, body, signal, headers: held ? { ...headers, Authorization: `Bearer ${held}` } : headers });
     if (response.ok) return response;
-    const renewable = response.status === 401 && (token.get() !== held || (await renewToken(held ? "refused" : "wanted")));
-    if (!renewable) throw new ApiError(response.status, await problemOf(response));
+    const problem = await problemOf(response);
+    const wanting = response.status === 401 || problem.code === "token_forbids";
+    const renewed = wanting && (tokens.get(right) !== held || (await renewToken(right, reasonOf(right, held))));
+    if (!renewed) throw new ApiError(response.status, problem);
   }
 }
+
+const reasonOf = (right, held) => (right === "send" ? "send" : held ? "refused" : "wanted");
 
 async function send(path, options) {
   try {
@@ -81,13 +84,16 @@ export function reportPath(name, { from, to, filters = {}, by, order, limit, cur
   return `/reports/${encodeURIComponent(name)}${text ? `?${text}` : ""}`;
 }
 
-/** Return one page of a report: its rows, the totals of all pages, and the cursor of the next (or null). */
+/**
+ * Return one page of a report: its rows, the totals of all pages, and the cursor of the next (or null). Only an answer
+ * without a cursor has the totals; they are not numbers in any other.
+ */
 export async function page(path, options) {
   const response = await request(path, options);
   return {
     rows: await response.json(),
-    datapoints: Number(response.headers.get("Tillroll-Datapoints")),
-    events: Number(response.headers.get("Tillroll-Events")),
+    datapoints: Number.parseInt(response.headers.get("Tillroll-Datapoints"), 10),
+    events: Number.parseInt(response.headers.get("Tillroll-Events"), 10),
     next: nextCursor(response),
   };
 }

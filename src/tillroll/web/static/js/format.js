@@ -45,6 +45,6 @@ export const brief = (name, characters = 26) => {
 export function change(now, before) {
   if (!before) return null;
   const share = now / before - 1;
-  const text = share >= 10 ? `×${average(now / before)}` : percent(Math.abs(share));
+  const text = percent(Math.abs(share));
   return { text, direction: Math.abs(share) < 0.0005 ? 0 : Math.sign(share) };
 }

@@ -1,6 +1,6 @@
 // The page itself: navigation, the live stream, and the view that the address asks for.
 
-import { everything, getJson, renewToken, token } from "./api.js";
+import { everything, getJson, renewToken, tokens } from "./api.js";
 import { h } from "./dom.js";
 import { short } from "./format.js";
 import { Live, paced } from "./live.js";
@@ -17,45 +17,45 @@ import { View } from "./views/view.js";
 const main = document.getElementById("main");
 const STATES = { connecting: "Connecting", live: "Live", lost: "Reconnecting", refused: "Signed out" };
 
+const positionOf = ({ folded, rejected }) => `${folded} ${rejected}`;
+
 class Page {
   reports = [];
   #view = null;
   #name = null;
   #calendar = null;
-  #counted = 0; // rises with every tick, so that the calendar is read again when something was counted
+  #position = null;
+  #counted = 0; // rises whenever the position moves, so that the calendar is read again when something was counted
   live = new Live();
 
   async start() {
     apply(stored());
     bind(document.getElementById("theme"));
-    token.askWith(askForToken);
+    tokens.askWith(askForToken);
     addEventListener("hashchange", () => this.route());
     document.getElementById("sign-out").addEventListener("click", () => {
-      token.forget();
+      tokens.forget();
       location.reload();
     });
+    this.#follow();
+    await this.route();
+    this.live.run();
+  }
+
+  /** Refresh the view when something was counted or set aside since it was shown, and only then. */
+  #follow() {
     const refresh = paced(() => this.#view?.refresh());
-    this.live.addEventListener("tick", () => {
-      this.#counted += 1;
+    this.live.addEventListener("tick", ({ detail }) => {
+      const position = positionOf(detail);
+      if (position !== this.#position) {
+        this.#position = position;
+        this.#counted += 1;
+        refresh();
+      }
       this.#freshness();
-      refresh();
     });
     this.live.addEventListener("state", () => this.#freshness());
     this.#freshness();
-    await this.route();
-    this.live.run();
-    this.#firstFreshness();
-  }
-
-  /** Until the first tick, the status says how fresh the numbers are. */
-  async #firstFreshness() {
-    try {
-      const { freshness_ms } = await getJson("/status");
-      this.live.last ??= { freshness_ms, at: Date.now() };
-      this.#freshness();
-    } catch {
-      // The view says what is wrong; this line only adds to it.
-    }
   }
 
   go(state) {
@@ -84,7 +84,7 @@ class Page {
     if (!this.reports.length && !(await this.#loadReports())) return;
     if (state.view !== this.#name) this.#enter(state.view);
     await this.#view.show(state);
-    document.getElementById("sign-out").hidden = !token.get();
+    document.getElementById("sign-out").hidden = !tokens.get("send");
   }
 
   /** Read what reports there are; when that fails, show why, and how to try again. */
@@ -92,7 +92,10 @@ class Page {
     const page = this;
     const loading = new (class extends View {
       async load(_, signal) {
-        page.reports = await getJson("/reports", { signal });
+        // Where the server stands before anything is read: a stream that begins with this has nothing new.
+        const [reports, status] = await Promise.all([getJson("/reports", { signal }), getJson("/status", { signal })]);
+        page.#position = positionOf({ folded: status.folded_position, rejected: status.rejected });
+        page.reports = reports;
         page.#navigation();
         if (this.retried) {
           page.route();
@@ -142,9 +145,10 @@ class Page {
     const node = document.getElementById("freshness");
     node.dataset.state = state;
     node.querySelector(".fresh-state").textContent = STATES[state];
-    const known = last?.freshness_ms !== undefined && last.freshness_ms !== null;
-    node.querySelector(".fresh-age").textContent = state === "live" && known ? `${short(Math.round(last.freshness_ms))} ms fresh` : "";
-    node.title = last ? `Last count at ${instantText(last.at / 1000)} UTC` : "Counts show here as purchases arrive";
+    const behind = last?.freshness_ms ?? null;
+    const age = behind === 0 ? "up to date" : `${short(behind)} ms behind`;
+    node.querySelector(".fresh-age").textContent = state === "live" && behind !== null ? age : "";
+    node.title = last ? `How far the reports are behind what was accepted. Last news at ${instantText(last.at / 1000)} UTC` : "Counts move here as purchases arrive";
   }
 }
 
@@ -152,7 +156,7 @@ document.getElementById("nav-toggle").addEventListener("click", (event) => {
   const open = document.getElementById("nav").classList.toggle("open");
   event.currentTarget.setAttribute("aria-expanded", String(open));
 });
-document.getElementById("freshness").addEventListener("click", () => page.live.state === "refused" && renewToken("wanted").then((given) => given && location.reload()));
+document.getElementById("freshness").addEventListener("click", () => page.live.state === "refused" && renewToken("read", "wanted").then((given) => given && location.reload()));
 
 const page = new Page();
 page.start();

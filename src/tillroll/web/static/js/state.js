@@ -1,6 +1,6 @@
 // The view is in the address: #/hour-bracket?range=30d&bracket=10-50. What is at its default is left out.
 
-import { DAY, dayOf, isoDay, now, parameter, parseParameter } from "./time.js";
+import { DAY, dayOf, floor, isoDay, now, parameter, parseParameter } from "./time.js";
 
 const LISTS = ["bracket", "method", "merchant"];
 export const PRESETS = ["today", "7d", "30d", "all"];
@@ -71,12 +71,15 @@ export function calendarOf(days) {
   return { days, stale, first: days.length ? days[0].at : today, last, end: (stale ? last : today) + DAY };
 }
 
-/** Return the half-open range that a state asks for, given the calendar. `all` has no bounds for the server. */
-export function resolveRange(state, calendar) {
+/**
+ * Return the half-open range that a state asks for, given the calendar, in whole steps of so many seconds. `all` has no
+ * bounds for the server.
+ */
+export function resolveRange(state, calendar, step = 1) {
   const range = state.range ?? "7d";
   if (range === "all") return { range, from: calendar.first, to: Math.max(calendar.end, calendar.last + DAY), bounds: {} };
-  const to = range === "custom" ? state.to : calendar.end;
-  const from = range === "custom" ? state.from : to - DAYS[range] * DAY;
+  const to = range === "custom" ? Math.ceil(state.to / step) * step : calendar.end;
+  const from = range === "custom" ? floor(state.from, step) : to - DAYS[range] * DAY;
   return { range, from, to, bounds: { from: parameter(from), to: parameter(to) } };
 }
 

@@ -17,6 +17,7 @@ export function merchantSearch(chosen, choose) {
     placeholder: "Search merchants",
     autocomplete: "off",
     spellcheck: "false",
+    maxlength: 128,
     role: "combobox",
     "aria-expanded": "false",
     "aria-controls": list.id,

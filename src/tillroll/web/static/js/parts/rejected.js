@@ -1,6 +1,6 @@
 // The rejected events with their reasons; who may send can correct one and send it again, or drop it.
 
-import { ApiError, getJson, renewToken, request } from "../api.js";
+import { getJson, request } from "../api.js";
 import { announce, h, icon } from "../dom.js";
 import { plural } from "../format.js";
 import { agoText, instantText } from "../time.js";
@@ -97,23 +97,13 @@ export class RejectedList {
   async #act(one, status, { path, ...options }, done) {
     status.textContent = "";
     try {
-      await this.#send(`/rejected/${encodeURIComponent(one.id)}${path}`, options);
+      await request(`/rejected/${encodeURIComponent(one.id)}${path}`, options);
       this.#open.delete(one.id);
       announce(`The event ${done}`);
       await this.load();
       this.node.querySelector("summary, h2").focus?.();
     } catch (error) {
       status.textContent = messageOf(error);
-    }
-  }
-
-  /** A token that may read need not be one that may send: ask for another, once. */
-  async #send(path, options) {
-    try {
-      return await request(path, options);
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 403 || !(await renewToken("send"))) throw error;
-      return request(path, options);
     }
   }
 }

@@ -5,7 +5,7 @@ import { h, icon } from "../dom.js";
 const WORDS = {
   wanted: ["This server wants a token", "Ask whoever runs it for one that may read."],
   refused: ["The server refused the token", "It may have been withdrawn, or mistyped. Enter another."],
-  send: ["This needs a token that may send", "The one in use may only read. Enter another."],
+  send: ["This needs a token that may send", "The one in use may not. Enter another; it is used for this only."],
 };
 
 /** Ask for a token; resolve to it, or to null when the person gives none. */

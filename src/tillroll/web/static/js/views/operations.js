@@ -106,8 +106,8 @@ function cards({ counters = {}, rejected, events, folded_position: folded, journ
     "ul",
     { class: "cards", "aria-label": "Outcomes" },
     card("Accepted", events ?? counters.accepted, behind),
-    card("Duplicates", counters.duplicates, "Repeats, recognised; they change nothing"),
-    card("Conflicts", counters.conflicts, "Same identity, other content"),
+    card("Duplicates", counters.duplicates, "Recognised since this server started"),
+    card("Conflicts", counters.conflicts, "Same name, other content, since the start"),
     card("Rejected, waiting", rejected ?? counters.rejected, "Kept until corrected or dropped"),
   );
 }

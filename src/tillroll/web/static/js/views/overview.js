@@ -45,7 +45,7 @@ export class Overview extends View {
   async load(state, signal) {
     const calendar = await this.page.calendar(signal);
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, "Overview"), nothingYet());
-    const range = resolveRange(state, calendar);
+    const range = resolveRange(state, calendar, DAY);
     const [recent, columns, hours, methods, merchants] = await Promise.all([
       this.#recent(calendar, signal),
       this.#stack(state, range, signal),

@@ -27,6 +27,13 @@ export const isTimed = (reports, report) => Boolean(windowOf(report) ?? findRepo
 
 export const tablePath = (plan, cursor) => reportPath(plan.source.name, { ...plan.question, limit: ROWS, cursor });
 
+/** Return the page of the table that begins at a cursor, with the totals, which the server tells on the first page only. */
+export async function tablePage(plan, cursor, signal) {
+  if (!cursor) return onePage(tablePath(plan, null), { signal });
+  const [page, first] = await Promise.all([onePage(tablePath(plan, cursor), { signal }), onePage(reportPath(plan.source.name, { ...plan.question, limit: 1 }), { signal })]);
+  return { ...page, datapoints: first.datapoints, events: first.events };
+}
+
 /** Return the address for other programs: the same rows from the first on. */
 export const sharedPath = (plan) => reportPath(plan.source.name, plan.question);
 

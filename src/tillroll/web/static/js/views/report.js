@@ -1,6 +1,5 @@
 // One report: its chart and its table side by side, filtered, sorted and paged alike, and ways to take it elsewhere.
 
-import { page as onePage } from "../api.js";
 import { bars, legend } from "../charts/bars.js";
 import { Columns } from "../charts/columns.js";
 import { colorName } from "../charts/palette.js";
@@ -12,8 +11,8 @@ import { filterBar } from "../parts/filters.js";
 import { rangePicker } from "../parts/range.js";
 import { reportTable } from "../parts/table.js";
 import { format, resolveRange } from "../state.js";
-import { HOUR, dayText, rangeText } from "../time.js";
-import { chartData, isTimed, plan as planOf, ROWS, sharedPath, tablePath } from "./questions.js";
+import { DAY, HOUR, dayText, rangeText } from "../time.js";
+import { chartData, isTimed, plan as planOf, ROWS, sharedPath, tablePage, tablePath } from "./questions.js";
 import { View, nothingYet, rebuild, staleNote } from "./view.js";
 
 export class ReportView extends View {
@@ -39,11 +38,11 @@ export class ReportView extends View {
   async load(state, signal) {
     const calendar = await this.page.calendar(signal);
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, this.#report.title), nothingYet());
-    const range = resolveRange(this.#timed ? { ...state, range: state.range ?? (this.#report.window ? "7d" : "all") } : { range: "all" }, calendar);
+    const range = resolveRange(this.#timed ? { ...state, range: state.range ?? (this.#report.window ? "7d" : "all") } : { range: "all" }, calendar, this.#report.window === "day" ? DAY : HOUR);
     const plan = planOf(this.page.reports, this.#report, state, range);
     this.#trail.set(state.start, state.cursor);
     this.#frame(plan, calendar);
-    const [page, data] = await Promise.all([onePage(tablePath(plan, state.cursor), { signal }), chartData(plan, signal, (filters) => this.#link(plan, filters))]);
+    const [page, data] = await Promise.all([tablePage(plan, state.cursor, signal), chartData(plan, signal, (filters) => this.#link(plan, filters))]);
     this.#render(plan, page, data);
   }
 

@@ -1,0 +1,91 @@
+"""A browser, a server with purchases in it, and a page that fails its test when the browser complained of anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from tests.browser.fetch_chromium import AXE_FILE, find_chromium
+from tests.browser.process import Server
+from tests.browser.purchases import Purchase, generate, lines, merchants, this_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+DAYS = 40
+AN_HOUR = 5
+MERCHANTS = 320
+SEEN_MS = 8_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        pytest.fail("No Chromium: run `python tests/browser/fetch_chromium.py`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def purchases() -> list[Purchase]:
+    return list(generate(this_moment(), DAYS, AN_HOUR, merchants(MERCHANTS)))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, purchases: list[Purchase]) -> Iterator[Server]:
+    """A server that nobody sends anything more to."""
+    running = Server(tmp_path_factory.mktemp("full") / "data")
+    running.start()
+    running.post(lines(purchases))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[Server]:
+    """A server without purchases, for this test alone."""
+    running = Server(tmp_path / "data")
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Return what opens pages; afterwards, that none had anything to say on its console."""
+    said: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def note_dialog(dialog: Dialog) -> None:
+        said.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def opener(url: str, *, quiet: bool = True, **options: object) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1360, "height": 900}, **options})  # type: ignore[arg-type]
+        contexts.append(context)
+        context.set_default_timeout(SEEN_MS)
+        page = context.new_page()
+        if quiet:
+            page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("dialog", note_dialog)
+        page.goto(url)
+        return page
+
+    expect.set_options(timeout=SEEN_MS)
+    yield opener
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    if not AXE_FILE.exists():
+        pytest.fail("No axe-core: run `python tests/browser/fetch_chromium.py`")
+    return AXE_FILE.read_text()

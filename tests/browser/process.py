@@ -1,0 +1,98 @@
+"""The server under test: the real process, on a port of its own, over a directory of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START_S = 20.0
+BODY_EVENTS = 20_000
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now; a server that restarts keeps it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """`tillroll serve` as a process."""
+
+    def __init__(self, data: Path, *, tokens_file: Path | None = None, token: str | None = None) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._flags = ["--tokens-file", str(tokens_file)] if tokens_file else []
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        command = [sys.executable, "-m", "tillroll", "serve", "--data", str(self.data), "--port", str(self.port)]
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
+        self._process = subprocess.Popen(
+            [*command, "--log-level", "warning", *self._flags], env=environ, cwd=self.data.parent
+        )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self._process.returncode}: its words are above")
+            with contextlib.suppress(httpx.TransportError):
+                if self.client.get("/healthz").is_success:
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"the server did not answer within {START_S} s")
+
+    def stop(self) -> None:
+        """Stop it as an operator would, and wait for its end."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=START_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self.stop()
+        self.client.close()
+
+    def post(self, ndjson: bytes) -> None:
+        """Send events; they must all be taken."""
+        rows = ndjson.splitlines(keepends=True)
+        for start in range(0, len(rows), BODY_EVENTS):
+            body = b"".join(rows[start : start + BODY_EVENTS])
+            reply = self.client.post("/events", content=body, headers={"Content-Type": "application/x-ndjson"})
+            reply.raise_for_status()
+            if reply.json()["rejected"]:
+                raise RuntimeError(f"events were rejected: {reply.json()['not_accepted'][:3]}")
+
+    def rows(self, report: str, **question: Any) -> dict[str, int]:
+        """Return all rows that answer a question, in their order."""
+        found: dict[str, int] = {}
+        question.setdefault("limit", 10_000)
+        url: str | httpx.URL = httpx.URL(f"/reports/{report}", params=question)
+        while True:
+            reply = self.client.get(url)
+            reply.raise_for_status()
+            found |= {row["datapoint"]: row["events"] for row in reply.json()}
+            if "next" not in reply.links:
+                return found
+            url = reply.links["next"]["url"]

@@ -1,0 +1,113 @@
+"""axe-core finds no fault in any view, in either theme, on a desk or a phone; and the keyboard goes everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.reading import ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+    from tests.browser.process import Server
+
+VIEWS = [
+    "overview",
+    "hour-bracket-method?range=30d&bracket=10-50",
+    "day-merchant?merchant=nobody",
+    "merchant-method",
+    "operations",
+]
+PHONE = {"width": 390, "height": 844}
+
+
+def faults(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    # Best practices too: landmarks, headings, and the like.
+    found: dict[str, Any] = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{one['id']}: {one['help']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_view_has_a_fault(open_page: Callable[..., Page], server: Server, axe: str, theme: str) -> None:
+    page = open_page(server.url, color_scheme=theme, bypass_csp=True)
+    for view in VIEWS:
+        page.goto(f"{server.url}/#/{view}")
+        ready(page)
+        assert faults(page, axe) == [], view
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_opens_has_no_fault(open_page: Callable[..., Page], server: Server, axe: str, theme: str) -> None:
+    page = open_page(f"{server.url}/#/day-merchant", color_scheme=theme, bypass_csp=True, viewport=PHONE)
+    ready(page)
+    page.get_by_role("button", name="Menu").click()
+    assert faults(page, axe) == []
+    page.locator("summary", has_text="Custom").click()
+    assert faults(page, axe) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("combobox", name="Merchant").press_sequentially("a")
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert faults(page, axe) == []
+    chart = page.get_by_role("slider")
+    chart.focus()
+    chart.press("End")
+    expect(page.locator(".tip")).to_be_visible()
+    assert faults(page, axe) == []
+
+
+def test_empty_page_and_prompt_have_no_fault(open_page: Callable[..., Page], fresh_server: Server, axe: str) -> None:
+    page = open_page(fresh_server.url, bypass_csp=True)
+    expect(page.get_by_role("heading", name="No purchases yet")).to_be_visible()
+    assert faults(page, axe) == []
+    page.evaluate("() => import('/static/js/parts/token.js').then((prompt) => { prompt.askForToken('wanted'); })")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert faults(page, axe) == []
+
+
+def test_keyboard_alone_reaches_a_report_and_its_filters(open_page: Callable[..., Page], server: Server) -> None:
+    page = open_page(server.url)
+    ready(page)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.get_by_role("link", name="Per hour by amount bracket", exact=True).evaluate(
+            "(a) => a === document.activeElement"
+        ):
+            break
+    page.keyboard.press("Enter")
+    ready(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Purchases per hour by amount bracket")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("radio", name="7 days")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="30 days")).to_be_checked()
+    expect(page.get_by_role("radio", name="30 days")).to_be_focused()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_is_wider_than_a_phone(open_page: Callable[..., Page], server: Server, view: str) -> None:
+    page = open_page(f"{server.url}/#/{view}", viewport=PHONE)
+    ready(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_chosen_theme_stays(open_page: Callable[..., Page], server: Server) -> None:
+    page = open_page(server.url, color_scheme="light")
+    ready(page)
+    ground = "() => getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(ground)
+    page.locator("#theme").click()
+    page.get_by_role("button", name="Theme: light").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(ground) == dark

@@ -1,0 +1,79 @@
+"""Operations: outcomes, and the rejected with their reasons, corrected and sent again or dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.reading import ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+    from tests.browser.process import Server
+
+GOOD = {"date": "2026-03-04T05:06:07Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "acme", "id": "p-1"}
+
+
+@pytest.fixture
+def troubled(fresh_server: Server) -> Server:
+    """A server that has seen one good event, its duplicate, a conflict with it, and two that were rejected."""
+    hostile = GOOD | {"id": "p-2", "paymentMethod": "<img src=x onerror=alert(1)>"}
+    for event in (GOOD, GOOD, GOOD | {"amount": 1}, hostile, GOOD | {"id": "p-3", "amount": 42.5}):
+        fresh_server.client.post("/events", json=event)
+    return fresh_server
+
+
+def test_outcomes_are_counted(open_page: Callable[..., Page], troubled: Server) -> None:
+    page = open_page(f"{troubled.url}/#/operations")
+    ready(page)
+    for name, count in (("Accepted", 1), ("Duplicates", 1), ("Conflicts", 1), ("Rejected, waiting", 3)):
+        expect(page.locator(".span", has_text=name).locator(".big")).to_have_text(str(count))
+    chart = page.get_by_role("slider")
+    chart.focus()
+    chart.press("End")
+    text = chart.get_attribute("aria-valuetext") or ""
+    assert "Accepted 1" in text
+    assert "Duplicates 1" in text
+    expect(page.get_by_role("heading", name="audit")).to_be_visible()
+
+
+def test_rejected_event_is_corrected_and_counted(open_page: Callable[..., Page], troubled: Server) -> None:
+    page = open_page(f"{troubled.url}/#/operations", quiet=False)  # the browser notes a 422 on its console
+    ready(page)
+    item = page.locator(".rejected", has_text="42.5")
+    item.locator("summary").click()
+    body = item.get_by_label("The event, to correct")
+    assert "42.5" in body.input_value()
+    item.get_by_role("button", name="Send again").click()
+    expect(item.get_by_role("alert")).to_contain_text("still not accepted")
+    body.fill(body.input_value().replace("42.5", "4250"))
+    item.get_by_role("button", name="Send again").click()
+    expect(page.locator(".rejected")).to_have_count(2)
+    expect(page.locator(".span", has_text="Accepted").locator(".big")).to_have_text("2")
+    assert troubled.rows("bracket-method") == {"10-50|SLICE_IT": 2}
+
+
+def test_rejected_event_is_dropped_only_when_that_is_meant(open_page: Callable[..., Page], troubled: Server) -> None:
+    page = open_page(f"{troubled.url}/#/operations")
+    ready(page)
+    item = page.locator(".rejected").first
+    item.locator("summary").click()
+    item.get_by_role("button", name="Drop").click()
+    assert len(troubled.client.get("/rejected").json()) == 3
+    item.get_by_role("button", name="Drop for good?").click()
+    expect(page.locator(".rejected")).to_have_count(2)
+    assert len(troubled.client.get("/rejected").json()) == 2
+
+
+def test_text_being_corrected_survives_what_arrives_meanwhile(open_page: Callable[..., Page], troubled: Server) -> None:
+    page = open_page(f"{troubled.url}/#/operations")
+    ready(page)
+    item = page.locator(".rejected", has_text="42.5")
+    item.locator("summary").click()
+    item.get_by_label("The event, to correct").fill("half a correction")
+    troubled.client.post("/events", json=GOOD | {"id": "p-9", "amount": -1})
+    expect(page.locator(".rejected")).to_have_count(4)
+    expect(item.get_by_label("The event, to correct")).to_have_value("half a correction")

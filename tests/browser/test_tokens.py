@@ -1,0 +1,88 @@
+"""The page asks for a token when the server wants one, and keeps it out of the address."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.process import Server
+from tests.browser.purchases import generate, lines, merchants, this_moment
+from tests.browser.reading import ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+READ, SEND, BOTH = "read-only-7f2c", "send-only-91ab", "both-5d3e"
+EVENTS = 120
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Server]:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"read {READ}\nsend {SEND}\nsend,read {BOTH}\n")
+    running = Server(tmp_path / "data", tokens_file=tokens, token=BOTH)
+    running.start()
+    purchases = list(generate(this_moment(), 5, 4, merchants(10)))[-EVENTS:]
+    running.post(lines(purchases))
+    running.client.post(
+        "/events", json={"date": "yesterday", "amount": 1, "paymentMethod": "PAY_NOW", "merchantId": "m"}
+    )
+    yield running
+    running.close()
+
+
+def give(page: Page, token: str) -> None:
+    page.get_by_label("Token", exact=True).fill(token)
+    page.get_by_role("button", name="Continue").click()
+
+
+def test_token_is_asked_for_once_and_kept_out_of_the_address(open_page: Callable[..., Page], guarded: Server) -> None:
+    # The browser itself notes each 401 on its console.
+    page = open_page(guarded.url, quiet=False)
+    expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+    give(page, "mistyped")
+    expect(page.get_by_role("heading", name="The server refused the token")).to_be_visible()
+    give(page, READ)
+    ready(page)
+    expect(page.get_by_role("link", name=re.compile("^All:"))).to_have_text(str(EVENTS))
+    expect(page.locator("#freshness")).to_contain_text("Live")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert READ not in page.url
+    page.reload()
+    ready(page)
+    expect(page.get_by_role("link", name=re.compile("^All:"))).to_have_text(str(EVENTS))
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Forget token").click()
+    expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+
+
+def test_who_gives_no_token_is_told_and_may_try_again(open_page: Callable[..., Page], guarded: Server) -> None:
+    page = open_page(guarded.url, quiet=False)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("alert")).to_contain_text("A token is needed")
+    page.get_by_role("button", name="Enter a token").click()
+    give(page, BOTH)
+    expect(page.get_by_role("link", name=re.compile("^All:"))).to_have_text(str(EVENTS))
+    expect(page.locator("#freshness")).to_contain_text("Live")
+
+
+def test_token_that_only_reads_is_asked_to_be_joined_by_one_that_sends(
+    open_page: Callable[..., Page], guarded: Server
+) -> None:
+    page = open_page(f"{guarded.url}/#/operations", quiet=False)
+    give(page, READ)
+    page.locator(".rejected summary").click()
+    page.get_by_label("The event, to correct").fill(
+        '{"date": "2026-01-02T03:04:05Z", "amount": 1, "paymentMethod": "PAY_NOW", "merchantId": "m"}'
+    )
+    page.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("heading", name="This needs a token that may send")).to_be_visible()
+    give(page, SEND)
+    expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
+    assert guarded.rows("bracket-method") is not None
+    assert sum(guarded.rows("bracket-method").values()) == EVENTS + 1
