@@ -1,0 +1,187 @@
+"""The DynamoDB store: journal, aggregates and rejected events in two tables.
+
+This module only binds the protocols to a client; what they do, and why it is exact, stands with them: dynamodb_commit,
+dynamodb_fold, dynamodb_audit, dynamodb_reader, dynamodb_rejected. The tables are described in dynamodb_schema.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+from tillroll.errors import ConfigError
+from tillroll.ports import Status
+from tillroll.stores import dynamodb_audit, dynamodb_reader, dynamodb_rejected
+from tillroll.stores.dynamodb_client import open_client
+from tillroll.stores.dynamodb_commit import KnownLogs, commit
+from tillroll.stores.dynamodb_fold import fold_all, fold_marked
+from tillroll.stores.dynamodb_ledger import append_lanes, decode_entry, read_head
+from tillroll.stores.dynamodb_protocol import Context, Get, Query, ask
+from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tillroll.core.accept import Rejection
+    from tillroll.core.batch import Batch
+    from tillroll.core.query import Page
+    from tillroll.core.query import Query as Asked
+    from tillroll.ports import Audit, Clock, Kept, Progress, Trace
+    from tillroll.stores.dynamodb_client import Client
+    from tillroll.stores.dynamodb_protocol import Protocol, QueryReply
+
+FRESHNESS_S: Final = 10.0
+
+
+class DynamoDBStore:
+    """The store port over two DynamoDB tables. Safe to use from any number of threads and processes."""
+
+    def __init__(
+        self, client: Client, *, clock: Clock = time.time, freshness_s: float = FRESHNESS_S, patience_s: float = 30.0
+    ) -> None:
+        """Use the tables of a client. `freshness_s` is how often commits let a range of the fold end."""
+        self.client = client
+        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s)
+        self._freshness_s = freshness_s
+        self._logs = KnownLogs()
+        self._commits = threading.Lock()  # guards _logs; commits of one process would only race each other
+        self._fold_is_due = True
+
+    def close(self) -> None:
+        """See ports.Store."""
+        self.client.close()
+
+    # The journal.
+
+    def journal(self, batch: Batch) -> bytes:
+        """See ports.Journal."""
+        with self._commits:
+            done = self.client.run(commit(self.context, self._logs, batch, self._freshness_s))
+            self._fold_is_due = self._fold_is_due or done.marked
+        return done.outcomes
+
+    def status(self) -> Status:
+        """See ports.Journal. Positions are ledger entries."""
+        return self.client.run(_status(self.context))
+
+    def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
+        """See ports.Journal."""
+        return self.client.run(dynamodb_audit.audit(self.context, since=since, progress=progress, repair=repair))
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """See ports.Journal.
+
+        The frontend reads items by their datapoint, so a second generation cannot be prepared beside the first.
+        Instead each counter that differs from the recount is set to it, and each that should not be is deleted.
+        """
+        self.fold()
+        return self.audit(progress=progress, repair=True).events
+
+    def trace(self, datapoint: str) -> Iterator[Trace]:
+        """See ports.Journal."""
+        after: int | None = 0
+        while after is not None:
+            traces, after = self.client.run(dynamodb_reader.trace(self.context, datapoint, after))
+            yield from traces
+
+    def split_minutes(self, lanes: int, first_minute: int) -> None:
+        """Split every minute from one on into lanes, for more than 12,000 events a second.
+
+        Raises:
+            StoreError: the journal already holds events of that minute or a later one.
+        """
+        self.client.run(append_lanes(self.context, lanes, first_minute))
+
+    # The aggregates.
+
+    def fold(self) -> int:
+        """See ports.Aggregates."""
+        self._fold_is_due = False
+        return self.client.run(fold_all(self.context))
+
+    def fold_if_due(self) -> int | None:
+        """Fold when a commit of this store let a range end, as happens once in `freshness_s`; None when it is not due.
+
+        For workers: the one whose commit marks the range folds it, so that several do not do the same work.
+        """
+        if not self._fold_is_due:
+            return None
+        self._fold_is_due = False
+        return self.client.run(fold_marked(self.context))
+
+    def page(self, query: Asked) -> Page:
+        """See ports.Aggregates."""
+        return self.client.run(dynamodb_reader.page(self.context, query))
+
+    def get(self, datapoints: Sequence[str]) -> list[int]:
+        """See ports.Aggregates."""
+        counted = self.client.run(dynamodb_reader.read_counts(self.context, datapoints))
+        return [counted.get(datapoint, 0) for datapoint in datapoints]
+
+    def merchants(self, containing: str, limit: int) -> list[str]:
+        """See ports.Aggregates."""
+        return self.client.run(dynamodb_reader.merchants(self.context, containing, limit))
+
+    # Rejected events.
+
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
+        """See ports.RejectedStore."""
+        self.client.run(dynamodb_rejected.set_aside(self.context, rejections, now_s))
+
+    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+        """See ports.RejectedStore."""
+        return self.client.run(dynamodb_rejected.rejected(self.context, after, limit))
+
+    def find_rejected(self, rejected_id: str) -> Kept | None:
+        """See ports.RejectedStore."""
+        return self.client.run(dynamodb_rejected.find(self.context, rejected_id))
+
+    def settle(self, rejected_id: str) -> None:
+        """See ports.RejectedStore."""
+        self.client.run(dynamodb_rejected.settle(self.context, rejected_id))
+
+
+def _status(context: Context) -> Protocol[Status]:
+    head = yield from read_head(context)
+    state = yield from ask(context, Get(FOLD_KEY))
+    folded = int(state["upto"]) if state else 0
+    reply: QueryReply = yield from ask(context, Query(LEDGER, folded, limit=10))
+    unfolded = [entry.at for _, entry in map(decode_entry, reply.items) if entry.chunks]
+    kept = yield from dynamodb_rejected.count(context)
+    return Status(
+        events=head.entry.events,
+        journal_position=head.number,
+        folded_position=folded,
+        folded_at=float(state["folded_at"]) if state else None,
+        unfolded_since=unfolded[0] if unfolded else None,
+        rejected=kept,
+    )
+
+
+def open_dynamodb_store(address: str, *, profile: str | None = None) -> DynamoDBStore:
+    """Return the store at dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
+
+    An empty region is the profile's. Options: `endpoint`, a server's URL in place of AWS; `freshness`, in seconds.
+
+    Raises:
+        ConfigError: the address is not of this form.
+        StoreError: AWS is not configured.
+    """
+    url = urlsplit(address)
+    tables = url.path.strip("/").split("/")
+    options = {name: values[-1] for name, values in parse_qs(url.query).items()}
+    endpoint = options.pop("endpoint", None)
+    freshness = options.pop("freshness", str(FRESHNESS_S))
+    if len(tables) != 2 or not all(tables) or options:
+        remedy = (
+            "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL&freshness=SECONDS"
+        )
+        raise ConfigError("data", f"{address} does not name two tables", remedy)
+    if not freshness.replace(".", "", 1).isdigit():
+        raise ConfigError("data", f"freshness={freshness} is not a number of seconds", "Give one, such as 10")
+    client = open_client(url.netloc or None, tables[0], tables[1], endpoint, profile)
+    return DynamoDBStore(client, freshness_s=float(freshness))

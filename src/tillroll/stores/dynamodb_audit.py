@@ -1,0 +1,293 @@
+"""Audit: count the journal again and compare with every counter, on a live system. No I/O but what spills to disk.
+
+The position audited is the folded one at the start. A counter says up to where it is folded: one that was folded since
+is compared with the recount up to there, so traffic that goes on does not blur the result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tillroll.core import limits
+from tillroll.core.report import parse_datapoint
+from tillroll.errors import StoreError
+from tillroll.ports import Audit, Difference
+from tillroll.stores.dynamodb_fold import Totals, add_batch, read_folded
+from tillroll.stores.dynamodb_ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
+from tillroll.stores.dynamodb_protocol import Correct, MoveFold, Query, Scan, ask, ask_all
+from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER, LedgerEntry, report_of
+from tillroll.stores.spill import Spill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.core.batch import Batch
+    from tillroll.ports import Progress
+    from tillroll.stores.dynamodb_protocol import Context, Item, Protocol, QueryReply, ScanReply
+    from tillroll.stores.dynamodb_schema import ChunkRef
+    from tillroll.stores.spill import Line
+
+_CHUNKS_AT_ONCE: Final = 25
+_ENTRIES_A_PAGE: Final = 500
+_CORRECTIONS_AT_ONCE: Final = 500
+_EVENTS, _FOLD = 0, 1  # the positions under which a stored counter's numbers are spilled
+_DAY_MINUTES: Final = 1_440
+
+
+class _Found:
+    """The differences found: all counted, the first ones kept."""
+
+    def __init__(self) -> None:
+        self.differences: list[Difference] = []
+        self.total = 0
+        self.journal_is_whole = True
+
+    def add(
+        self, kind: str, subject: str, message: str, stored: int | None = None, recounted: int | None = None
+    ) -> None:
+        self.total += 1
+        if kind in {"chunk", "ledger"}:
+            self.journal_is_whole = False
+        if len(self.differences) < limits.REJECTED_LISTED_MAX:
+            self.differences.append(Difference(kind, subject, stored, recounted, message))
+
+
+def audit(context: Context, *, since: int, progress: Progress | None, repair: bool) -> Protocol[Audit]:
+    """Audit the tables; see ports.Journal. A journal that is damaged is not a measure to repair by.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    work = _Audit(context, since, progress)
+    try:
+        return (yield from work.run(repair=repair))
+    finally:
+        work.close()
+
+
+class _Audit:
+    def __init__(self, context: Context, since: int, progress: Progress | None) -> None:
+        self.context = context
+        self.since = since
+        self.progress = progress
+        self.found = _Found()
+        self.recount = Spill()
+        self.stored = Spill()
+        self.chunks = Spill()
+        self.position = 0
+        self.events = 0
+        self.done = 0
+        self.of = 0
+        self.range_has_events = False
+        self.last = LedgerEntry()
+
+    def close(self) -> None:
+        for spill in (self.recount, self.stored, self.chunks):
+            spill.close()
+
+    def run(self, *, repair: bool) -> Protocol[Audit]:
+        upto = yield from read_folded(self.context)
+        head = yield from read_head(self.context)
+        self.of = head.entry.events
+        self.position = min(upto, head.number)
+        if upto > head.number:
+            message = f"the folded position is {upto}, but the ledger ends at {head.number}"
+            self.found.add("position", FOLD_KEY, message, upto, head.number)
+        yield from self._walk_ledger()
+        self._check_chunk_numbers()
+        greatest = yield from self._scan()
+        yield from self._check_position(greatest)
+        corrections = []
+        datapoints = 0
+        for correction in self._compare():
+            datapoints += 1
+            if correction is not None and repair and self.found.journal_is_whole:
+                corrections.append(correction)
+                if len(corrections) >= _CORRECTIONS_AT_ONCE:
+                    yield from ask_all(self.context, corrections)
+                    corrections = []
+        if corrections:
+            yield from ask_all(self.context, corrections)
+        if repair and upto > self.position and self.found.journal_is_whole:
+            yield from ask(self.context, MoveFold(upto, self.position, self.context.clock()))
+        return Audit(
+            position=self.position,
+            events=self.events,
+            datapoints=datapoints,
+            differences=self.found.differences,
+            differences_total=self.found.total,
+        )
+
+    def _walk_ledger(self) -> Protocol[None]:
+        """Recount the ledger up to the position, and see that no entry is missing."""
+        at = 0
+        while at < self.position:
+            limit = min(_ENTRIES_A_PAGE, self.position - at)
+            reply: QueryReply = yield from ask(self.context, Query(LEDGER, at, limit=limit))
+            refs: list[ChunkRef] = []
+            for item in reply.items:
+                if int(item["number"]) > self.position:
+                    break
+                at = self._take_entry(at, item, refs)
+            yield from self._count(refs, 0)
+            if reply.last is None or not reply.items:
+                break
+        if at < self.position:
+            self.found.add("ledger", f"{LEDGER} {at + 1}", f"the ledger ends at {at} before {self.position}")
+
+    def _take_entry(self, at: int, item: Item, refs: list[ChunkRef]) -> int:
+        try:
+            number, entry = decode_entry(item)
+        except StoreError as error:
+            number = int(item["number"])
+            self.found.add("ledger", f"{LEDGER} {number}", str(error))
+            return number
+        if number != at + 1:
+            missing = f"{LEDGER} {at + 1}" if number == at + 2 else f"{LEDGER} {at + 1} to {number - 1}"
+            self.found.add("ledger", missing, f"{missing} is missing")
+        elif entry.events != self.last.events + sum(ref.events for ref in entry.chunks):
+            message = f"ledger entry {number} says {entry.events} events where its chunks add up to another number"
+            self.found.add("ledger", f"{LEDGER} {number}", message)
+        refs.extend(entry.chunks)
+        for ref in entry.chunks:
+            self.chunks.add(ref.log, ref.number, 1)
+        self.range_has_events = bool(entry.chunks) or (self.range_has_events and not self.last.mark)
+        self.last = entry
+        return number
+
+    def _count(self, refs: list[ChunkRef], position: int) -> Protocol[None]:
+        """Recount chunks; position 0 stands for everything up to the one audited."""
+        if self.since:
+            refs = [ref for ref in refs if ref.minute // _DAY_MINUTES >= self.since]
+        for start in range(0, len(refs), _CHUNKS_AT_ONCE):
+            some = refs[start : start + _CHUNKS_AT_ONCE]
+            items = yield from read_chunks(self.context, some)
+            totals: Totals = Totals()
+            events = 0
+            for ref in some:
+                batch = self._open(ref, items.get(ref))
+                if batch is not None:
+                    add_batch(totals, batch)
+                    events += len(batch)
+            for (_, key), number in totals.items():
+                self.recount.add(key, position, number)
+            self.done += events
+            self.events += 0 if position else events
+            if self.progress is not None:
+                self.progress(self.done, max(self.of, self.done))
+
+    def _open(self, ref: ChunkRef, item: Item | None) -> Batch | None:
+        name = f"{ref.log} {ref.number}"
+        if item is None:
+            self.found.add("chunk", name, f"chunk {ref.number} of {ref.log} is missing", None, ref.events)
+            return None
+        try:
+            batch = decode_chunk(item)
+        except StoreError as error:
+            self.found.add("chunk", name, str(error), None, ref.events)
+            return None
+        if len(batch) != ref.events:
+            message = f"chunk {ref.number} of {ref.log} holds another number of events than the ledger says"
+            self.found.add("chunk", name, message, len(batch), ref.events)
+        return batch
+
+    def _check_chunk_numbers(self) -> None:
+        """See that the ledger lists the chunks of each log from 1 without a gap or a repeat."""
+        log, last = "", 0
+        for key, number, times in self.chunks.lines():
+            if key != log:
+                log, last = key, 0
+            if number != last + 1:
+                self.found.add("ledger", f"{log} {last + 1}", f"no ledger entry lists chunk {last + 1} of {log}")
+            if times != 1:
+                self.found.add("ledger", f"{log} {number}", f"{times} ledger entries list it", times, 1)
+            last = number
+
+    def _scan(self) -> Protocol[int]:
+        """Take down every counter; return the greatest position any is folded to."""
+        greatest = 0
+        after: str | None = None
+        while True:
+            reply: ScanReply = yield from ask(self.context, Scan(after))
+            for item in reply.items:
+                key = str(item["datapoint"])
+                greatest = max(greatest, int(item.get("fold", 0)))
+                if key == FOLD_KEY or not self._is_compared(key):
+                    continue
+                self.stored.add(key, _EVENTS, int(item.get("events", 0)))
+                self.stored.add(key, _FOLD, int(item.get("fold", 0)))
+            if reply.last is None:
+                return greatest
+            after = reply.last
+
+    def _is_compared(self, key: str) -> bool:
+        if not self.since:
+            return True
+        at = parse_datapoint(key)
+        if at is None:
+            return True
+        return bool(at.report.window) and at.window * at.report.window_s // 86_400 >= self.since
+
+    def _check_position(self, greatest: int) -> Protocol[None]:
+        """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
+        upto = yield from read_folded(self.context)
+        entries = yield from read_ledger(self.context, self.position)
+        allowed = self.position
+        refs: list[ChunkRef] = []
+        for number, entry in entries:
+            refs.extend(entry.chunks)
+            if entry.mark:
+                if number <= greatest:
+                    yield from self._count(refs, number)
+                refs = []
+                if allowed <= upto:
+                    allowed = number
+        if greatest > allowed:
+            message = f"the folded position is {upto}, but a counter is folded up to {greatest}: it was moved back"
+            self.found.add("position", FOLD_KEY, message, upto, greatest)
+        elif self.position and not self.last.mark:
+            message = f"the folded position is {self.position}, which is not where a range of the fold ends"
+            self.found.add("position", FOLD_KEY, message, self.position, None)
+        elif self.range_has_events and greatest < self.position:
+            message = f"the folded position is {self.position}, but no counter is folded further than {greatest}"
+            self.found.add("position", FOLD_KEY, message, self.position, greatest)
+
+    def _compare(self) -> Iterator[Correct | None]:
+        """Yield for each datapoint how to correct it, None when it is right."""
+        for key, recounted, stored in _join(self.recount.lines(), self.stored.lines()):
+            if not self._is_compared(key):
+                continue
+            fold = stored.get(_FOLD, 0)
+            basis = max(self.position, fold)
+            expected = sum(number for position, number in recounted.items() if position <= basis)
+            events = stored.get(_EVENTS)
+            if (events or 0) == expected and (events is not None or not expected):
+                if expected or events is not None:
+                    yield None
+                continue
+            known = parse_datapoint(key) is not None
+            said = "is missing" if events is None else f"says {events}"
+            message = f"{key} {said}, and the journal has {expected}" + ("" if known else "; it is of no report")
+            self.found.add("aggregate", key, message, events, expected)
+            before = None if events is None else (events, fold)
+            report = report_of(key) if known else ""
+            yield Correct(key, report, before, expected or None, basis)
+
+
+def _join(recount: Iterator[Line], stored: Iterator[Line]) -> Iterator[tuple[str, dict[int, int], dict[int, int]]]:
+    """Yield each key of two sorted streams once, with its numbers by position from both."""
+    streams = [recount, stored]
+    heads = [next(stream, None) for stream in streams]
+    while True:
+        keys = [head[0] for head in heads if head is not None]
+        if not keys:
+            return
+        key = min(keys)
+        numbers: list[dict[int, int]] = [{}, {}]
+        for which, stream in enumerate(streams):
+            head = heads[which]
+            while head is not None and head[0] == key:
+                numbers[which][head[1]] = head[2]
+                head = next(stream, None)
+            heads[which] = head
+        yield key, numbers[0], numbers[1]

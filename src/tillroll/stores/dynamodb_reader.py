@@ -1,0 +1,142 @@
+"""Answers from the aggregates table: pages, single counters, merchants, the trace of a number. No I/O.
+
+What lies in a range comes from the index, which follows the table within moments; the counts are read from the table
+itself, strongly. While a fold is under way an answer lies between the counts before it and after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tillroll.core.accept import encode_event
+from tillroll.core.query import Row, answer, matches
+from tillroll.core.report import REPORTS_BY_NAME, bracket_of, datapoint, parse_datapoint, window_text
+from tillroll.ports import Trace
+from tillroll.stores.dynamodb_fold import read_folded
+from tillroll.stores.dynamodb_ledger import damaged, decode_chunk, decode_entry, read_chunks
+from tillroll.stores.dynamodb_protocol import Query, QueryIndex, ask, read_batch
+from tillroll.stores.dynamodb_schema import LEDGER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tillroll.core import query
+    from tillroll.core.batch import Batch, Identity
+    from tillroll.core.report import Coordinates
+    from tillroll.stores.dynamodb_protocol import Context, IndexReply, Protocol, QueryReply
+    from tillroll.stores.dynamodb_schema import ChunkRef
+
+_LOWEST: Final = "\x01"
+_HIGHEST: Final = "\U0010ffff"
+_KEYS_AT_ONCE: Final = 3_200
+_MERCHANT_REPORT: Final = "merchant-method"  # the report over all time that has every merchant
+
+
+def page(context: Context, asked: query.Query) -> Protocol[query.Page]:
+    """Answer a query as core.query.answer does."""
+    low, high = _bounds(asked)
+    found = yield from _list(context, asked.report.name, low, high)
+    wanted: dict[str, Row] = {}
+    for key in found:
+        at = parse_datapoint(key)
+        if at is not None:
+            row = Row(at.window, at.bracket, at.method, at.merchant, 0)
+            if matches(asked, row):
+                wanted[key] = row
+    counted = yield from read_counts(context, list(wanted))
+    rows = [row._replace(events=counted[key]) for key, row in wanted.items() if counted.get(key)]
+    return answer(asked, rows)
+
+
+def _bounds(asked: query.Query) -> tuple[str, str]:
+    """Return texts between which all datapoints of the query's windows lie: a datapoint begins with its window."""
+    report = asked.report
+    low, high = _LOWEST, _HIGHEST
+    if report.window and asked.start is not None:
+        low = _window_text(report.window_s, asked.start, _HIGHEST)
+    if report.window and asked.stop is not None:
+        high = _window_text(report.window_s, asked.stop, _HIGHEST)
+    return (low, high) if low <= high else (low, low)
+
+
+def _window_text(window_s: int, window: int, beyond: str) -> str:
+    try:
+        return window_text(window_s, window)
+    except (ValueError, OverflowError):  # before year 1 or after 9999
+        return _LOWEST if window < 0 else beyond
+
+
+def _list(context: Context, report: str, low: str, high: str) -> Protocol[list[str]]:
+    found: list[str] = []
+    reply: IndexReply = yield from ask(context, QueryIndex(report, low, high))
+    found += reply.datapoints
+    while reply.last is not None:
+        reply = yield from ask(context, QueryIndex(report, low, high, reply.last))
+        found += reply.datapoints
+    return found
+
+
+def read_counts(context: Context, datapoints: Sequence[str]) -> Protocol[dict[str, int]]:
+    """Return the events of each datapoint that was counted."""
+    counted: dict[str, int] = {}
+    unique = list(dict.fromkeys(datapoints))
+    for at in range(0, len(unique), _KEYS_AT_ONCE):
+        items = yield from read_batch(context, "aggregates", unique[at : at + _KEYS_AT_ONCE])
+        for item in items:
+            if "events" in item:
+                counted[str(item["datapoint"])] = int(item["events"])
+    return counted
+
+
+def merchants(context: Context, containing: str, limit: int) -> Protocol[list[str]]:
+    """Return merchants whose name contains a text, those that begin with it first."""
+    folded = containing.casefold()
+    found: dict[str, bool] = {}  # whether it begins with the text
+    keys = yield from _list(context, _MERCHANT_REPORT, _LOWEST, _HIGHEST)
+    for key in keys:
+        at = parse_datapoint(key)
+        if at is not None and folded in at.merchant.casefold():
+            found[at.merchant] = at.merchant.casefold().startswith(folded)
+    return sorted(found, key=lambda name: (not found[name], name))[:limit]
+
+
+def trace(context: Context, text: str, after: int) -> Protocol[tuple[list[Trace], int | None]]:
+    """Return the events behind a datapoint that one page of the ledger lists, and where the next page begins."""
+    at = parse_datapoint(text)
+    if at is None:
+        return [], None
+    upto = yield from read_folded(context)
+    reply: QueryReply = yield from ask(context, Query(LEDGER, after, limit=_ENTRIES_A_PAGE))
+    traces: list[Trace] = []
+    for item in reply.items:
+        number, entry = decode_entry(item)
+        refs = [ref for ref in entry.chunks if _may_hold(at, ref)]
+        found = yield from read_chunks(context, refs)
+        for ref in refs:
+            if ref not in found:
+                raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
+            batch = decode_chunk(found[ref])
+            traces += _matching(batch, at, text, f"{ref.log} {ref.number}", folded=number <= upto)
+    return traces, reply.last
+
+
+_ENTRIES_A_PAGE: Final = 100
+
+
+def _may_hold(at: Coordinates, ref: ChunkRef) -> bool:
+    return not at.report.window or ref.minute * 60 // at.report.window_s == at.window
+
+
+def _matching(batch: Batch, at: Coordinates, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
+    report = REPORTS_BY_NAME[at.report.name]
+    for index, (event, identity) in enumerate(zip(batch.events(), batch.identities(), strict=True)):
+        window = event.seconds // report.window_s if report.window_s else 0
+        if text == datapoint(report, window, bracket_of(event.amount), event.method, event.merchant):
+            yield Trace(chunk=chunk, index=index, folded=folded, name=_name(identity), event=encode_event(event))
+
+
+def _name(identity: Identity | None) -> str:
+    if identity is None:
+        return "unnamed"
+    position = "" if identity.kind.name == "ID" else f" at {identity.position}"
+    return f"{identity.kind.name.lower()} {identity.value}{position}"
