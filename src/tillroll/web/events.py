@@ -40,6 +40,7 @@ NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "applicatio
 _TYPES: Final[dict[bytes | None, bool]] = {
     None: False,
     b"application/json": False,
+    b"application/x-www-form-urlencoded": False,  # what curl -d says of whatever it sends
     b"application/x-ndjson": True,
 }
 _DETAIL: Final = "No event of the body was counted: correct and send again"

@@ -1,0 +1,44 @@
+"""The server with a route for events that reads the body, stores nothing and answers at once: what HTTP alone costs."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tillroll.service import Receipt
+from tillroll.stores.sqlite import SqliteStore
+from tillroll.web import state
+from tillroll.web.server import serve
+from tillroll.web.settings import Settings
+
+if TYPE_CHECKING:
+    from tillroll.core.accept import Body
+
+
+class BareIntake:
+    """Stands where the intake does and says of every body that it is accepted."""
+
+    depth = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._receipt = Receipt(accepted=1)
+
+    def submit(self, _body: Body) -> asyncio.Future[Receipt]:
+        """Return a receipt at once."""
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        future.set_result(self._receipt)
+        return future
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+if __name__ == "__main__":
+    state.Intake = BareIntake  # type: ignore[misc, assignment] # the one thing that differs from `tillroll serve`
+    with tempfile.TemporaryDirectory() as directory:
+        store = SqliteStore(Path(directory))
+        serve(store, Settings(port=0))
+        store.close()
