@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from tillroll.envelope import body_of, refusal
 from tillroll.errors import QueueError, StoreError, TillrollError
-from tillroll.queues.message import body_of, refusal
 from tillroll.service import Receipt, take
 
 if TYPE_CHECKING:

@@ -18,12 +18,13 @@ ALLOWED = {
     "ports": {"core", "errors"},
     "service": {"core", "ports", "errors"},
     "intake": {"core", "ports", "errors", "service"},
-    "worker": {"core", "ports", "errors", "service"},
+    "envelope": {"core", "ports"},
+    "worker": {"core", "ports", "errors", "service", "envelope"},
     "importer": {"core", "ports", "errors", "service", "imports"},
     "imports": {"core", "ports", "errors"},
     "generator": {"core", "errors"},
     "stores": {"core", "ports", "errors"},
-    "queues": {"core", "ports", "errors"},
+    "queues": {"core", "ports", "errors", "envelope"},
 }
 DRIVERS = {"sqlite3": {"stores"}, "boto3": {"stores", "queues", "aws"}, "botocore": {"stores", "queues", "aws"}}
 

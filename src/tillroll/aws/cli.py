@@ -20,6 +20,7 @@ from tillroll.cli.options import Json
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.output import explained as reason_line
 from tillroll.errors import ConfigError
+from tillroll.queues.session import open_session
 from tillroll.worker import wall_clock
 
 _STILL_REJECTED_CODE = 3
@@ -35,7 +36,7 @@ Region = Annotated[
 
 def _session(profile: str | None, region: str | None) -> boto3.Session:
     with explained("opening a session"):
-        session = boto3.Session(profile_name=profile, region_name=region)
+        session = open_session(profile, region)
     if session.region_name is None:
         raise ConfigError("AWS_REGION", "no region is known", "Set it, to eu-west-1 say, or give --region")
     return session
@@ -190,8 +191,8 @@ def _show_cost(load: Load, found: Measured | None, *, json: bool) -> None:
     rows.add_row("", "all", "", "", f"{total:,.2f}", "")
     console().print(rows)
     typer.echo(
-        f"\n{load.events_a_second:g} events a second, {load.merchants:,} merchants, folded every {load.freshness_s:g} s:"
-        f" ${dollars_a_month(load, items):,.2f} a month.\n"
+        f"\n{load.events_a_second:g} events a second, {load.merchants:,} merchants, "
+        f"folded every {load.freshness_s:g} s: ${dollars_a_month(load, items):,.2f} a month.\n"
         f"Write units an event: {units.total:.3f}; the floor is {floor(load):.3f}, five counters at once take "
         f"{five_adds():.0f} and are wrong after a crash, a marker an event {markers():.0f} and more.\n"
         f"Prices: {prices.REGION}, {prices.AS_OF}, without free tiers; see src/tillroll/aws/prices.py."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.app import open_queue, open_store
 from tillroll.config import load
-from tillroll.queues.message import open_envelope
+from tillroll.envelope import open_envelope
 from tillroll.worker import Folder, Taken, take_messages, wall_clock
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ import code
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
-
 from tillroll.aws.errors import AwsError, explained
 from tillroll.aws.stack import outputs
+from tillroll.queues.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import boto3
 
 SAMPLE_EVENT: Final = (
     '{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT",'
@@ -98,7 +99,7 @@ class Shell:
 
     def _open(self, profile: str | None) -> boto3.Session:
         with explained("opening a session"):
-            session = boto3.Session(profile_name=profile, region_name=self._region)
+            session = open_session(profile, self._region)
         if session.region_name is None:
             raise AwsError("no region is known", "Set AWS_REGION=eu-west-1, say, or give the profile one")
         return session

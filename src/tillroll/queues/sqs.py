@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-import boto3
 from botocore.config import Config
 
+from tillroll import envelope
 from tillroll.errors import ConfigError, QueueError
-from tillroll.queues import message as envelope
+from tillroll.queues.session import open_session
 from tillroll.queues.sqs_errors import explain
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def connect(url: str) -> SQSClient:
         remedy = "It looks like https://sqs.eu-west-1.amazonaws.com/123456789012/purchases"
         raise ConfigError("queue", f"{url!r} is no queue URL", remedy)
     match = _AWS_HOST.fullmatch(parts.hostname)
-    session = boto3.Session()
+    session = open_session()
     region = match[1] if match else session.region_name
     if region is None:
         raise ConfigError("AWS_REGION", f"no region is known for {url}", "Set AWS_REGION, or name a profile")
