@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +9,7 @@ from tillroll.core import kernel
 from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report, datapoint
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterable, Sequence
 
     from tillroll.core.batch import Batch
@@ -43,22 +43,6 @@ def fold(report: Report, batch: Batch, merchant_ids: Sequence[int]) -> Counts:
             report.window_s,
             report.keys,
         )
-    )
-
-
-def merge(several: Sequence[Counts]) -> Counts:
-    """Return the sum of several counts of one report."""
-    if len(several) == 1:
-        return several[0]
-    totals: dict[tuple[int, int], int] = {}
-    for counts in several:
-        for window, code, count in zip(*counts, strict=True):
-            totals[window, code] = totals.get((window, code), 0) + count
-    keys = sorted(totals)
-    return Counts(
-        array("q", [window for window, _ in keys]),
-        array("Q", [code for _, code in keys]),
-        array("Q", map(totals.__getitem__, keys)),
     )
 
 

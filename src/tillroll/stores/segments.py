@@ -162,6 +162,45 @@ class Segments:
         yield from self._connection.execute(query, (report.name, low, high))
 
 
+class Unfolded:
+    """Consecutive events of the journal that wait to be folded, as columns under the numbers of their merchants.
+
+    A fold of many small commits groups them all at once, and needs not read back what this process has just written.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.clear(after)
+
+    def clear(self, after: int) -> None:
+        """Hold nothing; the next event is the one after this number."""
+        self.first = after + 1
+        self.events = 0
+        self._seconds: array[int] = array("q")
+        self._amounts: array[int] = array("q")
+        self._methods: array[int] = array("B")
+        self._merchants: array[int] = array("I")
+
+    @property
+    def last(self) -> int:
+        """The number of the last event held."""
+        return self.first + self.events - 1
+
+    def extend(self, batch: Batch, merchant_ids: array[int]) -> None:
+        """Append the events that follow."""
+        self._seconds.extend(batch.seconds)
+        self._amounts.extend(batch.amounts)
+        self._methods.extend(batch.methods)
+        self._merchants.extend(map(merchant_ids.__getitem__, batch.merchants))
+        self.events += len(batch)
+
+    def add_to(self, segments: Segments, merchants: int) -> None:
+        """Count what is held into every report, there being so many merchants. Call within a transaction."""
+        numbers = array("I", range(merchants))
+        columns = (self._seconds, self._amounts, self._methods, self._merchants, numbers)
+        for report in REPORTS:
+            segments.add(report, Counts(*kernel.group(*columns, report.window_s, report.keys)))
+
+
 def _stretches(counts: Counts, size: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (window, part, start, stop) of the stretches of counts that fall in one segment."""
     windows, codes, _ = counts

@@ -20,12 +20,11 @@ import msgspec
 from tillroll.core import chunk, limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
-from tillroll.core.fold import Counts, fold, merge
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreError
 from tillroll.ports import Kept, Outcome, Status
 from tillroll.stores import sqlite_audit, sqlite_schema
-from tillroll.stores.segments import Merchants, Segments
+from tillroll.stores.segments import Merchants, Segments, Unfolded
 from tillroll.stores.sqlite_dedupe import Dedupe, identity_rows
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
@@ -69,6 +68,7 @@ class SqliteStore:
         self._merchants = Merchants(self._connection)
         self._segments = Segments(self._connection)
         self._dedupe = Dedupe(self._connection)
+        self._unfolded = Unfolded(0)
         self._generation = -1
         if stored != reports:  # a report was added or changed: the journal has its history
             self.rebuild()
@@ -121,11 +121,16 @@ class SqliteStore:
             (events + 1, len(batch), min(batch.seconds), max(batch.seconds), now, chunk.encode(batch)),
         )
         head = events + len(batch)
-        self._connection.execute("UPDATE state SET events = ?", (head,))
         if folded == events and len(batch) >= _FOLD_IN_COMMIT:
             self._segments.add_batch(batch, merchant_ids)
-            self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (head, now))
-        elif head - folded >= _FOLD_BEHIND_MAX:
+            self._connection.execute("UPDATE state SET events = ?, folded = ?, folded_at = ?", (head, head, now))
+            self._unfolded.clear(head)
+            return
+        self._connection.execute("UPDATE state SET events = ?", (head,))
+        if self._unfolded.last != events:  # another process journaled in between, or folded
+            self._unfolded.clear(events)
+        self._unfolded.extend(batch, merchant_ids)
+        if head - folded >= _FOLD_BEHIND_MAX:
             self._fold_stride(folded, head)
 
     def status(self) -> Status:
@@ -147,23 +152,24 @@ class SqliteStore:
 
     def _fold_stride(self, folded: int, events: int) -> int:
         """Fold whole chunks up to a stride's worth of events; return the new folded position."""
-        query = "SELECT first, events, payload FROM chunk WHERE first > ? AND first <= ? ORDER BY first"
-        at = folded
-        counts: dict[str, list[Counts]] = {report.name: [] for report in REPORTS}
-        for first, size, payload in self._connection.execute(query, (folded, folded + _FOLD_STRIDE)):
-            if first != at + 1:
-                raise _hole(self.path, at + 1, first - 1)
+        if self._unfolded.first != folded + 1 or not self._unfolded.events:
+            self._read_unfolded(folded, events)
+        self._unfolded.add_to(self._segments, len(self._merchants.names()))
+        last = self._unfolded.last
+        self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (last, self._clock()))
+        self._unfolded.clear(last)
+        return last
+
+    def _read_unfolded(self, folded: int, events: int) -> None:
+        self._unfolded.clear(folded)
+        query = "SELECT first, payload FROM chunk WHERE first > ? AND first <= ? ORDER BY first"
+        for first, payload in self._connection.execute(query, (folded, folded + _FOLD_STRIDE)):
+            if first != self._unfolded.last + 1:
+                raise _hole(self.path, self._unfolded.last + 1, first - 1)
             batch = chunk.decode(payload)
-            ids = self._merchants.ids(batch.merchant_names)
-            for report in REPORTS:
-                counts[report.name].append(fold(report, batch, ids))
-            at += size
-        if at == folded:
-            raise _hole(self.path, at + 1, events)
-        for report in REPORTS:  # many small commits touch the same segments: once each is enough
-            self._segments.add(report, merge(counts[report.name]))
-        self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (at, self._clock()))
-        return at
+            self._unfolded.extend(batch, self._merchants.ids(batch.merchant_names))
+        if not self._unfolded.events:
+            raise _hole(self.path, folded + 1, events)
 
     def page(self, query: Query) -> Page:
         """See ports.Aggregates."""
@@ -274,6 +280,7 @@ class SqliteStore:
     def _forget(self) -> None:
         self._merchants.forget()
         self._dedupe.forget()
+        self._unfolded.clear(0)
 
     @contextmanager
     def _write(self) -> Iterator[None]:
