@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from tillroll.cli.options import ConfigFile, Data, Json, opened
-from tillroll.cli.output import console, event_progress, table, write_json
+from tillroll.cli.output import console, table, write_json
+from tillroll.cli.progress import event_progress
 from tillroll.core.report import parse_day
 from tillroll.errors import QueryError
 from tillroll.ports import Audit

@@ -84,8 +84,12 @@ def _import_file(
             if not anyway:
                 imports.check(name, content.head)
             imports.add(name, content.head)
-        with _progress(file, raw) as on_commit:
-            tally = import_lines(store, content, Source(NameKind.FILE, name), time.time, on_commit)
+        try:
+            with _progress(file, raw) as on_commit:
+                tally = import_lines(store, content, Source(NameKind.FILE, name), time.time, on_commit)
+        except KeyboardInterrupt:
+            _say(f"{file}: interrupted. Import it again to go on; nothing is counted twice")
+            raise
     if not quiet:
         for rejection in tally.listed:
             _say(f"{file}:{rejection.position + 1}: {explained(rejection.reason)}")

@@ -1,18 +1,15 @@
-"""What commands write: JSON and CSV for programs, tables for people, progress for whoever watches."""
+"""What commands write: JSON and CSV for programs, tables for people."""
 
 import csv
 import datetime as dt
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tillroll import ports
 from tillroll.core.accept import Reason
 from tillroll.core.query import Aggregate
 
@@ -75,26 +72,3 @@ def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -
         justify: Literal["left", "right"] = "right" if column in right else "left"
         made.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     return made
-
-
-@contextmanager
-def event_progress(what: str) -> Iterator[ports.Progress | None]:
-    """Show the progress of something that counts events, on a terminal; elsewhere yield None."""
-    shown = messages()
-    if not shown.is_terminal:
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} events"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=shown, transient=True) as progress:
-        task = progress.add_task(what, total=1)
-
-        def update(done: int, of: int) -> None:
-            progress.update(task, completed=done, total=max(of, 1))
-
-        yield update

@@ -3,7 +3,8 @@
 import typer
 
 from tillroll.cli.options import ConfigFile, Data, Json, opened
-from tillroll.cli.output import event_progress, write_json
+from tillroll.cli.output import write_json
+from tillroll.cli.progress import event_progress
 
 
 def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:

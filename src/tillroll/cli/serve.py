@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from tillroll import config
+from tillroll.app import open_queue
 from tillroll.cli.logs import log_to_stderr
 from tillroll.cli.options import ConfigFile, Data, opened
 from tillroll.web.auth import read_tokens_file
@@ -25,6 +26,9 @@ def run(
     open_to_all: Annotated[
         bool | None, typer.Option("--open-to-all", help="Listen beyond loopback without asking for a token.")
     ] = None,
+    queue: Annotated[
+        str | None, typer.Option("--queue", metavar="URL", help="Put events on this SQS queue, for workers to count.")
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
     config_file: ConfigFile = None,
@@ -40,6 +44,7 @@ def run(
         "port": port,
         "tokens_file": tokens_file,
         "open_to_all": open_to_all,
+        "queue": queue,
         "log_level": log_level,
         "log_json": log_json,
         "config": config_file,
@@ -49,7 +54,7 @@ def run(
     server.check()
     log_to_stderr(settings.log_level, as_json=settings.log_json)
     with opened(settings.data, config_file, make=True) as store:
-        serve(store, server)
+        serve(store, server, queue=open_queue(settings.queue) if settings.queue else None)
 
 
 def _server_settings(settings: config.Settings) -> Settings:

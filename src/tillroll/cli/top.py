@@ -136,7 +136,8 @@ def _write_line(before: Look | None, now: Look, *, json: bool) -> None:
             "rate": round(rate, 1),
             "rejected": now.rejected,
         }
-        fields |= {"freshness_ms": now.freshness_ms, "brackets": now.by(0), "methods": now.by(1)}
+        fields |= {"rejected": now.rejected, "freshness_ms": now.freshness_ms}
+        fields |= {"brackets": now.by(0), "methods": now.by(1)}
         typer.echo(msgspec.json.encode(fields).decode())
     else:
         clock = time.strftime("%H:%M:%S", time.gmtime(now.at))

@@ -1,0 +1,151 @@
+"""`tillroll report`, `explain` and `top`, as processes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.e2e.command import REPORTS, recount, tillroll
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEEDS_OWN = {
+    "hour-bracket": "2011-12-03:10|10-50",
+    "hour-bracket-method": "2011-12-03:10|10-50|SLICE_IT",
+    "bracket-method": "10-50|SLICE_IT",
+    "day-merchant": "2011-12-03|1bb53ed1-787b-4543-9def-ea18eef7902e",
+    "merchant-method": "1bb53ed1-787b-4543-9def-ea18eef7902e|SLICE_IT",
+}
+EVENT = (
+    b'{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT",'
+    b' "merchantId": "1bb53ed1-787b-4543-9def-ea18eef7902e"}'
+)
+
+
+class Filled:
+    """A store of some thousand purchases, and what its reports must say."""
+
+    def __init__(self, directory: Path) -> None:
+        self.data = directory / "data"
+        file = directory / "purchases.ndjson"
+        tillroll("generate", file, "--events", "12000", "--merchants", "900", "--from", "2026-03-01", "--days", "14")
+        tillroll("import", file, "--data", self.data)
+        self.expected = recount(file.read_bytes().splitlines())
+
+    def report(self, *arguments: str, code: int = 0) -> bytes:
+        done = tillroll("report", *arguments, "--data", self.data, code=code)
+        return done.stderr if code else done.stdout
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    return Filled(tmp_path_factory.mktemp("report"))
+
+
+def test_the_first_purchase_is_in_all_five_reports(tmp_path: Path) -> None:
+    tillroll("import", "-", "--data", tmp_path, stdin=EVENT)
+    for name, datapoint in SEEDS_OWN.items():
+        found = json.loads(tillroll("report", name, "--format", "json", "--data", tmp_path).stdout)
+        assert found == [{"datapoint": datapoint, "events": 1}]
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_json_and_csv_are_whole_and_in_order_however_many_pages_they_take(filled: Filled, name: str) -> None:
+    rows = [(row["datapoint"], row["events"]) for row in json.loads(filled.report(name, "--format", "json"))]
+    assert rows == sorted(filled.expected[name].items())
+    read = list(csv.reader(io.StringIO(filled.report(name, "--format", "csv").decode())))
+    assert read == [["datapoint", "events"], *([datapoint, str(events)] for datapoint, events in rows)]
+
+
+def test_a_range_is_half_open_and_filters_choose(filled: Filled) -> None:
+    arguments = ("--from", "2026-03-03", "--to", "2026-03-05", "--bracket", "<10", "--bracket", ">500")
+    found = json.loads(filled.report("hour-bracket", *arguments, "--format", "json"))
+    expected = {
+        datapoint: events
+        for datapoint, events in filled.expected["hour-bracket"].items()
+        if datapoint.startswith(("2026-03-03", "2026-03-04")) and datapoint.endswith(("|<10", "|>500"))
+    }
+    assert {row["datapoint"]: row["events"] for row in found} == expected
+
+
+def test_a_report_rolls_up_and_the_largest_come_first(filled: Filled) -> None:
+    arguments = ("--by", "merchant", "--order", "-events", "--limit", "7", "--format", "json")
+    found = json.loads(filled.report("merchant-method", *arguments))
+    merchants: Counter[str] = Counter()
+    for datapoint, events in filled.expected["merchant-method"].items():
+        merchants[datapoint.split("|")[0]] += events
+    ranked = sorted(merchants.items(), key=lambda item: (-item[1], item[0]))
+    assert [(row["datapoint"], row["events"]) for row in found] == ranked[:7]
+
+
+def test_a_table_says_how_much_it_leaves_out(filled: Filled) -> None:
+    done = tillroll("report", "day-merchant", "--data", filled.data)
+    whole = filled.expected["day-merchant"]
+    assert len(done.stdout.splitlines()) == 51
+    assert f"12,000 events in {len(whole):,} datapoints; 50 shown" in done.stderr.decode()
+    full = tillroll("report", "day-merchant", "--limit", "1000000", "--data", filled.data)
+    assert len(full.stdout.splitlines()) == len(whole) + 1
+    assert b"shown" not in full.stderr
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_report_can_be_drawn(filled: Filled, name: str) -> None:
+    drawn = filled.report(name, "--chart").decode()
+    assert any(mark in drawn for mark in "█░▏")
+    plain = tillroll("report", name, "--chart", "--data", filled.data, PYTHONIOENCODING="ascii").stdout
+    assert plain.isascii()
+
+
+def test_a_chart_over_hours_stacks_brackets_and_over_weeks_days(filled: Filled) -> None:
+    hours = filled.report("hour-bracket", "--chart", "--from", "2026-03-03", "--to", "2026-03-04").decode()
+    assert "2026-03-03:12" in hours
+    days = filled.report("hour-bracket", "--chart").decode().splitlines()
+    assert sum(line.startswith("2026-03-") for line in days) == 14
+    assert "░░ <10" in days[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("hours",), b"there is no report 'hours'"),
+        (("bracket-method", "--from", "2026-03-01"), b"over all time"),
+        (("bracket-method", "--merchant", "m"), b"does not count by merchant"),
+        (("hour-bracket", "--from", "2026-02-30"), b"'2026-02-30' is not a date"),
+        (("hour-bracket", "--from", "2026-03-02", "--to", "2026-03-01"), b"is not after"),
+        (("hour-bracket", "--bracket", "10"), b"'10' is none of its values"),
+        (("hour-bracket", "--order", "events"), b"'events' is none of its values"),
+    ],
+)
+def test_a_question_no_report_can_answer_ends_with_2(filled: Filled, arguments: tuple[str, ...], told: bytes) -> None:
+    assert told in filled.report(*arguments, code=2)
+
+
+def test_explain_shows_every_event_behind_a_number(filled: Filled) -> None:
+    datapoint, events = max(filled.expected["hour-bracket-method"].items(), key=lambda item: item[1])
+    done = tillroll("explain", datapoint, "--json", "--limit", "1000", "--data", filled.data)
+    found = json.loads(done.stdout)
+    assert (found["report"], found["events"], len(found["traces"])) == ("hour-bracket-method", events, events)
+    hour = datapoint.split("|")[0].replace(":", "T")
+    assert all(trace["event"]["date"].startswith(hour) for trace in found["traces"])
+    shown = tillroll("explain", datapoint, "--limit", "1", "--data", filled.data)
+    assert f"1 of {events} shown".encode() in shown.stderr
+    assert b"purchases.ndjson at " in shown.stdout
+    assert b"datapoint of no report" in tillroll("explain", "nonsense", "--data", filled.data, code=2).stderr
+
+
+def test_explain_of_a_datapoint_nobody_counted_is_0_events(filled: Filled) -> None:
+    done = tillroll("explain", "2030-01-01:10|10-50", "--data", filled.data)
+    assert b"0 events" in done.stdout
+
+
+def test_top_looks_as_often_as_it_is_told_to(filled: Filled) -> None:
+    done = tillroll("top", "--json", "--count", "2", "--interval", "0.05", "--data", filled.data)
+    looks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [look["events"] for look in looks] == [12_000, 12_000]
+    assert sum(looks[0]["brackets"].values()) == sum(looks[0]["methods"].values()) == 12_000
+    assert b"12,000 events" in tillroll("top", "--count", "1", "--data", filled.data).stdout
