@@ -82,7 +82,7 @@ class Application:
     """The ASGI application of one server. `open` it in the event loop before it is called."""
 
     def __init__(self, state: State) -> None:
-        self._events = EventsRoute(state)
+        self.events = EventsRoute(state)
         self._state = state
         self._others = Starlette(routes=self._routes(state), exception_handlers=_HANDLERS)
         self._others.router.redirect_slashes = False
@@ -90,7 +90,7 @@ class Application:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request (ASGI)."""
         if scope["path"] == "/events" and scope["method"] == "POST":
-            await self._events(scope, receive, send)
+            await self.events(scope, receive, send)
         else:
             await self._answer(scope, receive, send)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tillroll.core import limits
 from tillroll.core.accept import Body, is_empty, split
@@ -16,13 +17,13 @@ from tillroll.web.body import ClientLeftError, decompress, encoding_of, has_more
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from tillroll.web.state import State
 
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
-    Headers = Mapping[bytes, bytes]
 
 _READ_HEADERS: Final = frozenset(
     {
@@ -82,6 +83,15 @@ _ONE: Final = Receipt(accepted=1)
 _ONE_START, _ONE_BODY = _messages(202, msgspec.json.encode(receipt_body(_ONE)))
 
 
+class _Asked(NamedTuple):
+    """What a request's headers say of its body."""
+
+    ndjson: bool
+    source: Source
+    encoding: str
+    length: bytes | None
+
+
 class EventsRoute:
     """Takes bodies of events and answers when they are journaled, or on the queue."""
 
@@ -90,18 +100,15 @@ class EventsRoute:
         self._settings = state.settings
         self._admit = state.gate.admit
         self._submit = state.intake.submit
+        self._usual = b""
+        self._usual_for: object = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
         try:
-            body = await self._body(scope, receive)
+            body = await self._body(scope["headers"], receive)
             if self._state.queue is None:
-                receipt = await self._submit(body)
-                if receipt == _ONE:
-                    await send(_ONE_START)
-                    await send(_ONE_BODY)
-                    return
-                start, end = _receipt_messages(receipt)
+                start, end = _receipt_messages(await self._submit(body))
             else:
                 start, end = _messages(202, msgspec.json.encode({"queued": await self._forward(body)}))
         except Problem as problem:
@@ -113,33 +120,68 @@ class EventsRoute:
         await send(start)
         await send(end)
 
+    def take_quickly(self, headers: Iterable[tuple[bytes, bytes]], data: bytes) -> asyncio.Future[Receipt] | None:
+        """Return a future of the receipt of a small body that came whole; None when it needs a closer look.
+
+        What it returns None for is to be asked of the route itself, which knows every answer.
+        """
+        if self._state.queue is not None or len(data) > self._settings.body_events_max:
+            return None
+        try:
+            asked = self._asked(headers)
+            if asked.encoding != "identity" or is_empty(data):
+                return None
+            return self._submit(Body(data, asked.source, asked.ndjson))
+        except (Problem, TillrollError):
+            return None
+
+    def quick_answer(self, future: asyncio.Future[Receipt], defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """Return the whole answer, as HTTP has it, to a body that was taken quickly. `defaults` are headers to add."""
+        try:
+            receipt = future.result()
+        except TillrollError as error:
+            return _raw(*self._refuse(problem_of(error)), defaults)
+        if receipt != _ONE:
+            return _raw(*_receipt_messages(receipt), defaults)
+        if self._usual_for is not defaults:  # they change once a second
+            self._usual_for = defaults
+            self._usual = _raw(_ONE_START, _ONE_BODY, defaults)
+        return self._usual
+
     def _refuse(self, problem: Problem) -> tuple[Any, Any]:
         self._state.metrics.requests.labels("/events", problem.status).inc()
         return _messages(problem.status, problem.body(), problem.headers)
 
-    async def _body(self, scope: Any, receive: Receive) -> Body:
-        headers: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            if name in _READ_HEADERS:
-                if name in headers and name == b"idempotency-key":
-                    raise Problem("bad_idempotency_key", "The header Idempotency-Key is there twice. Send one")
-                headers[name] = value
-        self._admit(Right.SEND, headers, changes=True)
-        content_type = headers.get(b"content-type")
-        known = _TYPES.get(content_type)
-        ndjson = _is_ndjson(content_type) if known is None else known
-        key = headers.get(b"idempotency-key")
-        source = UNNAMED if key is None else _source_of(key)
-        encoding = headers.get(b"content-encoding")
-        named = "identity" if encoding is None else encoding_of(encoding)
-        data = await self._state.reception.read(receive, headers.get(b"content-length"))
-        if named != "identity":
-            data = await self._state.read(decompress, data, named, self._settings.body_bytes_max)
+    async def _body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Body:
+        asked = self._asked(headers)
+        data = await self._state.reception.read(receive, asked.length)
+        if asked.encoding != "identity":
+            data = await self._state.read(decompress, data, asked.encoding, self._settings.body_bytes_max)
         if is_empty(data):
             raise Problem("empty_body", "The body is empty. Send a purchase, an array of them, or one on each line")
         if len(data) > self._settings.body_events_max:  # else it cannot have more events
-            await self._refuse_too_many(data, ndjson=ndjson)
-        return Body(data, source, ndjson)
+            await self._refuse_too_many(data, ndjson=asked.ndjson)
+        return Body(data, asked.source, asked.ndjson)
+
+    def _asked(self, headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
+        """Return what a request's headers say of its body, once it may come in."""
+        found: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name in _READ_HEADERS:
+                if name == b"idempotency-key" and name in found:
+                    raise Problem("bad_idempotency_key", "The header Idempotency-Key is there twice. Send one")
+                found[name] = value
+        self._admit(Right.SEND, found, changes=True)
+        content_type = found.get(b"content-type")
+        known = _TYPES.get(content_type)
+        key = found.get(b"idempotency-key")
+        encoding = found.get(b"content-encoding")
+        return _Asked(
+            _is_ndjson(content_type) if known is None else known,
+            UNNAMED if key is None else _source_of(key),
+            "identity" if encoding is None else encoding_of(encoding),
+            found.get(b"content-length"),
+        )
 
     async def _refuse_too_many(self, data: bytes, *, ndjson: bool) -> None:
         events_max = self._settings.body_events_max
@@ -162,7 +204,15 @@ class EventsRoute:
         return sum(1 for _ in body.texts())
 
 
+def _raw(start: Any, end: Any, defaults: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the two ASGI messages of an answer as HTTP."""
+    lines = [name + b": " + value + b"\r\n" for name, value in (*defaults, *start["headers"])]
+    return b"".join([STATUS_LINE[start["status"]], *lines, b"\r\n", end["body"]])
+
+
 def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
+    if receipt == _ONE:
+        return _ONE_START, _ONE_BODY
     fields = receipt_body(receipt)
     if receipt.accepted or receipt.duplicates:
         return _messages(202, msgspec.json.encode(fields))

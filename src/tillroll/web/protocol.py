@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from tillroll.web.problem import MEDIA_TYPE, Problem
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from tillroll.service import Receipt
+    from tillroll.web.events import EventsRoute
     from tillroll.web.settings import Settings
 
 _LINGER_S: Final = 2.0
@@ -60,10 +63,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     settings: Settings
     connections_max: int
+    route: EventsRoute
 
     # When the request that is being received began; infinity between requests.
     _since: float
     _raw_bytes: int
+    _posted: bytes | None  # what has come of a body that may be taken quickly
 
     @property
     def receiving(self) -> bool:
@@ -98,22 +103,60 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of a request."""
         self._since = self.loop.time()
         self._in_head = True
-        super().on_message_begin()
+        self._posted = None
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """Look at the size of the head exactly, where the bytes that came allow it to be too large."""
+        """Begin the request, unless its head is too large."""
         self._in_head = False
-        if self._raw_bytes > self.settings.header_bytes_max:
+        if self._raw_bytes > self.settings.header_bytes_max:  # only then can it be
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self.settings.header_bytes_max:
                 self._head_refused = True
                 raise _HeadTooLargeError
+        if self.url == b"/events" and self.parser.get_method() == b"POST" and self._may_be_quick():
+            self._posted = b""
+        else:
+            self._begin()
+
+    def _may_be_quick(self) -> bool:
+        version: str = self.parser.get_http_version()
+        return self._unanswered() is None and not self.expect_100_continue and version == "1.1"
+
+    def _begin(self) -> None:
+        """Hand the request to its route, with what has come of a body."""
+        posted, self._posted = self._posted, None
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
         super().on_headers_complete()
+        if posted:
+            self.cycle.body += posted
+
+    def on_body(self, body: bytes) -> None:
+        """Collect a body that may be taken quickly, until it is too large for that."""
+        if self._posted is None:
+            super().on_body(body)
+            return
+        self._posted += body
+        if len(self._posted) > HIGH_WATER_LIMIT:
+            self._begin()
 
     def on_message_complete(self) -> None:
         """Stop the clock of a request."""
         self._since = _NEVER
         self._raw_bytes = 0
+        if self._posted is not None:
+            future = self.route.take_quickly(self.headers, self._posted)
+            if future is not None:
+                posted = _Posted(self, self.parser.should_keep_alive())
+                self.cycle = cast("RequestResponseCycle", posted)
+                future.add_done_callback(posted.answer)
+                return
+            self._begin()
         super().on_message_complete()
 
     def _check_size(self) -> None:
@@ -180,6 +223,61 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unsent_since = now
         self._unsent = unsent
         return now - self._unsent_since > _STALLED_S
+
+
+class _Posted:
+    """A request to POST /events that was taken quickly: it stands where uvicorn has its cycle, and needs no task."""
+
+    __slots__ = (
+        "_protocol",
+        "body",
+        "disconnected",
+        "keep_alive",
+        "message_event",
+        "more_body",
+        "response_complete",
+        "response_started",
+    )
+
+    def __init__(self, protocol: BoundedProtocol, keep_alive: bool) -> None:  # noqa: FBT001 httptools says it
+        self._protocol = protocol
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.more_body = False
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self.message_event = _NO_EVENT
+
+    def answer(self, future: asyncio.Future[Receipt]) -> None:
+        """Write the answer, and go on with the connection."""
+        protocol = self._protocol
+        defaults = protocol.server_state.default_headers
+        if not self.keep_alive:
+            defaults = [*defaults, (b"connection", b"close")]
+        reply = protocol.route.quick_answer(future, defaults)
+        self.response_complete = True
+        if self.disconnected:
+            return
+        transport = protocol.transport
+        transport.write(reply)
+        if not self.keep_alive:
+            transport.close()
+        if protocol.pipeline:
+            protocol.on_response_complete()
+        else:  # `sweep` sees to it that an idle connection ends
+            protocol.server_state.total_requests += 1
+            protocol.flow.resume_reading()
+
+
+class _NoEvent:
+    """Nobody waits for it."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+_NO_EVENT: Final = _NoEvent()
 
 
 class _HeadTooLargeError(Exception):

@@ -48,10 +48,11 @@ async def _serve(
     store: Store, settings: Settings, queue: Queue | None, listener: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
     state = State(store, settings, queue)
-    protocol = type("Protocol", (BoundedProtocol,), {"settings": settings, "connections_max": _connections_max()})
+    application = Application(state)
+    bounds = {"settings": settings, "connections_max": _connections_max(), "route": application.events}
     config = uvicorn.Config(
-        Application(state),
-        http=protocol,
+        application,
+        http=type("Protocol", (BoundedProtocol,), bounds),
         ws="none",
         lifespan="off",
         log_config=None,
