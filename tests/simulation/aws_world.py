@@ -1,0 +1,436 @@
+"""Tillroll on AWS, simulated: the real functions, worker, redrive, store and protocols over models of DynamoDB and SQS.
+
+Everything that a promise speaks of is checked where it happens: at each write to the tables, at each answer a reader
+gets, and at rest against the oracle.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from contextlib import contextmanager, nullcontext
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from tests.simulation import sqs_model
+from tests.simulation.deliveries import BAD
+from tests.simulation.dynamodb_model import ModelClient, Tables
+from tests.simulation.dynamodb_watch import Watch
+from tests.simulation.oracle import Ledger, Purchase
+from tests.simulation.scheduler import Fault, Scheduler
+from tests.simulation.sqs_model import DEAD_LETTERS, QUEUE, ModelSqsClient
+from tests.simulation.traffic import Traffic
+from tests.simulation.witness import WrongError
+from tillroll.aws import functions
+from tillroll.aws.redrive import redrive
+from tillroll.core.query import Query
+from tillroll.core.report import REPORTS
+from tillroll.errors import QueueError, StoreError
+from tillroll.queues import sqs
+from tillroll.queues.sqs import SqsQueue
+from tillroll.stores.dynamodb import DynamoDBStore
+from tillroll.stores.dynamodb_protocol import Context
+from tillroll.worker import Folder, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tillroll.ports import Message
+
+FRESHNESS_S: Final = 20.0
+FAULTS: Final = tuple(Fault)
+Plan = dict[int, Fault]
+
+
+class World:
+    """The services, what is known about them from outside, and the processes at work."""
+
+    store_class: type[DynamoDBStore] = DynamoDBStore  # a planted fault may change it
+
+    def __init__(self, random: Random, *, plan: Plan | None = None, rate: float = 0.0) -> None:
+        self.random = random
+        self.injected: Counter[str] = Counter()
+        self.scheduler = Scheduler(random, self.injected)
+        self.tables = Tables(self.scheduler)
+        self.service = sqs_model.Service(self.scheduler)
+        self.ledger = Ledger()
+        self.watch = Watch(self.tables, self.ledger, self.fail)
+        self.bad: set[str] = set()  # texts that must end in the dead-letter queue
+        self.sending = False
+        self.pollers = 0  # that are not through
+        self.plan = plan
+        self.rate = rate
+        self.calls = 0
+        self.storm = True
+        self._tokens = 0
+
+    def fail(self, problem: str) -> None:
+        """A promise is broken: end the run, whatever the code of the product does with an exception."""
+        self.scheduler.error = self.scheduler.error or WrongError(problem)
+
+    def fault(self, _: object) -> Fault | None:
+        """Return what befalls the next call."""
+        self.calls += 1
+        if self.plan is not None:
+            return self.plan.get(self.calls)
+        if not self.storm or self.random.random() >= self.rate:
+            return None
+        return self.random.choice(FAULTS)
+
+    def store(self) -> DynamoDBStore:
+        """Return a store as a process opens it, knowing nothing yet."""
+        client = ModelClient(self.tables, self.scheduler, self.fault)
+        store = self.store_class(cast("Any", client), clock=self.scheduler.clock, freshness_s=FRESHNESS_S)
+        patience_s = 30.0 if self.plan is not None or self.random.random() < 0.7 else 1.0
+        store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s)
+        return store
+
+    def _token(self) -> str:
+        self._tokens += 1
+        return f"t{self._tokens}"
+
+    def queue(self, url: str = QUEUE) -> SqsQueue:
+        """Return the product's queue over the model."""
+        client = ModelSqsClient(self.service, self.fault)
+        return SqsQueue(cast("Any", client), url, DEAD_LETTERS, receivers=1)
+
+    def send(self, purchases: Sequence[Purchase | None], event_id: str | None) -> None:
+        """Send a message as a producer does; None is an event that is not valid."""
+        texts = [self.random.choice(BAD) if purchase is None else purchase.text() for purchase in purchases]
+        body = texts[0] if len(texts) == 1 else b"[" + b",".join(texts) + b"]"
+        message = self.service.put(QUEUE, body.decode(), {} if event_id is None else {"eventId": event_id})
+        for position, purchase in enumerate(purchases):
+            if purchase is None:
+                self.bad.add(texts[position].decode())
+                continue
+            carrier = ("message", message.id, position) if event_id is None else ("key", event_id, position)
+            self.ledger.send(purchase, carrier)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is, or may come, a message."""
+        return self.sending or bool(self.service.queues[QUEUE])
+
+
+class _Stopped:
+    """A worker's stop flag, whose wait is a step."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, seconds: float) -> None:
+        self._scheduler.step("waits", wait_s=seconds)
+
+
+class SimulatedWorker(Worker):
+    """The worker without its second thread: nobody keeps messages from coming back, which is the worst case."""
+
+    def __init__(self, world: World, store: DynamoDBStore) -> None:
+        super().__init__(store, world.queue(), FRESHNESS_S, world.scheduler.clock)
+        self._stopped = cast("Any", _Stopped(world.scheduler))
+
+    def _held(self, messages: Sequence[Message]) -> Any:
+        del messages
+        return nullcontext()
+
+
+class _Quiet:
+    """Takes the place of powertools' logger and metrics: what they print is not simulated."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+class _Context:
+    """An invocation, which has a minute from its start."""
+
+    aws_request_id = "simulated"
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._until = scheduler.now + 60
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1_000 * (self._until - self._scheduler.now))
+
+
+class Processes:
+    """Starts processes, and starts them anew, cold, when they are killed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._parts: Any = None
+
+    def start(self, name: str, work: Callable[[DynamoDBStore], None]) -> None:
+        """Run something in a process of its own until it comes to its end alive."""
+        world = self.world
+
+        def run() -> None:
+            work(world.store())
+
+        error = world.random.choice((0.0, 0.0, -60.0, 60.0)) if world.plan is None else 0.0
+        task = world.scheduler.spawn(name, run, clock_error_s=error)
+        task.on_death.append(lambda: self.start(name, work))
+
+    def lambda_function(self, store: DynamoDBStore) -> None:
+        """Poll and invoke, as Lambda's event source mapping does, one batch at a time in one environment."""
+        world = self.world
+        parts = self._open(store)
+        while world.busy:
+            records = [record for _ in range(world.random.randint(1, 2)) for record in self._poll()]
+            if not records:
+                world.scheduler.step("polls", wait_s=2.0 + 10.0 * world.random.random())
+                continue
+            functions._parts = cast("Any", lambda: parts[world.scheduler.current.name])
+            try:
+                reply = functions.take_batch({"Records": records}, cast("Any", _Context(world.scheduler)))
+            except functions.BatchFailedError:
+                continue
+            failed = {failure["itemIdentifier"] for failure in reply["batchItemFailures"]}
+            world.scheduler.step("deletes", wait_s=world.random.choice((0.0, 0.0, 40.0)))
+            for record in records:
+                if record["messageId"] not in failed and world.random.random() < 0.97:
+                    world.service.delete(QUEUE, record["receiptHandle"])
+        world.pollers -= 1
+
+    def _poll(self) -> list[dict[str, Any]]:
+        self.world.scheduler.step("polls")
+        return [sqs_model.record_of(message) for message in self.world.service.receive(QUEUE, 4)]
+
+    def _open(self, store: DynamoDBStore) -> dict[str, Any]:
+        """Keep each environment's parts apart: they share this one interpreter."""
+        world = self.world
+        self._parts = self._parts or {}
+        self._parts[world.scheduler.current.name] = SimpleNamespace(
+            settings=SimpleNamespace(freshness_s=FRESHNESS_S),
+            store=store,
+            folder=Folder(store, FRESHNESS_S, world.scheduler.clock),
+            dead_letters=world.queue(),
+            logger=_Quiet(),
+            metrics=_Quiet(),
+        )
+        parts: dict[str, Any] = self._parts
+        return parts
+
+    def worker(self, store: DynamoDBStore) -> None:
+        """Work in a container until nothing is left."""
+        while self.world.busy:
+            try:
+                SimulatedWorker(self.world, store).run(until_empty=True)
+            except (StoreError, QueueError) as error:
+                self._expected(error)
+            self.world.scheduler.step("idle", wait_s=5.0)
+
+    def scheduled_fold(self, store: DynamoDBStore) -> None:
+        """Fold once a minute, as the schedule does."""
+        parts = self._open(store)
+        while self.world.pollers:
+            try:
+                functions._fold_once(parts[self.world.scheduler.current.name])
+            except StoreError as error:
+                self._expected(error)
+            self.world.scheduler.step("schedule", wait_s=self.world.random.choice((1.0, 60.0)))
+
+    def reader(self, store: DynamoDBStore) -> None:
+        """Read counters and reports: each answer lies between what was folded before and what may be folded after."""
+        while self.world.pollers:
+            low = self.world.watch.folded_counts()
+            try:
+                seen, asked = self._read(store)
+            except StoreError as error:
+                self._expected(error)
+            else:
+                high = self.world.watch.prefixes[-1]
+                wrong = {dp: (low[dp], seen[dp], high[dp]) for dp in asked if not low[dp] <= seen[dp] <= high[dp]}
+                if wrong:
+                    self.world.fail(f"a reader saw, as (least, seen, most): {wrong}")
+            self.world.scheduler.step("reads", wait_s=3.0)
+
+    def _read(self, store: DynamoDBStore) -> tuple[Counter[str], list[str]]:
+        if self.world.random.random() < 0.5:
+            asked = sorted(self.world.watch.prefixes[-1]) or ["10-50|PAY_NOW"]
+            return Counter(dict(zip(asked, store.get(asked), strict=True))), asked
+        page = store.page(Query(report=self.world.random.choice(REPORTS)))
+        seen = Counter({datapoint: events for datapoint, events in page.aggregates})
+        return seen, list(seen)  # the index may not list the newest datapoints yet
+
+    def auditor(self, store: DynamoDBStore) -> None:
+        """Audit beside the traffic: nothing may differ, ever, so a repair must change nothing."""
+        while self.world.pollers:
+            try:
+                found = store.audit(repair=self.world.random.random() < 0.3)
+            except StoreError as error:
+                self._expected(error)
+            else:
+                if found.differences_total:
+                    self.world.fail(f"an audit found {found.differences}")
+            self.world.scheduler.step("audits", wait_s=15.0)
+
+    def redriver(self, store: DynamoDBStore) -> None:
+        """Redrive dead letters, as an operator does from time to time."""
+        while self.world.pollers:
+            self.world.scheduler.step("operator", wait_s=40.0)
+            try:
+                redrive(store, self.world.queue(DEAD_LETTERS), self.world.scheduler.clock)
+            except (StoreError, QueueError) as error:
+                self._expected(error)
+
+    def mover(self, _: DynamoDBStore) -> None:
+        """Let SQS itself redrive what was buried, which gives it a new message id."""
+        while self.world.pollers:
+            self.world.scheduler.step("operator", wait_s=60.0)
+            letters = self.world.service.queues[DEAD_LETTERS]
+            for message in [each for each in letters.values() if "reason" in each.attributes][:1]:
+                del letters[message.id]
+                self.world.service.put(QUEUE, message.body, message.attributes)
+
+    def _expected(self, error: StoreError | QueueError) -> None:
+        """Errors that pass are expected in a storm; that the journal is damaged is not, unless a write is under way."""
+        if error.retry_after_s is None and not self.world.tables.under_way:
+            self.world.fail(f"an error that no fault explains: {error}")
+
+
+class _Listener(logging.Handler):
+    """Fails the run when the product had to log an exception that it did not expect."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at what is logged."""
+        if record.exc_info and record.exc_info[1] is not None and self._world.scheduler.current.alive:
+            self._world.fail(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+@contextmanager
+def simulated_time(world: World) -> Iterator[None]:
+    """Have the product's own waits and clocks be the simulation's, and hear what it logs."""
+    log = logging.getLogger("tillroll")
+    listener = _Listener(world)
+    propagate, parts = log.propagate, functions._parts
+    log.propagate = False
+    log.addHandler(listener)
+    clocks = {(functions, "wall_clock"): world.scheduler.clock, (sqs, "time"): _Time(world.scheduler)}
+    before = {place: getattr(*place) for place in clocks}
+    for place, clock in clocks.items():
+        setattr(*place, clock)
+    try:
+        yield
+    finally:
+        for place, clock in before.items():
+            setattr(*place, clock)
+        functions._parts = parts
+        log.removeHandler(listener)
+        log.propagate = propagate
+
+
+class _Time:
+    """The part of `time` that the queue uses."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def sleep(self, seconds: float) -> None:
+        self._scheduler.step("sleeps", wait_s=seconds)
+
+
+def send_all(world: World, messages: int) -> None:
+    """Send messages from time to time; some of them twice, which are new messages."""
+    random = world.random
+    traffic = Traffic(random)
+    sent: list[tuple[list[Purchase | None], str | None]] = []
+    for number in range(messages):
+        if sent and random.random() < 0.15:
+            world.send(*random.choice(sent))
+        else:
+            count = random.choice((1, 1, 1, 2, 3))
+            purchases = [None if random.random() < 0.06 else traffic.purchase() for _ in range(count)]
+            sent.append((purchases, f"e{number}" if random.random() < 0.3 else None))
+            world.send(*sent[-1])
+        if random.random() < 0.4:
+            world.scheduler.step("sends", wait_s=random.choice((0.01, 1.0, 30.0)))
+    world.sending = False
+
+
+def settle(world: World) -> None:
+    """Let the storm end, and check what must be true at rest."""
+    world.storm = False
+    world.plan = None
+    processes = Processes(world)
+
+    def finish(store: DynamoDBStore) -> None:
+        redriven = False
+        while world.busy or not redriven:
+            SimulatedWorker(world, store).run(until_empty=True)
+            redriven = not world.busy
+            redrive(store, world.queue(DEAD_LETTERS), world.scheduler.clock)
+            world.scheduler.step("at rest", wait_s=10.0)
+        store.fold()
+        _check_at_rest(world, store)
+
+    processes.start("at rest", finish)
+    world.scheduler.run()
+
+
+def _check_at_rest(world: World, store: DynamoDBStore) -> None:
+    watch = world.watch
+    watch.check_whole()
+    missing = world.ledger.contents.keys() - watch.found.keys()
+    if missing:
+        raise WrongError(f"sent, taken from the queue, and not journaled: {missing}")
+    if watch.folded != len(watch.prefixes) - 1:
+        raise WrongError(f"a fold at rest reaches {watch.folded} of {len(watch.prefixes) - 1} entries")
+    found = store.audit()
+    if found.differences_total or found.events != len(watch.journal):
+        raise WrongError(f"the audit at rest found {found}")
+    world.scheduler.step("index catches up", wait_s=5.0)
+    shown: Counter[str] = Counter()
+    for report in REPORTS:
+        shown.update(dict(store.page(Query(report=report)).aggregates))
+    if shown != watch.prefixes[-1]:
+        raise WrongError(f"the reports at rest show {shown}")
+    dead = [*world.service.buried, *(message.body for message in world.service.queues[DEAD_LETTERS].values())]
+    refused = [
+        purchase.text().decode()
+        for identity, contents in world.ledger.contents.items()
+        for purchase in contents
+        if purchase != watch.found[identity]
+    ]
+    lost = [text for text in [*refused, *world.bad] if not any(text in body for body in dead)]
+    if lost:
+        raise WrongError(f"not in the dead-letter queue: {lost}")
+
+
+def simulate(seed: int, log: list[str] | None = None, world_class: type[World] = World) -> Scheduler:
+    """Run one seed. Raises WrongError when a promise is broken."""
+    random = Random(seed)
+    world = world_class(random, rate=random.choice((0.0, 0.02, 0.05, 0.15)))
+    world.scheduler.log = log
+    world.sending = True
+    with simulated_time(world):
+        processes = Processes(world)
+        messages = random.randint(3, 8)
+        world.scheduler.spawn("sender", lambda: send_all(world, messages))
+        world.pollers = random.randint(1, 3)
+        for number in range(world.pollers):
+            processes.start(f"lambda {number}", processes.lambda_function)
+        extras = {
+            "worker": (processes.worker, 0.3),
+            "schedule": (processes.scheduled_fold, 0.6),
+            "schedule 2": (processes.scheduled_fold, 0.3),
+            "reader": (processes.reader, 0.3),
+            "auditor": (processes.auditor, 0.2),
+            "redriver": (processes.redriver, 0.3),
+            "mover": (processes.mover, 0.2),
+        }
+        for name, (work, chance) in extras.items():
+            if random.random() < chance:
+                processes.start(name, work)
+        world.scheduler.run()
+        settle(world)
+    return world.scheduler

@@ -1,0 +1,323 @@
+"""Several processes over one SQLite file, interleaved at every statement, killed anywhere; SQLite and the store are real.
+
+The simulated processes share one thread, so a writer that would have to wait for another's commit waits in the
+scheduler. A statement can fail (disk full), and a kill closes the process's connections without a commit, which is what
+the kernel does to a process that is killed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.simulation.deliveries import Delivery, Senders
+from tests.simulation.oracle import Ledger
+from tests.simulation.scheduler import Fault, Scheduler, Task
+from tests.simulation.witness import Witness, WrongError
+from tillroll.core.query import Query
+from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.errors import StoreError
+from tillroll.service import take
+from tillroll.stores import sqlite_schema
+from tillroll.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tillroll.core.accept import Rejection
+
+_SHARED_MEMORY: Final = Path("/dev/shm")  # where there is one: the simulation loses no unsynced writes, and need not sync
+ROOT: Final = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+DISK_FULL: Final = "disk full at a statement"
+Plan = dict[int, Fault]  # which fault befalls which statement, counted over the whole run
+
+
+class World:
+    """One file, its processes, and what is known about it from outside."""
+
+    def __init__(self, random: Random, *, plan: Plan | None = None, rate: float = 0.0) -> None:
+        self.random = random
+        self.injected: Counter[str] = Counter()
+        self.scheduler = Scheduler(random, self.injected)
+        self.ledger = Ledger()
+        self.refused: set[bytes] = set()  # texts that must be among the rejected
+        self.statements = 0
+        self.plan = plan or {}
+        self.rate = rate
+        self.storm = True
+        self.writer: Task | None = None
+        self.directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
+        shutil.copy(_empty_file(), self.directory / sqlite_schema.FILE_NAME)
+        self.witness = Witness(self.directory / sqlite_schema.FILE_NAME, self.ledger)
+
+    def close(self) -> None:
+        """Remove the file."""
+        self.witness.connection.close()
+        shutil.rmtree(self.directory)
+
+    def fault(self) -> Fault | None:
+        """Return what befalls the next statement."""
+        self.statements += 1
+        if self.plan:
+            return self.plan.get(self.statements)
+        if not self.storm or self.random.random() >= self.rate:
+            return None
+        return self.random.choice((Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.PARTIAL, Fault.PAUSE_BEFORE))
+
+
+class Connection(sqlite3.Connection):
+    """A connection of a simulated process."""
+
+    world: World
+
+    def __init__(self, world: World, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings | {"timeout": 0})
+        self.world = world
+        self.task = world.scheduler.current
+        self.task.on_death.append(self.close)
+
+    def close(self) -> None:
+        """Close, as a kill does."""
+        if self.world.writer is self.task:
+            self.world.writer = None
+        super().close()
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Execute a statement as one step."""
+        return self._step(sql, partial(super().execute, sql, *values))
+
+    def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Execute a statement for many values as one step."""
+        return self._step(sql, partial(super().executemany, sql, *values))
+
+    def _step(self, sql: str, effect: Callable[[], sqlite3.Cursor]) -> sqlite3.Cursor:
+        scheduler = self.world.scheduler
+        if sql.startswith("PRAGMA") or not self.task.alive:
+            scheduler.step(sql[:12])
+            return effect()
+        scheduler.step(sql[:24])
+        fault = self.world.fault()
+        self._before(sql, fault)
+        if sql == "BEGIN IMMEDIATE":
+            while self.world.writer is not None:
+                scheduler.step("wait for the lock")
+            self.world.writer = self.task
+        cursor = effect()
+        if sql in {"COMMIT", "ROLLBACK"} and self.world.writer is self.task:
+            self.world.writer = None
+            if sql == "COMMIT":
+                self.world.witness.look()
+        if fault is Fault.KILL_AFTER:
+            scheduler.draw(sql[:24], fault)
+            scheduler.die()
+        return cursor
+
+    def _before(self, sql: str, fault: Fault | None) -> None:
+        scheduler = self.world.scheduler
+        if fault is Fault.KILL_BEFORE:
+            scheduler.draw(sql[:24], fault)
+            scheduler.die()
+        elif fault is Fault.PAUSE_BEFORE and self.world.writer is not self.task:
+            scheduler.draw(sql[:24], fault)
+            scheduler.step("paused", wait_s=self.world.random.random())
+        elif fault is Fault.PARTIAL and sql.startswith(("INSERT", "UPDATE", "COMMIT", "DELETE")):
+            self.world.injected[DISK_FULL] += 1
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+
+@contextmanager
+def connected(world: World) -> Iterator[None]:
+    """Have every connection that the product opens belong to a simulated process."""
+    connect = sqlite3.connect
+
+    def simulated(*args: Any, **settings: Any) -> sqlite3.Connection:
+        return Connection(world, *args, **settings)
+
+    sqlite3.connect = simulated
+    try:
+        yield
+    finally:
+        sqlite3.connect = connect
+
+
+@cache
+def _empty_file() -> Path:
+    """Return a file as the store makes it, to be copied for every run: making it takes longer than a run."""
+    directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
+    SqliteStore(directory).close()
+    return directory / sqlite_schema.FILE_NAME
+
+
+class Process:
+    """What one process does: takes deliveries, folds, reads, audits; begun anew when it is killed."""
+
+    def __init__(self, world: World, name: str, todo: list[Delivery], extras: float) -> None:
+        self._world = world
+        self._name = name
+        self._todo = todo
+        self._extras = extras
+        self._store: SqliteStore
+        self._in_hand: list[Delivery] = []
+        self._spawn()
+
+    def _spawn(self) -> None:
+        error = self._world.random.choice((0.0, -60.0, 60.0))
+        task = self._world.scheduler.spawn(self._name, self._run, clock_error_s=error)
+        task.on_death.append(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """Its senders saw the connection break: they send again what is named."""
+        self._todo.extend(delivery for delivery in self._in_hand if delivery.source.value)
+        self._in_hand = []
+        self._spawn()
+
+    def _run(self) -> None:
+        self._store = SqliteStore(self._world.directory, self._world.scheduler.clock)
+        random = self._world.random
+        while self._todo:
+            if random.random() < self._extras:
+                self._guarded(random.choice((self._fold, self._fold, self._page, self._get, self._audit, self._rebuild)))
+            self._guarded(self._take)
+        self._guarded(self._page)
+        self._store.close()
+
+    def _guarded(self, operation: Callable[[], None]) -> None:
+        """Do something that a full disk may stop."""
+        try:
+            operation()
+        except StoreError as error:
+            if "is full" not in str(error):
+                raise
+            self._todo.extend(delivery for delivery in self._in_hand if delivery.source.value)
+            self._in_hand = []
+
+    def _take(self) -> None:
+        random = self._world.random
+        count = min(len(self._todo), random.randint(1, 3))
+        self._in_hand = [self._todo.pop(int(random.random() * len(self._todo))) for _ in range(count)]
+        now = self._world.scheduler.clock()
+
+        def set_aside(rejections: list[list[Rejection]]) -> None:
+            self._store.set_aside([each for part in rejections for each in part], now)
+
+        bodies = [delivery.body for delivery in self._in_hand]
+        receipts = take(self._store, bodies, now, set_aside)
+        for delivery, receipt in zip(self._in_hand, receipts, strict=True):
+            if receipt.events != len(delivery.texts):
+                raise WrongError(f"a receipt speaks of {receipt.events} events of {len(delivery.texts)}")
+            delivery.acknowledged(self._world.ledger)
+            self._world.refused.update(delivery.texts[x.index - delivery.first_position] for x in receipt.not_accepted)
+        self._in_hand = []
+
+    def _fold(self) -> None:
+        self._store.fold()
+
+    def _page(self) -> None:
+        """What a reader sees is the fold of a prefix that held everything acknowledged before it asked."""
+        report = self._world.random.choice(REPORTS)
+        least = self._world.witness.events
+        page = self._store.page(Query(report=report))
+        seen = dict(page.aggregates)
+        if page.totals is None or page.totals.events != sum(seen.values()):
+            raise WrongError(f"the totals of {report.name} are not its sum")
+        of_report = {key: {dp: n for dp, n in counts.items() if _report_of(dp) == report.name} for key, counts in self._since(least)}
+        if seen not in of_report.values():
+            raise WrongError(f"{report.name} shows {seen}, which is no prefix: {of_report}")
+
+    def _get(self) -> None:
+        least = self._world.witness.events
+        wanted = sorted(self._world.witness.prefixes[least]) or ["10-50|PAY_NOW"]
+        found = self._store.get(wanted)
+        if not any(found == [counts[dp] for dp in wanted] for _, counts in self._since(least)):
+            raise WrongError(f"{wanted} are answered as {found}, which is no prefix")
+
+    def _since(self, least: int) -> Iterator[tuple[int, Counter[str]]]:
+        return ((events, counts) for events, counts in self._world.witness.prefixes.items() if events >= least)
+
+    def _audit(self) -> None:
+        found = self._store.audit(repair=self._world.random.random() < 0.3)
+        if found.differences_total:
+            raise WrongError(f"an audit found {found.differences}")
+
+    def _rebuild(self) -> None:
+        self._store.rebuild()
+
+
+@cache
+def _report_of(datapoint: str) -> str:
+    coordinates = parse_datapoint(datapoint)
+    assert coordinates is not None
+    return coordinates.report.name
+
+
+def settle(world: World) -> None:
+    """Check the file at rest: the oracle's reports, the rejected, and an audit, by a process that starts cold."""
+
+    def run() -> None:
+        store = SqliteStore(world.directory, world.scheduler.clock)
+        if store.fold() != world.witness.events:
+            raise WrongError("a fold at rest leaves something unfolded")
+        world.witness.look()
+        found = store.audit()
+        if found.differences_total or found.events != world.witness.events:
+            raise WrongError(f"the audit at rest found {found}")
+        kept = {each.rejection.body for each in store.rejected(limit=10_000)}
+        missing = world.refused - kept
+        if missing:
+            raise WrongError(f"not among the rejected: {missing}")
+        shown: Counter[str] = Counter()
+        for report in REPORTS:
+            shown.update(dict(store.page(Query(report=report)).aggregates))
+        if shown != world.witness.prefixes[world.witness.events]:
+            raise WrongError(f"the reports at rest show {shown}")
+        store.close()
+
+    world.storm = False
+    world.plan = {}
+    world.scheduler.spawn("at rest", run)
+    world.scheduler.run()
+
+
+def lost_conflicts(world: World) -> list[str]:
+    """Return the identities of which another content was acknowledged and is not among what must be rejected."""
+    counted = {identity: purchase for identity, purchase in world.witness.purchases if identity is not None}
+    return [
+        f"{identity}: {purchase}"
+        for identity, contents in world.ledger.acknowledged.items()
+        for purchase in contents
+        if purchase != counted[identity] and purchase.text() not in world.refused
+    ]
+
+
+def simulate(seed: int, log: list[str] | None = None) -> Scheduler:
+    """Run one seed. Raises WrongError when a promise is broken."""
+    random = Random(seed)
+    world = World(random, rate=random.choice((0.0, 0.01, 0.03, 0.08)))
+    world.scheduler.log = log
+    try:
+        with connected(world):
+            senders = Senders(random)
+            todo = [senders.draw() for _ in range(random.randint(4, 10))]
+            todo += [random.choice(todo) for _ in range(random.randint(0, 4))]
+            todo = [delivery for index, delivery in enumerate(todo) if delivery.source.value or delivery not in todo[:index]]
+            for delivery in todo:
+                delivery.sent(world.ledger)
+            for number in range(random.randint(1, 3)):
+                Process(world, f"process {number}", todo, random.choice((0.2, 0.6)))
+            world.scheduler.run()
+            settle(world)
+            lost = lost_conflicts(world)
+            if lost:
+                raise WrongError(f"conflicts that nobody kept: {lost}")
+    finally:
+        world.close()
+    return world.scheduler
