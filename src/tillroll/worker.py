@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -137,6 +137,15 @@ def _take_commit(journal: Journal, queue: Buries, messages: Sequence[Message], n
     return taken
 
 
+@runtime_checkable
+class FoldsInTurn(Protocol):
+    """A store that knows whose turn it is to fold, so that several workers do not do the same work."""
+
+    def fold_if_due(self) -> int | None:
+        """Fold when it is this store's turn; None when it is not."""
+        ...
+
+
 class Folder:
     """Folds a store when its reports are older than a bound, and never lets an error of that cost anybody a message."""
 
@@ -147,11 +156,13 @@ class Folder:
         self._due_at = 0.0
 
     def fold_if_due(self) -> bool:
-        """Fold when the last fold is older than the bound; return whether it did."""
+        """Fold when the last fold is older than the bound, or the store says that it is time; return whether it did."""
         now_s = self._clock()
-        if now_s < self._due_at:
-            return False
         try:
+            if isinstance(self._store, FoldsInTurn):
+                return self._store.fold_if_due() is not None
+            if now_s < self._due_at:
+                return False
             folded_at = self._store.status().folded_at
             if folded_at is not None and folded_at <= now_s < folded_at + self._freshness_s:
                 self._due_at = folded_at + self._freshness_s

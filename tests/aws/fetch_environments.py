@@ -14,13 +14,14 @@ TOOLS = Path(__file__).parents[2] / ".tools"
 PINNED = {
     "ministack": ["ministack[full]==1.5.33"],
     "awscli": ["awscli==1.46.3"],
-    # The emulator is a binary inside the wheel of the SAM command line, which is itself not needed.
-    "rie": ["aws-sam-cli==1.170.0", "awslambdaric==4.2.2"],
+    # The emulator is a binary inside the wheel of the SAM command line, which itself is not needed; and boto3 as Lambda
+    # brings it.
+    "rie": ["awslambdaric==4.2.2", "boto3==1.44.8"],
     "cfn-lint": ["cfn-lint==1.58.0"],
     "checkov": ["checkov==3.3.30"],
 }
 DEFAULT = ("ministack", "awscli", "rie", "cfn-lint")
-_BARE = ("rie",)
+_BARE = {"rie": ["aws-sam-cli==1.170.0"]}  # without what it depends on
 
 
 def fetch() -> None:
@@ -32,7 +33,8 @@ def install(name: str) -> Path:
     """Install a program unless it is there, and return its environment."""
     environment = TOOLS / name
     stamp = environment / "installed.txt"
-    wanted = "\n".join(PINNED[name])
+    bare = _BARE.get(name, [])
+    wanted = "\n".join(PINNED[name] + bare)
     if stamp.exists() and stamp.read_text() == wanted:
         return environment
     if environment.exists():
@@ -40,14 +42,15 @@ def install(name: str) -> Path:
     environment.parent.mkdir(exist_ok=True)
     python = str(environment / "bin" / "python")
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    options = ["--no-deps"] if name in _BARE else []
     if uv:
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)
         command = [uv, "pip", "install", "--quiet", "--python", python]
     else:
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, *options, *PINNED[name]], check=True)
+    subprocess.run([*command, *PINNED[name]], check=True)
+    if bare:
+        subprocess.run([*command, "--no-deps", *bare], check=True)
     stamp.write_text(wanted)
     return environment
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
-
 from tests.aws.fetch_environments import install
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ class Ministack:
         return boto3.Session(key, secret, token, region_name=REGION)
 
     def client(self, service: str, **credentials: str) -> Any:
-        return self.session(**credentials).client(service, endpoint_url=self.endpoint)
+        session: Any = self.session(**credentials)
+        return session.client(service, endpoint_url=self.endpoint)
 
     def environment(self) -> dict[str, str]:
         """Return what a process needs to take this for AWS."""
@@ -56,17 +56,21 @@ def running(directory: Path, **variables: str) -> Iterator[Ministack]:
     port = free_port()
     log = directory / f"ministack-{port}.log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TILLROLL_"))}
-    environment = kept | CREDENTIALS | {
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "LOG_LEVEL": "WARNING",
-        "MINISTACK_HOST": "127.0.0.1",
-        "MINISTACK_REGION": REGION,
-        "PERSIST_STATE": "0",
-        "S3_DATA_DIR": str(directory / "s3"),
-        "TMPDIR": str(directory),
-    }
+    environment = (
+        kept
+        | CREDENTIALS
+        | {
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "WARNING",
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "0",
+            "S3_DATA_DIR": str(directory / "s3"),
+            "TMPDIR": str(directory),
+        }
+    )
     program = install("ministack") / "bin" / "ministack"
     with log.open("wb") as output:
         process = subprocess.Popen([str(program)], env=environment | variables, stdout=output, stderr=output)

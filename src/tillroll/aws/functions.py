@@ -28,6 +28,8 @@ NAMESPACE: Final = "Tillroll"
 COMMIT_RESERVE_S: Final = 10.0  # a commit is begun only with so much time left: slow days included
 FOLD_RESERVE_S: Final = 20.0
 _SCHEDULE_S: Final = 60.0
+_PAUSE_S_MIN: Final = 1.0
+_GRACE_S_MAX: Final = 5.0
 
 
 class BatchFailedError(RuntimeError):
@@ -126,29 +128,34 @@ def _tell(parts: _Parts, taken: Taken, messages: int) -> None:
 
 
 def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Fold what is journaled, and again as often as the freshness asks until the next minute's call.
+    """Fold what nobody else has folded in time, and look again until the next minute's call, if the freshness asks it.
 
-    Returns the folded position. An error is raised: the next minute tries again, and an alarm counts the failures.
+    While messages come, the batch function folds; this is for what came last. Returns the folded position. An error is
+    raised: the next minute tries again, and an alarm tells when reports stay old.
     """
     del event
     parts = _parts()
     parts.logger.append_keys(request_id=context.aws_request_id)
     ends_at = time.monotonic() + _SCHEDULE_S
     freshness_s = parts.settings.freshness_s
+    pause_s = _SCHEDULE_S if freshness_s >= _SCHEDULE_S else max(freshness_s / 2, _PAUSE_S_MIN)
     while True:
         position = _fold_once(parts)
         time_left = context.get_remaining_time_in_millis() / 1_000
-        if time.monotonic() + freshness_s >= ends_at or time_left < freshness_s + FOLD_RESERVE_S:
+        if time.monotonic() + pause_s >= ends_at or time_left < pause_s + FOLD_RESERVE_S:
             return {"folded_position": position}
-        time.sleep(freshness_s)
+        time.sleep(pause_s)
 
 
 def _fold_once(parts: _Parts) -> int:
     status = parts.store.status()
     lag_s = 0.0 if status.unfolded_since is None else max(0.0, wall_clock() - status.unfolded_since)
-    position = parts.store.fold() if status.journal_position > status.folded_position else status.folded_position
+    freshness_s = parts.settings.freshness_s
+    position = status.folded_position
+    if lag_s > freshness_s + min(_GRACE_S_MAX, freshness_s / 2):  # the batch that ends a range is given time to fold it
+        position = parts.store.fold()
     parts.metrics.add_metric("FoldLag", "Seconds", lag_s)
-    parts.metrics.add_metric("FoldOverdue", "Seconds", max(0.0, lag_s - parts.settings.freshness_s))
+    parts.metrics.add_metric("FoldOverdue", "Seconds", max(0.0, lag_s - freshness_s))
     parts.metrics.flush_metrics()
     parts.logger.info("fold", folded_position=position, journal_position=status.journal_position, lag_s=round(lag_s, 3))
     return position
