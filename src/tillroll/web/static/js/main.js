@@ -39,7 +39,7 @@ class Page {
     });
     this.#follow();
     await this.route();
-    this.live.run();
+    if (this.reports.length) this.live.run();
   }
 
   /** Refresh the view when something was counted or set aside since it was shown, and only then. */
@@ -112,7 +112,7 @@ class Page {
   #navigation() {
     const link = (view, label) => h("li", {}, h("a", { href: `#/${encodeURIComponent(view)}`, "data-view": view }, label));
     const heading = h("li", { class: "nav-heading", id: "nav-reports" }, "Reports");
-    document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading, ...this.reports.map((report) => link(report.name, report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase()))), h("li", { class: "nav-gap", role: "separator" }), link("operations", "Operations"));
+    document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading, ...this.reports.map((report) => link(report.name, report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase()))), link("operations", "Operations"));
   }
 
   #enter(name) {

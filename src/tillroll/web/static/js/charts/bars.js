@@ -22,11 +22,11 @@ function bar(row, full, share) {
 }
 
 function segment(row, part, full, share) {
-  const text = `${row.label}, ${part.label}: ${whole(part.value)}${share ? ` (${percent(part.value / full)})` : ""}`;
-  const inside = share && part.value / full >= 0.13 ? h("span", { class: "segment-text", "aria-hidden": "true" }, percent(part.value / full)) : null;
-  const node = part.href
-    ? h("a", { class: "segment", href: part.href, title: text, "aria-label": text }, inside)
-    : h("span", { class: "segment", title: text }, share ? h("span", { class: "sr" }, text) : null, inside);
+  const said = `${row.label}, ${part.label}: ${whole(part.value)}`;
+  const portion = percent(part.value / full);
+  const fits = part.value / full >= 0.13;
+  const text = share ? [h("span", { class: "sr" }, `${said}, `), h("span", { class: fits ? null : "sr" }, portion)] : null;
+  const node = h(part.href ? "a" : "span", { class: "segment", href: part.href, title: share ? `${said} (${portion})` : said, tabindex: share ? null : -1 }, text);
   return vars(node, { size: `${((100 * part.value) / full).toFixed(3)}%`, fill: `var(--${part.color})`, text: `var(--on-${part.color})` });
 }
 

@@ -50,22 +50,20 @@ export class View {
 
   #fail(error) {
     this.#failure?.remove();
-    this.#failure = error && problem(error, () => this.show(this.state));
-    this.body.hidden = Boolean(error);
-    if (error) this.node.append(this.#failure);
+    this.#failure = error && problem(error, this.body.hasChildNodes(), () => this.show(this.state));
+    if (error) this.node.prepend(this.#failure);
   }
 }
 
-/** Return what tells a person that something failed, and lets them try again. */
-function problem(error, again) {
+/** Return what tells a person that something failed, and lets them try again. `shown` says that there is older content. */
+function problem(error, shown, again) {
   const title = { 0: "The server does not answer", 401: "A token is needed", 403: "This token may not read that" }[error.status] ?? "That did not work";
   if (error.status === undefined) console.error(error);
   return h(
     "section",
-    { class: "card empty", role: "alert" },
+    { class: shown ? "card banner" : "card empty", role: "alert" },
     icon("warning"),
-    h("h2", {}, title),
-    h("p", {}, error.message),
+    h("div", {}, h("h2", {}, title), h("p", {}, error.message, shown ? " Below is what was shown before." : "")),
     h("button", { type: "button", class: "button primary", onclick: again }, error.status === 401 ? "Enter a token" : "Try again"),
   );
 }
