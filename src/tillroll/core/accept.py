@@ -1,64 +1,41 @@
-"""Accept: turn bytes into events and rejections. Pure; the only place that says what a valid event is.
+"""Accept: turn bodies of bytes into events and rejections. Pure.
 
-A body is one JSON object, a JSON array of objects, or NDJSON. The reference decoder here defines what is valid and what
-an error says. The compiled kernel recognises the ordinary line much faster, and hands every line of which it is not
-certain to the reference, so that it can be wrong about nothing.
+A body is one JSON object, a JSON array of objects, or NDJSON. What a valid event is, `core.decode` says.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
-import re
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from tillroll.core import limits
-from tillroll.core.batch import Batch, BatchBuilder, Event, Source
-from tillroll.core.report import METHODS, SEPARATOR, merchant_is_reserved
+from tillroll.core.batch import Batch, Run, Source
+from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, is_json
+from tillroll.core.parse import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-_EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
-_DATE: Final = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:Z|([+-])(\d{2}):(\d{2}))", re.ASCII
-)
-_YEAR_1_S: Final = (datetime.date.min.toordinal() - _EPOCH_ORDINAL) * 86_400
-_YEAR_10000_S: Final = (datetime.date.max.toordinal() + 1 - _EPOCH_ORDINAL) * 86_400
-_FIELDS: Final = ("date", "amount", "paymentMethod", "merchantId", "id")
-_QUOTED_FIELDS: Final = tuple(f'"{field}"'.encode() for field in _FIELDS)
-_METHOD_INDEX: Final = {method: index for index, method in enumerate(METHODS)}
-_SHOWN_CHARACTERS_MAX: Final = 80
-_BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = b" \t\r\n"
+    from tillroll.core.parse import Text
 
-ReasonCode = Literal[
-    "conflict",
-    "duplicate_field",
-    "future_date",
-    "invalid_amount",
-    "invalid_date",
-    "invalid_id",
-    "invalid_merchant",
-    "missing_field",
-    "not_an_object",
-    "not_json",
-    "not_utf8",
-    "reserved_merchant",
-    "too_deep",
-    "too_long",
-    "unknown_method",
+__all__ = [
+    "Accepted",
+    "Body",
+    "Reason",
+    "ReasonCode",
+    "Rejection",
+    "accept",
+    "decode_event",
+    "encode_event",
+    "is_empty",
+    "parse_lines",
+    "split",
+    "whole_lines",
 ]
 
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why an event was not accepted: a code for programs, the field where there is one, a sentence for people."""
-
-    code: ReasonCode
-    field: str | None
-    message: str
+_BOM: Final = b"\xef\xbb\xbf"
+_SPACE: Final = b" \t\r\n"
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -68,185 +45,6 @@ class Rejection(msgspec.Struct, frozen=True):
     position: int
     body: bytes
     reason: Reason
-
-
-class _Fields(msgspec.Struct):
-    """An event as it came: any type, so that the error can name what was wrong with it."""
-
-    date: object = msgspec.UNSET
-    amount: object = msgspec.UNSET
-    paymentMethod: object = msgspec.UNSET  # noqa: N815 the contract's own spelling
-    merchantId: object = msgspec.UNSET  # noqa: N815
-    id: object = msgspec.UNSET
-
-
-_decode_fields: Final = msgspec.json.Decoder(_Fields).decode
-
-
-class _Rejected(Exception):  # noqa: N818 control flow inside this module, never seen outside
-    def __init__(self, code: ReasonCode, field: str | None, message: str) -> None:
-        self.reason = Reason(code, field, message)
-
-
-def decode_event(line: bytes, now_s: float) -> Event | Reason:
-    """Return the event that one JSON text holds, or the first reason why it holds none.
-
-    `now_s` is seconds since 1970: a purchase dated more than a day later is refused.
-    """
-    try:
-        return _decode(line, now_s)
-    except _Rejected as rejected:
-        return rejected.reason
-
-
-def _decode(line: bytes, now_s: float) -> Event:
-    fields = _parse(line)
-    seconds, nanos = _date(fields.date, now_s)
-    amount = _amount(fields.amount)
-    method = fields.paymentMethod
-    index = _METHOD_INDEX.get(method) if type(method) is str else None
-    if index is None:
-        if method is msgspec.UNSET:
-            raise _missing("paymentMethod")
-        raise _Rejected("unknown_method", "paymentMethod", f"{_shown(method)} is none of {', '.join(METHODS)}")
-    merchant = _merchant(fields.merchantId)
-    own = "" if fields.id is msgspec.UNSET else _name("id", "invalid_id", fields.id)
-    return Event(seconds, nanos, amount, index, merchant, own)
-
-
-def _parse(line: bytes) -> _Fields:
-    if len(line) > limits.LINE_BYTES_MAX:
-        message = f"the event is {len(line)} bytes long; at most {limits.LINE_BYTES_MAX} are taken"
-        raise _Rejected("too_long", None, message)
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        message = f"byte {error.start} is not UTF-8 ({line[error.start]:#04x})"
-        raise _Rejected("not_utf8", None, message) from error
-    try:
-        fields = _decode_fields(line)
-    except RecursionError as error:
-        raise _Rejected("too_deep", None, "the event is nested too deep to be a purchase") from error
-    except msgspec.ValidationError as error:
-        if "Number out of range" in str(error):
-            return _parse_carefully(text)
-        if not _is_json(line):
-            raise _Rejected("not_json", None, f"this is not JSON; got {_shown_text(text)}") from error
-        raise _Rejected("not_an_object", None, f"a purchase is a JSON object; this is {_kind_of(text)}") from error
-    except msgspec.DecodeError as error:
-        raise _Rejected("not_json", None, f"{error}; got {_shown_text(text)}") from error
-    if b"\\" in line or any(line.count(field) > 1 for field in _QUOTED_FIELDS):
-        _refuse_duplicates(text)
-    return fields
-
-
-def _parse_carefully(text: str) -> _Fields:
-    """Parse an event with a number that no float holds: which is an error only where the number matters."""
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _Rejected("not_json", None, f"{error}; got {_shown_text(text)}") from error
-    _refuse_duplicates(text)
-    return _Fields(**{field: parsed[field] for field in _FIELDS if field in parsed})
-
-
-def _refuse_duplicates(text: str) -> None:
-    """Refuse a purchase that gives a field twice: parsers differ in which one they take."""
-
-    class Pairs(list[tuple[str, object]]):
-        pass
-
-    try:
-        pairs = json.loads(text, object_pairs_hook=Pairs)
-    except (ValueError, RecursionError) as error:
-        raise _Rejected("not_json", None, f"{error}; got {_shown_text(text)}") from error
-    names = [name for name, _ in pairs]
-    for field in _FIELDS:
-        if names.count(field) > 1:
-            raise _Rejected("duplicate_field", field, f"{field} is given {names.count(field)} times")
-
-
-def _date(value: object, now_s: float) -> tuple[int, int]:
-    if type(value) is not str:
-        if value is msgspec.UNSET:
-            raise _missing("date")
-        raise _Rejected("invalid_date", "date", f"{_shown(value)} is not a string such as 2011-12-03T10:15:30Z")
-    match = _DATE.fullmatch(value)
-    if match is None:
-        message = f"{_shown(value)} is not an instant such as 2011-12-03T10:15:30Z or 2011-12-03T11:15:30.25+01:00"
-        raise _Rejected("invalid_date", "date", message)
-    year, month, day, hour, minute, second, fraction, sign, offset_hours, offset_minutes = match.groups()
-    try:
-        days = datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
-    except ValueError as error:
-        raise _Rejected("invalid_date", "date", f"{_shown(value)}: there is no such day") from error
-    if hour > "23" or minute > "59" or second > "59":
-        raise _Rejected("invalid_date", "date", f"{_shown(value)}: there is no such time of day")
-    seconds = days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second)
-    if sign:
-        if offset_hours > "23" or offset_minutes > "59":
-            raise _Rejected("invalid_date", "date", f"{_shown(value)}: there is no such offset")
-        offset = int(offset_hours) * 3_600 + int(offset_minutes) * 60
-        seconds += offset if sign == "-" else -offset
-    if not _YEAR_1_S <= seconds < _YEAR_10000_S:
-        raise _Rejected("invalid_date", "date", f"{_shown(value)} is outside the years 0001 to 9999 in UTC")
-    if seconds > now_s + limits.FUTURE_S_MAX:
-        raise _Rejected("future_date", "date", f"{_shown(value)} is more than a day in the future")
-    return seconds, int(fraction.ljust(9, "0")) if fraction else 0
-
-
-def _amount(value: object) -> int:
-    if type(value) is int:
-        if 0 <= value <= limits.AMOUNT_MAX:
-            return value
-        message = f"{_shown(value)} is not between 0 and {limits.AMOUNT_MAX} cents"
-    elif value is msgspec.UNSET:
-        raise _missing("amount")
-    elif type(value) is float:
-        message = f"{_shown(value)} is not a whole number of cents, written without point or exponent"
-    else:
-        message = f"{_shown(value)} is not a number of cents, such as 4285"
-    raise _Rejected("invalid_amount", "amount", message)
-
-
-def _merchant(value: object) -> str:
-    if value is msgspec.UNSET:
-        raise _missing("merchantId")
-    merchant = _name("merchantId", "invalid_merchant", value)
-    if SEPARATOR in merchant:
-        raise _Rejected("invalid_merchant", "merchantId", f"{_shown(value)} has a | in it, which parts a datapoint")
-    if merchant_is_reserved(merchant):
-        message = f"{_shown(value)} is a bracket or a day, so two reports would share a datapoint"
-        raise _Rejected("reserved_merchant", "merchantId", message)
-    return merchant
-
-
-def _name(field: str, code: ReasonCode, value: object) -> str:
-    if type(value) is str and 0 < len(value) <= limits.NAME_CHARACTERS_MAX and value.isprintable():
-        return value
-    message = f"{_shown(value)} is not a string of 1 to {limits.NAME_CHARACTERS_MAX} printable characters"
-    raise _Rejected(code, field, message)
-
-
-def _missing(field: str) -> _Rejected:
-    return _Rejected("missing_field", field, f"{field} is missing")
-
-
-def _kind_of(text: str) -> str:
-    kinds = {"[": "an array", '"': "a string", "t": "a boolean", "f": "a boolean", "n": "null"}
-    return kinds.get(text.strip()[:1], "a number")
-
-
-def _shown(value: object) -> str:
-    try:
-        return _shown_text(json.dumps(value, ensure_ascii=False))
-    except (ValueError, RecursionError):
-        return "the value"
-
-
-def _shown_text(text: str) -> str:
-    shown = text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}…"
-    return "".join(x if x.isprintable() else f"\\u{ord(x):04x}" for x in shown)
 
 
 def is_empty(body: bytes) -> bool:
@@ -262,36 +60,39 @@ def split(body: bytes, *, ndjson: bool = False) -> Iterator[tuple[int, bytes]]:
     event at position 0. A byte order mark is passed over.
     """
     body = body.removeprefix(_BOM)
-    text = body.strip(_SPACE)
-    if not ndjson:
-        if text.startswith(b"["):
-            elements = _elements(text)
-            if elements is not None:
-                yield from elements
-                return
-        if b"\n" not in text or not _is_json(text.partition(b"\n")[0]):
-            yield 0, text
-            return
+    elements = None if ndjson else _elements(body)
+    if elements is not None:
+        for position, element in enumerate(elements):
+            yield position, bytes(element)
+        return
+    if not ndjson and not _is_lines(body):
+        yield 0, body.strip(_SPACE)
+        return
     for position, line in enumerate(body.split(b"\n")):
         stripped = line.strip(_SPACE)
         if stripped:
             yield position, stripped
 
 
-def _elements(text: bytes) -> Iterator[tuple[int, bytes]] | None:
+def _elements(body: bytes) -> Sequence[Text] | None:
+    """Return the elements of a body that is a JSON array, None of any other."""
+    text = body.lstrip(_SPACE)
+    if not text.startswith(b"["):
+        return None
     try:
-        elements = msgspec.json.decode(text, type=list[msgspec.Raw])
+        return msgspec.json.decode(text, type=list[msgspec.Raw])
     except (msgspec.DecodeError, RecursionError):
         return None
-    return ((position, bytes(element)) for position, element in enumerate(elements))
 
 
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+def _is_lines(body: bytes) -> bool:
+    text = body.strip(_SPACE)
+    return b"\n" in text and is_json(text.partition(b"\n")[0])
+
+
+def whole_lines(block: bytes) -> int:
+    """Return how many bytes at the start of a block are whole lines: where to cut it, so that the rest can follow."""
+    return block.rfind(b"\n") + 1
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -316,44 +117,75 @@ class Accepted(NamedTuple):
     rejections: list[list[Rejection]]
 
 
+class _Texts:
+    """The texts of some bodies, as `parse` takes them, and which body each is of."""
+
+    def __init__(self, bodies: Sequence[Body]) -> None:
+        self.texts: list[Text] = []
+        self.firsts = array("Q")
+        self.whole = bytearray()
+        self.owners: list[int] = []
+        for owner, body in enumerate(bodies):
+            data = body.data
+            if not body.ndjson and data[:1] == b"{" and b"\n" not in data:  # what most bodies are
+                self._add(owner, data, body.first_position, whole=True)
+            else:
+                self._add_body(owner, body)
+
+    def _add(self, owner: int, text: Text, position: int, *, whole: bool) -> None:
+        self.texts.append(text)
+        self.firsts.append(position)
+        self.whole.append(whole)
+        self.owners.append(owner)
+
+    def _add_body(self, owner: int, body: Body) -> None:
+        data = body.data.removeprefix(_BOM)
+        elements = None if body.ndjson else _elements(data)
+        if elements is None:
+            self._add(owner, data, body.first_position, whole=not body.ndjson and not _is_lines(data))
+            return
+        for position, element in enumerate(elements, body.first_position):
+            self._add(owner, element, position, whole=True)
+
+
 def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
-    """Return the events of some bodies, and those that are not valid with their reasons. See `split` for what a body is.
+    """Return the events of some bodies, and those that are not valid with their reasons. `split` says what a body is.
 
     `now_s` is seconds since 1970: a purchase dated more than a day later is refused.
     """
-    builder = BatchBuilder()
-    events, rejections = [], []
-    for body in bodies:
-        before = len(builder)
-        rejections.append(_accept_texts(builder, body.texts(), body.source, now_s))
-        events.append(len(builder) - before)
-    return Accepted(builder.build(), events, rejections)
+    texts = _Texts(bodies)
+    batch, counts, wrong = parse(texts.texts, texts.firsts, bytes(texts.whole), now_s)
+    events = [0] * len(bodies)
+    for owner, count in zip(texts.owners, counts, strict=True):
+        events[owner] += count
+    rejections: list[list[Rejection]] = [[] for _ in bodies]
+    for text, position, line, reason in wrong:
+        owner = texts.owners[text]
+        rejections[owner].append(Rejection(bodies[owner].source, position, line, reason))
+    batch.runs = _runs(batch.positions, bodies, events)
+    return Accepted(batch, events, rejections)
 
 
-def _accept_texts(
-    builder: BatchBuilder, texts: Iterable[tuple[int, bytes]], source: Source, now_s: float
-) -> list[Rejection]:
-    rejections = []
-    for position, text in texts:
-        found = decode_event(text, now_s)
-        if isinstance(found, Event):
-            builder.add(found, source, position)
-        else:
-            rejections.append(Rejection(source, position, text, found))
-    return rejections
+def _runs(positions: array[int], bodies: Sequence[Body], events: list[int]) -> list[Run]:
+    """Return the runs of events that so many of each body make: of one source, at rising positions."""
+    runs: list[Run] = []
+    start = 0
+    for body, count in zip(bodies, events, strict=True):
+        if count:
+            if start and positions[start - 1] < positions[start] and runs[-1].source == body.source:
+                runs[-1].events += count
+            else:
+                runs.append(Run(body.source, count))
+            start += count
+    return runs
 
 
-def encode_event(event: Event) -> bytes:
-    """Return an event as the contract's JSON, in UTC, with as many digits of the fraction as it has."""
-    day, second = divmod(event.seconds, 86_400)
-    fraction = f".{event.nanos:09}".rstrip("0") if event.nanos else ""
-    time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{fraction}Z"
-    fields: dict[str, object] = {
-        "date": f"{datetime.date.fromordinal(day + _EPOCH_ORDINAL).isoformat()}T{time}",
-        "amount": event.amount,
-        "paymentMethod": METHODS[event.method],
-        "merchantId": event.merchant,
-    }
-    if event.id:
-        fields["id"] = event.id
-    return msgspec.json.encode(fields)
+def parse_lines(lines: bytes, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
+    """Return the valid events of lines, and the rest with their reasons. Positions count from that of the first line.
+
+    A byte order mark is for the caller to pass over.
+    """
+    batch, _, wrong = parse([lines], array("Q", [first_position]), b"\0", now_s)
+    if len(batch):
+        batch.runs = [Run(source, len(batch))]
+    return batch, [Rejection(source, position, line, reason) for _, position, line, reason in wrong]

@@ -7,11 +7,13 @@ recounting all work on whole columns, in the compiled kernel where there is one.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from enum import IntEnum
-from itertools import accumulate, compress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from tillroll.core import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -161,28 +163,42 @@ class Batch:
 
     def masked(self, mask: bytes | bytearray) -> Batch:
         """Return a batch of the events whose byte in the mask is not 0, in order, with the merchants they need."""
-        chosen = Batch()
-        for name in ("seconds", "nanos", "amounts", "methods", "merchants", "positions"):
-            column = getattr(self, name)
-            setattr(chosen, name, array(column.typecode, compress(column, mask)))
-        chosen.merchant_names = self.merchant_names
-        used = set(chosen.merchants)
-        if len(used) < len(self.merchant_names):
-            numbers = {old: new for new, old in enumerate(sorted(used))}
-            chosen.merchants = array("I", map(numbers.__getitem__, chosen.merchants))
-            chosen.merchant_names = [self.merchant_names[old] for old in numbers]
-        if self.id_ends:
-            starts = [0, *self.id_ends[:-1]]
-            ids = [self.id_bytes[x:y] for x, y in compress(zip(starts, self.id_ends, strict=True), mask)]
-            chosen.id_bytes = b"".join(ids)
-            chosen.id_ends = array("I", accumulate(map(len, ids))) if chosen.id_bytes else array("I")
-        start = 0
+        return self._rising(kernel.indexes_of(mask))
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Return a batch of the events from index `start` up to `stop`."""
+        return self._rising(array("I", range(start, min(stop, len(self)))))
+
+    def _rising(self, indexes: array[int]) -> Batch:
+        batch = self.pick(indexes)
+        stop = first = 0
         for run in self.runs:
-            events = sum(map(bool, mask[start : start + run.events]))
-            if events:
-                chosen.runs.append(Run(run.source, events))
-            start += run.events
-        return chosen
+            stop += run.events
+            last = bisect_left(indexes, stop, first)
+            if last > first:
+                batch.runs.append(Run(run.source, last - first))
+            first = last
+        return batch
+
+    def pick(self, indexes: array[int]) -> Batch:
+        """Return a batch of the events at these indexes (I), in their order, without runs: the caller knows those.
+
+        It lists the merchants it needs, by first appearance.
+        """
+        batch = Batch()
+        batch.seconds = kernel.pick(self.seconds, indexes)
+        batch.nanos = kernel.pick(self.nanos, indexes)
+        batch.amounts = kernel.pick(self.amounts, indexes)
+        batch.methods = kernel.pick(self.methods, indexes)
+        batch.positions = kernel.pick(self.positions, indexes)
+        names = self.merchant_names
+        batch.merchants, used = kernel.renumber(kernel.pick(self.merchants, indexes), len(names))
+        batch.merchant_names = [names[index] for index in used]
+        if self.id_ends:
+            ends, heap = kernel.pick_strings(self.id_ends, self.id_bytes, indexes)
+            if heap:
+                batch.id_ends, batch.id_bytes = ends, heap
+        return batch
 
 
 class BatchBuilder:

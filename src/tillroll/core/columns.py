@@ -6,11 +6,12 @@ little-endian in bytes that are stored.
 
 from __future__ import annotations
 
+import operator
 import struct
 import sys
 from array import array
 from collections import Counter
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.report import BRACKETS, METHODS, bracket_of
@@ -22,6 +23,9 @@ _WIDTH_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _UUID_LENGTH: Final = 0xFFFF  # the length that marks a canonical UUID, packed into 16 bytes
 _UUID_TEXT: Final = 36
 _WORD: Final = (1 << 64) - 1
+_CODES: Final = ("q", "Q", "I", "B")
+_SECONDS_LIMIT: Final = 1 << 40  # far outside the years 1 to 9999
+_MERCHANT_IDS_MAX: Final = 1 << 40
 _HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio (Knuth, TAOCP 3, 6.4)
 
 
@@ -32,7 +36,7 @@ def _little(values: array[int]) -> bytes:
     return values.tobytes()
 
 
-def _array(code: str, data: bytes) -> array[int]:
+def _array(code: str, data: bytes | memoryview) -> array[int]:
     values = array(code)
     values.frombytes(data)
     if sys.byteorder == "big":
@@ -43,10 +47,15 @@ def _array(code: str, data: bytes) -> array[int]:
 def narrow(values: array[int], base: int) -> tuple[int, bytes]:
     """Return (width, bytes): each value less `base`, in as few of 0, 1, 2, 4 or 8 bytes as hold the largest.
 
-    A width of 0 says that every value equals the base. No value may be below the base.
+    A width of 0 says that every value equals the base.
+
+    Raises:
+        ValueError: a value is below the base.
     """
     if not values:
         return 0, b""
+    if min(values) < base:
+        raise ValueError("a value is below the base")
     largest = max(values) - base
     if largest == 0:
         return 0, b""
@@ -54,16 +63,18 @@ def narrow(values: array[int], base: int) -> tuple[int, bytes]:
     return width, _little(array(_WIDTH_CODES[width], [value - base for value in values]))
 
 
-def widen(data: bytes, width: int, base: int, count: int, code: str) -> array[int]:
+def widen(data: bytes | memoryview, width: int, base: int, count: int, code: str) -> array[int]:
     """Return `count` values as an array of the code (q, Q, I or B): the inverse of `narrow`.
 
     Raises:
         ValueError: the data is not `count` times `width` bytes, or a value does not fit the code.
     """
+    if count < 0 or code not in _CODES:
+        raise ValueError(f"there is no column of {count} values of code {code}")
     if width == 0:
         if data:
             raise ValueError("a column of width 0 has bytes")
-        return array(code, [base]) * count
+        data, width = bytes(count), 1
     if width not in _WIDTH_CODES or len(data) != width * count:
         raise ValueError(f"a column of width {width} has {len(data)} bytes for {count} values")
     try:
@@ -72,15 +83,46 @@ def widen(data: bytes, width: int, base: int, count: int, code: str) -> array[in
         raise ValueError(f"a value does not fit the column: {error}") from error
 
 
-def pack_strings(strings: Iterable[bytes]) -> bytes:
-    """Return UTF-8 strings packed: all lengths (2 bytes each), then all bytes. A canonical UUID takes 16 bytes."""
+def pack_strings(ends: array[int], heap: bytes) -> bytes:
+    """Return a string column packed: all lengths (2 bytes each), then all bytes. A canonical UUID takes 16 bytes.
+
+    Raises:
+        ValueError: a string is longer than 65,534 bytes, or the ends are not those of the heap's strings.
+    """
     lengths: array[int] = array("H")
-    heap: list[bytes] = []
-    for text in strings:
-        packed = _pack_uuid(text)
-        lengths.append(len(text) if packed is None else _UUID_LENGTH)
-        heap.append(text if packed is None else packed)
-    return _little(lengths) + b"".join(heap)
+    packed: list[bytes] = []
+    for text in _pieces(ends, heap):
+        if len(text) >= _UUID_LENGTH:
+            raise ValueError("a string is longer than 65534 bytes")
+        uuid = _pack_uuid(text)
+        lengths.append(len(text) if uuid is None else _UUID_LENGTH)
+        packed.append(text if uuid is None else uuid)
+    return _little(lengths) + b"".join(packed)
+
+
+def _pieces(ends: array[int], heap: bytes) -> list[bytes]:
+    starts = [0, *ends][: len(ends)]
+    if (ends[-1] if ends else 0) != len(heap) or any(map(operator.gt, starts, ends)):
+        raise ValueError("the ends of the strings do not rise to the end of their bytes")
+    return [heap[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _column(strings: Sequence[bytes]) -> tuple[array[int], bytes]:
+    return array("I", accumulate(map(len, strings))), b"".join(strings)
+
+
+def join_strings(texts: Sequence[str]) -> tuple[array[int], bytes]:
+    """Return texts as a string column: where each ends (I) in the bytes of all, in UTF-8."""
+    return _column([text.encode() for text in texts])
+
+
+def split_strings(ends: array[int], heap: bytes) -> list[str]:
+    """Return the texts of a string column: the inverse of `join_strings`.
+
+    Raises:
+        ValueError: a string is not UTF-8, or the ends are not those of the heap's strings.
+    """
+    return [text.decode() for text in _pieces(ends, heap)]
 
 
 def _pack_uuid(text: bytes) -> bytes | None:
@@ -99,24 +141,137 @@ def _unpack_uuid(packed: bytes) -> bytes:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode()
 
 
-def unpack_strings(data: bytes | memoryview, count: int) -> tuple[list[bytes], int]:
-    """Return (`count` strings, bytes read): the inverse of `pack_strings`.
+def unpack_strings(data: bytes | memoryview, count: int) -> tuple[array[int], bytes, int]:
+    """Return (ends, heap, bytes read) of a string column: the inverse of `pack_strings`.
 
     Raises:
         ValueError: the data ends early.
     """
     data = bytes(data)
     end = 2 * count
-    if len(data) < end:
-        raise ValueError(f"{count} string lengths do not fit {len(data)} bytes")
+    if count < 0 or len(data) < end:
+        raise ValueError(f"{count} strings do not fit {len(data)} bytes")
     strings: list[bytes] = []
     for length in _array("H", data[:end]):
         start = end
         end += 16 if length == _UUID_LENGTH else length
+        if end > len(data):
+            raise ValueError(f"{count} strings do not fit {len(data)} bytes")
         strings.append(_unpack_uuid(data[start:end]) if length == _UUID_LENGTH else data[start:end])
-    if end > len(data):
-        raise ValueError(f"strings of {end} bytes do not fit {len(data)} bytes")
-    return strings, end
+    return *_column(strings), end
+
+
+def bounds(values: array[int]) -> tuple[int, int]:
+    """Return the least and the largest value of a column (q) that is not empty."""
+    return min(values), max(values)
+
+
+def largest(values: array[int]) -> int:
+    """Return the largest value of a column that is not empty."""
+    return max(values)
+
+
+def indexes_of(mask: bytes | bytearray) -> array[int]:
+    """Return the indexes (I) of the bytes of a mask that are not 0."""
+    return array("I", compress(range(len(mask)), mask))
+
+
+def pick(values: array[int], indexes: array[int]) -> array[int]:
+    """Return the values at some indexes (I).
+
+    Raises:
+        ValueError: an index is out of range.
+    """
+    try:
+        return array(values.typecode, map(values.__getitem__, indexes))
+    except IndexError as error:
+        raise ValueError("an index is out of range") from error
+
+
+def pick_strings(ends: array[int], heap: bytes, indexes: array[int]) -> tuple[array[int], bytes]:
+    """Return the strings at some indexes (I), as a string column.
+
+    Raises:
+        ValueError: an index is out of range, or the ends are not those of the heap's strings.
+    """
+    strings = _pieces(ends, heap)
+    try:
+        return _column([strings[index] for index in indexes])
+    except IndexError as error:
+        raise ValueError("an index is out of range") from error
+
+
+def interleave(count: int, before: array[int]) -> array[int]:
+    """Return the order (I) that moves each of some rows after the first `count` before the row named for it (Q).
+
+    Raises:
+        ValueError: the places fall, or one is past `count`.
+    """
+    if any(map(operator.gt, before, before[1:])) or (before and before[-1] > count):
+        raise ValueError("the places do not rise, or are out of range")
+    order: array[int] = array("I")
+    start = 0
+    for row, place in enumerate(before, count):
+        order.extend(range(start, place))
+        order.append(row)
+        start = place
+    order.extend(range(start, count))
+    return order
+
+
+def renumber(indexes: array[int], size: int) -> tuple[array[int], array[int]]:
+    """Number indexes (I) below a size anew, by first appearance; return the new ones and the old of each number.
+
+    Raises:
+        ValueError: an index is out of range.
+    """
+    if indexes and max(indexes) >= size:
+        raise ValueError("an index is out of range")
+    numbers: dict[int, int] = {}
+    return array("I", [numbers.setdefault(index, len(numbers)) for index in indexes]), array("I", numbers)
+
+
+def gaps_of(positions: array[int], counts: array[int]) -> array[int]:
+    """Return (Q) how many positions (Q) of its run were skipped before each event, of runs of so many (Q) events.
+
+    Raises:
+        ValueError: the runs do not add up to the events, or positions in a run do not rise.
+    """
+    if sum(counts) != len(positions) or 0 in counts:
+        raise ValueError("the runs do not add up to the events")
+    gaps: array[int] = array("Q")
+    start = 0
+    for count in counts:
+        before = 0
+        for index, position in enumerate(positions[start : start + count]):
+            gap = position - positions[start] - index
+            if gap < before:
+                raise ValueError("the positions in a run do not rise")
+            gaps.append(gap)
+            before = gap
+        start += count
+    return gaps
+
+
+def positions_of(firsts: array[int], counts: array[int], gaps: array[int]) -> array[int]:
+    """Return the positions (Q) of the events of runs: the inverse of `gaps_of`, given each run's first.
+
+    Raises:
+        ValueError: the runs do not add up to the events, or positions in a run do not rise, or are out of range.
+    """
+    if sum(counts) != len(gaps) or 0 in counts or len(firsts) != len(counts):
+        raise ValueError("the runs do not add up to the events")
+    positions: array[int] = array("Q")
+    start = 0
+    for first, count in zip(firsts, counts, strict=True):
+        before = 0
+        for index, gap in enumerate(gaps[start : start + count]):
+            if gap < before or first + index + gap > _WORD:
+                raise ValueError("the positions in a run do not rise, or are out of range")
+            positions.append(first + index + gap)
+            before = gap
+        start += count
+    return positions
 
 
 def group(
@@ -134,11 +289,15 @@ def group(
     the keys in mixed radix, in their order: bracket (5 values), method (3), merchant (its id; always first if there).
 
     Raises:
-        ValueError: a method or a merchant is out of range.
+        ValueError: a second, a method, a merchant or a merchant's id is out of range.
     """
     size = len(seconds)
     if not len(amounts) == len(methods) == len(merchants) == size:
         raise ValueError("columns differ in length")
+    if size and not -_SECONDS_LIMIT <= min(seconds) <= max(seconds) <= _SECONDS_LIMIT:
+        raise ValueError("a second is out of range")
+    if size and "merchant" in keys and max(merchant_ids, default=0) >= _MERCHANT_IDS_MAX:
+        raise ValueError("a merchant's id is out of range")
     windows: Iterable[int] = (value // window_s for value in seconds) if window_s else (0 for _ in range(size))
     codes: list[int] = [0] * size
     try:
@@ -172,16 +331,13 @@ def hash_name(kind: int, value: bytes, position: int) -> int:
     return state - (1 << 64) if state >> 63 else state
 
 
-def hash_ids(id_ends: Sequence[int], id_bytes: bytes, kind: int) -> array[int]:
-    """Return the hash (q) of each id in a string column, 0 for an empty one."""
-    starts = [0, *id_ends[:-1]] if id_ends else []
-    return array(
-        "q",
-        [
-            hash_name(kind, id_bytes[start:end], 0) if end > start else 0
-            for start, end in zip(starts, id_ends, strict=True)
-        ],
-    )
+def hash_ids(id_ends: array[int], id_bytes: bytes, kind: int) -> array[int]:
+    """Return the hash (q) of each id in a string column, 0 for an empty one.
+
+    Raises:
+        ValueError: the ends are not those of the heap's strings.
+    """
+    return array("q", [hash_name(kind, text, 0) if text else 0 for text in _pieces(id_ends, id_bytes)])
 
 
 def add_counts(cells: bytes, codes: Sequence[int], counts: Sequence[int], first: int, size: int) -> bytes:
@@ -213,10 +369,3 @@ def read_counts(cells: bytes, size: int) -> array[int]:
     if rest or width not in _WIDTH_CODES:
         raise ValueError(f"{len(cells)} bytes are not {size} counters")
     return array("Q", _array(_WIDTH_CODES[width], cells))
-
-
-def ends_of(strings: Iterable[bytes]) -> array[int]:
-    """Return where each string ends (I) in the concatenation of all."""
-    return array("I", accumulate(len(text) for text in strings))
-
-

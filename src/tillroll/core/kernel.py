@@ -5,31 +5,67 @@ Both give the same results; only the speed differs. Callers go through this modu
 
 from __future__ import annotations
 
-from tillroll.core import columns
+from typing import Final
+
+from tillroll.core import columns, limits, report
+
+# What the kernel repeats of the contract. One that was built from another version is left alone.
+CONTRACT: Final = (
+    len(report.METHODS),
+    len(report.BRACKETS),
+    limits.AMOUNT_MAX,
+    limits.NAME_CHARACTERS_MAX,
+    limits.LINE_BYTES_MAX,
+    report.BRACKET_FLOORS,
+)
 
 try:
     from tillroll import _kernel
 
-    compiled = True
+    compiled = _kernel.CONTRACT == CONTRACT
 except ImportError:  # built without a compiler: every line takes the reference path
     compiled = False
 
 if compiled:
+    Parser = _kernel.Parser
     add_counts = _kernel.add_counts
+    bounds = _kernel.bounds
+    gaps_of = _kernel.gaps_of
     group = _kernel.group
     hash_ids = _kernel.hash_ids
+    hash_name = _kernel.hash_name
+    indexes_of = _kernel.indexes_of
+    interleave = _kernel.interleave
+    join_strings = _kernel.join_strings
+    largest = _kernel.largest
     narrow = _kernel.narrow
     pack_strings = _kernel.pack_strings
+    pick = _kernel.pick
+    pick_strings = _kernel.pick_strings
+    positions_of = _kernel.positions_of
     read_counts = _kernel.read_counts
+    renumber = _kernel.renumber
+    split_strings = _kernel.split_strings
     unpack_strings = _kernel.unpack_strings
     widen = _kernel.widen
 else:
     add_counts = columns.add_counts
+    bounds = columns.bounds
+    gaps_of = columns.gaps_of
     group = columns.group
     hash_ids = columns.hash_ids
+    hash_name = columns.hash_name
+    indexes_of = columns.indexes_of
+    interleave = columns.interleave
+    join_strings = columns.join_strings
+    largest = columns.largest
     narrow = columns.narrow
     pack_strings = columns.pack_strings
+    pick = columns.pick
+    pick_strings = columns.pick_strings
+    positions_of = columns.positions_of
     read_counts = columns.read_counts
+    renumber = columns.renumber
+    split_strings = columns.split_strings
     unpack_strings = columns.unpack_strings
     widen = columns.widen
-hash_name = columns.hash_name

@@ -1,0 +1,148 @@
+/* Columns of numbers: narrowing to the fewest bytes, widening, picking. */
+#include "kernel.h"
+
+/* Call a macro with the type of each width. */
+#define BY_WIDTH(width, DO)     \
+    switch (width) {            \
+    case 1:                     \
+        DO(uint8_t) break;      \
+    case 2:                     \
+        DO(uint16_t) break;     \
+    case 4:                     \
+        DO(uint32_t) break;     \
+    default:                    \
+        DO(uint64_t) break;     \
+    }
+
+uint64_t largest_unsigned(const void *values, int width, size_t count) {
+    uint64_t largest = 0;
+#define LARGEST(type)                                           \
+    {                                                           \
+        type most = 0;                                          \
+        for (size_t i = 0; i < count; i++) {                    \
+            type value = ((const type *)values)[i];             \
+            most = value > most ? value : most;                 \
+        }                                                       \
+        largest = most;                                         \
+    }
+    BY_WIDTH(width, LARGEST)
+    return largest;
+}
+
+void bounds_signed(const int64_t *values, size_t count, int64_t *least, int64_t *largest) {
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (size_t i = 0; i < count; i++) {
+        low = values[i] < low ? values[i] : low;
+        high = values[i] > high ? values[i] : high;
+    }
+    *least = low;
+    *largest = high;
+}
+
+int width_for(uint64_t largest) {
+    return largest == 0 ? 0 : largest < 1 << 8 ? 1 : largest < 1 << 16 ? 2 : largest >> 32 == 0 ? 4 : 8;
+}
+
+/* Stored integers are little-endian. */
+static void turn(unsigned char *data, int width, size_t count) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (size_t i = 0; i < count; i++, data += width) {
+        for (int low = 0, high = width - 1; low < high; low++, high--) {
+            unsigned char byte = data[low];
+            data[low] = data[high];
+            data[high] = byte;
+        }
+    }
+#else
+    (void)data, (void)width, (void)count;
+#endif
+}
+
+/* Bytes may stand at any address, so they are read and written by memcpy, which compiles to plain moves. */
+#define STORE_LESS_BASE(type)                                           \
+    for (size_t i = 0; i < count; i++) {                                \
+        type value = (type)((uint64_t)values[i] - (uint64_t)base);      \
+        memcpy(out + i * sizeof value, &value, sizeof value);           \
+    }
+
+void narrow_signed(const int64_t *values, size_t count, int64_t base, int width, unsigned char *out) {
+    BY_WIDTH(width, STORE_LESS_BASE)
+    turn(out, width, count);
+}
+
+void narrow_unsigned(const void *column, int from, size_t count, uint64_t base, int width, unsigned char *out) {
+#define NARROW_FROM(from_type)                          \
+    {                                                   \
+        const from_type *values = column;               \
+        switch (width) {                                \
+        case 1:                                         \
+            STORE_LESS_BASE(uint8_t) break;             \
+        case 2:                                         \
+            STORE_LESS_BASE(uint16_t) break;            \
+        case 4:                                         \
+            STORE_LESS_BASE(uint32_t) break;            \
+        default:                                        \
+            STORE_LESS_BASE(uint64_t) break;            \
+        }                                               \
+    }
+    BY_WIDTH(from, NARROW_FROM)
+    turn(out, width, count);
+}
+
+#define WIDEN_TO(to_type)                                       \
+    {                                                           \
+        to_type *values = out;                                  \
+        switch (width) {                                        \
+        case 0:                                                 \
+            for (size_t i = 0; i < count; i++) {                \
+                values[i] = (to_type)base;                      \
+            }                                                   \
+            break;                                              \
+        case 1:                                                 \
+            LOAD_PLUS_BASE(to_type, uint8_t) break;             \
+        case 2:                                                 \
+            LOAD_PLUS_BASE(to_type, uint16_t) break;            \
+        case 4:                                                 \
+            LOAD_PLUS_BASE(to_type, uint32_t) break;            \
+        default:                                                \
+            LOAD_PLUS_BASE(to_type, uint64_t) break;            \
+        }                                                       \
+    }
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LOAD_PLUS_BASE(to_type, type)                                                    \
+    for (size_t i = 0; i < count; i++) {                                                 \
+        values[i] = (to_type)(stored_at(data, (int)sizeof(type), i) + base);             \
+    }
+#else
+#define LOAD_PLUS_BASE(to_type, type)                                   \
+    for (size_t i = 0; i < count; i++) {                                \
+        type value;                                                     \
+        memcpy(&value, data + i * sizeof value, sizeof value);          \
+        values[i] = (to_type)(value + base);                            \
+    }
+#endif
+
+/* Modulo the width of the result: whether every value fits is for the caller to know. */
+void widen(const unsigned char *data, int width, size_t count, uint64_t base, int to, void *out) {
+    BY_WIDTH(to, WIDEN_TO)
+}
+
+uint64_t stored_at(const unsigned char *data, int width, size_t index) {
+    uint64_t value = 0;
+    for (int byte = width - 1; byte >= 0; byte--) {
+        value = value << 8 | data[index * (size_t)width + (size_t)byte];
+    }
+    return value;
+}
+
+void pick(const void *column, int width, const uint32_t *indexes, size_t count, void *out) {
+#define PICK(type)                                      \
+    {                                                   \
+        const type *values = column;                    \
+        type *picked = out;                             \
+        for (size_t i = 0; i < count; i++) {            \
+            picked[i] = values[indexes[i]];             \
+        }                                               \
+    }
+    BY_WIDTH(width, PICK)
+}

@@ -1,0 +1,175 @@
+/* The compiled kernel without Python: plain C11 over columns in memory.
+ *
+ * The functions here are twins of tillroll.core.columns, and of the part of tillroll.core.accept that reads ordinary
+ * lines. src/tillroll/_kernel.c gives them to Python; tests/fuzz runs them bare under sanitizers.
+ */
+#ifndef TILLROLL_KERNEL_H
+#define TILLROLL_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* These repeat tillroll.core.limits and tillroll.core.report. core.kernel leaves a kernel alone that says otherwise. */
+#define AMOUNT_MAX INT64_C(1000000000000)
+#define NAME_CHARACTERS_MAX 128
+#define LINE_BYTES_MAX (1 << 20)
+#define METHODS 3
+#define BRACKETS 5
+#define BRACKET_FLOORS {1000, 5000, 10000, 50001}
+
+#define UUID_TEXT 36
+#define UUID_LENGTH 0xFFFF /* the stored length that marks a UUID packed into 16 bytes */
+
+typedef enum { DONE = 0, NO_MEMORY, INVALID } Status;
+
+static inline uint64_t load64(const void *at) { /* little-endian */
+    uint64_t word;
+    memcpy(&word, at, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+static inline uint32_t load32(const void *at) {
+    uint32_t word;
+    memcpy(&word, at, 4);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap32(word);
+#endif
+    return word;
+}
+
+static inline uint16_t load16(const void *at) {
+    const unsigned char *bytes = at;
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+/* Both halves of a 128-bit product, folded: the mixing step of wyhash. */
+static inline uint64_t mix(uint64_t a, uint64_t b) {
+#if defined(__SIZEOF_INT128__)
+    __extension__ typedef unsigned __int128 wide;
+    wide product = (wide)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    uint64_t low = (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF), high = (a >> 32) * (b >> 32);
+    uint64_t middle = (a >> 32) * (b & 0xFFFFFFFF) ^ (a & 0xFFFFFFFF) * (b >> 32);
+    return low ^ high ^ (middle << 32 | middle >> 32);
+#endif
+}
+
+/* names.c: the distinct merchants of a batch, each with a number by first appearance. */
+
+#define NAME_UNSURE (UINT32_MAX - 1)
+#define NAME_NO_MEMORY (UINT32_MAX - 2)
+
+typedef struct {
+    uint32_t epoch, number, id; /* number: in the batch of that epoch; id: among all names held */
+    uint32_t length;
+    char name[];
+} Name;
+
+typedef struct {
+    uint64_t seed;
+    uint64_t *slots; /* hash, then where the name is in the heap, in units of 16 bytes, plus 1; 0 is free */
+    size_t slots_mask;
+    char *heap;
+    size_t heap_used, heap_size;
+    uint32_t held, epoch;
+    uint32_t *batch; /* by number, where in the heap, in units of 16 bytes */
+    uint32_t batch_count, batch_size;
+} Names;
+
+void names_init(Names *names, uint64_t seed);
+void names_free(Names *names);
+bool names_begin(Names *names); /* a new batch; true when all names were let go to bound the memory */
+/* The number of a name of 1 to NAME_CHARACTERS_MAX printable ASCII characters, of which 16 more may be read. */
+uint32_t names_number(Names *names, const char *text, size_t length);
+static inline Name *names_at(const Names *names, uint32_t number) {
+    return (Name *)(names->heap + (size_t)names->batch[number] * 16);
+}
+
+/* parse.c: lines to columns. */
+
+typedef struct {
+    uint64_t text, before, position, start, end; /* which text, how many sure events stand before it, where it is */
+} Unsure;
+
+typedef struct {
+    int64_t *seconds, *amounts;
+    uint32_t *nanos, *merchants, *id_ends;
+    uint64_t *positions;
+    uint8_t *methods;
+    size_t count, size;
+    char *ids;
+    size_t ids_used, ids_size;
+    Unsure *unsure;
+    size_t unsure_count, unsure_size;
+    Names names;
+    char *scratch;
+    size_t scratch_size;
+    int64_t latest; /* the last second that is not too far in the future */
+} Parser;
+
+void parser_init(Parser *parser, uint64_t seed);
+void parser_free(Parser *parser);
+void parser_trim(Parser *parser); /* give back what a large batch took */
+/* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. */
+Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t size, uint64_t position, bool whole);
+
+/* columns.c */
+
+uint64_t largest_unsigned(const void *values, int width, size_t count);
+void bounds_signed(const int64_t *values, size_t count, int64_t *least, int64_t *largest);
+int width_for(uint64_t largest);
+void narrow_signed(const int64_t *values, size_t count, int64_t base, int width, unsigned char *out);
+void narrow_unsigned(const void *values, int from, size_t count, uint64_t base, int width, unsigned char *out);
+void widen(const unsigned char *data, int width, size_t count, uint64_t base, int to, void *out);
+void pick(const void *values, int width, const uint32_t *indexes, size_t count, void *out);
+uint64_t stored_at(const unsigned char *data, int width, size_t index);
+
+/* strings.c: string columns, each string ending where `ends` says in one heap. */
+
+bool strings_valid(const uint32_t *ends, size_t count, size_t heap_size);
+/* The size that pack_strings needs; SIZE_MAX when a string is too long. */
+size_t packed_size(const uint32_t *ends, size_t count, const char *heap);
+void pack_strings(const uint32_t *ends, size_t count, const char *heap, unsigned char *out);
+/* Sizes first: false when the data ends early or the heap would pass 4 GiB. */
+bool unpacked_size(const unsigned char *data, size_t size, size_t count, size_t *read, size_t *heap_size);
+void unpack_strings(const unsigned char *data, size_t count, uint32_t *ends, char *heap);
+int64_t hash_name(uint64_t kind, const char *value, size_t length, uint64_t position);
+void hash_ids(const uint32_t *ends, size_t count, const char *heap, uint64_t kind, int64_t *out);
+
+/* group.c */
+
+#define MERCHANTS_BITS 24
+#define MERCHANTS_MAX (UINT64_C(1) << MERCHANTS_BITS)
+#define MERCHANT_IDS_MAX (UINT64_C(1) << 40)
+
+typedef enum { KEY_BRACKET, KEY_METHOD, KEY_MERCHANT } Key;
+
+typedef struct {
+    const int64_t *seconds, *amounts;
+    const uint8_t *methods;
+    const uint32_t *merchants;
+    size_t count;
+    const uint64_t *merchant_ids;
+    size_t merchant_count;
+    uint32_t window_s;
+    Key keys[3];
+    int keys_count;
+} Grouping;
+
+typedef struct {
+    int64_t *windows;
+    uint64_t *codes, *counts;
+    size_t count;
+} Groups;
+
+/* Fills the groups, whose arrays the caller frees. `problem` says what was INVALID. */
+Status group(const Grouping *grouping, Groups *groups, const char **problem);
+void groups_free(Groups *groups);
+
+#endif

@@ -1,0 +1,148 @@
+"""Parse: texts of events to one batch of columns, by the compiled kernel where there is one.
+
+The kernel takes the ordinary text and names every other; those, and only those, go to the reference decoder. So the
+results are the reference's own, whatever the kernel does not know.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from tillroll.core import kernel, limits
+from tillroll.core.batch import Batch, BatchBuilder, Event
+from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tillroll import _kernel
+
+Text = bytes | msgspec.Raw
+_SPACE: Final = b" \t\r\n"
+_UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
+_idle: Final[list[_kernel.Parser]] = []  # a parser serves one thread at a time, and keeps its memory for the next
+
+
+class Wrong(NamedTuple):
+    """A JSON text that is no valid event: in which text it stood, its position, its bytes, and why."""
+
+    text: int
+    position: int
+    line: bytes
+    reason: Reason
+
+
+class Parsed(NamedTuple):
+    """The valid events in order, without runs; how many (Q) each text had; and what was wrong, in order."""
+
+    batch: Batch
+    events: array[int]
+    wrong: list[Wrong]
+
+
+def parse(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
+    """Parse texts: each is one event when its byte in `whole` is 1, else lines of one event each, some of them blank.
+
+    `firsts` (Q) are the positions of each text's first event; lines count on from there.
+    """
+    if kernel.compiled:
+        return _parse_compiled(texts, firsts, whole, now_s)
+    return parse_by_reference(texts, firsts, whole, now_s)
+
+
+def parse_by_reference(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
+    """Do the same by the reference decoder alone."""
+    builder = BatchBuilder()
+    events = array("Q", bytes(8 * len(texts)))
+    wrong = []
+    for index, text in enumerate(texts):
+        for position, line in _lines(bytes(text), firsts[index], whole[index]):
+            found = decode_event(line, now_s)
+            if isinstance(found, Event):
+                builder.add(found, position=position)
+                events[index] += 1
+            else:
+                wrong.append(Wrong(index, position, line, found))
+    batch = builder.build()
+    batch.runs = []
+    return Parsed(batch, events, wrong)
+
+
+def _lines(text: bytes, first: int, whole: int) -> Iterator[tuple[int, bytes]]:
+    if whole:
+        yield first, text.strip(_SPACE)
+        return
+    for position, line in enumerate(text.split(b"\n"), first):
+        stripped = line.strip(_SPACE)
+        if stripped:
+            yield position, stripped
+
+
+def _parse_compiled(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
+    try:
+        parser = _idle.pop()
+    except IndexError:
+        parser = kernel.Parser()
+    latest = math.floor(min(now_s + limits.FUTURE_S_MAX, YEAR_10000_S - 1))
+    batch = Batch()
+    (
+        batch.seconds,
+        batch.nanos,
+        batch.amounts,
+        batch.methods,
+        batch.merchants,
+        batch.merchant_names,
+        batch.positions,
+        batch.id_ends,
+        batch.id_bytes,
+        events,
+        unsure,
+    ) = parser.parse(texts, firsts, whole, latest)
+    _idle.append(parser)
+    return _with_unsure(texts, batch, events, unsure, now_s) if unsure else Parsed(batch, events, [])
+
+
+def _with_unsure(texts: Sequence[Text], batch: Batch, events: array[int], unsure: array[int], now_s: float) -> Parsed:
+    """Return the batch with what the reference decoder accepts of the rest in its place."""
+    found: list[tuple[Event, int]] = []
+    places = array("Q")
+    wrong = []
+    for at in range(0, len(unsure), _UNSURE):
+        index, before, position, start, end = unsure[at : at + _UNSURE]
+        line = bytes(memoryview(texts[index])[start:end])
+        event = decode_event(line, now_s)
+        if isinstance(event, Event):
+            found.append((event, position))
+            places.append(before)
+            events[index] += 1
+        else:
+            wrong.append(Wrong(index, position, line, event))
+    if found:
+        sure = len(batch)
+        _append(batch, found)
+        batch = batch.pick(kernel.interleave(sure, places))
+    return Parsed(batch, events, wrong)
+
+
+def _append(batch: Batch, found: list[tuple[Event, int]]) -> None:
+    merchants = {name: index for index, name in enumerate(batch.merchant_names)}
+    ids = b"".join(event.id.encode() for event, _ in found)
+    if ids and not batch.id_ends:
+        batch.id_ends = array("I", bytes(4 * len(batch)))
+    end = len(batch.id_bytes)
+    for event, position in found:
+        batch.seconds.append(event.seconds)
+        batch.nanos.append(event.nanos)
+        batch.amounts.append(event.amount)
+        batch.methods.append(event.method)
+        batch.merchants.append(merchants.setdefault(event.merchant, len(merchants)))
+        batch.positions.append(position)
+        if batch.id_ends:
+            end += len(event.id.encode())
+            batch.id_ends.append(end)
+    batch.id_bytes += ids
+    batch.merchant_names = list(merchants)
