@@ -75,6 +75,7 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("GET", "/status", Right.READ, live.status),
         Endpoint("GET", "/metrics", Right.READ, live.metrics),
         Endpoint("GET", "/healthz", Right.NONE, live.health),
+        Endpoint("GET", "/openapi.json", Right.NONE, live.description),
     ]
 
 
@@ -111,7 +112,8 @@ class Application:
         routes: list[Route | Mount] = [self._route(path, found) for path, found in by_path.items()]
         pages = StaticPages(STATIC)
         routes.append(Route("/events", _unreachable, methods=["POST"]))
-        routes.append(Route("/", pages.index, methods=["GET"]))
+        routes.append(Route("/", pages.page("index.html"), methods=["GET"]))
+        routes.append(Route("/docs", pages.page("docs/index.html"), methods=["GET"]))
         routes.append(Mount("/static", pages.files))
         return routes
 

@@ -9,7 +9,8 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from tillroll.errors import TillrollError
-from tillroll.web.answers import json_answer
+from tillroll.web.answers import answer, json_answer
+from tillroll.web.openapi import describe
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class LiveRoutes:
     def __init__(self, state: State) -> None:
         self._state = state
         self._streams = 0
+        self._description = msgspec.json.encode(describe(state.settings))
 
     async def health(self, _: Request) -> Response:
         """GET /healthz: whether the store can be read."""
@@ -73,6 +75,10 @@ class LiveRoutes:
             metrics.rejected.set(status.rejected)
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    async def description(self, request: Request) -> Response:
+        """GET /openapi.json."""
+        return answer(request, self._description)
 
     async def live(self, _: Request) -> Response:
         """GET /live."""

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from starlette.requests import Request
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 
 
 class StaticPages:
-    """Serves a directory of files, and its index.html at the root."""
+    """Serves a directory of files, and some of them as pages with an address of their own."""
 
     def __init__(self, directory: Path) -> None:
         self.files = _Files(directory=directory)
 
-    async def index(self, request: Request) -> Response:
-        """GET /: the page."""
-        return await self.files.get_response("index.html", request.scope)
+    def page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+        """Return the route of one of the files."""
+
+        async def answer(request: Request) -> Response:
+            return await self.files.get_response(name, request.scope)
+
+        return answer
 
 
 class _Files(StaticFiles):

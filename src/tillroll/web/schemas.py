@@ -1,0 +1,134 @@
+"""The shapes of what goes in and comes out, as JSON Schema, from the definitions the rest of the product uses."""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_args
+
+from tillroll.core import limits
+from tillroll.core.accept import ReasonCode
+from tillroll.core.report import BRACKETS, METHODS, REPORTS, WINDOW_SECONDS
+from tillroll.web.problem import CODES
+
+Schema = dict[str, Any]
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+TEXT: Final[Schema] = {"type": "string"}
+# A string of printable characters, by Unicode: what str.isprintable says. No JSON Schema format covers it.
+NAME: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": limits.NAME_CHARACTERS_MAX,
+    "format": "printable",
+}
+_EXAMPLE: Final = {
+    "date": "2011-12-03T10:15:30Z",
+    "amount": 4285,
+    "paymentMethod": "SLICE_IT",
+    "merchantId": "1bb53ed1-787b-4543-9def-ea18eef7902e",
+}
+_OUTCOMES: Final = ("conflict", "rejected")
+_REASON: Final[Schema] = {
+    "code": {"enum": sorted(get_args(ReasonCode))},
+    "field": {"type": ["string", "null"]},
+    "message": TEXT,
+}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to one of SCHEMAS."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def listed(items: Schema, maximum: int | None = None) -> Schema:
+    """Return the schema of an array."""
+    return {"type": "array", "items": items} | ({} if maximum is None else {"maxItems": maximum})
+
+
+def shape(required: Schema, optional: Schema | None = None, **more: Any) -> Schema:
+    """Return the schema of an object."""
+    properties = required | (optional or {})
+    return {"type": "object", "required": list(required), "properties": properties} | more
+
+
+_RECEIPT: Final[Schema] = {
+    "accepted": COUNT,
+    "duplicates": COUNT,
+    "conflicts": COUNT,
+    "rejected": COUNT,
+    "not_accepted": listed(
+        shape({"index": COUNT, "outcome": {"enum": list(_OUTCOMES)}} | _REASON), limits.REJECTED_LISTED_MAX
+    ),
+    "truncated": {"type": "boolean", "description": "Whether not_accepted leaves some out; the counts are whole"},
+}
+
+SCHEMAS: Final[Schema] = {
+    "Event": shape(
+        {
+            "date": {
+                "type": "string",
+                "format": "date-time",
+                "description": "An instant with seconds and an offset, at most a day in the future; counted in UTC",
+            },
+            "amount": {"type": "integer", "minimum": 0, "maximum": limits.AMOUNT_MAX, "description": "Cents"},
+            "paymentMethod": {"enum": list(METHODS)},
+            "merchantId": NAME | {"pattern": r"^[^|]*$", "not": {"enum": list(BRACKETS)}, "format": "merchant"},
+        },
+        {"id": NAME | {"description": "The producer's name for this purchase"}},
+        description="One completed purchase. Fields that are not listed are ignored",
+        examples=[_EXAMPLE],
+    ),
+    "Receipt": shape(_RECEIPT, additionalProperties=False),
+    "Queued": shape({"queued": COUNT}, additionalProperties=False),
+    "Aggregate": shape(
+        {"datapoint": TEXT, "events": COUNT},
+        additionalProperties=False,
+        examples=[{"datapoint": "2011-12-03:10|10-50|SLICE_IT", "events": 42}],
+    ),
+    "Report": shape(
+        {
+            "name": {"enum": [report.name for report in REPORTS]},
+            "title": TEXT,
+            "dimensions": listed(TEXT),
+            "window": {"enum": [*WINDOW_SECONDS, None]},
+        },
+        additionalProperties=False,
+    ),
+    "Rejected": shape(
+        {
+            "id": TEXT,
+            "received_at": {"type": "number", "description": "Seconds since 1970"},
+            "source": shape({"kind": {"enum": ["none", "id", "key", "message", "file"]}, "value": TEXT}),
+            "position": COUNT,
+        }
+        | _REASON,
+        {"body": TEXT, "body_base64": {"type": "string", "contentEncoding": "base64"}},
+        description="An event that was not accepted, byte for byte: as text, or in base64 where it is not UTF-8",
+        additionalProperties=False,
+    ),
+    "Corrected": shape({"id": TEXT, "outcome": {"enum": ["accepted", "duplicate"]}}, additionalProperties=False),
+    "Status": shape(
+        {
+            "events": {"type": ["integer", "null"]},
+            "journal_position": COUNT,
+            "folded_position": COUNT,
+            "lag_s": {"type": "number", "minimum": 0},
+            "freshness_ms": COUNT,
+            "rejected": {"type": ["integer", "null"]},
+            "waiting": COUNT,
+            "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
+            "series": listed(listed(COUNT)),
+            "last_audit": {"type": ["object", "null"]},
+        },
+        additionalProperties=False,
+    ),
+    "Problem": shape(
+        {
+            "type": TEXT,
+            "title": TEXT,
+            "status": {"type": "integer"},
+            "code": {"enum": sorted(CODES)},
+            "detail": TEXT,
+        },
+        {"field": {"type": ["string", "null"], "description": "The parameter that is wrong"}},
+        description="An answer that is no success (RFC 9457). `code` is for programs and does not change",
+    ),
+}
