@@ -1,0 +1,133 @@
+"""kill -9 at random moments, during import and during HTTP load, with a recount after every round.
+
+Run it for long: python -m tests.e2e.kill_rounds --rounds 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.e2e.command import recount, reports, start, tillroll
+from tests.e2e.server import Server, post_until_answered
+
+RANGE = ("--from", "2026-03-01", "--to", "2026-03-08", "--merchants", "100")
+CLIENTS = 4
+
+
+class Round(NamedTuple):
+    """One round: how often it killed, and how many events came through."""
+
+    kills: int
+    events: int
+
+
+def import_round(directory: Path, seed: int, events: int = 40_000) -> Round:
+    """Kill an import a few times, run it to its end, and compare everything with a recount of the file."""
+    moments = random.Random(seed)
+    data, file = directory / "data", directory / "purchases.ndjson"
+    tillroll("generate", file, "--events", str(events), "--seed", str(seed), *RANGE, "--invalid", "0.001")
+    kills = 0
+    for _ in range(moments.randint(1, 3)):
+        running = start("import", file, "--data", data)
+        time.sleep(moments.uniform(0.2, 1.2))
+        running.kill()
+        running.communicate()
+        kills += running.returncode == -9
+    tillroll("import", file, "--data", data, code=3)
+    lines = file.read_bytes().splitlines()
+    _compare(data, lines, seed)
+    listed = json.loads(tillroll("rejected", "list", "--limit", "100000", "--json", "--data", data).stdout)
+    assert len(listed) == len(lines) // 1_000, f"seed {seed}: {len(listed)} rejected are kept"
+    return Round(kills, len(lines))
+
+
+def http_round(directory: Path, seed: int, bodies: int = 400) -> Round:
+    """Kill a server under load; its clients send again under the same key. Compare with a recount of what they sent."""
+    moments = random.Random(seed)
+    file = directory / "purchases.ndjson"
+    tillroll("generate", file, "--events", str(bodies * 20), "--seed", str(seed), *RANGE)
+    lines = file.read_bytes().splitlines()
+    load = _Load(lines, bodies, moments)
+    server = Server(directory / "data")
+    kills = 0
+    try:
+        server.start()
+        clients = [threading.Thread(target=load.run, args=(server.port,)) for _ in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        while any(client.is_alive() for client in clients):
+            time.sleep(moments.uniform(0.05, 0.6))
+            if any(client.is_alive() for client in clients):
+                server.kill()
+                kills += 1
+                server.start()
+        server.stop()
+    finally:
+        server.close()
+    assert not load.errors, f"seed {seed}: {load.errors[0]}"
+    assert load.counted == len(lines), f"seed {seed}: {load.counted} of {len(lines)} events were acknowledged"
+    _compare(directory / "data", lines, seed)
+    return Round(kills, len(lines))
+
+
+class _Load:
+    """Bodies that several clients send, each until it is answered."""
+
+    def __init__(self, lines: list[bytes], bodies: int, moments: random.Random) -> None:
+        cuts = sorted(moments.sample(range(1, len(lines)), bodies - 1))
+        self._bodies = [lines[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
+        self._next = iter(enumerate(self._bodies))
+        self._lock = threading.Lock()
+        self.counted = 0
+        self.errors: list[BaseException] = []
+
+    def run(self, port: int) -> None:
+        try:
+            while True:
+                with self._lock:
+                    number, body = next(self._next, (-1, []))
+                if number < 0:
+                    return
+                answer = post_until_answered(port, f"body-{number}", body)
+                with self._lock:
+                    self.counted += answer["accepted"] + answer["duplicates"]
+        except BaseException as error:  # noqa: BLE001 raised by the round
+            self.errors.append(error)
+
+
+def _compare(data: Path, lines: list[bytes], seed: int) -> None:
+    tillroll("audit", "--data", data)
+    found, expected = reports(data), recount(lines)
+    wrong = [name for name in expected if found[name] != expected[name]]
+    assert not wrong, f"seed {seed}: {wrong} differ from the recount; see {data}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    options = parser.parse_args()
+    started = time.monotonic()
+    kills = events = 0
+    for number in range(options.rounds):
+        kind = (import_round, http_round)[number % 2]
+        with tempfile.TemporaryDirectory(prefix="tillroll-kill-") as directory:
+            done = kind(Path(directory), options.seed + number)
+        kills += done.kills
+        events += done.events
+        print(f"{number + 1}: {kind.__name__}, seed {options.seed + number}: {done.kills} kills, right", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{options.rounds} rounds, {kills} kills, {events:,} events, 0 wrong, in {seconds:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
