@@ -131,6 +131,7 @@ def _with_unsure(texts: Sequence[Text], batch: Batch, events: array[int], unsure
 def _append(batch: Batch, found: list[tuple[Event, int]]) -> None:
     merchants = {name: index for index, name in enumerate(batch.merchant_names)}
     ids = b"".join(event.id.encode() for event, _ in found)
+    with_ids = bool(ids or batch.id_ends)
     if ids and not batch.id_ends:
         batch.id_ends = array("I", bytes(4 * len(batch)))
     end = len(batch.id_bytes)
@@ -141,7 +142,7 @@ def _append(batch: Batch, found: list[tuple[Event, int]]) -> None:
         batch.methods.append(event.method)
         batch.merchants.append(merchants.setdefault(event.merchant, len(merchants)))
         batch.positions.append(position)
-        if batch.id_ends:
+        if with_ids:
             end += len(event.id.encode())
             batch.id_ends.append(end)
     batch.id_bytes += ids
