@@ -14,21 +14,22 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tests.simulation import sqs_model
-from tests.simulation.deliveries import BAD
+from tests.simulation.deliveries import BAD, Delivery, Senders
 from tests.simulation.dynamodb_model import ModelClient, Tables
 from tests.simulation.dynamodb_watch import Watch
 from tests.simulation.oracle import Ledger, Purchase
 from tests.simulation.scheduler import Fault, Scheduler
 from tests.simulation.sqs_model import DEAD_LETTERS, QUEUE, ModelSqsClient
-from tests.simulation.traffic import Traffic
+from tests.simulation.traffic import SECONDS, Traffic
 from tests.simulation.witness import WrongError
 from tillroll.aws import functions
-from tillroll.aws.redrive import redrive
+from tillroll.aws.redrive import look, redrive
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import QueueError, StoreError
 from tillroll.queues import sqs
 from tillroll.queues.sqs import SqsQueue
+from tillroll.service import take
 from tillroll.stores.dynamodb import DynamoDBStore
 from tillroll.stores.dynamodb_protocol import Context
 from tillroll.worker import Folder, Worker
@@ -36,10 +37,12 @@ from tillroll.worker import Folder, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from tillroll.core.accept import Rejection
     from tillroll.ports import Message
 
 FRESHNESS_S: Final = 20.0
 FAULTS: Final = tuple(Fault)
+_MINUTES: Final = sorted({second // 60 for second in SECONDS}) + [max(SECONDS) // 60 + 1]
 Plan = dict[int, Fault]
 
 
@@ -59,6 +62,7 @@ class World:
         self.bad: set[str] = set()  # texts that must end in the dead-letter queue
         self.sending = False
         self.pollers = 0  # that are not through
+        self.traffic = Traffic(random)
         self.plan = plan
         self.rate = rate
         self.calls = 0
@@ -105,7 +109,7 @@ class World:
                 self.bad.add(texts[position].decode())
                 continue
             carrier = ("message", message.id, position) if event_id is None else ("key", event_id, position)
-            self.ledger.send(purchase, carrier)
+            self.ledger.send(purchase, carrier, sure=True)
 
     @property
     def busy(self) -> bool:
@@ -163,9 +167,13 @@ class Processes:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.waiting: list[Delivery] = []
+        self.in_hand: list[Delivery] = []
         self._parts: Any = None
 
-    def start(self, name: str, work: Callable[[DynamoDBStore], None]) -> None:
+    def start(
+        self, name: str, work: Callable[[DynamoDBStore], None], broken: Callable[[], None] = lambda: None
+    ) -> None:
         """Run something in a process of its own until it comes to its end alive."""
         world = self.world
 
@@ -174,7 +182,7 @@ class Processes:
 
         error = world.random.choice((0.0, 0.0, -60.0, 60.0)) if world.plan is None else 0.0
         task = world.scheduler.spawn(name, run, clock_error_s=error)
-        task.on_death.append(lambda: self.start(name, work))
+        task.on_death += [broken, lambda: self.start(name, work, broken)]
 
     def lambda_function(self, store: DynamoDBStore) -> None:
         """Poll and invoke, as Lambda's event source mapping does, one batch at a time in one environment."""
@@ -275,9 +283,65 @@ class Processes:
         while self.world.pollers:
             self.world.scheduler.step("operator", wait_s=40.0)
             try:
-                redrive(store, self.world.queue(DEAD_LETTERS), self.world.scheduler.clock)
+                queue = self.world.queue(DEAD_LETTERS)
+                corrections = self._corrections(queue) if self.world.random.random() < 0.5 else None
+                redrive(store, queue, self.world.scheduler.clock, corrections)
             except (StoreError, QueueError) as error:
                 self._expected(error)
+
+    def _corrections(self, queue: SqsQueue) -> dict[str, bytes] | None:
+        """Correct what was buried, each event by itself. Its name stays that of the message it first came in."""
+        corrections = {}
+        for message in look(queue):
+            if message.body in BAD:
+                purchase = self.world.traffic.fresh()._replace(id="")
+                corrections[f"{message.id}:{message.first_position}"] = purchase.text()
+                name = ("message", message.id) if message.event_id is None else ("key", message.event_id)
+                self.world.ledger.send(purchase, (*name, message.first_position))
+        return corrections
+
+    def server(self, store: DynamoDBStore) -> None:
+        """Take bodies over HTTP into the same store; a sender whose connection breaks sends what is named again."""
+        world = self.world
+        while self.waiting:
+            self.in_hand = [self.waiting.pop() for _ in range(min(len(self.waiting), world.random.randint(1, 2)))]
+            now = world.scheduler.clock()
+
+            def set_aside(rejections: list[list[Rejection]], now: float = now) -> None:
+                store.set_aside([each for part in rejections for each in part], now)
+
+            try:
+                take(store, [delivery.body for delivery in self.in_hand], now, set_aside)
+            except StoreError as error:
+                self._expected(error)
+                self._broken()
+                world.scheduler.step("refuses", wait_s=1.0)
+                continue
+            for delivery in self.in_hand:
+                delivery.acknowledged(world.ledger)
+            self.in_hand = []
+
+    def _broken(self) -> None:
+        self.waiting += [delivery for delivery in self.in_hand if delivery.source.value]
+        self.in_hand = []
+
+    def serve(self) -> None:
+        """Start a server with something to take."""
+        senders = Senders(self.world.random)
+        self.waiting = [senders.draw() for _ in range(self.world.random.randint(2, 6))]
+        for delivery in self.waiting:
+            delivery.sent(self.world.ledger)
+        self.start("server", self.server, self._broken)
+
+    def splitter(self, store: DynamoDBStore) -> None:
+        """Split the minutes from one on into lanes, which must be refused for a minute that has events."""
+        for lanes in (2, 3):
+            self.world.scheduler.step("operator", wait_s=20.0)
+            try:
+                store.split_minutes(lanes, self.world.random.choice(_MINUTES))
+            except StoreError as error:
+                if "lanes cannot change" not in str(error):
+                    self._expected(error)
 
     def mover(self, _: DynamoDBStore) -> None:
         """Let SQS itself redrive what was buried, which gives it a new message id."""
@@ -342,14 +406,13 @@ class _Time:
 def send_all(world: World, messages: int) -> None:
     """Send messages from time to time; some of them twice, which are new messages."""
     random = world.random
-    traffic = Traffic(random)
     sent: list[tuple[list[Purchase | None], str | None]] = []
     for number in range(messages):
         if sent and random.random() < 0.15:
             world.send(*random.choice(sent))
         else:
             count = random.choice((1, 1, 1, 2, 3))
-            purchases = [None if random.random() < 0.06 else traffic.purchase() for _ in range(count)]
+            purchases = [None if random.random() < 0.06 else world.traffic.purchase() for _ in range(count)]
             sent.append((purchases, f"e{number}" if random.random() < 0.3 else None))
             world.send(*sent[-1])
         if random.random() < 0.4:
@@ -380,9 +443,12 @@ def settle(world: World) -> None:
 def _check_at_rest(world: World, store: DynamoDBStore) -> None:
     watch = world.watch
     watch.check_whole()
-    missing = world.ledger.contents.keys() - watch.found.keys()
+    missing = world.ledger.sure.keys() - watch.found.keys()
     if missing:
         raise WrongError(f"sent, taken from the queue, and not journaled: {missing}")
+    problems = world.ledger.problems(watch.journal)
+    if problems:
+        raise WrongError("; ".join(problems))
     if watch.folded != len(watch.prefixes) - 1:
         raise WrongError(f"a fold at rest reaches {watch.folded} of {len(watch.prefixes) - 1} entries")
     found = store.audit()
@@ -397,7 +463,7 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
     dead = [*world.service.buried, *(message.body for message in world.service.queues[DEAD_LETTERS].values())]
     refused = [
         purchase.text().decode()
-        for identity, contents in world.ledger.contents.items()
+        for identity, contents in world.ledger.sure.items()
         for purchase in contents
         if purchase != watch.found[identity]
     ]
@@ -427,7 +493,10 @@ def simulate(seed: int, log: list[str] | None = None, world_class: type[World] =
             "auditor": (processes.auditor, 0.2),
             "redriver": (processes.redriver, 0.3),
             "mover": (processes.mover, 0.2),
+            "splitter": (processes.splitter, 0.2),
         }
+        if random.random() < 0.4:
+            processes.serve()
         for name, (work, chance) in extras.items():
             if random.random() < chance:
                 processes.start(name, work)

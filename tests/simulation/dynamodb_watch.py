@@ -29,7 +29,7 @@ class Watch:
         self._ledger = ledger
         self._fail = fail
         self.found: dict[oracle.Identity, oracle.Purchase] = {}
-        self.journal: list[oracle.Purchase] = []
+        self.journal: list[tuple[oracle.Identity | None, oracle.Purchase]] = []
         self.prefixes: list[Counter[str]] = [Counter()]  # what the reports show after each ledger entry
         self.folded = 0
         self._chunks: dict[Place, list[oracle.Purchase]] = {}
@@ -68,9 +68,8 @@ class Watch:
         purchases = self._chunks[place] = []
         for identity, purchase in journaled(chunk.decode(data)):
             purchases.append(purchase)
-            self.journal.append(purchase)
+            self.journal.append((identity, purchase))
             if identity is None:
-                self._fail(f"{purchase} came in a message, and has no identity")
                 continue
             if identity in self.found:
                 self._fail(f"{identity} is journaled twice")

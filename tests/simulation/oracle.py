@@ -95,17 +95,20 @@ class Ledger:
 
     def __init__(self) -> None:
         self.contents: dict[Identity, set[Purchase]] = {}
+        self.sure: dict[Identity, set[Purchase]] = {}  # those that a queue took, so that they must all come to something
         self.unnamed: Counter[Purchase] = Counter()  # sent so often
         self.unnamed_acknowledged: Counter[Purchase] = Counter()  # and acknowledged so often
         self.acknowledged: dict[Identity, set[Purchase]] = {}
 
-    def send(self, purchase: Purchase, carrier: Name | None) -> None:
-        """Note a purchase that was sent, in a carrier at a position."""
+    def send(self, purchase: Purchase, carrier: Name | None, *, sure: bool = False) -> None:
+        """Note a purchase that was sent, in a carrier at a position; `sure` when a queue has taken it."""
         identity = identity_of(purchase, carrier)
         if identity is None:
             self.unnamed[purchase] += 1
         else:
             self.contents.setdefault(identity, set()).add(purchase)
+            if sure:
+                self.sure.setdefault(identity, set()).add(purchase)
 
     def acknowledge(self, purchase: Purchase, carrier: Name | None) -> None:
         """Note that a purchase was acknowledged, as new or as a repeat."""

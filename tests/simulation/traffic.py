@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _CENTS: Final = (0, 999, 1_000, 4_999, 5_000, 9_999, 10_000, 50_000, 50_001, 10**12)
 _MERCHANTS: Final = ("kiosk", "bakery", "1bb53ed1-787b-4543-9def-ea18eef7902e", "PAY_NOW", "Käthe & Söhne")
 # Three minutes, two hours and two days meet here.
-_SECONDS: Final = tuple(int(STARTED_AT) // 86_400 * 86_400 + offset for offset in (-61, -60, -1, 0, 0, 59, 3_600))
+SECONDS: Final = tuple(int(STARTED_AT) // 86_400 * 86_400 + offset for offset in (-61, -60, -1, 0, 0, 59, 3_600))
 
 
 class Traffic:
@@ -44,7 +44,7 @@ class Traffic:
             self._count += 1
             own = f"p{self._count}"
         purchase = Purchase(
-            random.choice(_SECONDS),
+            random.choice(SECONDS),
             random.choice((0, 0, 0, 250_000_000)),
             random.choice(_CENTS),
             random.choice(METHODS),
