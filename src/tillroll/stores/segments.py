@@ -190,7 +190,7 @@ class Unfolded:
         self._seconds.extend(batch.seconds)
         self._amounts.extend(batch.amounts)
         self._methods.extend(batch.methods)
-        self._merchants.extend(map(merchant_ids.__getitem__, batch.merchants))
+        self._merchants.extend(kernel.pick(merchant_ids, batch.merchants))
         self.events += len(batch)
 
     def add_to(self, segments: Segments, merchants: int) -> None:

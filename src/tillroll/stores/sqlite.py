@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tillroll.core import chunk, limits
+from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.report import REPORTS, parse_datapoint
@@ -118,7 +118,7 @@ class SqliteStore:
         merchant_ids = self._merchants.ids(batch.merchant_names)
         self._connection.execute(
             "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
-            (events + 1, len(batch), min(batch.seconds), max(batch.seconds), now, chunk.encode(batch)),
+            (events + 1, len(batch), *kernel.bounds(batch.seconds), now, chunk.encode(batch)),
         )
         head = events + len(batch)
         if folded == events and len(batch) >= _FOLD_IN_COMMIT:
