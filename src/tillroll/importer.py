@@ -10,13 +10,12 @@ from __future__ import annotations
 import gzip
 import sys
 import zlib
-from array import array
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
-from tillroll.core.accept import Body, Rejection, accept
+from tillroll.core.accept import Rejection, parse_lines
 from tillroll.errors import TillrollError
 from tillroll.ports import Outcome
 from tillroll.service import CONFLICT
@@ -108,8 +107,8 @@ class Input:
             remedy = f"Make one of it with: jq -c '.[]' {name}"
             raise InputError(name, "this is a JSON array and not a file of one event a line", remedy)
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the content in blocks of whole lines, the last of which may lack its end."""
+    def blocks(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the content in blocks of whole lines, each with their number; the last may lack its end."""
         data, rest = self.head + self._read(_BLOCK_BYTES - len(self.head)), b""
         while data:
             cut = data.rfind(b"\n") + 1
@@ -123,7 +122,7 @@ class Input:
                     raise InputError(self.name, problem, "Give a file of one event a line")
             data = self._read(_BLOCK_BYTES)
         if rest:
-            yield rest
+            yield rest, 1
 
     def _read(self, size: int) -> bytes:
         try:
@@ -137,10 +136,11 @@ class Input:
             raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error
 
 
-def _halves(block: bytes) -> Iterator[bytes]:
+def _halves(block: bytes) -> Iterator[tuple[bytes, int]]:
     """Yield a block in parts of which none has so many lines that their outcomes would crowd the memory."""
-    if block.count(b"\n") <= _BLOCK_LINES_MAX:
-        yield block
+    lines = block.count(b"\n")
+    if lines <= _BLOCK_LINES_MAX:
+        yield block, lines
         return
     cut = block.find(b"\n", len(block) // 2) + 1
     if cut == len(block):
@@ -174,21 +174,11 @@ def import_lines(
     return tally
 
 
-def parse_lines(buffer: bytes, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
-    """Return the valid events of lines, and those that are not with their reasons."""
-    accepted = accept([Body(buffer, source, ndjson=True)], now_s)
-    accepted.batch.positions = array("Q", [p + first_position for p in accepted.batch.positions])
-    return accepted.batch, [
-        Rejection(r.source, r.position + first_position, r.body, r.reason) for r in accepted.rejections[0]
-    ]
-
-
 def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:
     first = 0
-    for block in content.blocks():
+    for block, lines in content.blocks():
         text = block if first else block.removeprefix(_BOM)
         batch, rejections = parse_lines(text, source, first, clock())
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
         yield _Parsed(text, first, lines, batch, rejections)
         first += lines
 
