@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
 
-from tillroll.errors import TillrollError
+from tillroll.errors import ConfigError, TillrollError
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -69,9 +69,19 @@ class LazyGroup(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """Import a subcommand and return it."""
+    """Import a subcommand and return it.
+
+    Raises:
+        ConfigError: it needs a package that is not installed.
+    """
     module_name, line = COMMANDS[name]
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("tillroll"):
+            raise
+        problem = f"this command needs {error.name}, which is not installed"
+        raise ConfigError(name, problem, "pip install 'tillroll[aws]'") from error
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
