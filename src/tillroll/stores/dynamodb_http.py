@@ -144,7 +144,7 @@ class Connections:
                 continue
             try:
                 reply, kept = connection.read()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 connection.close()
                 replies.append(ReplyLost(f"no reply from {self._address[0]}: {error}"))
                 continue
@@ -224,20 +224,52 @@ class _Connection:
         while (end := data.find(b"\r\n\r\n")) < 0:
             data += self._more(len(data))
         head = data[:end].lower()
-        length = _header(head, b"\r\ncontent-length:")
-        if length is None or not head.startswith(b"http/1.1 ") or int(length) > _REPLY_BYTES_MAX:
+        if not head.startswith(b"http/1.1 "):
             raise OSError("this is not a reply of DynamoDB")
-        parts = [data[end + 4 :]]
-        left = int(length) - len(parts[0])
-        while left > 0:
-            parts.append(self._more(0))
-            left -= len(parts[-1])
-        body = b"".join(parts)
+        length = _header(head, b"\r\ncontent-length:")
+        rest = data[end + 4 :]
+        if length is not None:
+            body = self._body(rest, int(length))
+        elif _header(head, b"\r\ntransfer-encoding:") == b"chunked":
+            body = self._pieces(rest)
+        else:
+            raise OSError("a reply of DynamoDB does not say how long it is")
         crc = _header(head, b"\r\nx-amz-crc32:")
-        if left < 0 or (crc is not None and int(crc) != binascii.crc32(body)):
+        if crc is not None and int(crc) != binascii.crc32(body):
             raise OSError("the reply is damaged")
         self._last = time.monotonic()
         return Reply(int(head[9:12]), body), _header(head, b"\r\nconnection:") != b"close"
+
+    def _body(self, rest: bytes, length: int) -> bytes:
+        if len(rest) > length or length > _REPLY_BYTES_MAX:
+            raise OSError(f"a reply says {length} bytes and has more, or is too large")
+        parts = [rest]
+        left = length - len(rest)
+        while left > 0:
+            parts.append(self.socket.recv(min(left, 1 << 20)))
+            if not parts[-1]:
+                raise ConnectionResetError("the reply broke off")
+            left -= len(parts[-1])
+        return b"".join(parts)
+
+    def _pieces(self, rest: bytes) -> bytes:
+        """Return a body that comes in pieces, each after its length (RFC 9112, 7.1)."""
+        data = bytearray(rest)
+        body = bytearray()
+        at = 0
+        while True:
+            while (end := data.find(b"\r\n", at)) < 0:
+                data += self._more(0)
+            size = int(data[at:end].partition(b";")[0], 16)
+            start, stop = end + 2, end + 2 + size
+            if len(body) + size > _REPLY_BYTES_MAX:
+                raise OSError("a reply is too large")
+            while len(data) < stop + 2:
+                data += self._more(0)
+            body += data[start:stop]
+            at = stop + 2
+            if size == 0:
+                return bytes(body)
 
     def _more(self, so_far: int) -> bytes:
         data = self.socket.recv(262_144)

@@ -1,0 +1,167 @@
+"""The stores that the contract suite runs over, each with a way to damage it."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from tests.oracle import Oracle
+
+from tillroll.app import open_store
+from tillroll.core import kernel
+from tillroll.core.report import BRACKETS, METHODS, parse_datapoint
+from tillroll.stores.dynamodb_schema import report_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.aws.dynamodb_local import DynamoDBLocal
+
+    from tillroll.ports import Store
+
+
+class Bench(Protocol):
+    """A store under test, and what the suite needs besides the port."""
+
+    journal_can_be_damaged: bool
+
+    def open(self) -> Store:
+        """Return another user of the same store, as another process would be."""
+        ...
+
+    def add(self, datapoint: str, events: int) -> None:
+        """Change an aggregate of bracket-method behind the store's back."""
+        ...
+
+    def lose_chunk(self) -> None:
+        """Delete the first chunk of the journal."""
+        ...
+
+    def flip_bit(self) -> None:
+        """Change one bit of the first chunk of the journal."""
+        ...
+
+
+class OracleBench:
+    journal_can_be_damaged = False
+
+    def __init__(self) -> None:
+        self.store = Oracle()
+
+    def open(self) -> Store:
+        return self.store
+
+    def add(self, datapoint: str, events: int) -> None:
+        self.store.aggregates[datapoint] += events
+
+    def lose_chunk(self) -> None:
+        raise NotImplementedError
+
+    def flip_bit(self) -> None:
+        raise NotImplementedError
+
+
+class SqliteBench:
+    journal_can_be_damaged = True
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.opened: list[Store] = []
+
+    def open(self) -> Store:
+        self.opened.append(open_store(str(self.directory)))
+        return self.opened[-1]
+
+    def _change(self, *statements: tuple[str, tuple[object, ...]]) -> None:
+        connection = sqlite3.connect(self.directory / "tillroll.db")
+        for statement, values in statements:
+            connection.execute(statement, values)
+        connection.commit()
+        connection.close()
+
+    def add(self, datapoint: str, events: int) -> None:
+        at = parse_datapoint(datapoint)
+        assert at is not None
+        connection = sqlite3.connect(self.directory / "tillroll.db")
+        where = "report = 'bracket-method'"
+        (cells,) = connection.execute(f"SELECT cells FROM segment WHERE {where}").fetchone()
+        connection.close()
+        code = at.bracket * len(METHODS) + at.method
+        size = len(BRACKETS) * len(METHODS)
+        changed = kernel.add_counts(cells, array("Q", [code]), array("Q", [events]), 0, size)
+        self._change((f"UPDATE segment SET cells = ? WHERE {where}", (changed,)))
+
+    def lose_chunk(self) -> None:
+        self._change(("DELETE FROM chunk WHERE first = 1", ()))
+
+    def flip_bit(self) -> None:
+        connection = sqlite3.connect(self.directory / "tillroll.db")
+        (payload,) = connection.execute("SELECT payload FROM chunk WHERE first = 1").fetchone()
+        connection.close()
+        self._change(("UPDATE chunk SET payload = ? WHERE first = 1", (flipped(payload),)))
+
+
+class DynamoDBBench:
+    journal_can_be_damaged = True
+
+    def __init__(self, local: DynamoDBLocal) -> None:
+        self.local = local
+        self.tables = local.create_tables()
+        self.boto = local.boto()
+        self.now = 1_700_000_000.0
+        self.opened: list[Store] = []
+
+    def open(self) -> Store:
+        self.opened.append(self.local.store(self.tables, lambda: self.now))
+        return self.opened[-1]
+
+    def add(self, datapoint: str, events: int) -> None:
+        self.boto.update_item(
+            TableName=self.tables[0],
+            Key={"datapoint": {"S": datapoint}},
+            UpdateExpression="ADD events :n SET report = :r",
+            ExpressionAttributeValues={":n": {"N": str(events)}, ":r": {"S": report_of(datapoint)}},
+        )
+
+    def first_chunk(self) -> dict[str, Any]:
+        items = self.boto.scan(TableName=self.tables[1])["Items"]
+        chunks = [item for item in items if "chunk" in item]
+        return dict(min(chunks, key=lambda item: (int(item["entry"]["N"]), item["log"]["S"])))
+
+    def lose_chunk(self) -> None:
+        item = self.first_chunk()
+        self.boto.delete_item(TableName=self.tables[1], Key={"log": item["log"], "number": item["number"]})
+
+    def flip_bit(self) -> None:
+        item = self.first_chunk()
+        item["chunk"] = {"B": flipped(item["chunk"]["B"])}
+        self.boto.put_item(TableName=self.tables[1], Item=item)
+
+
+def flipped(data: bytes) -> bytes:
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :]
+
+
+@pytest.fixture(params=["oracle", "sqlite", "dynamodb-local"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    made: Any
+    match request.param:
+        case "oracle":
+            yield OracleBench()
+            return
+        case "sqlite":
+            made = SqliteBench(tmp_path)
+        case _:
+            made = DynamoDBBench(request.getfixturevalue("dynamodb_local"))
+    yield made
+    for store in made.opened:
+        store.close()
+
+
+@pytest.fixture
+def store(bench: Bench) -> Store:
+    return bench.open()

@@ -1,0 +1,174 @@
+"""The oracle: the simplest store that can be right. In memory, event by event, and without the product's folding code."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tillroll.core.accept import encode_event
+from tillroll.core.query import Page, Query, Row, answer
+from tillroll.core.report import BRACKETS, METHODS
+from tillroll.ports import Audit, Difference, Kept, Outcome, Progress, Status, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tillroll.core.accept import Rejection
+    from tillroll.core.batch import Batch, Event, Identity
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def bracket(cents: int) -> int:
+    if cents > 500_00:
+        return BRACKETS.index(">500")
+    if cents >= 100_00:
+        return BRACKETS.index("100-500")
+    if cents >= 50_00:
+        return BRACKETS.index("50-100")
+    return BRACKETS.index("10-50" if cents >= 10_00 else "<10")
+
+
+def rows_of(event: Event) -> dict[str, tuple[Row, str]]:
+    """Return by report where an event is counted, and the datapoint it counts for."""
+    at = EPOCH + datetime.timedelta(seconds=event.seconds)
+    since = at - EPOCH
+    hour, day = since // datetime.timedelta(hours=1), since.days
+    where = bracket(event.amount)
+    day_text = f"{at.year:04}-{at:%m-%d}"
+    hour_text = f"{day_text}:{at:%H}"
+    method, merchant = METHODS[event.method], event.merchant
+    return {
+        "hour-bracket": (Row(hour, where, 0, "", 1), f"{hour_text}|{BRACKETS[where]}"),
+        "hour-bracket-method": (Row(hour, where, event.method, "", 1), f"{hour_text}|{BRACKETS[where]}|{method}"),
+        "bracket-method": (Row(0, where, event.method, "", 1), f"{BRACKETS[where]}|{method}"),
+        "day-merchant": (Row(day, 0, 0, merchant, 1), f"{day_text}|{merchant}"),
+        "merchant-method": (Row(0, 0, event.method, merchant, 1), f"{merchant}|{method}"),
+    }
+
+
+def counted(events: Sequence[Event]) -> Counter[str]:
+    """Return what every datapoint must show for these events."""
+    return Counter(key for event in events for _, key in rows_of(event).values())
+
+
+class Oracle:
+    """The store port, by lists and loops."""
+
+    def __init__(self) -> None:
+        self.journaled: list[tuple[Event, Identity | None]] = []
+        self.by_identity: dict[Identity, Event] = {}
+        self.aggregates: Counter[str] = Counter()
+        self.folded = 0
+        self.kept: dict[str, Kept] = {}
+
+    def close(self) -> None:
+        pass
+
+    def journal(self, batch: Batch) -> bytes:
+        outcomes = []
+        for event, identity in zip(batch.events(), batch.identities(), strict=True):
+            known = self.by_identity.get(identity) if identity else None
+            if known is None:
+                self.journaled.append((event, identity))
+                if identity:
+                    self.by_identity[identity] = event
+                outcomes.append(Outcome.ACCEPTED)
+            else:
+                outcomes.append(Outcome.DUPLICATE if known == event else Outcome.CONFLICT)
+        return bytes(outcomes)
+
+    def events(self) -> list[Event]:
+        return [event for event, _ in self.journaled]
+
+    def status(self) -> Status:
+        size = len(self.journaled)
+        since = None if self.folded == size else 0.0
+        return Status(
+            events=size,
+            journal_position=size,
+            folded_position=self.folded,
+            folded_at=0.0 if self.folded else None,
+            unfolded_since=since,
+            rejected=len(self.kept),
+        )
+
+    def fold(self) -> int:
+        self.aggregates.update(counted(self.events()[self.folded :]))
+        self.folded = len(self.journaled)
+        return self.folded
+
+    def page(self, query: Query) -> Page:
+        rows = [rows_of(event)[query.report.name][0] for event in self.events()[: self.folded]]
+        return answer(query, rows)
+
+    def get(self, datapoints: Sequence[str]) -> list[int]:
+        return [self.aggregates[datapoint] for datapoint in datapoints]
+
+    def merchants(self, containing: str, limit: int) -> list[str]:
+        wanted = containing.casefold()
+        names = {event.merchant for event in self.events()[: self.folded] if wanted in event.merchant.casefold()}
+        return sorted(names, key=lambda name: (not name.casefold().startswith(wanted), name))[:limit]
+
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
+        for rejection in rejections:
+            source = rejection.source
+            name = json.dumps([source.kind, source.value, rejection.position, rejection.body.hex()])
+            if not source.value:
+                name = f"unnamed {len(self.kept)} {now_s}"
+            self.kept.setdefault(name, Kept(id=name, received_at=now_s, rejection=rejection))
+
+    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+        names = list(self.kept)
+        start = names.index(after) + 1 if after in names else 0
+        return [self.kept[name] for name in names[start : start + limit]]
+
+    def find_rejected(self, rejected_id: str) -> Kept | None:
+        return self.kept.get(rejected_id)
+
+    def settle(self, rejected_id: str) -> None:
+        self.kept.pop(rejected_id, None)
+
+    def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
+        events = [event for event in self.events()[: self.folded] if event.seconds // 86_400 >= since or not since]
+        recount = Counter(
+            key
+            for event in events
+            for report, (_, key) in rows_of(event).items()
+            if not since or report.startswith(("hour", "day"))
+        )
+        compared = self.aggregates if not since else {key: self.aggregates[key] for key in recount}
+        differences = [
+            Difference("aggregate", key, self.aggregates[key], recount[key], f"{key} differs")
+            for key in sorted(recount.keys() | compared.keys())
+            if self.aggregates[key] != recount[key]
+        ]
+        if repair:
+            self.aggregates.update({each.subject: (each.recounted or 0) - (each.stored or 0) for each in differences})
+        if progress is not None:
+            progress(len(events), len(events))
+        return Audit(
+            position=self.folded,
+            events=len(events),
+            datapoints=len(recount),
+            differences=differences,
+            differences_total=len(differences),
+        )
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        self.aggregates.clear()
+        self.folded = 0
+        self.fold()
+        if progress is not None:
+            progress(self.folded, self.folded)
+        return self.folded
+
+    def trace(self, datapoint: str) -> Iterator[Trace]:
+        for index, (event, identity) in enumerate(self.journaled):
+            if datapoint in {key for _, key in rows_of(event).values()}:
+                name = "unnamed" if identity is None else f"{identity.kind.name.lower()} {identity.value}"
+                yield Trace(
+                    chunk="memory", index=index, folded=index < self.folded, name=name, event=encode_event(event)
+                )
