@@ -168,14 +168,14 @@ def has_more_than(events_max: int, body: bytes, *, ndjson: bool) -> bool:
 
     Looks at its outline alone and makes no objects, since a body of 16 MiB can have eight million elements.
     """
+    lines = body.count(b"\n") + (not body.endswith(b"\n"))
+    if lines <= events_max and body.count(b",") < events_max:
+        return False
     if not ndjson and body.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
-        if body.count(b",") < events_max:
-            return False
         elements = _elements_up_to(events_max + 1, body)
         if elements is not None:
             return elements > events_max
-    lines = body.count(b"\n")
-    return lines >= events_max and lines + (not body.endswith(b"\n")) > events_max
+    return lines > events_max
 
 
 def _elements_up_to(enough: int, body: bytes) -> int | None:

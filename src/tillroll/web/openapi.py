@@ -11,15 +11,14 @@ from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
 from tillroll.web.problem import CODES, MEDIA_TYPE
-from tillroll.web.reports import FORMATS, MERCHANTS_DEFAULT, MERCHANTS_MAX
-from tillroll.web.schemas import COUNT, NAME, SCHEMAS, TEXT, listed, ref, shape
+from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX
+from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, ref, shape
 
 if TYPE_CHECKING:
     from tillroll.web.settings import Settings
 
 JsonObject = dict[str, Any]
 _JSON: Final = "application/json"
-_DATAPOINT: Final[JsonObject] = {"type": "string", "format": "datapoint", "examples": ["10-50|SLICE_IT"]}
 _EVERYWHERE: Final = ("unknown_host", "headers_too_large", "request_timeout", "overloaded", "server_error")
 _STORE: Final = ("store_unavailable",)
 _BODY: Final = ("too_large", "request_timeout")
@@ -96,7 +95,7 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
     }
     parameters = []
     if report.window:
-        bound = {"type": "string", "format": f"{report.window}-bound", "examples": ["2011-12-03"]}
+        bound = BOUNDS[report.window]
         text = f"a date, or an instant that begins {'an hour' if report.window == 'hour' else 'a day in UTC'}"
         parameters += [
             _parameter("from", bound, f"From when on: {text}"),
@@ -131,15 +130,16 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
 
 
 def _aggregates(settings: Settings) -> JsonObject:
-    many = listed(_DATAPOINT, limits.DATAPOINTS_MAX)
+    many = listed(DATAPOINT, limits.DATAPOINTS_MAX)
+    some = listed(DATAPOINT, IN_ADDRESS_MAX) | {"minItems": 1}
     answers = _json(listed(ref("Aggregate")), text="In the order asked; one that nobody counted yet is 0")
-    asked = [_parameter("datapoint", many | {"minItems": 1}, "Repeat it for several", required=True)]
+    asked = [_parameter("datapoint", some, "Repeat it for several", required=True)]
     read = _operation("Aggregates", "Read several aggregates", settings, answers, _STORE, parameters=asked)
     posted = ("bad_body", *_BODY, *_STORE)
     post = _operation("Aggregates", "Read many aggregates", settings, answers, posted)
     schema = shape({"datapoints": many}, additionalProperties=False)
     post["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
-    single = {"name": "datapoint", "in": "path", "required": True, "schema": _DATAPOINT}
+    single = {"name": "datapoint", "in": "path", "required": True, "schema": DATAPOINT}
     codes = ("unknown_datapoint", *_STORE)
     one = _operation("Aggregates", "Read one aggregate", settings, _json(ref("Aggregate")), codes, parameters=[single])
     limit = {"type": "integer", "minimum": 1, "maximum": MERCHANTS_MAX, "default": MERCHANTS_DEFAULT}

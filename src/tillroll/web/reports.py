@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tillroll.web.state import State
 
 FORMATS: Final = ("json", "csv")
+IN_ADDRESS_MAX: Final = 100  # datapoints; an address is part of the head, which has its own bound
 MERCHANTS_MAX: Final = 1_000
 MERCHANTS_DEFAULT: Final = 20
 
@@ -115,9 +116,9 @@ class ReportRoutes:
         datapoints = parameters.get("datapoint", [])
         if not datapoints:
             raise QueryError("datapoint", "none is given", "Give one or several: ?datapoint=2011-12-03%7C...")
-        if len(datapoints) > limits.DATAPOINTS_MAX:
-            problem = f"{len(datapoints)} are more than the {limits.DATAPOINTS_MAX} that are answered at once"
-            raise QueryError("datapoint", problem, "Ask several times")
+        if len(datapoints) > IN_ADDRESS_MAX:
+            problem = f"{len(datapoints)} are more than the {IN_ADDRESS_MAX} that an address may have"
+            raise QueryError("datapoint", problem, f"POST up to {limits.DATAPOINTS_MAX} of them instead")
         return await self._many(request, datapoints)
 
     async def post_aggregates(self, request: Request) -> Response:

@@ -19,6 +19,31 @@ NAME: Final[Schema] = {
     "maxLength": limits.NAME_CHARACTERS_MAX,
     "format": "printable",
 }
+_DAY: Final = (
+    r"(?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|"
+    r"(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|[12]\d))"
+)
+_HOUR: Final = r"(?:[01]\d|2[0-3])"
+_DIMENSIONS: Final = {
+    "hour": f"{_DAY}:{_HOUR}",
+    "day": _DAY,
+    "bracket": f"(?:{'|'.join(BRACKETS)})",
+    "method": f"(?:{'|'.join(METHODS)})",
+    "merchant": f"[^|]{{1,{limits.NAME_CHARACTERS_MAX}}}",
+}
+_FORMS: Final = "|".join(r"\|".join(_DIMENSIONS[name] for name in report.dimensions) for report in REPORTS)
+DATAPOINT: Final[Schema] = {"type": "string", "pattern": f"^(?:{_FORMS})$", "examples": ["10-50|SLICE_IT"]}
+_OFFSET: Final = r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
+# Where a range may begin and end, by the window of the report. Which minutes fit depends on the offset.
+BOUNDS: Final[dict[str, Schema]] = {
+    window: {
+        "type": "string",
+        "pattern": f"^{_DAY}(?:(?:T|:){_HOUR}(?::[0-5]\\d(?::00(?:\\.0{{1,9}})?)?{_OFFSET})?)?$",
+        "format": f"{window}-bound",
+        "examples": ["2011-12-03"],
+    }
+    for window in WINDOW_SECONDS
+}
 _EXAMPLE: Final = {
     "date": "2011-12-03T10:15:30Z",
     "amount": 4285,

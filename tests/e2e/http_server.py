@@ -1,0 +1,86 @@
+"""A server as a process on a free port, and what it takes to watch it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+from tests.e2e.command import start
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+EVENT = {
+    "date": "2011-12-03T10:15:30Z",
+    "amount": 4285,
+    "paymentMethod": "SLICE_IT",
+    "merchantId": "1bb53ed1-787b-4543-9def-ea18eef7902e",
+}
+
+
+class Running(NamedTuple):
+    """A server that answers."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    def memory_bytes(self) -> int:
+        """Return how much memory the process holds now."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("the process has no memory")
+
+    def stop(self) -> int:
+        """SIGTERM, and return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def talk(self, sent: bytes, timeout_s: float = 30) -> bytes:
+        """Send bytes as they are on a connection of their own, and return all that comes back until it ends."""
+        with socket.create_connection(self.address, timeout=timeout_s) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what comes until the other side closes."""
+    received = b""
+    while piece := connection.recv(1 << 16):
+        received += piece
+    return received
+
+
+@contextmanager
+def serving(directory: Path, *flags: str, **env: str) -> Iterator[Running]:
+    """Serve a new store in the directory for the body's time."""
+    log = directory / "server.log"
+    with log.open("ab") as stderr:
+        process = start("serve", "--data", directory / "data", "--port", "0", *flags, stderr=stderr, **env)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().decode()
+        assert line.startswith("Listening on "), log.read_text()[-4_000:]
+        yield Running(line.split()[-1], process, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def client(running: Running, **options: Any) -> httpx.Client:
+    """Return a client of a server."""
+    return httpx.Client(base_url=running.url, timeout=30, trust_env=False, **options)

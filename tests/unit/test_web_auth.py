@@ -1,0 +1,112 @@
+"""Who may come in."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 pytest reads it
+
+import pytest
+
+from tillroll.errors import ConfigError
+from tillroll.web.auth import Gate, Right, read_tokens_file
+from tillroll.web.problem import Problem
+from tillroll.web.settings import Settings
+
+GUARDED = Settings(send_tokens=("sender", "both"), read_tokens=("reader", "both"))
+
+
+def refused(gate: Gate, right: Right, *, changes: bool = False, **headers: str) -> str | None:
+    try:
+        gate.admit(
+            right, {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}, changes=changes
+        )
+    except Problem as problem:
+        return problem.code
+    return None
+
+
+@pytest.mark.parametrize(
+    ("header", "sends", "reads"),
+    [
+        ("Bearer sender", None, "token_forbids"),
+        ("bearer reader", "token_forbids", None),
+        ("BEARER  both", None, None),
+        ("Bearer sende", "token_unknown", "token_unknown"),
+        ("Bearer ", "token_unknown", "token_unknown"),
+        ("Basic sender", "token_missing", "token_missing"),
+        ("sender", "token_missing", "token_missing"),
+    ],
+)
+def test_a_token_is_good_for_what_it_is_listed_under(header: str, sends: str | None, reads: str | None) -> None:
+    gate = Gate(GUARDED)
+    assert refused(gate, Right.SEND, authorization=header) == sends
+    assert refused(gate, Right.READ, authorization=header) == reads
+    assert refused(gate, Right.NONE, authorization=header) is None
+
+
+def test_no_token_is_no_entry_where_tokens_are_asked_for() -> None:
+    assert refused(Gate(GUARDED), Right.READ) == "token_missing"
+    assert refused(Gate(GUARDED), Right.NONE) is None
+
+
+def test_sending_needs_a_token_even_if_only_readers_have_one() -> None:
+    assert (
+        refused(Gate(Settings(read_tokens=("reader",))), Right.SEND, authorization="Bearer reader") == "token_forbids"
+    )
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"])
+def test_an_open_server_answers_under_the_names_of_this_machine(host: str) -> None:
+    gate = Gate(Settings())
+    assert refused(gate, Right.READ, host=host) is None
+    assert refused(gate, Right.READ, host=host) is None  # from memory
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", ""])
+def test_an_open_server_answers_under_no_other_name(host: str) -> None:
+    assert refused(Gate(Settings()), Right.READ, host=host) == "unknown_host"
+
+
+def test_names_do_not_matter_with_tokens_or_when_anyone_may_come() -> None:
+    assert refused(Gate(GUARDED), Right.READ, host="shop.example", authorization="Bearer reader") is None
+    assert refused(Gate(Settings(open_to_all=True)), Right.READ, host="shop.example") is None
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_browser_cannot_change_anything_for_another_site(site: str) -> None:
+    gate = Gate(Settings())
+    assert refused(gate, Right.SEND, changes=True, sec_fetch_site=site) == "cross_site"
+    assert refused(gate, Right.READ, sec_fetch_site=site) is None
+    assert refused(gate, Right.SEND, changes=True, sec_fetch_site="same-origin") is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "shop.example"])
+def test_beyond_loopback_the_server_wants_tokens_or_to_be_told(host: str) -> None:
+    with pytest.raises(ConfigError, match="--open-to-all"):
+        Settings(host=host).check()
+    Settings(host=host, open_to_all=True).check()
+    Settings(host=host, read_tokens=("t",)).check()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.9"])
+def test_loopback_needs_no_tokens(host: str) -> None:
+    Settings(host=host).check()
+
+
+def test_a_file_of_tokens_is_read_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("# the shop\nsend aaa\n\n  read bbb  \nsend,read ccc\n")
+    assert read_tokens_file(str(path)) == (("aaa", "ccc"), ("bbb", "ccc"))
+
+
+@pytest.mark.parametrize("line", ["aaa", "write aaa", "send", "send ", "send,write aaa", "send ä"])
+def test_a_line_of_another_form_is_told_by_its_number_and_without_the_token(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"read zzz\n{line}\n")
+    with pytest.raises(ConfigError, match="line 2") as error:
+        read_tokens_file(str(path))
+    assert "aaa" not in str(error.value)
+
+
+def test_a_missing_file_of_tokens_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_tokens_file(str(tmp_path / "none"))
