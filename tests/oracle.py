@@ -1,4 +1,4 @@
-"""The oracle: the simplest store that can be right. In memory, event by event, and without the product's folding code."""
+"""The oracle: the simplest store that can be right. In memory, by event, without the product's fold."""
 
 from __future__ import annotations
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import botocore.session
 from tests.aws.fetch_dynamodb_local import classpath, fetch
+
 from tillroll.stores.dynamodb import DynamoDBStore
 from tillroll.stores.dynamodb_client import Client
 from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
@@ -32,8 +33,8 @@ class DynamoDBLocal:
     def boto(self) -> DynamoDBClient:
         session = botocore.session.Session()
         session.set_credentials("local", "local")
-        client: DynamoDBClient = session.create_client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
-        return client
+        client = session.create_client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
+        return cast("DynamoDBClient", client)
 
     def create_tables(self) -> tuple[str, str]:
         """Make two empty tables and return their names: aggregates, journal."""

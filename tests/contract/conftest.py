@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 class Bench(Protocol):
     """A store under test, and what the suite needs besides the port."""
 
-    journal_can_be_damaged: bool
-
     def open(self) -> Store:
         """Return another user of the same store, as another process would be."""
         ...
@@ -46,8 +44,6 @@ class Bench(Protocol):
 
 
 class OracleBench:
-    journal_can_be_damaged = False
-
     def __init__(self) -> None:
         self.store = Oracle()
 
@@ -65,8 +61,6 @@ class OracleBench:
 
 
 class SqliteBench:
-    journal_can_be_damaged = True
-
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.opened: list[Store] = []
@@ -105,8 +99,6 @@ class SqliteBench:
 
 
 class DynamoDBBench:
-    journal_can_be_damaged = True
-
     def __init__(self, local: DynamoDBLocal) -> None:
         self.local = local
         self.tables = local.create_tables()
@@ -148,6 +140,16 @@ def flipped(data: bytes) -> bytes:
 
 @pytest.fixture(params=["oracle", "sqlite", "dynamodb-local"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    yield from _bench(request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "dynamodb-local"])
+def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """A store that has chunks to damage, and other processes: not the oracle."""
+    yield from _bench(request, tmp_path)
+
+
+def _bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made: Any
     match request.param:
         case "oracle":

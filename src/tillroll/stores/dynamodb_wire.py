@@ -215,7 +215,7 @@ class Wire:
             body["ExpressionAttributeValues"] = values
         if call.events is None:
             return "DeleteItem", {**body, "Key": {"datapoint": {"S": call.datapoint}}}
-        item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold, "report": call.report}
+        item: Item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold, "report": call.report}
         return "PutItem", {**body, "Item": _typed(item)}
 
     def reply(self, call: Call, body: bytes) -> Any:
