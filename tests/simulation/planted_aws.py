@@ -1,0 +1,280 @@
+"""Planted faults of the protocols on AWS: each leaves out, or turns around, one step that the proof says is needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tests.simulation import aws_world, dynamodb_model
+from tests.simulation.planted import Planted
+from tillroll import envelope, worker
+from tillroll.aws import functions
+from tillroll.ports import Outcome
+from tillroll.queues import sqs
+from tillroll.stores import dynamodb, dynamodb_audit, dynamodb_commit, dynamodb_fold
+from tillroll.stores.dynamodb_commit import Committed, Known, _Attempt
+from tillroll.stores.dynamodb_fold import _Stride
+from tillroll.stores.dynamodb_protocol import Count, Put
+from tillroll.stores.dynamodb_schema import LEDGER
+from tillroll.worker import Taken, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_transaction = _Attempt._transaction
+_sort_out = _Attempt._sort_out
+_write = _Attempt._write
+_add = Known.add
+_read_chunks = dynamodb_fold.read_chunks
+_count_chunks = dynamodb_fold.count_chunks
+_open_envelope = envelope.open_envelope
+_take_messages = worker.take_messages
+_worker_take = Worker._take
+_put_message = aws_world.sqs_model.Service.put
+
+
+def _number_only(known: Known, number: int, batch: Any) -> None:
+    """Know how long a log is, and not what is in it."""
+    known.last = number
+    known.events += len(batch)
+
+
+def _unconditional(which: Callable[[Put], bool]) -> Callable[..., Any]:
+    """Put some items whether their key is free or not."""
+
+    def transaction(self: _Attempt, head: Any, fresh: Any) -> Any:
+        written = _transaction(self, head, fresh)
+        if written is None:
+            return None
+        writes = tuple(
+            msgspec.structs.replace(put, absent=False) if which(put) else put
+            for put in written.call.writes
+            if isinstance(put, Put)
+        )
+        return written._replace(call=msgspec.structs.replace(written.call, writes=writes))
+
+    return transaction
+
+
+class _Undeclared(_Stride):
+    """A range that ends where the ledger happens to end when somebody looks."""
+
+    def __init__(self, entries: Any) -> None:
+        super().__init__([(number, msgspec.structs.replace(entry, mark=False)) for number, entry in entries])
+        self.marked = bool(entries)
+
+
+def _unchecked(*_: Any) -> Any:
+    """An audit that does not notice by the position alone: the counts must show it."""
+    yield from ()
+
+
+def _moved_early(context: Any, start: int, upto: int, refs: Any) -> Any:
+    """Move the position, then count."""
+    with suppress(dynamodb_fold.ConditionFailed):
+        yield from dynamodb_fold.ask(context, dynamodb_fold.MoveFold(start, upto, context.clock()))
+    totals = yield from dynamodb_fold.count_chunks(context, refs)
+    yield from dynamodb_fold._write(context, totals, upto)
+
+
+def _counted_before_commit(self: _Attempt, written: Any) -> Any:
+    """Take what is about to be committed for known."""
+    for partition, _, part in written.chunks:
+        known = self.logs.of(partition)
+        last = known.last
+        _add(known, last, part)
+    return (yield from _write(self, written))
+
+
+def _repeats_inside(self: _Attempt, groups: Any) -> Any:
+    """Compare with what is journaled, and not with the batch itself."""
+    outcomes, fresh = _sort_out(self, groups)
+    by_index = dict(zip(self.piece, outcomes, strict=True))
+    for partition, indexes in groups.items():
+        known = self.logs.of(partition).identities
+        sources = list(self.batch.sources())
+        for index in indexes:
+            identity = self.batch.identity(index, sources[index])
+            if identity is None or identity not in known:
+                by_index[index] = Outcome.ACCEPTED
+        fresh[partition] = [index for index in indexes if by_index[index] == Outcome.ACCEPTED]
+    return bytes(by_index[index] for index in self.piece), fresh
+
+
+def _content_not_compared(self: _Attempt, groups: Any) -> Any:
+    """Take a conflict for a repeat."""
+    outcomes, fresh = _sort_out(self, groups)
+    return bytes(Outcome.DUPLICATE if x == Outcome.CONFLICT else x for x in outcomes), fresh
+
+
+def _conflict_is_new(self: _Attempt, groups: Any) -> Any:
+    """Take a conflict for another purchase."""
+    outcomes, fresh = _sort_out(self, groups)
+    by_index = dict(zip(self.piece, outcomes, strict=True))
+    for partition, indexes in groups.items():
+        fresh[partition] = [index for index in indexes if by_index[index] != Outcome.DUPLICATE]
+    return outcomes, fresh
+
+
+def _first_log_only(context: Any, logs: Any, partitions: Any) -> Any:
+    """Read what was never read, and trust what was: another worker's chunks are not seen."""
+    unread = [partition for partition in partitions if not logs.of(partition).last]
+    yield from _read_logs(context, logs, unread)
+    for partition in partitions:
+        if partition not in unread:
+            reply = yield from dynamodb_commit.ask_all(
+                context, [dynamodb_commit.Query(dynamodb_commit.minute_log(*partition), falling=True, limit=1)]
+            )
+            logs.of(partition).last = int(reply[0].items[0]["number"])
+
+
+_read_logs = dynamodb_commit.read_logs
+
+
+class _NothingLost(dict[int, Committed]):
+    """Remembers no attempt whose reply was lost."""
+
+    def __setitem__(self, number: int, done: Committed) -> None:
+        pass
+
+
+def _forgets_attempts(self: _Attempt, *values: Any) -> None:
+    _attempt_init(self, *values)
+    self.lost = _NothingLost()
+    self.token = ""
+
+
+_attempt_init = _Attempt.__init__
+
+
+def _skip_missing(context: Any, refs: Any) -> Any:
+    """Count the chunks that are visible, once looked."""
+    items = yield from dynamodb_fold.read_chunks(context, refs)
+    totals: Counter[tuple[str, str]] = Counter()
+    for item in items.values():
+        dynamodb_fold.add_batch(totals, dynamodb_fold.decode_chunk(item))
+    return totals
+
+
+def _look_once(context: Any, refs: Any) -> Any:
+    from tillroll.stores.dynamodb_ledger import read_batch
+
+    wanted = {(ref.log, ref.number): ref for ref in refs}
+    items = yield from read_batch(context, "journal", list(wanted))
+    return {wanted[str(item["log"]), int(item["number"])]: item for item in items}
+
+
+
+
+def _one_page(context: Any, logs: Any, partitions: Any) -> Any:
+    """Read the first page of a log, and take it for the log."""
+    partitions = list(partitions)
+    calls = [
+        dynamodb_commit.Query(dynamodb_commit.minute_log(*partition), logs.of(partition).last)
+        for partition in partitions
+    ]
+    replies = yield from dynamodb_commit.ask_all(context, calls)
+    for partition, reply in zip(partitions, replies, strict=True):
+        dynamodb_commit._take(logs.of(partition), dynamodb_commit.minute_log(*partition), reply.items)
+        if reply.last is not None:
+            newest = yield from dynamodb_commit.ask_all(
+                context, [dynamodb_commit.Query(dynamodb_commit.minute_log(*partition), falling=True, limit=1)]
+            )
+            logs.of(partition).last = int(newest[0].items[0]["number"])
+
+
+def _errors_leave_nothing(*values: Any, **settings: Any) -> Taken:
+    """Have every message deleted, whatever became of it."""
+    taken = _take_messages(*values, **settings)
+    taken.left = []
+    return taken
+
+
+def _deleted_first(self: Worker, messages: Any) -> Taken:
+    """Delete, then take."""
+    self.queue.delete(messages)
+    return _worker_take(self, messages)
+
+
+def _new_ids(message_id: str, receipt: str, text: str, attributes: Any, sent_at: Any) -> Any:
+    """Name every delivery by the id it has now."""
+    return _open_envelope(message_id, receipt, text, attributes, sent_at)._replace(id=message_id)
+
+
+def _split_anyhow(context: Any, lanes: int, first_minute: int) -> Any:
+    """Split minutes into lanes though they have events."""
+    from tillroll.stores.dynamodb_ledger import append_entry, next_entry
+    from tillroll.stores.dynamodb_schema import Lanes
+
+    def split(head: Any) -> Any:
+        changed = next_entry(head, (), context.clock(), "", None)
+        return msgspec.structs.replace(changed, lanes=(Lanes(first_minute, lanes),))
+
+    return (yield from append_entry(context, split))
+
+
+class _Stale(dynamodb_model.Tables):
+    """Strong reads that are not."""
+
+    def __init__(self, scheduler: Any) -> None:
+        super().__init__(scheduler)
+        self.stale = True
+
+
+def _unburied(*_: Any) -> set[str]:
+    """Bury nothing, and say it was done."""
+    return set()
+
+
+PLANTED: Final = (
+    Planted("no dedupe read", 50, ((Known, "add", _number_only),)),
+    Planted("a repeat is looked for in the first page of a log", 400, ((dynamodb_commit, "read_logs", _one_page),)),
+    Planted("a warm cache is trusted", 200, ((dynamodb_commit, "read_logs", _first_log_only),)),
+    Planted("in-batch repeats not collapsed", 100, ((_Attempt, "_sort_out", _repeats_inside),)),
+    Planted("content not compared", 200, ((_Attempt, "_sort_out", _content_not_compared),)),
+    Planted("a conflict is journaled", 200, ((_Attempt, "_sort_out", _conflict_is_new),)),
+    Planted(
+        "unconditional chunk put",
+        1000,
+        ((_Attempt, "_transaction", _unconditional(lambda put: put.item["log"] != LEDGER)),),
+    ),
+    Planted(
+        "unconditional ledger put",
+        200,
+        ((_Attempt, "_transaction", _unconditional(lambda put: put.item["log"] == LEDGER)),),
+    ),
+    Planted("lost reply of unnamed events committed again", 6000, ((_Attempt, "__init__", _forgets_attempts),)),
+    Planted(
+        "a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)
+    ),
+    Planted("lanes change under a minute that has events", 400, ((dynamodb, "append_lanes", _split_anyhow),)),
+    Planted(
+        "fold range not declared",
+        400,
+        ((dynamodb_fold, "_Stride", _Undeclared), (dynamodb_audit._Audit, "_check_position", _unchecked)),
+    ),
+    Planted("counter guard missing", 50, ((dynamodb_fold, "Count", partial(Count, guarded=False)),)),
+    Planted("upto moved early", 50, ((dynamodb_fold, "fold_range", _moved_early),)),
+    Planted(
+        "a chunk that is not visible yet is left out",
+        1500_000,
+        ((dynamodb_fold, "read_chunks", _look_once), (dynamodb_fold, "count_chunks", _skip_missing)),
+    ),
+    Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),
+    Planted(
+        "message deleted though its commit failed",
+        2_500,
+        ((functions, "take_messages", _errors_leave_nothing), (worker, "take_messages", _errors_leave_nothing)),
+    ),
+    Planted("message deleted before its commit", 800, ((Worker, "_take", _deleted_first),)),
+    Planted("rejected events not buried", 50, ((sqs.SqsQueue, "bury", _unburied),)),
+    Planted(
+        "redrive under new ids",
+        400,
+        ((functions, "open_envelope", _new_ids), (envelope, "open_envelope", _new_ids)),
+    ),
+)
