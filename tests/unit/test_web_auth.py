@@ -79,6 +79,14 @@ def test_a_browser_cannot_change_anything_for_another_site(site: str) -> None:
     assert refused(gate, Right.SEND, changes=True, sec_fetch_site="same-origin") is None
 
 
+def test_an_origin_must_be_the_server_s_own_to_change_anything() -> None:
+    gate = Gate(Settings())
+    own = "localhost:8080"
+    assert refused(gate, Right.SEND, changes=True, host=own, origin=f"http://{own}") is None
+    for origin in ("http://evil.example", "null", "http://localhost:9090"):
+        assert refused(gate, Right.SEND, changes=True, host=own, origin=origin) == "cross_site"
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "shop.example"])
 def test_beyond_loopback_the_server_wants_tokens_or_to_be_told(host: str) -> None:
     with pytest.raises(ConfigError, match="--open-to-all"):

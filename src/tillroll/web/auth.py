@@ -90,8 +90,8 @@ class Gate:
         if self._tokens is not None:
             self._tokens.require(right, headers.get(b"authorization"))
             return
-        if changes and headers.get(b"sec-fetch-site", b"none") not in _OWN_SITE:
-            raise Problem("cross_site", "A browser sent this on behalf of another site. Send it from a program")
+        if changes and (b"sec-fetch-site" in headers or b"origin" in headers):
+            _refuse_other_sites(headers)
         if self._names_matter:
             host = headers.get(b"host")
             if host is not None and host not in self._known_hosts:
@@ -108,6 +108,14 @@ class Gate:
             raise Problem("unknown_host", detail)
         if len(self._known_hosts) < _HOSTS_KEPT:
             self._known_hosts.add(host)
+
+
+def _refuse_other_sites(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse what a browser says that a page of another site asked it to send."""
+    origin = headers.get(b"origin")
+    own_origin = origin is None or origin.partition(b"://")[2] == headers.get(b"host")
+    if headers.get(b"sec-fetch-site", b"none") not in _OWN_SITE or not own_origin:
+        raise Problem("cross_site", "A browser sent this on behalf of another site. Send it from a program")
 
 
 def _is_loopback(name: str) -> bool:

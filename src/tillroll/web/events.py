@@ -33,6 +33,7 @@ _READ_HEADERS: Final = frozenset(
         b"content-type",
         b"host",
         b"idempotency-key",
+        b"origin",
         b"sec-fetch-site",
     }
 )

@@ -82,6 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_refused = False
         self._deaf = False
+        self._ended = False
         self._close_at = _NEVER
         self._unsent = 0
         self._unsent_since = _NEVER
@@ -98,6 +99,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._raw_bytes > self.settings.header_bytes_max:
             self._check_size()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what was asked before whoever asked stopped sending."""
+        self._ended = True
+        return self._unanswered() is not None
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if there is one."""
+        super().on_response_complete()
+        self.close_if_done()
+
+    def close_if_done(self) -> None:
+        """Close when no more requests come and all are answered."""
+        if self._ended and not self.pipeline and self._unanswered() is None:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Start the clock of a request."""
@@ -268,6 +284,7 @@ class _Posted:
         else:  # `sweep` sees to it that an idle connection ends
             protocol.server_state.total_requests += 1
             protocol.flow.resume_reading()
+            protocol.close_if_done()
 
 
 class _NoEvent:
