@@ -447,8 +447,7 @@ static inline const char *parse_value(const char *at, unsigned field, Fields *fi
     }
 }
 
-/* Read an object of plain fields in any order that ends where the line does. PADDING bytes are there to read after it,
- * the first of them a zero or a line feed. */
+/* Read an object of plain fields in any order that ends at `end`. A zero or a line feed follows, and PADDING bytes. */
 static bool parse_object(const char *at, const char *end, bool whole, Fields *fields) {
     unsigned seen = 0;
     fields->id_length = 0;
@@ -482,25 +481,23 @@ static bool parse_object(const char *at, const char *end, bool whole, Fields *fi
         }
         at = skip_space(at, whole);
     } while (*at == ',');
-    if (*at != '}' || (seen & SEEN_ALL) != SEEN_ALL) {
-        return false;
-    }
-    return skip_space(at + 1, whole) == end;
+    return *at == '}' && at + 1 == end && (seen & SEEN_ALL) == SEEN_ALL;
 }
 
 static bool is_space(char character) {
     return character == ' ' || character == '\t' || character == '\r' || character == '\n';
 }
 
-/* Take a line that the template did not: [start, end) of the text, without the spaces around it. */
-static Status add_line(Parser *parser, Unsure line, const char *bytes, size_t size, bool whole) {
+/* Take a line that the template did not: [start, end) of the text, without the spaces around it. `in_place`: a line feed
+ * follows, and PADDING bytes. */
+static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_place, bool whole) {
     Fields fields = {0};
     size_t length = line.end - line.start;
     const char *at = bytes + line.start;
     if (length > LINE_BYTES_MAX || length < LINE_BYTES_MIN) {
         return add_unsure(parser, line);
     }
-    if (whole || size - line.end < PADDING || !is_space(bytes[line.end])) {
+    if (!in_place) {
         if (length + PADDING > parser->scratch_size) {
             if (!resize(&parser->scratch, length + PADDING, 1)) {
                 return NO_MEMORY;
@@ -544,7 +541,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
         }
         if (start < end) {
             Unsure line = {text, parser->count, position, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
-            Status status = add_line(parser, line, bytes, size, false);
+            Status status = add_line(parser, line, bytes, feed != NULL && stop - feed > PADDING, false);
             if (status != DONE) {
                 return status;
             }
@@ -568,5 +565,5 @@ Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t size,
     while (start < end && is_space(bytes[end - 1])) {
         end--;
     }
-    return add_line(parser, (Unsure){text, parser->count, position, start, end}, bytes, size, true);
+    return add_line(parser, (Unsure){text, parser->count, position, start, end}, bytes, false, true);
 }

@@ -107,13 +107,14 @@ def _pieces(ends: array[int], heap: bytes) -> list[bytes]:
     return [heap[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
-def _column(strings: Sequence[bytes]) -> tuple[array[int], bytes]:
+def column_of(strings: Sequence[bytes]) -> tuple[array[int], bytes]:
+    """Return strings as a string column: where each ends (I) in the bytes of all."""
     return array("I", accumulate(map(len, strings))), b"".join(strings)
 
 
 def join_strings(texts: Sequence[str]) -> tuple[array[int], bytes]:
     """Return texts as a string column: where each ends (I) in the bytes of all, in UTF-8."""
-    return _column([text.encode() for text in texts])
+    return column_of([text.encode() for text in texts])
 
 
 def split_strings(ends: array[int], heap: bytes) -> list[str]:
@@ -158,7 +159,7 @@ def unpack_strings(data: bytes | memoryview, count: int) -> tuple[array[int], by
         if end > len(data):
             raise ValueError(f"{count} strings do not fit {len(data)} bytes")
         strings.append(_unpack_uuid(data[start:end]) if length == _UUID_LENGTH else data[start:end])
-    return *_column(strings), end
+    return *column_of(strings), end
 
 
 def bounds(values: array[int]) -> tuple[int, int]:
@@ -196,7 +197,7 @@ def pick_strings(ends: array[int], heap: bytes, indexes: array[int]) -> tuple[ar
     """
     strings = _pieces(ends, heap)
     try:
-        return _column([strings[index] for index in indexes])
+        return column_of([strings[index] for index in indexes])
     except IndexError as error:
         raise ValueError("an index is out of range") from error
 

@@ -1,0 +1,243 @@
+/* What is fuzzed of the bare kernel, in libFuzzer's shape. The first byte of an input chooses. Each part checks what must
+ * hold whatever the bytes are, and lives in a buffer of exactly its size, so that a sanitizer sees every step outside.
+ */
+#include "../../native/kernel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LATEST INT64_C(1800000000)
+#define EVENTS_MAX 300
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds, const char *what) {
+    if (!holds) {
+        fprintf(stderr, "does not hold: %s\n", what);
+        abort();
+    }
+}
+
+static char *exact_copy(const uint8_t *data, size_t size) {
+    char *copy = malloc(size == 0 ? 1 : size);
+    require(copy != NULL, "memory");
+    if (size != 0) {
+        memcpy(copy, data, size);
+    }
+    return copy;
+}
+
+static Parser all, alone; /* kept from input to input, as they are in use */
+
+static void begin(Parser *parser) {
+    if (parser->names.seed == 0) {
+        parser_init(parser, parser == &all ? 1 : 2);
+    }
+    parser->count = parser->ids_used = parser->unsure_count = 0;
+    parser->latest = LATEST;
+    names_begin(&parser->names);
+}
+
+static void check_event(const Parser *parser, size_t index) {
+    require(parser->seconds[index] <= LATEST, "no date is too far in the future");
+    require(parser->nanos[index] < 1000000000, "a fraction is below a second");
+    require(parser->amounts[index] >= 0 && parser->amounts[index] <= AMOUNT_MAX, "an amount is in range");
+    require(parser->methods[index] < METHODS, "a method is known");
+    require(parser->merchants[index] < parser->names.batch_count, "a merchant has a name");
+    const Name *name = names_at(&parser->names, parser->merchants[index]);
+    require(name->length >= 1 && name->length <= NAME_CHARACTERS_MAX, "a name is neither empty nor too long");
+    for (uint32_t i = 0; i < name->length; i++) {
+        require(name->name[i] >= 0x20 && name->name[i] < 0x7F && name->name[i] != '|', "a name is plain");
+    }
+    require(parser->id_ends[index] <= parser->ids_used, "an id is in the heap");
+}
+
+/* The same event, of one parser at an index and of another at its last. */
+static void check_same(const Parser *all, size_t index, const Parser *alone) {
+    size_t last = alone->count - 1;
+    const Name *one = names_at(&all->names, all->merchants[index]);
+    const Name *other = names_at(&alone->names, alone->merchants[last]);
+    uint32_t start = index == 0 ? 0 : all->id_ends[index - 1], length = all->id_ends[index] - start;
+    require(all->seconds[index] == alone->seconds[last] && all->nanos[index] == alone->nanos[last], "same instant");
+    require(all->amounts[index] == alone->amounts[last] && all->methods[index] == alone->methods[last], "same payment");
+    require(all->positions[index] == alone->positions[last], "same position");
+    require(one->length == other->length && memcmp(one->name, other->name, one->length) == 0, "same merchant");
+    require(length == alone->ids_used && (length == 0 || memcmp(all->ids + start, alone->ids, length) == 0), "same id");
+}
+
+/* A line among others, where the template may take it, gives what it gives alone, where the template never looks. */
+static void parse_lines(const uint8_t *data, size_t size) {
+    char *text = exact_copy(data, size);
+    begin(&all);
+    require(parser_add(&all, 0, text, size, 0, false) == DONE, "memory");
+    size_t event = 0, unsure = 0;
+    uint64_t position = 0;
+    for (size_t start = 0; start < size; position++) {
+        const char *feed = memchr(text + start, '\n', size - start);
+        size_t stop = feed == NULL ? size : (size_t)(feed - text);
+        char *line = exact_copy((const uint8_t *)text + start, stop - start);
+        begin(&alone);
+        require(parser_add(&alone, 0, line, stop - start, position, false) == DONE, "memory");
+        require(alone.count + alone.unsure_count <= 1, "a line is one event or none");
+        if (alone.count == 1) {
+            require(event < all.count, "a line that is sure alone is sure among others");
+            check_event(&all, event);
+            check_same(&all, event++, &alone);
+        } else if (alone.unsure_count == 1) {
+            require(unsure < all.unsure_count, "a line that is unsure alone is unsure among others");
+            const Unsure *rest = &all.unsure[unsure++];
+            require(rest->position == position && rest->before == event, "an unsure line is where it is");
+            require(rest->start >= start && rest->end <= stop && rest->start < rest->end, "an unsure line is in its text");
+        }
+        free(line);
+        start = stop + 1;
+    }
+    require(event == all.count && unsure == all.unsure_count, "every line is sure, unsure or blank");
+    free(text);
+}
+
+static void parse_whole(const uint8_t *data, size_t size) {
+    char *text = exact_copy(data, size);
+    begin(&all);
+    require(parser_add(&all, 0, text, size, 7, true) == DONE, "memory");
+    require(all.count + all.unsure_count == 1, "a whole text is one event, or unsure");
+    if (all.count == 1) {
+        check_event(&all, 0);
+        require(all.positions[0] == 7, "its position is the one given");
+    }
+    free(text);
+}
+
+/* What can be unpacked packs and unpacks to the same strings. */
+static void strings(const uint8_t *data, size_t size) {
+    if (size < 2) {
+        return;
+    }
+    size_t count = load16(data), read, heap_size, again_read, again_size;
+    unsigned char *packed = (unsigned char *)exact_copy(data + 2, size - 2);
+    if (unpacked_size(packed, size - 2, count, &read, &heap_size)) {
+        require(read <= size - 2, "no more is read than there is");
+        uint32_t *ends = malloc(count * 4 + 1), *again_ends = malloc(count * 4 + 1);
+        char *heap = malloc(heap_size + 1), *again_heap = malloc(heap_size + 1);
+        unpack_strings(packed, count, ends, heap);
+        require(strings_valid(ends, count, heap_size), "the ends rise to the end");
+        size_t length = packed_size(ends, count, heap);
+        require(length <= read, "packing again takes no more");
+        unsigned char *repacked = malloc(length + 1);
+        pack_strings(ends, count, heap, repacked);
+        require(unpacked_size(repacked, length, count, &again_read, &again_size), "what was packed can be unpacked");
+        require(again_read == length && again_size == heap_size, "the sizes come back");
+        unpack_strings(repacked, count, again_ends, again_heap);
+        require(memcmp(ends, again_ends, count * 4) == 0 && memcmp(heap, again_heap, heap_size) == 0, "the strings come back");
+        int64_t *hashes = malloc(count * 8 + 1);
+        hash_ids(ends, count, heap, 1, hashes);
+        free(hashes);
+        free(repacked);
+        free(ends);
+        free(again_ends);
+        free(heap);
+        free(again_heap);
+    }
+    free(packed);
+}
+
+typedef struct {
+    int64_t seconds[EVENTS_MAX], amounts[EVENTS_MAX];
+    uint8_t methods[EVENTS_MAX];
+    uint32_t merchants[EVENTS_MAX];
+    uint64_t ids[256];
+} Columns;
+
+static uint64_t code_of(const Grouping *from, size_t event) {
+    static const int64_t floors[] = BRACKET_FLOORS;
+    uint64_t code = 0;
+    for (int key = 0; key < from->keys_count; key++) {
+        if (from->keys[key] == KEY_MERCHANT) {
+            code = from->merchant_ids[from->merchants[event]];
+        } else if (from->keys[key] == KEY_METHOD) {
+            code = code * METHODS + from->methods[event];
+        } else {
+            uint64_t bracket = 0;
+            for (int i = 0; i < 4; i++) {
+                bracket += from->amounts[event] >= floors[i];
+            }
+            code = code * BRACKETS + bracket;
+        }
+    }
+    return code;
+}
+
+/* Grouping agrees with counting each group by looking at every event. */
+static void check_groups(const Grouping *from, const Groups *groups) {
+    uint64_t total = 0;
+    for (size_t i = 0; i < groups->count; i++) {
+        uint64_t count = 0;
+        for (size_t event = 0; event < from->count; event++) {
+            int64_t window = 0, window_s = from->window_s;
+            if (window_s != 0) {
+                int64_t second = from->seconds[event];
+                window = second / window_s - (second % window_s < 0);
+            }
+            count += window == groups->windows[i] && code_of(from, event) == groups->codes[i];
+        }
+        require(count == groups->counts[i] && count != 0, "a group counts its events");
+        require(i == 0 || groups->windows[i - 1] < groups->windows[i] ||
+                    (groups->windows[i - 1] == groups->windows[i] && groups->codes[i - 1] < groups->codes[i]),
+                "groups rise");
+        total += count;
+    }
+    require(total == from->count, "every event is in a group");
+}
+
+static void group_events(const uint8_t *data, size_t size) {
+    static const uint32_t windows[] = {0, 3600, 86400, 60};
+    static const struct {
+        Key keys[3];
+        int count;
+    } reports[] = {{{KEY_BRACKET}, 1}, {{KEY_BRACKET, KEY_METHOD}, 2}, {{KEY_METHOD, KEY_BRACKET}, 2},
+                   {{KEY_MERCHANT}, 1}, {{KEY_MERCHANT, KEY_METHOD}, 2}, {{KEY_MERCHANT, KEY_BRACKET, KEY_METHOD}, 3}};
+    if (size < 4) {
+        return;
+    }
+    Columns *columns = calloc(1, sizeof *columns);
+    size_t merchants = (size_t)data[2] + 1, count = 0;
+    for (size_t at = 4; at + 8 <= size && count < EVENTS_MAX; at += 8, count++) {
+        columns->seconds[count] = (int64_t)((uint64_t)load32(data + at) << (data[3] & 15)) - (INT64_C(1) << 31);
+        columns->amounts[count] = (int64_t)load16(data + at + 4) * 3;
+        columns->methods[count] = data[at + 6] % 4 == 3 && data[3] & 16 ? 3 : data[at + 6] % 3;
+        columns->merchants[count] = data[at + 7];
+    }
+    for (size_t i = 0; i < merchants; i++) {
+        columns->ids[i] = data[3] & 32 ? (uint64_t)load32(data) * (i % 7) : i;
+    }
+    Grouping from = {columns->seconds, columns->amounts, columns->methods, columns->merchants, count, columns->ids,
+                     merchants, windows[data[0] % 4], {0}, reports[data[1] % 6].count};
+    memcpy(from.keys, reports[data[1] % 6].keys, sizeof from.keys);
+    Groups groups;
+    const char *problem;
+    if (group(&from, &groups, &problem) == DONE) {
+        check_groups(&from, &groups);
+    }
+    groups_free(&groups);
+    free(columns);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size == 0) {
+        return 0;
+    }
+    switch (data[0]) {
+    case 'w':
+        parse_whole(data + 1, size - 1);
+        break;
+    case 's':
+        strings(data + 1, size - 1);
+        break;
+    case 'g':
+        group_events(data + 1, size - 1);
+        break;
+    default:
+        parse_lines(data + 1, size - 1);
+    }
+    return 0;
+}

@@ -1,0 +1,239 @@
+"""The compiled kernel agrees with the reference: the same events, rejections, columns and errors."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.property.lines import NOW_S, lines, plain_objects, texts
+
+from tillroll.core import columns, kernel
+from tillroll.core.batch import Batch
+from tillroll.core.parse import parse, parse_by_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif(not kernel.compiled, reason="the kernel is not compiled")
+if kernel.compiled:
+    from tillroll import _kernel
+
+words = st.integers(0, 2**64 - 1)
+small = st.one_of(st.just(0), st.integers(0, 255), st.integers(0, 65_536), st.integers(0, 2**32 - 1))
+unsigned = st.one_of(small, words)
+signed = st.one_of(small, st.integers(-(2**63), 2**63 - 1))
+of_code = {
+    "q": signed,
+    "Q": unsigned,
+    "I": st.one_of(st.integers(0, 300), st.integers(0, 2**32 - 1)),
+    "B": st.integers(0, 255),
+}
+uuids = st.uuids().map(lambda value: str(value).encode())
+strings = st.lists(
+    st.one_of(uuids, uuids.map(bytes.upper), st.binary(max_size=40), st.just(b""), st.text(max_size=5).map(str.encode))
+)
+
+
+def columns_of(code: str, size: int = 50) -> st.SearchStrategy[array[int]]:
+    return st.lists(of_code[code], max_size=size).map(lambda values: array(code, values))
+
+
+any_column = st.sampled_from("qQIB").flatmap(columns_of)
+
+
+def outcome(function: Callable[..., Any], *arguments: object) -> object:
+    """Return a result in a form that compares, types of arrays included, or that there was a ValueError."""
+    try:
+        result = function(*arguments)
+    except ValueError:
+        return ValueError
+    parts = result if isinstance(result, tuple) else (result,)
+    return [(part.typecode, part.tolist()) if isinstance(part, array) else part for part in parts]
+
+
+def agree(name: str, *arguments: object) -> None:
+    assert outcome(getattr(_kernel, name), *arguments) == outcome(getattr(columns, name), *arguments)
+
+
+def columns_in(batch: Batch) -> dict[str, object]:
+    return {name: getattr(batch, name) for name in Batch.__slots__}
+
+
+def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float = NOW_S) -> None:
+    firsts = array("Q", [first + index for index in range(len(some))])
+    flags = bytes(whole)
+    got, expected = parse(some, firsts, flags, now_s), parse_by_reference(some, firsts, flags, now_s)
+    assert got.wrong == expected.wrong
+    assert got.events == expected.events
+    assert columns_in(got.batch) == columns_in(expected.batch)
+
+
+@given(lines)
+@example(b'{"date":"2011-12-03T10:15:30Z","amount":1,"paymentMethod":"PAY_NOW","merchantId":"2011-12-03"}')
+def test_a_line_alone_is_the_same_event_or_rejection(line: bytes) -> None:
+    check_texts([line], [False], 0)
+    check_texts([line], [True], 3)
+
+
+@given(st.lists(texts, max_size=4), st.lists(st.booleans(), min_size=4, max_size=4), st.integers(0, 2**40))
+def test_texts_together_are_the_same_events_and_rejections_in_the_same_order(
+    some: list[bytes], whole: list[bool], first: int
+) -> None:
+    check_texts(some, whole[: len(some)], first)
+
+
+@given(st.lists(st.one_of(plain_objects.map(str.encode), lines), min_size=20, max_size=40))
+def test_lines_deep_in_a_text_are_the_same_events(some: list[bytes]) -> None:
+    check_texts([b"\n".join(some)], [False], 0)
+
+
+@given(plain_objects, st.floats(0, 3e9))
+def test_what_is_too_far_in_the_future_is_the_same(line: str, now_s: float) -> None:
+    check_texts([line.encode()], [True], 0, now_s)
+
+
+@given(any_column, st.data())
+def test_narrow_and_widen_agree(values: array[int], data: st.DataObject) -> None:
+    base = data.draw(st.sampled_from([0, min(values, default=0)]))
+    if base < 2**63:
+        agree("narrow", values, base)
+        if values and min(values) >= base:
+            width, packed = columns.narrow(values, base)
+            assert _kernel.widen(packed, width, base, len(values), values.typecode) == values
+
+
+@given(st.binary(max_size=80), st.integers(-1, 9), signed, st.integers(-1, 80), st.sampled_from("qQIBHx"))
+def test_widen_agrees_on_any_bytes(data: bytes, width: int, base: int, count: int, code: str) -> None:
+    agree("widen", data, width, base, count, code)
+    if width > 0:
+        agree("widen", data[: len(data) // width * width], width, base, len(data) // width, code)
+
+
+@given(columns_of("q"), any_column)
+def test_bounds_and_largest_agree(values: array[int], others: array[int]) -> None:
+    agree("bounds", values)
+    agree("largest", others)
+
+
+@given(strings, st.binary(max_size=40))
+def test_packed_strings_agree_and_come_back(some: list[bytes], rest: bytes) -> None:
+    ends, heap = columns.column_of(some)
+    agree("pack_strings", ends, heap)
+    packed = columns.pack_strings(ends, heap)
+    agree("unpack_strings", packed + rest, len(some))
+    assert _kernel.unpack_strings(packed + rest, len(some)) == (ends, heap, len(packed))
+
+
+@given(st.binary(max_size=120), st.integers(-1, 20))
+def test_unpacking_any_bytes_agrees(data: bytes, count: int) -> None:
+    agree("unpack_strings", data, count)
+
+
+@given(columns_of("I", 8), st.binary(max_size=40), st.integers(0, 5))
+def test_string_columns_that_may_be_wrong_agree(ends: array[int], heap: bytes, kind: int) -> None:
+    agree("pack_strings", ends, heap)
+    agree("split_strings", ends, heap)
+    agree("hash_ids", ends, heap, kind)
+    agree("pick_strings", ends, heap, array("I", [0]))
+
+
+@given(st.lists(st.text(max_size=10)))
+def test_joined_and_split_texts_agree_and_come_back(some: list[str]) -> None:
+    agree("join_strings", some)
+    ends, heap = _kernel.join_strings(some)
+    assert _kernel.split_strings(ends, heap) == some
+
+
+@given(strings, st.integers(0, 4))
+def test_hashes_agree(some: list[bytes], kind: int) -> None:
+    agree("hash_ids", *columns.column_of(some), kind)
+
+
+@given(st.integers(0, 255), st.binary(max_size=60), words)
+def test_hashes_of_names_agree(kind: int, value: bytes, position: int) -> None:
+    agree("hash_name", kind, value, position)
+
+
+@given(any_column, columns_of("I"), strings)
+def test_picking_agrees(values: array[int], indexes: array[int], some: list[bytes]) -> None:
+    agree("pick", values, indexes)
+    agree("pick_strings", *columns.column_of(some), indexes)
+    inside = array("I", [index % len(values) for index in indexes] if values else [])
+    agree("pick", values, inside)
+    agree("pick_strings", *columns.column_of(some), array("I", [x % len(some) for x in indexes] if some else []))
+    agree("renumber", inside, len(values))
+    agree("renumber", indexes, 40)
+
+
+@given(st.binary(max_size=60))
+def test_indexes_of_a_mask_agree(mask: bytes) -> None:
+    agree("indexes_of", mask)
+
+
+@given(
+    count=st.integers(0, 30), places=st.lists(st.integers(0, 33), max_size=10), order=st.sampled_from([sorted, list])
+)
+def test_interleaving_agrees(count: int, places: list[int], order: Callable[[list[int]], list[int]]) -> None:
+    agree("interleave", count, array("Q", order(places)))
+
+
+@given(
+    runs=st.lists(st.tuples(words, st.lists(st.integers(0, 9), min_size=1, max_size=6)), max_size=6),
+    order=st.sampled_from([sorted, list]),
+)
+def test_positions_and_gaps_agree(runs: list[tuple[int, list[int]]], order: Callable[[list[int]], list[int]]) -> None:
+    gaps = array("Q", [gap for _, some in runs for gap in order(some)])
+    firsts, counts = array("Q", [first for first, _ in runs]), array("Q", [len(some) for _, some in runs])
+    agree("positions_of", firsts, counts, gaps)
+    agree("positions_of", firsts, counts, gaps[1:])
+    agree("gaps_of", gaps, counts)
+    agree("gaps_of", array("Q", sorted(gaps)), counts)
+
+
+@given(st.binary(max_size=64), st.integers(1, 20), st.lists(st.tuples(st.integers(0, 30), words), max_size=8), words)
+def test_counters_agree(cells: bytes, size: int, added: list[tuple[int, int]], first: int) -> None:
+    agree("read_counts", cells, size)
+    fitting = bytes(cells[: len(cells) // size * size])
+    agree("read_counts", fitting, size)
+    for base in (0, first % 2**40):
+        codes = array("Q", [base + code for code, _ in added])
+        agree("add_counts", fitting, codes, array("Q", [count for _, count in added]), base, size)
+
+
+events = st.tuples(
+    st.one_of(st.integers(-(10**5), 10**6), st.integers(-62_135_596_800, 253_402_300_799), signed),
+    st.one_of(st.sampled_from([0, 999, 1000, 4999, 5000, 9999, 10_000, 50_000, 50_001, 10**12]), signed),
+    st.integers(0, 3),
+    st.integers(0, 9),
+)
+KEYS = [
+    ("bracket",),
+    ("bracket", "method"),
+    ("merchant",),
+    ("merchant", "method"),
+    (),
+    ("method",),
+    ("method", "bracket"),
+]
+
+
+@given(
+    st.lists(events, max_size=90),
+    st.lists(st.one_of(st.integers(0, 12), st.integers(0, 2**41)), max_size=12),
+    st.sampled_from([0, 60, 3_600, 86_400]),
+    st.sampled_from(KEYS),
+)
+def test_groups_agree(
+    some: list[tuple[int, int, int, int]], ids: list[int], window_s: int, keys: tuple[str, ...]
+) -> None:
+    names = "qqBI"
+    parts = [array(code, [event[index] for event in some]) for index, code in enumerate(names)]
+    agree("group", *parts, ids, window_s, keys)
+    parts[0] = array("q", [second % 10**9 for second in parts[0]])
+    parts[2] = array("B", [method % 3 for method in parts[2]])
+    parts[3] = array("I", [merchant % max(len(ids), 1) for merchant in parts[3]])
+    agree("group", *parts, array("Q", ids), window_s, keys)
+    agree("group", *parts[:3], parts[3][1:], ids, window_s, keys)
