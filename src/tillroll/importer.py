@@ -8,9 +8,11 @@ alone for most of their time.
 from __future__ import annotations
 
 import gzip
+import queue
 import sys
+import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import msgspec
@@ -40,6 +42,7 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = b" \t\r\n"
 _LISTED_MAX: Final = 10
+_STOP_S: Final = 0.5
 
 
 class InputError(TillrollError):
@@ -162,16 +165,48 @@ def import_lines(
         StoreError: the store cannot take it.
     """
     tally = Tally()
-    parsed = _parsed(content, source, clock)
-    with ThreadPoolExecutor(1, "tillroll-parse") as parser:
-        coming = parser.submit(next, parsed, None)
-        while (block := coming.result()) is not None:
-            coming = parser.submit(next, parsed, None)
-            _commit(store, block, clock, tally)
-            if on_commit is not None:
-                on_commit(tally)
+    for block in _ahead(_parsed(content, source, clock)):
+        _commit(store, block, clock, tally)
+        if on_commit is not None:
+            on_commit(tally)
     store.fold()
     return tally
+
+
+def _ahead(parsed: Iterator[_Parsed]) -> Iterator[_Parsed]:
+    """Yield what another thread parses, which is one block ahead.
+
+    A daemon thread, so that Ctrl-C ends the process although that thread waits for standard input.
+    """
+    ready: queue.Queue[_Parsed | Exception | None] = queue.Queue(1)
+    stopped = threading.Event()
+
+    def put(block: _Parsed | Exception | None) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                ready.put(block, timeout=_STOP_S)
+                return
+
+    def parse() -> None:
+        try:
+            for block in parsed:
+                put(block)
+                if stopped.is_set():
+                    return
+            put(None)
+        except Exception as error:  # noqa: BLE001 raised where the blocks are taken
+            put(error)
+
+    thread = threading.Thread(target=parse, name="tillroll-parse", daemon=True)
+    thread.start()
+    try:
+        while (block := ready.get()) is not None:
+            if isinstance(block, Exception):
+                raise block
+            yield block
+    finally:
+        stopped.set()
+        thread.join(_STOP_S)
 
 
 def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:

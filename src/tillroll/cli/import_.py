@@ -1,7 +1,6 @@
 """`tillroll import`: take events from files or from standard input."""
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +101,8 @@ def _import_file(
 @contextmanager
 def _opened_file(file: str) -> Iterator[Any]:
     if file == _STDIN:
-        yield sys.stdin.buffer
+        # Not sys.stdin, and never closed: either would wait for a thread that still reads when Ctrl-C ends us.
+        yield open(0, "rb", closefd=False)  # noqa: SIM115 a descriptor has no path
         return
     try:
         raw = Path(file).open("rb")  # noqa: SIM115 closed below; the try is for the opening alone

@@ -126,6 +126,9 @@ def run(arguments: list[str]) -> int:
         return _refuse(error)
     except (BrokenPipeError, _ReaderLeftError):
         return _reader_left()
+    except OSError as error:  # a full disk under an output file, a directory that may not be read
+        print(f"tillroll: {error}", file=sys.stderr)  # noqa: T201
+        return TillrollError.exit_code
     return code if isinstance(code, int) else 0
 
 
