@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
-from tests.e2e.command import start
+from tests.e2e.command import environment, start
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 EVENT = {
@@ -64,11 +65,17 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(directory: Path, *flags: str, **env: str) -> Iterator[Running]:
-    """Serve a new store in the directory for the body's time."""
+def serving(directory: Path, *flags: str, code: str | None = None, **env: str) -> Iterator[Running]:
+    """Serve the store in the directory for the body's time; by some code, given its path, instead of the command."""
     log = directory / "server.log"
+    data = directory / "data"
     with log.open("ab") as stderr:
-        process = start("serve", "--data", directory / "data", "--port", "0", *flags, stderr=stderr, **env)
+        if code is None:
+            process = start("serve", "--data", data, "--port", "0", *flags, stderr=stderr, **env)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, str(data)], stdout=subprocess.PIPE, stderr=stderr, env=environment(**env)
+            )
     assert process.stdout is not None
     try:
         line = process.stdout.readline().decode()
