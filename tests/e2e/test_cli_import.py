@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -185,6 +186,35 @@ def test_ctrl_c_ends_an_import_with_130_and_it_can_go_on(tmp_path: Path) -> None
     assert sum(report(data, "bracket-method").values()) == 300_000
 
 
+def test_ctrl_c_ends_an_import_that_waits_for_more(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-c", ANNOUNCED, "import", "-", "--data", str(tmp_path / "data")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.write(EVENT * 1_000)
+    running.stdin.flush()
+    assert running.stdout.readline() == b"waiting\n"
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=30) == 130
+    running.communicate()
+
+
+# Runs the command line, and says when the reading thread waits for more.
+ANNOUNCED = """
+import sys
+from tillroll import importer
+from tillroll.cli.main import run
+parsed = importer._parsed
+def announced(*arguments):
+    print("waiting", flush=True)
+    yield from parsed(*arguments)
+importer._parsed = announced
+sys.exit(run(sys.argv[1:]))
+"""
 # Runs the command line, and presses Ctrl-C as soon as the first block is committed.
 INTERRUPTED = """
 import os, signal, sys
