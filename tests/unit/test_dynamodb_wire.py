@@ -1,0 +1,295 @@
+"""The wire to DynamoDB: signatures, requests, replies and what errors mean, without a service."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import botocore.auth
+import pytest
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as BotoCredentials
+
+from tillroll.errors import ConfigError, StoreError
+from tillroll.stores.dynamodb import open_dynamodb_store
+from tillroll.stores.dynamodb_http import Connections, Credentials, Reply, Request, Signer
+from tillroll.stores.dynamodb_protocol import (
+    BatchGet,
+    ConditionFailed,
+    Conflict,
+    Count,
+    Fault,
+    MoveFold,
+    Put,
+    Query,
+    ReplyLost,
+    Throttled,
+    TransactWrite,
+)
+from tillroll.stores.dynamodb_units import Units, item_bytes, write_units
+from tillroll.stores.dynamodb_wire import Wire, attribute, fault_of, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.stores.dynamodb_protocol import Value
+
+REGION = "eu-west-1"
+HOST = "dynamodb.eu-west-1.amazonaws.com"
+TABLES = {"aggregates": "tallies", "journal": "book"}
+
+
+@pytest.mark.parametrize("token", [None, "session/token+with=signs"])
+def test_signatures_are_those_of_botocore(token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 1_795_549_138
+    body = json.dumps({"TableName": "tallies", "ä": "|"}).encode()
+    signed = Signer(HOST, REGION, lambda: Credentials("AKIDEXAMPLE", "secret/KEY", token)).request(
+        Request("UpdateItem", body), now_s + 0.9
+    )
+    head, _, sent = signed.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines[1:])
+    assert (lines[0], sent, int(headers["Content-Length"])) == ("POST / HTTP/1.1", body, len(body))
+
+    wanted = {name: headers[name] for name in ("content-type", "x-amz-target")}
+    request = AWSRequest("POST", f"https://{HOST}/", headers=wanted, data=body)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
+    signer = botocore.auth.SigV4Auth(BotoCredentials("AKIDEXAMPLE", "secret/KEY", token), "dynamodb", REGION)
+    request.context["timestamp"] = stamp
+    if token:
+        request.headers["X-Amz-Security-Token"] = token
+    request.headers["X-Amz-Date"] = stamp
+    canonical = signer.canonical_request(request)
+    monkeypatch.setattr(signer, "_inject_signature_to_request", lambda _, signature: signature)
+    signature = signer.signature(signer.string_to_sign(request, canonical), request)
+    assert headers["authorization"].endswith(f"Signature={signature}")
+    assert headers["x-amz-date"] == stamp
+
+
+def test_a_signer_takes_up_renewed_credentials() -> None:
+    current = [Credentials("first", "secret", None)]
+    signer = Signer(HOST, REGION, lambda: current[0])
+    request = Request("Query", b"{}")
+    assert b"Credential=first/" in signer.request(request, 1_000)
+    current[0] = Credentials("second", "other", "token")
+    renewed = signer.request(request, 1_001)
+    assert b"Credential=second/" in renewed
+    assert b"x-amz-security-token: token" in renewed
+
+
+@pytest.mark.parametrize("value", ["", "ü|🛒", b"", b"\x00\xff", 0, -(10**15), 10**28, 1.5, 1_795_549_138.9284904])
+def test_attributes_keep_their_values(value: Value) -> None:
+    assert value_of(attribute(value)) == value
+
+
+def test_a_count_is_sent_with_its_guard() -> None:
+    wire = Wire("tallies", "book")
+    request = wire.request(Count('2011-12-03|"Ü"\\', "day-merchant", 3, 17))
+    assert request.operation == "UpdateItem"
+    assert json.loads(request.body) == {
+        "TableName": "tallies",
+        "Key": {"datapoint": {"S": '2011-12-03|"Ü"\\'}},
+        "UpdateExpression": "ADD #e :n SET #f = :t, #r = :r",
+        "ConditionExpression": "attribute_not_exists(#f) OR #f < :t",
+        "ExpressionAttributeNames": {"#e": "events", "#f": "fold", "#r": "report"},
+        "ExpressionAttributeValues": {":n": {"N": "3"}, ":t": {"N": "17"}, ":r": {"S": "day-merchant"}},
+        "ReturnValues": "UPDATED_NEW",
+    }
+
+
+def test_a_batch_reply_says_what_was_not_processed() -> None:
+    wire = Wire("tallies", "book")
+    call = BatchGet("journal", (("ledger", 1), ("ledger", 2)))
+    body = {
+        "Responses": {"book": [{"log": {"S": "ledger"}, "number": {"N": "1"}, "entry": {"S": "{}"}}]},
+        "UnprocessedKeys": {"book": {"Keys": [{"log": {"S": "ledger"}, "number": {"N": "2"}}]}},
+    }
+    reply = wire.reply(call, json.dumps(body).encode())
+    assert reply.items == [{"log": "ledger", "number": 1, "entry": "{}"}]
+    assert reply.unprocessed == (("ledger", 2),)
+
+
+def error(code: str, status: int = 400, **more: object) -> Reply:
+    fields = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "because", **more}
+    return Reply(status, json.dumps(fields).encode())
+
+
+def cancelled(*codes: str) -> Reply:
+    return error("TransactionCanceledException", CancellationReasons=[{"Code": code} for code in codes])
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        (error("ConditionalCheckFailedException"), ConditionFailed),
+        (error("TransactionConflictException"), Conflict),
+        (error("TransactionInProgressException"), Conflict),
+        (error("ProvisionedThroughputExceededException"), Throttled),
+        (error("ThrottlingException"), Throttled),
+        (error("RequestLimitExceeded"), Throttled),
+        (error("InternalServerError", 500), ReplyLost),
+        (Reply(503, b"<html>"), ReplyLost),
+        (cancelled("TransactionConflict", "ConditionalCheckFailed"), ConditionFailed),
+        (error("TransactionCanceledException", message="reasons [None, ConditionalCheckFailed]"), ConditionFailed),
+    ],
+)
+def test_an_error_means_what_the_protocols_expect(reply: Reply, fault: type[Fault]) -> None:
+    assert type(fault_of(reply, "https://there", TABLES)) is fault
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("ResourceNotFoundException", "tallies and book .* region"),
+        ("ExpiredTokenException", "credentials.*ExpiredTokenException.*AWS_PROFILE"),
+        ("UnrecognizedClientException", "credentials"),
+        ("InvalidSignatureException", "clock"),
+        ("AccessDeniedException", "may not do this.*role"),
+        ("ValidationException", "ValidationException: because"),
+    ],
+)
+def test_an_error_that_needs_a_person_says_what_to_do(code: str, said: str) -> None:
+    with pytest.raises(StoreError, match=said):
+        fault_of(error(code), "https://there", TABLES)
+
+
+def test_a_transaction_that_is_not_understood_is_reported() -> None:
+    reply = error("TransactionCanceledException", CancellationReasons=[{"Code": "ValidationError"}])
+    with pytest.raises(StoreError, match="refused a transaction"):
+        fault_of(reply, "https://there", TABLES)
+
+
+# Billing.
+
+
+def test_a_transaction_of_26_kb_costs_52_units() -> None:
+    item = {"log": "m", "number": 1, "chunk": bytes(26_000)}
+    assert 25 * 1_024 < item_bytes(item) <= 26 * 1_024
+    assert write_units(TransactWrite((Put(item),), "t")) == 52
+    assert write_units(Put(item)) == 26
+
+
+def test_a_new_counter_costs_its_index_entry_too_and_a_failed_condition_as_a_write() -> None:
+    units = Units()
+    count = Count("<10|PAY_NOW", "bracket-method", 1, 1)
+    units.count(
+        [(count, None, True), (count, None, False), (count, ConditionFailed(), False), (count, Throttled(), False)]
+    )
+    units.count([(MoveFold(0, 1, 0.0), None, False)])
+    assert (units.writes["Count"], units.writes["MoveFold"], units.written) == (4, 1, 5)
+
+
+# Connections, against a server of a few lines.
+
+
+@contextmanager
+def serving(*replies: bytes | None) -> Iterator[Connections]:
+    """Answer one request after the other with these bytes, None closes the connection unanswered."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    waiting = list(replies)
+
+    def serve() -> None:
+        while waiting:
+            connection, _ = listener.accept()
+            with connection:
+                while waiting and connection.recv(65_536):
+                    reply = waiting.pop(0)
+                    if reply is None:
+                        break
+                    connection.sendall(reply)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    host = f"127.0.0.1:{listener.getsockname()[1]}"
+    connections = Connections(f"http://{host}", Signer(host, REGION, lambda: Credentials("k", "s", None)))
+    try:
+        yield connections
+    finally:
+        connections.close()
+        thread.join(10)
+        listener.close()
+
+
+def response(body: bytes, *headers: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers, b"", body])
+
+
+ASK = [Request("Query", b"{}")]
+
+
+def test_a_reply_is_read_whole_and_the_connection_kept() -> None:
+    large = b"x" * 300_000
+    with serving(response(b"{}"), response(large, b"x-amz-crc32: %d" % zlib.crc32(large))) as connections:
+        assert connections.make(ASK) == [Reply(200, b"{}")]
+        assert connections.make(ASK) == [Reply(200, large)]
+
+
+def test_a_reply_in_pieces_is_joined() -> None:
+    pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5;x=y\r\ndefgh\r\n0\r\n\r\n"
+    with serving(pieces) as connections:
+        assert connections.make(ASK) == [Reply(200, b"abcdefgh")]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"not http at all\r\n\r\n",
+        response(b"{}", b"x-amz-crc32: 1"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: no\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_a_reply_that_does_not_come_whole_is_lost(reply: bytes | None) -> None:
+    with serving(reply, None) as connections:
+        (lost,) = connections.make(ASK)
+        assert isinstance(lost, ReplyLost)
+        connections.make(ASK)
+
+
+def test_a_connection_that_cannot_be_made_had_no_effect() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+    connections = Connections(f"http://{host}", Signer(host, REGION, lambda: Credentials("k", "s", None)))
+    (refused,) = connections.make(ASK)
+    assert isinstance(refused, Throttled)
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "dynamodb://eu-west-1/only",
+        "dynamodb://eu-west-1/a/b/c",
+        "dynamodb:///a/b?speed=9",
+        "dynamodb://r/a/b?freshness=x",
+    ],
+)
+def test_an_address_that_names_no_two_tables_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="data: "):
+        open_dynamodb_store(address)
+
+
+def test_missing_credentials_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, f"{tmp_path}/none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(StoreError, match="no AWS credentials"):
+        open_dynamodb_store("dynamodb://eu-west-1/a/b")
+
+
+def test_a_query_from_the_end_has_no_bound() -> None:
+    body = json.loads(Wire("tallies", "book").request(Query("ledger", limit=1, falling=True)).body)
+    assert body["KeyConditionExpression"] == "#l = :l"
+    assert (body["ScanIndexForward"], body["ConsistentRead"], body["Limit"]) == (False, True, 1)
