@@ -18,6 +18,7 @@ DAYS = 40
 AN_HOUR = 5
 MERCHANTS = 320
 SEEN_MS = 8_000
+DESK = {"width": 1360, "height": 900}
 
 
 @pytest.fixture(scope="session")
@@ -47,29 +48,50 @@ def server(tmp_path_factory: pytest.TempPathFactory, purchases: list[Purchase]) 
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path) -> Iterator[Server]:
+def pages() -> list[Page]:
+    """The pages that are open. Whatever stops a server closes them first, as they would note that it is gone."""
+    return []
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path, pages: list[Page]) -> Iterator[Server]:
     """A server without purchases, for this test alone."""
     running = Server(tmp_path / "data")
     running.start()
     yield running
+    close(pages)
     running.close()
 
 
+def close(pages: list[Page]) -> None:
+    while pages:
+        pages.pop().close()
+
+
+@pytest.fixture(scope="session")
+def contexts() -> dict[str, BrowserContext]:
+    """Browser sessions by their options: making one for each test would take longer than most tests."""
+    return {}
+
+
 @pytest.fixture
-def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
+def open_page(
+    chromium: Browser, contexts: dict[str, BrowserContext], pages: list[Page]
+) -> Iterator[Callable[..., Page]]:
     """Return what opens pages; afterwards, that none had anything to say on its console."""
     said: list[str] = []
-    contexts: list[BrowserContext] = []
 
     def note_dialog(dialog: Dialog) -> None:
         said.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
     def opener(url: str, *, quiet: bool = True, **options: object) -> Page:
-        context = chromium.new_context(**{"viewport": {"width": 1360, "height": 900}, **options})  # type: ignore[arg-type]
-        contexts.append(context)
-        context.set_default_timeout(SEEN_MS)
-        page = context.new_page()
+        key = repr(sorted(options.items()))
+        if key not in contexts:
+            contexts[key] = chromium.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
+            contexts[key].set_default_timeout(SEEN_MS)
+        page = contexts[key].new_page()
+        pages.append(page)
         if quiet:
             page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
@@ -79,8 +101,7 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
     expect.set_options(timeout=SEEN_MS)
     yield opener
-    for context in contexts:
-        context.close()
+    close(pages)
     assert said == []
 
 

@@ -111,3 +111,5 @@ def test_chosen_theme_stays(open_page: Callable[..., Page], server: Server) -> N
     assert dark != light
     page.reload()
     assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Theme: dark").click()
+    assert page.evaluate(ground) == light

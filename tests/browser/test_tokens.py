@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.conftest import close
 from tests.browser.process import Server
 from tests.browser.purchases import generate, lines, merchants, this_moment
 from tests.browser.reading import ready
@@ -22,7 +23,7 @@ EVENTS = 120
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[Server]:
+def guarded(tmp_path: Path, pages: list[Page]) -> Iterator[Server]:
     tokens = tmp_path / "tokens"
     tokens.write_text(f"read {READ}\nsend {SEND}\nsend,read {BOTH}\n")
     running = Server(tmp_path / "data", tokens_file=tokens, token=BOTH)
@@ -33,6 +34,7 @@ def guarded(tmp_path: Path) -> Iterator[Server]:
         "/events", json={"date": "yesterday", "amount": 1, "paymentMethod": "PAY_NOW", "merchantId": "m"}
     )
     yield running
+    close(pages)
     running.close()
 
 

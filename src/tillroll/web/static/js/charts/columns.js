@@ -99,8 +99,8 @@ export class Columns {
       cursor: { y: false, points: { show: false }, drag: { x: Boolean(this.#zoom), y: false, setScale: false } },
       scales: { x: { time: true }, y: {} },
       axes: [
-        { stroke: ink, font, grid: { show: false }, ticks: { stroke: color("line"), width: 1, size: 5 }, space: 64, size: 40, values: timeTicks },
-        { stroke: ink, font, grid, ticks: { show: false }, gap: 8, space: 44, size: yAxisSize, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? short(tick) : "")) },
+        { stroke: ink, font, grid: { show: false }, ticks: { stroke: color("line"), width: 1, size: 5 }, space: 64, size: xAxisSize, values: timeTicks },
+        { stroke: ink, font, grid, ticks: { show: false }, gap: 8, space: this.#size === "low" ? 30 : 44, size: yAxisSize, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? short(tick) : "")) },
       ],
       // Drawn from the top of the stack down: each column covers all but its own part of the one behind it.
       series: [
@@ -193,6 +193,8 @@ function yAxisSize(plot, values) {
   const longest = (values ?? []).reduce((most, value) => Math.max(most, value.length), 0);
   return 18 + longest * 7.2;
 }
+
+const xAxisSize = (plot, values) => ((values ?? []).some((value) => value.includes("\n")) ? 44 : 28);
 
 /** Label ticks by what changes between them: the clock, with the day under midnight; the day; or the month. */
 function timeTicks(_, ticks, __, ___, step) {

@@ -70,7 +70,9 @@ export class RejectedList {
     const status = h("p", { class: "field-error", role: "alert" });
     const id = `body-${one.id}`;
     const binary = one.body === null || one.body === undefined;
-    const text = h("textarea", { id, class: "input mono", rows: Math.min(12, 2 + Math.ceil((one.body ?? one.body_base64 ?? "").length / 90)), spellcheck: "false", readonly: binary }, pretty(one.body ?? one.body_base64));
+    const shown = pretty(one.body ?? one.body_base64);
+    const rows = Math.min(14, shown.split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 100), 1));
+    const text = h("textarea", { id, class: "input mono", rows, spellcheck: "false", readonly: binary }, shown);
     const retry = h("button", { type: "submit", class: "button primary", disabled: binary }, icon("retry"), "Send again");
     const drop = h("button", { type: "button", class: "button danger" }, icon("trash"), "Drop");
     const form = h(

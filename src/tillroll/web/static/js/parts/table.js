@@ -3,7 +3,7 @@
 import { h, icon, vars } from "../dom.js";
 import { dimensionWord, plural, whole, word } from "../format.js";
 import { parseRow } from "../model.js";
-import { DAY, HOUR, WINDOW, clockText, dayText, dayTextShort } from "../time.js";
+import { DAY, HOUR, WINDOW, clockText, dayText, dayTextShort, isoDay, now } from "../time.js";
 
 /**
  * Return the table of a page: {rows, datapoints, events, next}. `sort(order)` and `turn("first" | "back" | "on")` are
@@ -50,7 +50,11 @@ function cell(row, dimension, link) {
   return h("td", { class: "when" }, windowLabel(row.at, WINDOW[dimension]));
 }
 
-const windowLabel = (at, window) => (window === HOUR ? [dayTextShort(at), " ", h("b", {}, clockText(at))] : dayText(at));
+/** Return a window as the table writes it: the year only where it is another than this one. */
+function windowLabel(at, window) {
+  const day = isoDay(at).slice(0, 4) === isoDay(now()).slice(0, 4) ? dayTextShort(at) : dayText(at);
+  return window === HOUR ? [day, " ", h("b", {}, clockText(at))] : day;
+}
 
 function pager(page, start, turn) {
   const last = start + page.rows.length;

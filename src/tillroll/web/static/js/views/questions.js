@@ -9,7 +9,7 @@ export const ROWS = 100;
 const BUSIEST = 12;
 
 /** Return what a view of a report is made of, for a state and its range: dimensions, grain, filters, question. */
-export function plan(reports, report, state, range) {
+export function plan(reports, report, state, range, calendar) {
   const keys = keysOf(report);
   const window = windowOf(report);
   const grain = window && grainOf(report, state.grain, range);
@@ -19,7 +19,7 @@ export function plan(reports, report, state, range) {
   const source = window || range.range === "all" ? report : findReport(reports, keys, true);
   const by = source === report && dimensions.join() === report.dimensions.join() ? undefined : dimensions;
   const stack = keys.includes("bracket") ? (keys.includes("method") ? (state.stack ?? "bracket") : "bracket") : keys.includes("merchant") && filters.merchant ? "merchant" : null;
-  return { reports, report, source, keys, window, grain, dimensions, filters, stack, range, question: { ...range.bounds, filters, by, order: state.order } };
+  return { reports, report, source, calendar, keys, window, grain, dimensions, filters, stack, range, question: { ...range.bounds, filters, by, order: state.order } };
 }
 
 /** Return whether a report can be asked about a part of all time. */
@@ -59,12 +59,10 @@ async function overTime(plan, signal) {
   return timeModel(rows, { stack, from: range.from, to: range.to, grain });
 }
 
-/** All merchants together are what the leanest report of hours counts, with far fewer rows to read. */
+/** All merchants together are what the calendar has already: the purchases of each day. */
 async function merchantsOverTime(plan, signal) {
-  const { reports, report, filters, range } = plan;
-  const rows = filters.merchant
-    ? await ask(report, ["day", "merchant"], { ...range.bounds, filters }, signal)
-    : await ask(findReport(reports, ["hour"], true), ["day"], range.bounds, signal);
+  const { report, calendar, filters, range } = plan;
+  const rows = filters.merchant ? await ask(report, ["day", "merchant"], { ...range.bounds, filters }, signal) : calendar.days;
   return timeModel(rows, { stack: plan.stack, from: range.from, to: range.to, grain: "day" });
 }
 

@@ -39,7 +39,7 @@ export class ReportView extends View {
     const calendar = await this.page.calendar(signal);
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, this.#report.title), nothingYet());
     const range = resolveRange(this.#timed ? { ...state, range: state.range ?? (this.#report.window ? "7d" : "all") } : { range: "all" }, calendar, this.#report.window === "day" ? DAY : HOUR);
-    const plan = planOf(this.page.reports, this.#report, state, range);
+    const plan = planOf(this.page.reports, this.#report, state, range, calendar);
     this.#trail.set(state.start, state.cursor);
     this.#frame(plan, calendar);
     const [page, data] = await Promise.all([tablePage(plan, state.cursor, signal), chartData(plan, signal, (filters) => this.#link(plan, filters))]);

@@ -26,7 +26,7 @@ function values(rows, from, to, step) {
 
 function dayCard({ hours, calendar, view, at, today }) {
   const before = { from: today - DAY, to: at - DAY };
-  const words = calendar.stale ? ["", "the day before"] : [`by ${clockText(at)}`, "yesterday"];
+  const words = calendar.stale ? ["", "the day before"] : [` by ${clockText(at)}`, "yesterday"];
   return card({
     title: calendar.stale ? dayText(today) : "Today",
     count: sum(hours, today, today + DAY),
@@ -38,7 +38,7 @@ function dayCard({ hours, calendar, view, at, today }) {
 
 function weekCard({ hours, calendar, view, at, today }) {
   const monday = mondayOf(today);
-  const words = calendar.stale ? ["", "the week before"] : [`by ${clockText(at)}`, "last week"];
+  const words = calendar.stale ? ["", "the week before"] : [` by ${clockText(at)}`, "last week"];
   return card({
     title: calendar.stale ? "That week" : "This week",
     count: sum(hours, monday, calendar.end),
@@ -56,7 +56,7 @@ function monthCard({ calendar, view, today }) {
     title: calendar.stale ? "Latest 30 days" : "30 days",
     count: sum(calendar.days, from, calendar.end),
     href: format({ view, range: "30d" }),
-    against: against({ from, to: last }, calendar.days, { from: from - 30 * DAY, to: last - 30 * DAY }, [calendar.stale ? "" : "by midnight", "the 30 days before"], view),
+    against: against({ from, to: last }, calendar.days, { from: from - 30 * DAY, to: last - 30 * DAY }, ["", "a month ago"], view),
     line: spark(values(calendar.days, from - 30 * DAY, calendar.end, DAY), 30),
   });
 }
@@ -89,5 +89,5 @@ function against(span, rows, before, [until, than], view) {
   const said = { up: "more", down: "fewer", same: "As many" }[kind];
   const sign = { up: "▲", down: "▼", same: "=" }[kind];
   const chip = h("span", { class: `change ${kind}` }, h("span", { "aria-hidden": "true" }, `${sign} `), kind === "same" ? said : `${changed.text} ${said}`);
-  return h("p", { class: "against" }, chip, ` ${kind === "same" ? "as" : "than"} ${than}`, h("br"), link(count, span), until ? ` ${until}, against ` : " against ", link(countBefore, before));
+  return h("p", { class: "against" }, chip, ` ${kind === "same" ? "as" : "than"} ${than}`, h("br"), link(count, span), " against ", link(countBefore, before), until);
 }
