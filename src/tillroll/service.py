@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -44,6 +44,9 @@ class Receipt(msgspec.Struct):
         return self.accepted + self.duplicates + self.conflicts + self.rejected
 
 
+ONE: Final = Receipt(accepted=1)  # what most bodies get
+
+
 def take(
     journal: Journal,
     bodies: Sequence[Body],
@@ -61,6 +64,8 @@ def take(
     refused = accepted.rejections
     if any(outcomes):
         refused = _with_conflicts(bodies, accepted, outcomes)
+    elif not any(refused):
+        return [ONE if events == 1 else Receipt(events) for events in accepted.events]
     if any(refused):
         set_aside(refused)
     return _receipts(accepted, outcomes, refused)

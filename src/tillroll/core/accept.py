@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from tillroll.core.batch import Batch, Run, Source
+from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, is_json
 from tillroll.core.parse import parse
 
@@ -167,11 +167,17 @@ def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
 
 
 def _runs(positions: array[int], bodies: Sequence[Body], events: list[int]) -> list[Run]:
-    """Return the runs of events that so many of each body make: of one source, at rising positions."""
+    """Return the runs of events that so many of each body make: of one source, at rising positions.
+
+    Where nothing names an event its position says nothing either: such events are numbered anew, and make one run.
+    """
     runs: list[Run] = []
     start = 0
     for body, count in zip(bodies, events, strict=True):
         if count:
+            if body.source.kind is NameKind.NONE:
+                before = runs[-1].events if runs and runs[-1].source.kind is NameKind.NONE else 0
+                positions[start : start + count] = array("Q", range(before, before + count))
             if start and positions[start - 1] < positions[start] and runs[-1].source == body.source:
                 runs[-1].events += count
             else:
