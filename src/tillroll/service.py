@@ -77,16 +77,18 @@ def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes)
     start = 0
     for body, events, mine in zip(bodies, accepted.events, accepted.rejections, strict=True):
         rejections = mine
-        stop = start + events
-        positions = [
-            accepted.batch.positions[index] for index in range(start, stop) if outcomes[index] == Outcome.CONFLICT
-        ]
-        if positions:
-            texts = dict(body.texts())
-            conflicts = [Rejection(body.source, position, texts[position], CONFLICT) for position in positions]
-            rejections = sorted([*rejections, *conflicts], key=lambda rejection: rejection.position)
+        became = outcomes[start : start + events]
+        start += events
+        if Outcome.CONFLICT in became:
+            wrong = {rejection.position for rejection in mine}
+            valid = [(position, text) for position, text in body.texts() if position not in wrong]
+            conflicts = [
+                Rejection(body.source, position, text, CONFLICT)
+                for (position, text), outcome in zip(valid, became, strict=True)
+                if outcome == Outcome.CONFLICT
+            ]
+            rejections = sorted([*mine, *conflicts], key=lambda rejection: rejection.position)
         refused.append(rejections)
-        start = stop
     return refused
 
 
