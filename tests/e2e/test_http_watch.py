@@ -1,0 +1,109 @@
+"""Watching the real server: ticks, status, metrics, health."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.e2e.command import EVENT as LINE
+from tests.e2e.command import tillroll
+from tests.e2e.http_server import EVENT, Running, client, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with serving(tmp_path) as found:
+        yield found
+
+
+def ticks(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+
+
+def metrics(http: httpx.Client) -> dict[tuple[str, ...], float]:
+    text = http.get("/metrics").text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_watcher_is_told_of_every_change(running: Running, tmp_path: Path) -> None:
+    with client(running) as http, client(running) as watching, watching.stream("GET", "/live") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        found = ticks(stream.iter_lines())
+        assert next(found) == {"events": 0, "folded": 0, "rejected": 0, "freshness_ms": 0}
+        http.post("/events", json=[EVENT, EVENT, 7])
+        assert next(tick for tick in found if tick["events"] == 2)["rejected"] == 1
+        # What another process adds to the same store is told as well.
+        (tmp_path / "more.ndjson").write_bytes(LINE * 3)
+        tillroll("import", tmp_path / "more.ndjson", "--data", tmp_path / "data")
+        assert next(tick for tick in found if tick["events"] == 5)["folded"] == 5
+
+
+def test_a_stream_ends_when_the_server_stops(running: Running) -> None:
+    with client(running) as watching, watching.stream("GET", "/live") as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        began = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - began < 8
+        for _ in lines:
+            pass
+
+
+def test_status_and_metrics_count_every_outcome(running: Running) -> None:
+    with client(running) as http:
+        named = EVENT | {"id": "1"}
+        http.post("/events", json=[named, named, named | {"amount": 1}, 7])
+        status = http.get("/status").json()
+        assert status["counters"] == {"accepted": 1, "duplicates": 1, "conflicts": 1, "rejected": 1}
+        ((minute, *counts),) = status["series"]
+        assert abs(minute - time.time() / 60) < 3
+        assert counts == [1, 1, 1, 1]
+        assert (status["events"], status["journal_position"], status["folded_position"]) == (1, 1, 1)
+        assert (status["rejected"], status["freshness_ms"], status["lag_s"]) == (2, 0, 0)
+        found = metrics(http)
+    for outcome in ("accepted", "duplicates", "conflicts", "rejected"):
+        assert found[("tillroll_events_total", outcome)] == 1
+    assert found[("tillroll_commit_seconds_count",)] == 1
+    assert found[("tillroll_journal_position",)] == 1
+    assert found[("tillroll_freshness_seconds",)] == 0
+    assert found[("tillroll_rejected_waiting",)] == 2
+    assert found[("tillroll_http_answers_total", "/status", "200")] == 1
+
+
+def test_metrics_are_given_in_the_format_asked_for(running: Running) -> None:
+    with client(running) as http:
+        plain = http.get("/metrics")
+        open_metrics = http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert plain.headers["content-type"].startswith("text/plain; version=")
+    assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+    assert open_metrics.text.endswith("# EOF\n")
+
+
+def test_an_acknowledged_event_is_in_the_reports_within_100_ms(running: Running) -> None:
+    with client(running) as http:
+        for number in range(20):
+            http.post("/events", json=EVENT).raise_for_status()
+            began = time.monotonic()
+            assert http.get("/aggregates/10-50|SLICE_IT").json()["events"] == number + 1
+            assert time.monotonic() - began < 0.1 or number == 0
+
+
+def test_health_is_ok_while_the_store_can_be_read(running: Running) -> None:
+    with client(running) as http:
+        answer = http.get("/healthz")
+        assert (answer.status_code, answer.text) == (200, "ok\n")
