@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 16 * 2**20
-_BLOCK_LINES_MAX: Final = 1 << 18
+_BLOCK_LINES_MAX: Final = 160_000  # a rejected line costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
