@@ -85,7 +85,7 @@ def test_texts_together_are_the_same_events_and_rejections_in_the_same_order(
     check_texts(some, whole[: len(some)], first)
 
 
-@given(st.lists(st.one_of(plain_objects.map(str.encode), lines), min_size=20, max_size=40))
+@given(st.lists(st.one_of(plain_objects.map(str.encode), lines), min_size=8, max_size=16))
 def test_lines_deep_in_a_text_are_the_same_events(some: list[bytes]) -> None:
     check_texts([b"\n".join(some)], [False], 0)
 

@@ -1,0 +1,360 @@
+"""What a valid event is, what a body is, and what is said of everything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.fuzz.checks import check_bodies, check_texts
+
+from tillroll.core.accept import (
+    Body,
+    Rejection,
+    accept,
+    decode_event,
+    encode_event,
+    is_empty,
+    parse_lines,
+    split,
+    whole_lines,
+)
+from tillroll.core.batch import UNNAMED, Event, NameKind, Run, Source
+from tillroll.core.decode import Reason
+
+NOW_S = 1_700_000_000.5
+VALID = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
+LINE = json.dumps(VALID).encode()
+EVENT = Event(1_322_907_330, 0, 4_285, 2, "m")
+KEY = Source(NameKind.KEY, "k")
+
+
+def with_field(name: str, value: object) -> bytes:
+    return json.dumps(VALID | {name: value}).encode()
+
+
+def with_text(name: str, text: str) -> bytes:
+    """The valid event with a field's value as this JSON text."""
+    return json.dumps(VALID | {name: "@"}).replace('"@"', text).encode()
+
+
+def reason_of(line: bytes) -> tuple[str, str | None]:
+    """Return code and field of what decoding says, after seeing that the kernel leaves that to the reference."""
+    check_texts([line], [True], 0, NOW_S)
+    found = decode_event(line, NOW_S)
+    assert isinstance(found, Reason), found
+    assert found.message
+    assert len(found.message) < 300
+    return found.code, found.field
+
+
+def event_of(line: bytes) -> Event:
+    check_texts([line], [True], 0, NOW_S)
+    found = decode_event(line, NOW_S)
+    assert isinstance(found, Event), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "nanos"),
+    [
+        ("2011-12-03T10:15:30Z", 1_322_907_330, 0),
+        ("2011-12-03T11:15:30+01:00", 1_322_907_330, 0),
+        ("2011-12-02T10:16:30-23:59", 1_322_907_330, 0),
+        ("2011-12-03T10:15:30-00:00", 1_322_907_330, 0),
+        ("2011-12-03T10:15:30.5Z", 1_322_907_330, 500_000_000),
+        ("2011-12-03T10:15:30.000000001+00:00", 1_322_907_330, 1),
+        ("2012-02-29T00:00:00Z", 1_330_473_600, 0),
+        ("2000-02-29T23:59:59Z", 951_868_799, 0),
+        ("1969-12-31T23:59:59.25Z", -1, 250_000_000),
+        ("0001-01-01T00:00:00Z", -62_135_596_800, 0),
+        ("2023-11-15T22:13:20Z", 1_700_086_400, 0),  # a day after now, rounded down
+    ],
+)
+def test_an_instant_with_seconds_and_an_offset_is_counted_in_utc(text: str, seconds: int, nanos: int) -> None:
+    event = event_of(with_field("date", text))
+    assert (event.seconds, event.nanos) == (seconds, nanos)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "2011-12-03",
+        "2011-12-03T10:15Z",
+        "2011-12-03T10:15:30",
+        "2011-12-03T10:15:30+01",
+        "2011-12-03T10:15:30+0100",
+        "2011-12-03t10:15:30z",
+        "2011-12-03 10:15:30Z",
+        "2011-12-03T10:15:30.Z",
+        "2011-12-03T10:15:30.1234567890Z",
+        "2011-12-03T10:15:30,5Z",
+        "2011-12-03T24:00:00Z",
+        "2011-12-03T10:60:30Z",
+        "2011-12-03T10:15:60Z",
+        "2011-12-03T10:15:30+24:00",
+        "2011-12-03T10:15:30+00:60",
+        "2011-02-29T10:15:30Z",
+        "1900-02-29T10:15:30Z",
+        "2011-04-31T10:15:30Z",
+        "2011-00-03T10:15:30Z",
+        "2011-13-03T10:15:30Z",
+        "2011-12-00T10:15:30Z",
+        "2011-12-32T10:15:30Z",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+00:01",
+        "+2011-12-03T10:15:30Z",
+        "٢٠١١-12-03T10:15:30Z",
+        " 2011-12-03T10:15:30Z",
+        "2011-12-03T10:15:30Z ",
+        1_322_907_330,
+        None,
+        True,
+        ["2011-12-03T10:15:30Z"],
+    ],
+)
+def test_what_is_no_instant_is_rejected(value: object) -> None:
+    assert reason_of(with_field("date", value)) == ("invalid_date", "date")
+
+
+@pytest.mark.parametrize("text", ["2023-11-15T22:13:21Z", "2023-11-15T22:13:21.5Z", "9999-12-31T23:59:59Z"])
+def test_a_date_more_than_a_day_in_the_future_is_rejected(text: str) -> None:
+    assert reason_of(with_field("date", text)) == ("future_date", "date")
+
+
+@pytest.mark.parametrize("cents", [0, 1, 999, 9_999_999, 10_000_000, 99_999_999, 999_999_999_999, 10**12])
+def test_a_whole_number_of_cents_is_taken(cents: int) -> None:
+    assert event_of(with_field("amount", cents)).amount == cents
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-1",
+        str(10**12 + 1),
+        str(10**13),
+        "1.0",
+        "42.85",
+        "1e3",
+        '"4285"',
+        "true",
+        "null",
+        "[]",
+        "{}",
+        "1e400",
+        "-1e400",
+        "9" * 400,
+        "9" * 5_000,
+    ],
+)
+def test_what_is_no_whole_number_of_cents_in_range_is_rejected(text: str) -> None:
+    assert reason_of(with_text("amount", text)) == ("invalid_amount", "amount")
+
+
+@pytest.mark.parametrize("text", ["01", "00", "+1", "1.", ".5", "0x10", "NaN", "Infinity", "-Infinity", "1_000", "--1"])
+def test_an_amount_that_is_no_json_is_rejected(text: str) -> None:
+    assert reason_of(with_text("amount", text)) == ("not_json", None)
+
+
+def test_minus_nothing_is_nothing() -> None:
+    assert event_of(with_text("amount", "-0")).amount == 0
+
+
+@pytest.mark.parametrize(("method", "index"), [("PAY_NOW", 0), ("PAY_LATER", 1), ("SLICE_IT", 2)])
+def test_the_three_methods_are_taken(method: str, index: int) -> None:
+    assert event_of(with_field("paymentMethod", method)).method == index
+
+
+@pytest.mark.parametrize("method", ["", "pay_now", "PAY_NOW ", "PAY", "CASH", 0, None, True, ["PAY_NOW"]])
+def test_any_other_method_is_rejected(method: object) -> None:
+    assert reason_of(with_field("paymentMethod", method)) == ("unknown_method", "paymentMethod")
+
+
+@pytest.mark.parametrize(
+    "merchant",
+    [
+        "m",
+        "Café",
+        "日本 商店",
+        "a b",
+        '"quoted"',
+        "back\\slash",
+        "x" * 128,
+        "é" * 128,
+        "2011-12-3",
+        "2011-13-03",
+        "10-51",
+        "2011-12-03:10",
+        "PAY_NOW",
+        "<100",
+        "\U0001f6d2",
+    ],
+)
+def test_a_merchant_of_1_to_128_printable_characters_is_taken(merchant: str) -> None:
+    assert event_of(with_field("merchantId", merchant)).merchant == merchant
+    raw = json.dumps(VALID | {"merchantId": merchant}, ensure_ascii=False).encode()
+    assert event_of(raw).merchant == merchant
+
+
+@pytest.mark.parametrize(
+    "name", ["", "x" * 129, "é" * 129, "a\tb", "a\nb", "\x00", "\x7f", "\u2028", "\ud800", 7, None, []]
+)
+def test_what_is_no_name_is_rejected(name: Any) -> None:
+    line = with_field("merchantId", name)
+    expected = ("not_json", None) if name == "\ud800" else ("invalid_merchant", "merchantId")
+    assert reason_of(line) == expected
+    line = with_field("id", name)
+    assert reason_of(line) == (expected if name == "\ud800" else ("invalid_id", "id"))
+
+
+@pytest.mark.parametrize("merchant", ["a|b", "|", "m|"])
+def test_a_merchant_with_a_separator_is_rejected(merchant: str) -> None:
+    assert reason_of(with_field("merchantId", merchant)) == ("invalid_merchant", "merchantId")
+
+
+@pytest.mark.parametrize("merchant", ["<10", "10-50", "50-100", "100-500", ">500", "2011-12-03", "0001-01-01"])
+def test_a_merchant_that_could_make_two_reports_share_a_datapoint_is_rejected(merchant: str) -> None:
+    assert reason_of(with_field("merchantId", merchant)) == ("reserved_merchant", "merchantId")
+
+
+def test_an_id_is_optional_and_may_have_a_separator() -> None:
+    assert event_of(LINE).id == ""
+    assert event_of(with_field("id", "a|b")).id == "a|b"
+    assert event_of(with_field("id", "x" * 128)).id == "x" * 128
+
+
+@pytest.mark.parametrize("field", ["date", "amount", "paymentMethod", "merchantId"])
+def test_a_missing_field_is_named(field: str) -> None:
+    rest = {name: value for name, value in VALID.items() if name != field}
+    assert reason_of(json.dumps(rest).encode()) == ("missing_field", field)
+
+
+@pytest.mark.parametrize(
+    "text", ["1", '"x"', "null", "[]", '[{"a": 1}]', "{}", "1.5", "1e400", "9" * 5_000, '"\\u00e9"']
+)
+def test_anything_else_is_ignored(text: str) -> None:
+    assert event_of(with_text("more", text)) == EVENT
+    assert event_of(with_text("", text)) == EVENT
+
+
+@pytest.mark.parametrize("field", ["date", "amount", "paymentMethod", "merchantId", "id"])
+def test_a_field_given_twice_is_rejected(field: str) -> None:
+    twice = json.dumps(VALID | {"id": "i"})[:-1] + f', "{field}": {json.dumps((VALID | {"id": "i"})[field])}}}'
+    assert reason_of(twice.encode()) == ("duplicate_field", field)
+    escaped = twice.replace(f'"{field}"', f'"\\u{ord(field[0]):04x}{field[1:]}"', 1)
+    assert reason_of(escaped.encode()) == ("duplicate_field", field)
+
+
+def test_a_field_named_in_a_value_is_given_once() -> None:
+    assert event_of(with_field("note", "date")) == EVENT
+    assert event_of(with_field("more", {"date": 1, "amount": 2})) == EVENT
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"", "not_json"),
+        (b"nope", "not_json"),
+        (LINE[:-1], "not_json"),
+        (LINE[:40], "not_json"),
+        (LINE + b"}", "not_json"),
+        (LINE + LINE, "not_json"),
+        (LINE.replace(b"4285", b"NaN"), "not_json"),
+        (LINE.replace(b'"', b"'"), "not_json"),
+        (LINE.replace(b"}", b",}"), "not_json"),
+        (b"\xef\xbb\xbf" + LINE, "not_json"),
+        (b"[]", "not_an_object"),
+        (b"[" + LINE + b"]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b"42", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (LINE.replace(b'"m"', b'"\xff"'), "not_utf8"),
+        (LINE.replace(b'"m"', b'"\xc0\x80"'), "not_utf8"),
+        (LINE.replace(b'"m"', b'"\xed\xa0\x80"'), "not_utf8"),
+        (LINE[:-1] + b', "x": ' + b"[" * 100_000, "too_deep"),
+        (b"[" * 100_000, "not_json"),
+        (LINE[:-1] + b', "x": "' + b"x" * 2**20 + b'"}', "too_long"),
+    ],
+)
+def test_what_is_no_event_at_all_is_told_apart(line: bytes, code: str) -> None:
+    assert reason_of(line) == (code, None)
+
+
+def test_an_event_comes_back_from_its_json() -> None:
+    for event in (EVENT, Event(-1, 250_000_000, 0, 0, "Café", "i"), Event(-62_135_596_800, 1, 10**12, 1, "x")):
+        assert decode_event(encode_event(event), NOW_S) == event
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (LINE, [(0, LINE)]),
+        (b" \n" + LINE + b"\r\n", [(0, LINE)]),
+        (b"\xef\xbb\xbf" + LINE, [(0, LINE)]),
+        (json.dumps(VALID, indent=2).encode(), [(0, json.dumps(VALID, indent=2).encode())]),
+        (LINE + b"\r\n\r\n  \r\n" + LINE, [(0, LINE), (3, LINE)]),
+        (b"\n\n" + LINE + b"\nnope\n", [(2, LINE), (3, b"nope")]),
+        (b"[" + LINE + b", 1 ,\n" + LINE + b"]", [(0, LINE), (1, b"1"), (2, LINE)]),
+        (b"[]", []),
+        (b"[" + LINE + b",", [(0, b"[" + LINE + b",")]),
+        (b"nope\n" + LINE, [(0, b"nope\n" + LINE)]),
+    ],
+)
+def test_a_body_is_an_object_an_array_or_lines(body: bytes, expected: list[tuple[int, bytes]]) -> None:
+    assert list(split(body)) == expected
+    check_bodies([body, body], ndjson=False)
+
+
+def test_a_body_said_to_be_lines_is_lines() -> None:
+    assert list(split(b"nope\n[1]\n", ndjson=True)) == [(0, b"nope"), (1, b"[1]")]
+    check_bodies([b"nope\n[1]\n" + LINE, LINE], ndjson=True)
+
+
+def test_a_bad_line_costs_no_other() -> None:
+    data = LINE + b"\nnope\n" + LINE
+    batch, events, rejections = accept([Body(data, KEY)], NOW_S)
+    assert list(batch.events()) == [EVENT, EVENT]
+    assert list(batch.positions) == [0, 2]
+    assert events == [2]
+    assert [(x.source, x.position, x.body, x.reason.code) for x in rejections[0]] == [(KEY, 1, b"nope", "not_json")]
+
+
+def test_events_and_rejections_go_to_the_body_they_came_in() -> None:
+    bodies = [
+        Body(LINE, KEY),
+        Body(b"nope", UNNAMED),
+        Body(LINE + b"\n" + LINE + b"\n", KEY, first_position=10),
+        Body(b"[" + LINE + b",7]", Source(NameKind.MESSAGE, "x"), first_position=3),
+        Body(b"[]", KEY),
+    ]
+    batch, events, rejections = accept(bodies, NOW_S)
+    assert events == [1, 0, 2, 1, 0]
+    assert [[rejection.position for rejection in some] for some in rejections] == [[], [0], [], [4], []]
+    assert list(batch.positions) == [0, 10, 11, 3]
+    assert batch.runs == [Run(KEY, 3), Run(Source(NameKind.MESSAGE, "x"), 1)]
+
+
+def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
+    lines = [LINE, with_field("merchantId", "Café"), LINE, with_text("id", '"\\u0069"'), b"nope", LINE]
+    batch, rejections = parse_lines(b"\n".join(lines), KEY, 5, NOW_S)
+    assert [event.merchant for event in batch.events()] == ["m", "Café", "m", "m", "m"]
+    assert [event.id for event in batch.events()] == ["", "", "", "i", ""]
+    assert list(batch.positions) == [5, 6, 7, 8, 10]
+    assert batch.runs == [Run(KEY, 5)]
+    assert rejections == [Rejection(KEY, 9, b"nope", rejections[0].reason)]
+
+
+def test_lines_without_an_event_are_an_empty_batch_without_runs() -> None:
+    batch, rejections = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
+    assert (len(batch), batch.runs, rejections) == (0, [], [])
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n\t", b"\xef\xbb\xbf\n"])
+def test_a_body_of_nothing_is_empty(body: bytes) -> None:
+    assert is_empty(body)
+
+
+def test_a_block_is_cut_after_its_last_whole_line() -> None:
+    assert whole_lines(b"a\nb\nc") == 4
+    assert whole_lines(b"abc") == 0

@@ -1,0 +1,195 @@
+"""The column operations, compiled and in plain Python: both must pass."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tillroll.core import columns, kernel
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+UUID = b"1bb53ed1-787b-4543-9def-ea18eef7902e"
+
+
+@pytest.fixture(params=[columns, kernel], ids=["reference", "in use"])
+def operations(request: pytest.FixtureRequest) -> Any:
+    module: ModuleType = request.param
+    return module
+
+
+@pytest.mark.parametrize(
+    ("values", "base", "width"),
+    [
+        ([5, 5, 5], 5, 0),
+        ([0, 255], 0, 1),
+        ([0, 256], 0, 2),
+        ([0, 65_535], 0, 2),
+        ([0, 65_536], 0, 4),
+        ([0, 2**32], 0, 8),
+        ([-(2**63), 2**63 - 1], -(2**63), 8),
+        ([1_600_000_000, 1_600_000_100], 1_600_000_000, 1),
+    ],
+)
+def test_a_column_takes_as_few_bytes_as_its_range_needs(
+    operations: Any, values: list[int], base: int, width: int
+) -> None:
+    column = array("q", values)
+    found, data = operations.narrow(column, base)
+    assert (found, len(data)) == (width, width * len(values))
+    assert operations.widen(data, width, base, len(values), "q") == column
+
+
+def test_an_empty_column_takes_nothing(operations: Any) -> None:
+    assert operations.narrow(array("q"), 7) == (0, b"")
+    assert operations.widen(b"", 0, 7, 0, "q") == array("q")
+
+
+def test_a_value_below_the_base_is_refused(operations: Any) -> None:
+    with pytest.raises(ValueError, match="below the base"):
+        operations.narrow(array("q", [1, 2]), 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "width", "base", "count", "code"),
+    [
+        (b"\x01", 0, 0, 1, "I"),
+        (b"\x01\x02\x03", 2, 0, 2, "I"),
+        (b"\x01\x02\x03", 3, 0, 1, "I"),
+        (b"\xff\xff", 2, 0, 1, "B"),
+        (b"\x01", 1, 2**63 - 1, 1, "q"),
+        (b"\x01", 1, -2, 1, "Q"),
+        (b"\xff" * 8, 8, 0, 1, "q"),
+    ],
+)
+def test_bytes_that_are_no_column_are_refused(
+    operations: Any, data: bytes, width: int, base: int, count: int, code: str
+) -> None:
+    with pytest.raises(ValueError, match="column"):
+        operations.widen(data, width, base, count, code)
+
+
+def test_a_uuid_takes_sixteen_bytes_and_comes_back_as_it_was_written(operations: Any) -> None:
+    strings = [UUID, UUID.upper(), b"", b"shop 7", UUID[:-1] + b"g"]
+    ends, heap = columns.column_of(strings)
+    packed = operations.pack_strings(ends, heap)
+    assert len(packed) == 2 * len(strings) + 16 + 36 + 0 + 6 + 36
+    assert operations.unpack_strings(packed + b"rest", len(strings)) == (ends, heap, len(packed))
+
+
+def test_strings_that_end_early_are_refused(operations: Any) -> None:
+    packed = operations.pack_strings(*columns.column_of([UUID, b"abc"]))
+    for size in range(len(packed)):
+        with pytest.raises(ValueError, match="do not fit"):
+            operations.unpack_strings(packed[:size], 2)
+    with pytest.raises(ValueError, match="do not fit"):
+        operations.unpack_strings(b"", 2**60)
+
+
+def test_a_string_as_long_as_the_mark_of_a_uuid_is_refused(operations: Any) -> None:
+    longest = b"x" * 65_534
+    packed = operations.pack_strings(*columns.column_of([longest]))
+    assert operations.unpack_strings(packed, 1)[1] == longest
+    with pytest.raises(ValueError, match="longer than 65534 bytes"):
+        operations.pack_strings(*columns.column_of([longest + b"x"]))
+
+
+@pytest.mark.parametrize("ends", [[2, 1, 3], [1, 2], [3, 4]])
+def test_ends_that_are_not_those_of_the_bytes_are_refused(operations: Any, ends: list[int]) -> None:
+    with pytest.raises(ValueError, match="do not rise to the end"):
+        operations.pack_strings(array("I", ends), b"abc")
+
+
+def test_a_string_that_is_not_utf_8_is_refused(operations: Any) -> None:
+    with pytest.raises(ValueError, match="utf-8"):
+        operations.split_strings(array("I", [1]), b"\xff")
+
+
+def test_a_hash_of_a_name_never_changes(operations: Any) -> None:
+    assert operations.hash_name(1, b"", 0) == -4_717_421_356_699_293_385
+    assert operations.hash_name(2, b"order-1", 7) == 2_762_638_413_766_210_442
+    assert operations.hash_name(4, UUID, 2**64 - 1) == 692_784_196_394_426_551
+    assert list(operations.hash_ids(*columns.column_of([b"", UUID]), 1)) == [0, operations.hash_name(1, UUID, 0)]
+
+
+def test_events_are_counted_by_window_and_code_in_order(operations: Any) -> None:
+    events = [(7_200, 999, 2, 0), (3_599, 1_000, 0, 1), (-1, 50_000, 1, 0), (7_201, 999, 2, 0), (7_200, 50_001, 2, 1)]
+    seconds, amounts, methods, merchants = (
+        array(code, [event[i] for event in events]) for i, code in enumerate("qqBI")
+    )
+
+    def group(window_s: int, *keys: str) -> list[tuple[int, int, int]]:
+        found = operations.group(seconds, amounts, methods, merchants, [70, 5], window_s, keys)
+        return list(zip(*found, strict=True))
+
+    assert group(3_600, "bracket") == [(-1, 3, 1), (0, 1, 1), (2, 0, 2), (2, 4, 1)]
+    assert group(0, "bracket", "method") == [(0, 2, 2), (0, 3, 1), (0, 10, 1), (0, 14, 1)]
+    assert group(86_400, "merchant") == [(-1, 70, 1), (0, 5, 2), (0, 70, 2)]
+    assert group(0, "merchant", "method") == [(0, 15, 1), (0, 17, 1), (0, 211, 1), (0, 212, 2)]
+
+
+@pytest.mark.parametrize(
+    ("event", "problem"),
+    [
+        ((2**41, 0, 0, 0), "a second is out of range"),
+        ((0, 0, 3, 0), "a method is out of range"),
+        ((0, 0, 0, 1), "a merchant is out of range"),
+    ],
+)
+def test_an_event_that_no_report_can_count_is_refused(
+    operations: Any, event: tuple[int, int, int, int], problem: str
+) -> None:
+    parts = [array(code, [value]) for code, value in zip("qqBI", event, strict=True)]
+    with pytest.raises(ValueError, match=problem):
+        operations.group(*parts, [0], 0, ("merchant", "method"))
+
+
+def test_counters_grow_wider_as_they_must(operations: Any) -> None:
+    cells = operations.add_counts(b"", array("Q", [10, 12]), array("Q", [255, 1]), 10, 3)
+    assert cells == bytes([255, 0, 1])
+    cells = operations.add_counts(cells, array("Q", [10]), array("Q", [1]), 10, 3)
+    assert len(cells) == 6
+    assert list(operations.read_counts(cells, 3)) == [256, 0, 1]
+    cells = operations.add_counts(cells, array("Q", [11]), array("Q", [2**40]), 10, 3)
+    assert list(operations.read_counts(cells, 3)) == [256, 2**40, 1]
+
+
+def test_a_code_outside_its_segment_is_refused(operations: Any) -> None:
+    with pytest.raises(ValueError, match="code 13 is outside the segment at 10"):
+        operations.add_counts(b"", array("Q", [13]), array("Q", [1]), 10, 3)
+
+
+def test_cells_that_are_no_counters_are_refused(operations: Any) -> None:
+    with pytest.raises(ValueError, match="7 bytes are not 3 counters"):
+        operations.read_counts(bytes(7), 3)
+
+
+def test_rows_are_put_before_the_rows_named_for_them(operations: Any) -> None:
+    assert list(operations.interleave(3, array("Q", [0, 2, 2, 3]))) == [3, 0, 1, 4, 5, 2, 6]
+    with pytest.raises(ValueError, match="places"):
+        operations.interleave(3, array("Q", [2, 1]))
+
+
+def test_indexes_are_numbered_by_first_appearance(operations: Any) -> None:
+    assert operations.renumber(array("I", [7, 2, 7, 0]), 8) == (array("I", [0, 1, 0, 2]), array("I", [7, 2, 0]))
+    with pytest.raises(ValueError, match="out of range"):
+        operations.renumber(array("I", [8]), 8)
+
+
+def test_skipped_positions_come_back(operations: Any) -> None:
+    positions = array("Q", [5, 6, 9, 0, 2**64 - 1])
+    counts = array("Q", [3, 2])
+    gaps = operations.gaps_of(positions, counts)
+    assert list(gaps) == [0, 0, 2, 0, 2**64 - 2]
+    assert operations.positions_of(array("Q", [5, 0]), counts, gaps) == positions
+
+
+@pytest.mark.parametrize(("positions", "counts"), [([1, 1], [2]), ([2, 1], [2]), ([1, 2], [1]), ([1], [1, 0])])
+def test_positions_that_do_not_rise_in_their_runs_are_refused(
+    operations: Any, positions: list[int], counts: list[int]
+) -> None:
+    with pytest.raises(ValueError, match=r"runs do not add up|do not rise"):
+        operations.gaps_of(array("Q", positions), array("Q", counts))
