@@ -60,13 +60,13 @@ def start(
     )
 
 
-def report(data: Path, name: str) -> dict[str, int]:
+def report(data: Path | str, name: str) -> dict[str, int]:
     """A whole report of a store, as the command writes it in JSON."""
     rows = json.loads(tillroll("report", name, "--format", "json", "--data", data).stdout)
     return {row["datapoint"]: row["events"] for row in rows}
 
 
-def reports(data: Path) -> dict[str, dict[str, int]]:
+def reports(data: Path | str) -> dict[str, dict[str, int]]:
     return {name: report(data, name) for name in REPORTS}
 
 

@@ -1,25 +1,41 @@
 """kill -9 at random moments, during import and during HTTP load, with a recount after every round.
 
-Run it for long: python -m tests.e2e.kill_rounds --rounds 100
+Run it for long: python -m tests.e2e.kill_rounds --rounds 100 [--store dynamodb]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.e2e.command import recount, reports, start, tillroll
 from tests.e2e.server import Server, post_until_answered
 
-RANGE = ("--from", "2026-03-01", "--to", "2026-03-08", "--merchants", "100")
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 CLIENTS = 4
+
+
+class Kind(NamedTuple):
+    """A kind of store: how much a round puts into it, over how many days."""
+
+    events: int
+    bodies: int
+    days: str
+
+
+SQLITE = Kind(40_000, 400, "7")
+DYNAMODB = Kind(4_000, 100, "0.1")  # DynamoDB Local takes some hundred writes a second; a minute is a write at least
 
 
 class Round(NamedTuple):
@@ -29,11 +45,10 @@ class Round(NamedTuple):
     events: int
 
 
-def import_round(directory: Path, seed: int, events: int = 40_000) -> Round:
+def import_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Round:
     """Kill an import a few times, run it to its end, and compare everything with a recount of the file."""
     moments = random.Random(seed)
-    data, file = directory / "data", directory / "purchases.ndjson"
-    tillroll("generate", file, "--events", str(events), "--seed", str(seed), *RANGE, "--invalid", "0.001")
+    file = _generated(directory, seed, kind.events, kind, "--invalid", "0.001")
     kills = 0
     for _ in range(moments.randint(1, 3)):
         running = start("import", file, "--data", data)
@@ -49,14 +64,12 @@ def import_round(directory: Path, seed: int, events: int = 40_000) -> Round:
     return Round(kills, len(lines))
 
 
-def http_round(directory: Path, seed: int, bodies: int = 400) -> Round:
+def http_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Round:
     """Kill a server under load; its clients send again under the same key. Compare with a recount of what they sent."""
     moments = random.Random(seed)
-    file = directory / "purchases.ndjson"
-    tillroll("generate", file, "--events", str(bodies * 20), "--seed", str(seed), *RANGE)
-    lines = file.read_bytes().splitlines()
-    load = _Load(lines, bodies, moments)
-    server = Server(directory / "data")
+    lines = _generated(directory, seed, kind.bodies * 20, kind).read_bytes().splitlines()
+    load = _Load(lines, kind.bodies, moments)
+    server = Server(data, directory)
     kills = 0
     try:
         server.start()
@@ -74,8 +87,15 @@ def http_round(directory: Path, seed: int, bodies: int = 400) -> Round:
         server.close()
     assert not load.errors, f"seed {seed}: {load.errors[0]}"
     assert load.counted == len(lines), f"seed {seed}: {load.counted} of {len(lines)} events were acknowledged"
-    _compare(directory / "data", lines, seed)
+    _compare(data, lines, seed)
     return Round(kills, len(lines))
+
+
+def _generated(directory: Path, seed: int, events: int, kind: Kind, *arguments: str) -> Path:
+    file = directory / "purchases.ndjson"
+    span = ("--from", "2026-03-01", "--days", kind.days, "--merchants", "100")
+    tillroll("generate", file, "--events", str(events), "--seed", str(seed), *span, *arguments)
+    return file
 
 
 class _Load:
@@ -103,29 +123,45 @@ class _Load:
             self.errors.append(error)
 
 
-def _compare(data: Path, lines: list[bytes], seed: int) -> None:
+def _compare(data: str, lines: list[bytes], seed: int) -> None:
     tillroll("audit", "--data", data)
     found, expected = reports(data), recount(lines)
     wrong = [name for name in expected if found[name] != expected[name]]
     assert not wrong, f"seed {seed}: {wrong} differ from the recount; see {data}"
 
 
+@contextmanager
+def _stores(kind: str) -> Iterator[Callable[[Path], str]]:
+    """Yield what gives each round an empty store of its own, by its address."""
+    if kind == "sqlite":
+        yield lambda directory: str(directory / "data")
+        return
+    from tests.aws.dynamodb_local import running
+
+    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
+    with running() as local:
+        yield lambda _: local.address(local.create_tables())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--store", choices=("sqlite", "dynamodb"), default="sqlite")
     options = parser.parse_args()
+    kind = SQLITE if options.store == "sqlite" else DYNAMODB
     started = time.monotonic()
     kills = events = 0
-    for number in range(options.rounds):
-        kind = (import_round, http_round)[number % 2]
-        with tempfile.TemporaryDirectory(prefix="tillroll-kill-") as directory:
-            done = kind(Path(directory), options.seed + number)
-        kills += done.kills
-        events += done.events
-        print(f"{number + 1}: {kind.__name__}, seed {options.seed + number}: {done.kills} kills, right", flush=True)
+    with _stores(options.store) as new_store:
+        for number in range(options.rounds):
+            play = (import_round, http_round)[number % 2]
+            with tempfile.TemporaryDirectory(prefix="tillroll-kill-") as name:
+                done = play(Path(name), options.seed + number, new_store(Path(name)), kind)
+            kills += done.kills
+            events += done.events
+            print(f"{number + 1}: {play.__name__}, seed {options.seed + number}: {done.kills} kills, right", flush=True)
     seconds = time.monotonic() - started
-    print(f"{options.rounds} rounds, {kills} kills, {events:,} events, 0 wrong, in {seconds:.0f} s")
+    print(f"{options.rounds} rounds on {options.store}: {kills} kills, {events:,} events, 0 wrong, {seconds:.0f} s")
     return 0
 
 

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Server:
-    """A server over a data directory. It keeps its port through kills and restarts."""
+    """A server over a store. It keeps its port through kills and restarts, and logs into a directory."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path | str, directory: Path) -> None:
         self.data = data
+        self._log = directory / "server.log"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -28,13 +29,12 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        log = (self.data.parent / "server.log").open("ab")
-        with log:
+        with self._log.open("ab") as log:
             process = start("serve", "--data", self.data, "--port", str(self.port), stderr=log)
         assert process.stdout is not None
         if not process.stdout.readline():
             process.wait()
-            raise AssertionError((self.data.parent / "server.log").read_text()[-2_000:])
+            raise AssertionError(self._log.read_text()[-2_000:])
         self._process = process
 
     def kill(self) -> None:
@@ -48,7 +48,7 @@ class Server:
         assert self._process is not None
         self._process.terminate()
         code = self._end()
-        assert code == 0, (code, (self.data.parent / "server.log").read_text()[-2_000:])
+        assert code == 0, (code, self._log.read_text()[-2_000:])
 
     def _end(self) -> int:
         process, self._process = self._process, None

@@ -19,7 +19,7 @@ def test_nothing_acknowledged_is_lost_or_counted_twice_when_the_server_is_killed
         seed = random.randrange(1 << 30)
         directory = tmp_path / str(seed)
         directory.mkdir()
-        kills += http_round(directory, seed, bodies=300).kills
+        kills += http_round(directory, seed, str(directory / "data")).kills
         if kills >= KILLS:
             break
     assert kills

@@ -27,7 +27,7 @@ def check_whole(directory: Path, events: int, sent: int) -> dict[str, float]:
     tillroll("generate", file, "--events", str(events), *RANGE, *ODD, "--summary", directory / "file.json")
     tillroll("generate", traffic, *over_http, "--summary", directory / "traffic.json")
     took = {}
-    server = Server(data)
+    server = Server(data, directory)
     try:
         server.start()
         started = time.monotonic()
