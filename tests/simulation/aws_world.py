@@ -240,6 +240,10 @@ class Processes:
                 self._expected(error)
             self.world.scheduler.step("idle", wait_s=5.0)
 
+    def work_once(self, store: DynamoDBStore) -> None:
+        """Take what there is, and fold."""
+        SimulatedWorker(self.world, store).run(until_empty=True)
+
     def scheduled_fold(self, store: DynamoDBStore) -> None:
         """Fold once a minute, as the schedule does."""
         parts = self._open(store)

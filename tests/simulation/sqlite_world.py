@@ -180,8 +180,11 @@ class Process:
         self._in_hand = []
         self._spawn()
 
-    def _run(self) -> None:
+    def _open(self) -> None:
         self._store = SqliteStore(self._world.directory, self._world.scheduler.clock)
+
+    def _run(self) -> None:
+        self._open()
         random = self._world.random
         while self._todo:
             if random.random() < self._extras:
@@ -204,6 +207,9 @@ class Process:
         random = self._world.random
         count = min(len(self._todo), random.randint(1, 3))
         self._in_hand = [self._todo.pop(int(random.random() * len(self._todo))) for _ in range(count)]
+        self._take_in_hand()
+
+    def _take_in_hand(self) -> None:
         now = self._world.scheduler.clock()
 
         def set_aside(rejections: list[list[Rejection]]) -> None:
