@@ -138,7 +138,7 @@ class Cost(NamedTuple):
     floor: float
     journal: float
     counters: float
-    index: float
+    listed: float
     state: float
     reads: float
     event_bytes: float
@@ -146,7 +146,7 @@ class Cost(NamedTuple):
     @property
     def total(self) -> float:
         """Return all write units an event."""
-        return self.journal + self.counters + self.index + self.state
+        return self.journal + self.counters + self.listed + self.state
 
     @property
     def ratio(self) -> float:
@@ -182,7 +182,7 @@ def simulate(rate: int, every_s: int, offset_s: int = 0) -> Cost:
         floor=distinct / done,
         journal=writes["TransactWrite"] / done,
         counters=distinct / done,
-        index=(writes["Count"] - distinct) / done,
+        listed=(writes["Count"] - distinct) / done,
         state=writes["MoveFold"] / done,
         reads=model.units.read / done,
         event_bytes=chunk_bytes / done,
@@ -204,7 +204,7 @@ def run() -> None:
                 [
                     f"{rate:,}",
                     f"{every_s}",
-                    *(f"{value:.3f}" for value in (cost.floor, cost.counters, cost.index, cost.journal, cost.state)),
+                    *(f"{value:.3f}" for value in (cost.floor, cost.counters, cost.listed, cost.journal, cost.state)),
                     f"{cost.total:.3f}",
                     f"{cost.ratio:.3f}",
                     f"{cost.event_bytes:.0f}",

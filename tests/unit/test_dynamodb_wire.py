@@ -37,7 +37,7 @@ from tillroll.stores.dynamodb_wire import Wire, attribute, fault_of, value_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tillroll.stores.dynamodb_protocol import Value
+    from tillroll.stores.dynamodb_protocol import Item, Value
 
 REGION = "eu-west-1"
 HOST = "dynamodb.eu-west-1.amazonaws.com"
@@ -168,7 +168,7 @@ def test_a_transaction_that_is_not_understood_is_reported() -> None:
 
 
 def test_a_transaction_of_26_kb_costs_52_units() -> None:
-    item = {"log": "m", "number": 1, "chunk": bytes(26_000)}
+    item: Item = {"log": "m", "number": 1, "chunk": bytes(26_000)}
     assert 25 * 1_024 < item_bytes(item) <= 26 * 1_024
     assert write_units(TransactWrite((Put(item),), "t")) == 52
     assert write_units(Put(item)) == 26

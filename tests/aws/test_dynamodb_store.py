@@ -1,0 +1,389 @@
+"""What the DynamoDB store promises beyond the contract suite, against DynamoDB Local, with faults put in between."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.contract.test_store import KEY, NOON, PURCHASE, check, purchases
+
+from tillroll.core import limits
+from tillroll.core.batch import Event, batch_of
+from tillroll.core.query import Query as Asked
+from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.errors import StoreError
+from tillroll.ports import Outcome
+from tillroll.stores import dynamodb_audit
+from tillroll.stores.dynamodb_ledger import read_ledger
+from tillroll.stores.dynamodb_protocol import (
+    Call,
+    Count,
+    Query,
+    ReplyLost,
+    Scan,
+    Sleep,
+    Throttled,
+    TransactWrite,
+)
+from tillroll.stores.spill import Spill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.aws.dynamodb_local import DynamoDBLocal
+
+    from tillroll.stores.dynamodb import DynamoDBStore
+
+NEW, REPEAT = Outcome.ACCEPTED, Outcome.DUPLICATE
+
+
+class Tables:
+    """Two fresh tables, stores over them, and a clock that moves when it is told to."""
+
+    def __init__(self, local: DynamoDBLocal) -> None:
+        self.local = local
+        self.names = local.create_tables()
+        self.now = 1_700_000_000.0
+        self.boto = local.boto()
+        self.opened: list[DynamoDBStore] = []
+
+    def store(self, freshness_s: float = 0.0) -> DynamoDBStore:
+        self.opened.append(self.local.store(self.names, lambda: self.now, freshness_s))
+        return self.opened[-1]
+
+
+@pytest.fixture
+def tables(dynamodb_local: DynamoDBLocal) -> Any:
+    made = Tables(dynamodb_local)
+    yield made
+    for store in made.opened:
+        store.close()
+
+
+def between(store: DynamoDBStore, befall: Callable[[Call, Callable[[], Any]], Any]) -> None:
+    """Put a function between the store and its calls: it is given each call and a way to make it."""
+    make = store.client._make
+
+    def instead(calls: Sequence[Call]) -> list[Any]:
+        results: list[Any] = []
+        for call in calls:
+            if isinstance(call, Sleep):
+                results.append(None)  # time passes at once
+            else:
+                results.append(befall(call, lambda call=call: make([call])[0]))  # type: ignore[misc]
+        return results
+
+    store.client._make = instead  # type: ignore[method-assign]
+
+
+def lose_replies(store: DynamoDBStore, kind: type[Call], times: int) -> list[Call]:
+    """Let calls of a kind have their effect and lose the reply, so many times; return those that were hit."""
+    hit: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        reply = make()
+        if isinstance(call, kind) and len(hit) < times:
+            hit.append(call)
+            return ReplyLost("planted")
+        return reply
+
+    between(store, befall)
+    return hit
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_lost_reply_does_not_count_an_unnamed_event_twice(tables: Tables, times: int) -> None:
+    store = tables.store()
+    hit = lose_replies(store, TransactWrite, times)
+    assert store.journal(batch_of([PURCHASE, PURCHASE])) == bytes([NEW, NEW])
+    assert hit
+    check(tables.store(), [PURCHASE] * 2)
+
+
+def test_a_lost_reply_says_accepted_and_not_duplicate(tables: Tables) -> None:
+    store = tables.store()
+    lose_replies(store, TransactWrite, 1)
+    assert store.journal(batch_of([PURCHASE], KEY)) == bytes([NEW])
+    assert store.journal(batch_of([PURCHASE], KEY)) == bytes([REPEAT])
+
+
+def test_a_race_for_the_ledger_is_tried_again(tables: Tables) -> None:
+    store, rival = tables.store(), tables.store()
+    raced: list[bytes] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, TransactWrite) and len(raced) < 3:
+            raced.append(rival.journal(batch_of([PURCHASE], KEY, len(raced))))
+        return make()
+
+    between(store, befall)
+    assert store.journal(batch_of([PURCHASE] * 4, KEY)) == bytes([REPEAT] * 3 + [NEW])
+    check(rival, [PURCHASE] * 4)
+
+
+def test_throttling_for_a_while_is_waited_out(tables: Tables) -> None:
+    store = tables.store()
+    chance = random.Random(7)
+
+    def befall(_: Call, make: Callable[[], Any]) -> Any:
+        return Throttled("planted") if chance.random() < 0.5 else make()
+
+    between(store, befall)
+    events = purchases(12)
+    assert store.journal(batch_of(events, KEY)) == bytes([NEW] * 12)
+    check(store, events)
+    assert store.audit().differences == []
+
+
+def test_throttling_without_end_is_an_error_that_says_when_to_come_back(tables: Tables) -> None:
+    store = tables.store()
+    between(store, lambda _call, _make: Throttled("too fast"))
+    with pytest.raises(StoreError, match="too fast") as raised:
+        store.journal(batch_of([PURCHASE], KEY))
+    assert raised.value.retry_after_s
+    assert tables.store().status().journal_position == 0
+
+
+@pytest.mark.parametrize("after_effect", [False, True])
+def test_a_fold_killed_at_any_call_is_completed_by_the_next(tables: Tables, *, after_effect: bool) -> None:
+    events = purchases(6, days=1, merchants=2)
+    tables.store().journal(batch_of(events, KEY))
+    kill_at = 0
+    while True:
+        store = tables.store()
+        seen = 0
+
+        class Killed(Exception):  # noqa: N818
+            pass
+
+        def befall(_: Call, make: Callable[[], Any], at: int = kill_at) -> Any:
+            nonlocal seen
+            seen += 1
+            if seen > at and not after_effect:
+                raise Killed
+            reply = make()
+            if seen > at:
+                raise Killed
+            return reply
+
+        between(store, befall)
+        try:
+            store.fold()
+        except Killed:
+            kill_at += 3
+        else:
+            break
+    assert kill_at
+    check(tables.store(), events)
+
+
+def test_a_zombie_s_fold_changes_nothing(tables: Tables) -> None:
+    zombie, worker = tables.store(), tables.store()
+    events, later = purchases(8, days=1), purchases(8, seed=9, days=1)
+    worker.journal(batch_of(events, KEY))
+    slept: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, Count) and not slept:
+            slept.append(call)
+            worker.fold()
+            worker.journal(batch_of(later, KEY, 100))
+            worker.fold()
+        return make()
+
+    between(zombie, befall)
+    zombie.fold()
+    assert slept
+    check(worker, events + later)
+
+
+def test_only_the_worker_whose_commit_ends_a_range_folds_it(tables: Tables) -> None:
+    first, second = tables.store(10.0), tables.store(10.0)
+    for store in (first, second):  # a fresh worker looks once
+        store.fold_if_due()
+    first.journal(batch_of([PURCHASE], KEY, 0))
+    second.journal(batch_of([PURCHASE], KEY, 1))
+    assert second.fold_if_due() is None
+    assert first.fold_if_due() == 1
+    assert first.fold_if_due() is None
+    tables.now += 10
+    second.journal(batch_of([PURCHASE], KEY, 2))
+    assert second.fold_if_due() == 3
+
+
+def test_a_clock_that_is_set_back_does_not_stop_folds(tables: Tables) -> None:
+    store = tables.store(10.0)
+    store.journal(batch_of([PURCHASE], KEY, 0))
+    store.fold_if_due()
+    tables.now -= 3_600
+    store.journal(batch_of([PURCHASE], KEY, 1))
+    assert store.fold_if_due() == 2
+
+
+def test_lanes_split_minutes_and_repeats_are_still_found(tables: Tables) -> None:
+    store, other = tables.store(), tables.store()
+    store.journal(batch_of([PURCHASE], KEY))
+    minute = NOON // 60
+    with pytest.raises(StoreError, match="lanes cannot change"):
+        store.split_minutes(4, minute)
+    store.split_minutes(4, minute + 1)
+    events = [Event(NOON + 60 + second % 60, 0, 1, 0, "Shop", f"id {second}") for second in range(40)]
+    assert other.journal(batch_of(events)) == bytes([NEW] * 40)
+    assert store.journal(batch_of(events)) == bytes([REPEAT] * 40)
+    assert store.journal(batch_of([PURCHASE], KEY)) == bytes([REPEAT])
+    refs = [ref for _, entry in store.client.run(read_ledger(store.context, 0)) for ref in entry.chunks]
+    assert {ref.lane for ref in refs if ref.minute == minute + 1} == {0, 1, 2, 3}
+    with pytest.raises(StoreError, match="lanes cannot change"):
+        store.split_minutes(8, minute + 1)
+    check(store, [PURCHASE, *events])
+    assert store.audit().differences == []
+
+
+def test_a_minute_of_large_events_is_cut_into_chunks_and_commits(tables: Tables) -> None:
+    chance = random.Random(1)
+    letters = [chr(0x4E00 + number) for number in range(20_000)]
+    names = ["".join(chance.choices(letters, k=128)) for _ in range(14_000)]
+    events = [Event(NOON + number % 60, 0, number, 0, names[number], names[-1 - number]) for number in range(7_000)]
+    store = tables.store()
+    assert store.journal(batch_of(events)) == bytes([NEW] * 7_000)
+    entries = store.client.run(read_ledger(store.context, 0))
+    assert len(entries) > 1
+    items = tables.boto.get_paginator("scan").paginate(TableName=tables.names[1])
+    sizes = [len(item["chunk"]["B"]) for page in items for item in page["Items"] if "chunk" in item]
+    assert max(sizes) <= limits.CHUNK_BYTES_MAX
+    assert tables.store().journal(batch_of(events)) == bytes([REPEAT] * 7_000)
+
+
+def test_missing_tables_are_named(dynamodb_local: DynamoDBLocal) -> None:
+    store = dynamodb_local.store(("nowhere", "nothing"), lambda: 0.0)
+    with pytest.raises(StoreError, match="nowhere and nothing"):
+        store.status()
+    store.close()
+
+
+# Audit.
+
+
+@pytest.fixture
+def filled(tables: Tables) -> Tables:
+    store = tables.store()
+    for start in range(0, 30, 10):
+        store.journal(batch_of(purchases(30, days=1)[start : start + 10], KEY, start))
+        store.fold()
+    return tables
+
+
+def move_fold(tables: Tables, upto: int) -> None:
+    tables.boto.update_item(
+        TableName=tables.names[0],
+        Key={"datapoint": {"S": "#fold"}},
+        UpdateExpression="SET upto = :u",
+        ExpressionAttributeValues={":u": {"N": str(upto)}},
+    )
+
+
+@pytest.mark.parametrize("upto", [1, 99])
+def test_audit_names_a_moved_fold_position(filled: Tables, upto: int) -> None:
+    move_fold(filled, upto)
+    assert "position" in {difference.kind for difference in filled.store().audit().differences}
+
+
+def test_audit_names_a_fold_position_moved_past_what_is_folded(filled: Tables) -> None:
+    store = filled.store()
+    store.journal(batch_of([PURCHASE], KEY, 77))
+    move_fold(filled, 4)
+    kinds = {difference.kind for difference in store.audit().differences}
+    assert {"position", "aggregate"} <= kinds
+
+
+def test_a_fold_position_moved_back_heals(filled: Tables) -> None:
+    move_fold(filled, 1)
+    check(filled.store(), purchases(30, days=1))
+    assert filled.store().audit().differences == []
+
+
+def test_a_fold_position_moved_on_is_repaired(filled: Tables) -> None:
+    move_fold(filled, 99)
+    store = filled.store()
+    assert store.audit(repair=True).differences_total
+    store.journal(batch_of([PURCHASE], KEY, 77))
+    check(store, [*purchases(30, days=1), PURCHASE])
+    assert store.audit().differences == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_audit_names_a_missing_ledger_entry(filled: Tables, number: int) -> None:
+    filled.boto.delete_item(TableName=filled.names[1], Key={"log": {"S": "ledger"}, "number": {"N": str(number)}})
+    found = filled.store().audit(repair=True)
+    assert {"ledger", "position"} & {difference.kind for difference in found.differences}
+
+
+def test_audit_names_and_repairs_missing_and_stray_aggregates(filled: Tables) -> None:
+    store = filled.store()
+    (lost, *_) = store.page(Asked(report=REPORTS_BY_NAME["merchant-method"])).aggregates
+    table = filled.names[0]
+    filled.boto.delete_item(TableName=table, Key={"datapoint": {"S": lost.datapoint}})
+    filled.boto.put_item(TableName=table, Item={"datapoint": {"S": "2011-12-03|nobody"}, "events": {"N": "2"}})
+    filled.boto.put_item(TableName=table, Item={"datapoint": {"S": "nonsense"}, "events": {"N": "1"}})
+    found = {difference.subject: (difference.stored, difference.recounted) for difference in store.audit().differences}
+    assert found == {lost.datapoint: (None, lost.events), "2011-12-03|nobody": (2, 0), "nonsense": (1, 0)}
+    store.audit(repair=True)
+    check(store, purchases(30, days=1))
+    assert store.audit().differences == []
+
+
+@pytest.mark.parametrize("kind", [Query, Scan])
+def test_audit_is_exact_while_traffic_goes_on(filled: Tables, kind: type[Call]) -> None:
+    worker = filled.store()
+    position = worker.status().folded_position
+    auditor = filled.store()
+    moments: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, kind) and len(moments) < 3:
+            moments.append(call)
+            worker.journal(batch_of(purchases(5, seed=len(moments), days=1), KEY, 100 * len(moments)))
+            worker.fold()
+        return make()
+
+    between(auditor, befall)
+    found = auditor.audit()
+    assert moments
+    assert found.differences == []
+    assert (found.position, found.events) == (position, 30)
+
+
+def test_audit_while_a_fold_is_half_done_finds_nothing(filled: Tables) -> None:
+    worker = filled.store()
+    worker.journal(batch_of(purchases(9, seed=5, days=1), KEY, 500))
+    counted = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, Count):
+            counted.append(call)
+            if len(counted) > 7:
+                raise KeyboardInterrupt
+        return make()
+
+    between(worker, befall)
+    with pytest.raises(KeyboardInterrupt):
+        worker.fold()
+    assert filled.store().audit().differences == []
+
+
+def test_audit_spills_what_does_not_fit_memory(filled: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb_audit, "Spill", partial(Spill, keys_max=3))
+    found = filled.store().audit()
+    assert (found.differences, found.events) == ([], 30)
+
+
+def test_a_damaged_journal_is_not_a_measure_to_repair_by(filled: Tables) -> None:
+    table = filled.names[1]
+    items = filled.boto.scan(TableName=table)["Items"]
+    chunk = next(item for item in items if "chunk" in item)
+    filled.boto.delete_item(TableName=table, Key={"log": chunk["log"], "number": chunk["number"]})
+    store = filled.store()
+    assert store.audit(repair=True).differences_total
+    check(store, purchases(30, days=1))
