@@ -1,7 +1,4 @@
-"""Installs the programs that tests run as they are, each pinned and in an environment of its own, under .tools.
-
-Default tests need the first three. `python -m tests.aws.fetch_environments checkov` brings another.
-"""
+"""Installs the programs that tests run as they are, each pinned and in an environment of its own, under .tools."""
 
 from __future__ import annotations
 
@@ -20,12 +17,11 @@ PINNED = {
     "cfn-lint": ["cfn-lint==1.58.0"],
     "checkov": ["checkov==3.3.30"],
 }
-DEFAULT = ("ministack", "awscli", "rie", "cfn-lint")
 _BARE = {"rie": ["aws-sam-cli==1.170.0"]}  # without what it depends on
 
 
 def fetch() -> None:
-    for name in DEFAULT:
+    for name in PINNED:
         install(name)
 
 
@@ -56,5 +52,5 @@ def install(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:] or DEFAULT:
+    for each in sys.argv[1:] or PINNED:
         print(install(each))

@@ -27,7 +27,9 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 class Ministack:
     """A running ministack."""
 
-    def __init__(self, port: int, log: Path) -> None:
+    def __init__(self, port: int, log: Path, pid: int = 0) -> None:
+        self.pid = pid
+        self._clients: dict[tuple[object, ...], Any] = {}
         self.endpoint = f"http://127.0.0.1:{port}"
         self.log = log
 
@@ -35,8 +37,12 @@ class Ministack:
         return boto3.Session(key, secret, token, region_name=REGION)
 
     def client(self, service: str, **credentials: str) -> Any:
-        session: Any = self.session(**credentials)
-        return session.client(service, endpoint_url=self.endpoint)
+        """Return a client, the same one for the same service and credentials: making one is slow."""
+        key = (service, *sorted(credentials.items()))
+        if key not in self._clients:
+            session: Any = self.session(**credentials)
+            self._clients[key] = session.client(service, endpoint_url=self.endpoint)
+        return self._clients[key]
 
     def environment(self) -> dict[str, str]:
         """Return what a process needs to take this for AWS."""
@@ -51,9 +57,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(directory: Path, **variables: str) -> Iterator[Ministack]:
-    """Run ministack with some more environment variables until the block ends."""
-    port = free_port()
+def running(directory: Path, port: int = 0, **variables: str) -> Iterator[Ministack]:
+    """Run ministack with some more environment variables until the block ends; on a free port if none is given."""
+    port = port or free_port()
     log = directory / f"ministack-{port}.log"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TILLROLL_"))}
     environment = (
@@ -76,7 +82,7 @@ def running(directory: Path, **variables: str) -> Iterator[Ministack]:
         process = subprocess.Popen([str(program)], env=environment | variables, stdout=output, stderr=output)
     try:
         _wait(process, port, log)
-        yield Ministack(port, log)
+        yield Ministack(port, log, process.pid)
     finally:
         process.terminate()
         try:

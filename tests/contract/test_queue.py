@@ -12,7 +12,7 @@ from tests.contract.memory_queue import MemoryQueue
 
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
-from tillroll.queues.sqs import open_sqs_queue
+from tillroll.queues.sqs import SqsQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,10 +52,8 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     arn = client.get_queue_attributes(QueueUrl=letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     policy = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"5"}}'
     url = client.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"]
-    queue, dead_queue = open_sqs_queue(url), open_sqs_queue(letters)
+    queue, dead_queue = SqsQueue(client, url), SqsQueue(client, letters)
     yield Pair(queue, dead_queue)
-    queue.close()
-    dead_queue.close()
 
 
 def receive_all(queue: Queue) -> list[Message]:

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.aws.end_to_end import WAYS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.timeout(280)
+@pytest.mark.parametrize(("way", "messages"), [("rie", 1_000), ("deployed", 300)])
+def test_every_report_is_right_although_handlers_are_killed_and_replies_lost(
+    way: str, messages: int, tmp_path: Path
+) -> None:
+    seen = WAYS[way](messages, 7, tmp_path, kill_every_s=10.0)
+    assert seen.faults["reply lost"] > 0
