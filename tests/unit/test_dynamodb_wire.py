@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+import subprocess
 import threading
 import time
 import zlib
@@ -36,6 +38,7 @@ from tillroll.stores.dynamodb_wire import Wire, attribute, fault_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tillroll.stores.dynamodb_protocol import Item, Value
 
@@ -188,15 +191,19 @@ def test_a_new_counter_costs_its_index_entry_too_and_a_failed_condition_as_a_wri
 
 
 @contextmanager
-def serving(*replies: bytes | None) -> Iterator[Connections]:
+def serving(*replies: bytes | None, certificate: Path | None = None) -> Iterator[Connections]:
     """Answer one request after the other with these bytes, None closes the connection unanswered."""
     listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if certificate is not None:
+        tls.load_cert_chain(certificate)
     waiting = list(replies)
 
     def serve() -> None:
         while waiting:
-            connection, _ = listener.accept()
-            with connection:
+            plain, _ = listener.accept()
+            with tls.wrap_socket(plain, server_side=True) if certificate else plain as connection:
                 while waiting and connection.recv(65_536):
                     reply = waiting.pop(0)
                     if reply is None:
@@ -205,8 +212,9 @@ def serving(*replies: bytes | None) -> Iterator[Connections]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    host = f"127.0.0.1:{listener.getsockname()[1]}"
-    connections = Connections(f"http://{host}", Signer(host, REGION, lambda: Credentials("k", "s", None)))
+    endpoint = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
+    signer = Signer(endpoint.partition("://")[2], REGION, lambda: Credentials("k", "s", None))
+    connections = Connections(endpoint, signer, ca_file=str(certificate) if certificate else None)
     try:
         yield connections
     finally:
@@ -252,6 +260,18 @@ def test_a_reply_that_does_not_come_whole_is_lost(reply: bytes | None) -> None:
         (lost,) = connections.make(ASK)
         assert isinstance(lost, ReplyLost)
         connections.make(ASK)
+
+
+def test_requests_go_over_tls_to_a_trusted_server(tmp_path: Path) -> None:
+    certificate = tmp_path / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost"]
+    command += ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    subprocess.run(command, check=True, capture_output=True)
+    certificate.write_bytes((tmp_path / "key.pem").read_bytes() + (tmp_path / "cert.pem").read_bytes())
+    with serving(response(b"{}"), response(b"x" * 300_000), certificate=certificate) as connections:
+        assert connections.make(ASK) == [Reply(200, b"{}")]
+        assert connections.make(ASK) == [Reply(200, b"x" * 300_000)]
 
 
 def test_a_connection_that_cannot_be_made_had_no_effect() -> None:

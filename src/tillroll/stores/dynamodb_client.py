@@ -120,4 +120,5 @@ def open_client(region: str | None, aggregates: str, journal: str, endpoint: str
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
     signer = Signer(url.partition("://")[2].rstrip("/"), str(made.meta.region_name), credentials)
-    return Client(Connections(url, signer), url, Wire(aggregates, journal))
+    ca_file = session.get_config_variable("ca_bundle")  # AWS_CA_BUNDLE, or the profile's
+    return Client(Connections(url, signer, ca_file=ca_file), url, Wire(aggregates, journal))

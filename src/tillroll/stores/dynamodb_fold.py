@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.fold import cell_of, fold
 from tillroll.core.report import REPORTS, datapoint
-from tillroll.stores.dynamodb_ledger import append_mark, damaged, decode_chunk, read_chunks, read_ledger
-from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, Get, MoveFold, ask, ask_all
-from tillroll.stores.dynamodb_schema import FOLD_KEY
+from tillroll.stores.dynamodb_ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks
+from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, Get, MoveFold, Query, ask, ask_all
+from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tillroll.core.batch import Batch
-    from tillroll.stores.dynamodb_protocol import Context, Protocol
+    from tillroll.stores.dynamodb_protocol import Context, Protocol, QueryReply
     from tillroll.stores.dynamodb_schema import ChunkRef, LedgerEntry
 
 _CHUNKS_AT_ONCE: Final = 25  # of at most limits.CHUNK_BYTES_MAX each
 _UPDATES_AT_ONCE: Final = 2_000
+_ENTRIES_AT_ONCE: Final = 5_000
 
 Totals = Counter[tuple[str, str]]  # events by (report, datapoint)
 
@@ -59,23 +60,21 @@ def fold_all(context: Context) -> Protocol[int]:
 
 def _fold(context: Context, *, to_head: bool) -> Protocol[int]:
     entries: list[tuple[int, LedgerEntry]] = []
-    moved = False
+    read_to_end = False
     while True:
         upto = yield from read_folded(context)
         entries = [pair for pair in entries if pair[0] > upto]
-        if not entries and not moved:
-            entries = yield from read_unfolded(context, upto)
         stride = _Stride(entries)
-        if not stride.marked:
-            if not to_head or not entries:
-                return upto
+        if stride.marked:
+            yield from fold_range(context, upto, stride.upto, stride.refs)
+        elif not read_to_end:
+            entries, read_to_end = yield from read_unfolded(context, upto)
+        elif to_head and entries:
             yield from append_mark(context)
-            entries = []
             to_head = False  # what is journaled after this mark is not asked for
-            moved = False
-            continue
-        yield from fold_range(context, upto, stride.upto, stride.refs)
-        moved = True
+            read_to_end = False
+        else:
+            return upto
 
 
 def read_folded(context: Context) -> Protocol[int]:
@@ -84,13 +83,24 @@ def read_folded(context: Context) -> Protocol[int]:
     return int(state["upto"]) if state else 0
 
 
-def read_unfolded(context: Context, upto: int) -> Protocol[list[tuple[int, LedgerEntry]]]:
-    """Read the ledger after a position and see that nothing is missing."""
-    entries: list[tuple[int, LedgerEntry]] = yield from read_ledger(context, upto)
-    for expected, (number, _) in enumerate(entries, upto + 1):
-        if number != expected:
-            raise damaged(f"ledger entry {expected} is missing")
-    return entries
+def read_unfolded(context: Context, upto: int) -> Protocol[tuple[list[tuple[int, LedgerEntry]], bool]]:
+    """Read the ledger after a position as far as is handy, at least to a mark; the flag says whether to its end.
+
+    Raises:
+        StoreError: an entry is missing.
+    """
+    entries: list[tuple[int, LedgerEntry]] = []
+    marked = False
+    last: int | None = upto
+    while last is not None and not (marked and len(entries) >= _ENTRIES_AT_ONCE):
+        reply: QueryReply = yield from ask(context, Query(LEDGER, last))
+        for number, entry in map(decode_entry, reply.items):
+            if number != upto + len(entries) + 1:
+                raise damaged(f"ledger entry {upto + len(entries) + 1} is missing")
+            entries.append((number, entry))
+            marked = marked or entry.mark
+        last = reply.last
+    return entries, last is None
 
 
 def fold_range(context: Context, start: int, upto: int, refs: Sequence[ChunkRef]) -> Protocol[None]:

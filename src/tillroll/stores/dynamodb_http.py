@@ -118,13 +118,17 @@ class Signer:
 class Connections:
     """Kept connections to one endpoint, used by any number of threads."""
 
-    def __init__(self, endpoint: str, signer: Signer, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, endpoint: str, signer: Signer, clock: Callable[[], float] = time.time, ca_file: str | None = None
+    ) -> None:
+        """Use an endpoint. `ca_file` holds the certificates to trust instead of the system's."""
         url = urlsplit(endpoint)
         self._secure = url.scheme == "https"
         self._address = (url.hostname or "", url.port or (443 if self._secure else 80))
         self._signer = signer
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
+        self._ca_file = ca_file
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
@@ -186,7 +190,7 @@ class Connections:
         if not self._secure:
             return _Connection(plain)
         with self._lock:
-            self._tls = self._tls or ssl.create_default_context()
+            self._tls = self._tls or ssl.create_default_context(cafile=self._ca_file)
         try:
             return _Connection(self._tls.wrap_socket(plain, server_hostname=self._address[0]))
         except OSError:
