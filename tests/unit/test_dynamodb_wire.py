@@ -137,6 +137,8 @@ def cancelled(*codes: str) -> Reply:
         (error("RequestLimitExceeded"), Throttled),
         (error("InternalServerError", 500), ReplyLost),
         (Reply(503, b"<html>"), ReplyLost),
+        (cancelled("None", "TransactionConflict"), Conflict),
+        (cancelled("ThrottlingError"), Throttled),
         (cancelled("TransactionConflict", "ConditionalCheckFailed"), ConditionFailed),
         (error("TransactionCanceledException", message="reasons [None, ConditionalCheckFailed]"), ConditionFailed),
     ],
