@@ -13,37 +13,69 @@ bool strings_valid(const uint32_t *ends, size_t count, size_t heap_size) {
     return rising && before == heap_size;
 }
 
-static const int8_t hex_value[256] = {
-#define ROW -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1
-    ROW, ROW, ROW,
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, -1, -1, -1, -1, -1, -1,
-    ROW, ROW, -1, 10, 11, 12, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-    ROW, ROW, ROW, ROW, ROW, ROW, ROW, ROW, ROW
-#undef ROW
-};
-static const uint8_t hex_at[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+#define EACH_BYTE UINT64_C(0x0101010101010101)
 
-/* Pack a canonical UUID in lower case; false when the text is any other. */
-static bool pack_uuid(const char *text, size_t length, unsigned char *out) {
-    if (length != UUID_TEXT || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') {
-        return false;
+static void store32(unsigned char *to, uint32_t word) {
+    for (int byte = 0; byte < 4; byte++) {
+        to[byte] = (unsigned char)(word >> 8 * byte);
     }
-    int wrong = 0;
-    for (int i = 0; i < 16; i++) {
-        int high = hex_value[(unsigned char)text[hex_at[i]]], low = hex_value[(unsigned char)text[hex_at[i] + 1]];
-        wrong |= high | low;
-        out[i] = (unsigned char)((unsigned)high << 4 | (unsigned)low);
-    }
-    return wrong >= 0;
 }
 
-static void unpack_uuid(const unsigned char *packed, char *text) {
-    static const char digits[] = "0123456789abcdef";
-    text[8] = text[13] = text[18] = text[23] = '-';
-    for (int i = 0; i < 16; i++) {
-        text[hex_at[i]] = digits[packed[i] >> 4];
-        text[hex_at[i] + 1] = digits[packed[i] & 15];
+/* Eight values of 0 to 15, a byte each, as digits of lower case. */
+static uint64_t hex_text(uint64_t values) {
+    uint64_t above_9 = (values + EACH_BYTE * 0x76) >> 7 & EACH_BYTE;
+    return values + EACH_BYTE * '0' + above_9 * ('a' - '0' - 10);
+}
+
+/* Four bytes of eight hexadecimal digits; what is not one sets bits in `wrong`. */
+static uint32_t hex_bytes(uint64_t text, uint64_t *wrong) {
+    uint64_t values = (text & EACH_BYTE * 0x0F) + (text >> 6 & EACH_BYTE) * 9;
+    *wrong |= (values & EACH_BYTE * 0xF0) | (hex_text(values & EACH_BYTE * 0x0F) ^ text);
+    values = (values << 4 | values >> 8) & UINT64_C(0x00FF00FF00FF00FF);
+    values = (values | values >> 8) & UINT64_C(0x0000FFFF0000FFFF);
+    return (uint32_t)(values | values >> 16);
+}
+
+static uint64_t hex_digits(uint32_t bytes) { /* the inverse */
+    uint64_t values = bytes;
+    values = (values | values << 16) & UINT64_C(0x0000FFFF0000FFFF);
+    values = (values | values << 8) & UINT64_C(0x00FF00FF00FF00FF);
+    values = (values >> 4 & UINT64_C(0x000F000F000F000F)) | (values << 8 & UINT64_C(0x0F000F000F000F00));
+    return hex_text(values);
+}
+
+static uint64_t halves(const char *one, const char *other) { return load32(one) | (uint64_t)load32(other) << 32; }
+
+/* Pack a canonical UUID in lower case; false when the text of that length is any other. */
+static inline bool pack_uuid(const char *text, unsigned char *out) {
+    uint64_t wrong = 0;
+    uint32_t first = hex_bytes(load64(text), &wrong), second = hex_bytes(halves(text + 9, text + 14), &wrong);
+    uint32_t third = hex_bytes(halves(text + 19, text + 24), &wrong), fourth = hex_bytes(load64(text + 28), &wrong);
+    if (wrong != 0 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') {
+        return false;
     }
+    store32(out, first);
+    store32(out + 4, second);
+    store32(out + 8, third);
+    store32(out + 12, fourth);
+    return true;
+}
+
+static void store_text(char *to, uint64_t text, int length) {
+    for (int byte = 0; byte < length; byte++) {
+        to[byte] = (char)(text >> 8 * byte);
+    }
+}
+
+static inline void unpack_uuid(const unsigned char *packed, char *text) {
+    uint64_t second = hex_digits(load32(packed + 4)), third = hex_digits(load32(packed + 8));
+    text[8] = text[13] = text[18] = text[23] = '-';
+    store_text(text, hex_digits(load32(packed)), 8);
+    store_text(text + 9, second, 4);
+    store_text(text + 14, second >> 32, 4);
+    store_text(text + 19, third, 4);
+    store_text(text + 24, third >> 32, 4);
+    store_text(text + 28, hex_digits(load32(packed + 12)), 8);
 }
 
 size_t packed_size(const uint32_t *ends, size_t count, const char *heap) {
@@ -55,7 +87,7 @@ size_t packed_size(const uint32_t *ends, size_t count, const char *heap) {
         if (length >= UUID_LENGTH) {
             return SIZE_MAX;
         }
-        size += pack_uuid(heap + start, length, packed) ? 16 : length;
+        size += length == UUID_TEXT && pack_uuid(heap + start, packed) ? 16 : length;
         start = ends[i];
     }
     return size;
@@ -67,7 +99,7 @@ void pack_strings(const uint32_t *ends, size_t count, const char *heap, unsigned
     out += 2 * count;
     for (size_t i = 0; i < count; i++) {
         uint32_t length = ends[i] - start, stored = length;
-        if (length == UUID_TEXT && pack_uuid(heap + start, length, out)) {
+        if (length == UUID_TEXT && pack_uuid(heap + start, out)) {
             stored = UUID_LENGTH;
             out += 16;
         } else {

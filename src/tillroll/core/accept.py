@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from tillroll.core import kernel
 from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, is_json
 from tillroll.core.parse import parse
@@ -177,7 +178,8 @@ def _runs(positions: array[int], bodies: Sequence[Body], events: list[int]) -> l
         if count:
             if body.source.kind is NameKind.NONE:
                 before = runs[-1].events if runs and runs[-1].source.kind is NameKind.NONE else 0
-                positions[start : start + count] = array("Q", range(before, before + count))
+                numbers = (array("Q", [before]), array("Q", [count]), array("Q", bytes(8 * count)))
+                positions[start : start + count] = kernel.positions_of(*numbers)
             if start and positions[start - 1] < positions[start] and runs[-1].source == body.source:
                 runs[-1].events += count
             else:
