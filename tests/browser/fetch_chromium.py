@@ -53,7 +53,7 @@ def fetch_axe() -> None:
         AXE_FILE.write_bytes(member.read())
 
 
-def main() -> None:
+def fetch() -> None:
     """Fetch what is missing."""
     if find_chromium() is None:
         install_chromium()
@@ -62,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    fetch()

@@ -31,8 +31,18 @@ def free_port() -> int:
 class Server:
     """`tillroll serve` as a process."""
 
-    def __init__(self, data: Path, *, tokens_file: Path | None = None, token: str | None = None) -> None:
-        self.data = data
+    def __init__(
+        self,
+        data: Path,
+        *,
+        address: str | None = None,
+        tokens_file: Path | None = None,
+        token: str | None = None,
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self._store = address or str(data)
+        self._folder = data.parent
+        self._environ = environ or {}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._flags = ["--tokens-file", str(tokens_file)] if tokens_file else []
@@ -42,10 +52,10 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        command = [sys.executable, "-m", "tillroll", "serve", "--data", str(self.data), "--port", str(self.port)]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
+        command = [sys.executable, "-m", "tillroll", "serve", "--data", self._store, "--port", str(self.port)]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
         self._process = subprocess.Popen(
-            [*command, "--log-level", "warning", *self._flags], env=environ, cwd=self.data.parent
+            [*command, "--log-level", "warning", *self._flags], env=inherited | self._environ, cwd=self._folder
         )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
