@@ -743,6 +743,63 @@ static PyObject *py_read_counts(PyObject *module, PyObject *args) {
     return totals == NULL ? NULL : array_take(state_of(module), CODE_Q, totals, (size_t)size);
 }
 
+static PyObject *py_sum_counts(PyObject *module, PyObject *args) {
+    PyObject *segments;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "On:sum_counts", &segments, &size)) {
+        return NULL;
+    }
+    Py_ssize_t count = PySequence_Size(segments);
+    if (count < 0 || size < 0) {
+        return count < 0 ? NULL : value_error("a segment has a negative size");
+    }
+    uint64_t *totals = calloc((size_t)size + 1, sizeof *totals);
+    bool fine = totals != NULL || PyErr_NoMemory() != NULL;
+    for (Py_ssize_t i = 0; fine && i < count; i++) {
+        PyObject *segment = PySequence_GetItem(segments, i);
+        Py_buffer cells;
+        uint64_t *added = NULL;
+        if (segment != NULL && PyObject_GetBuffer(segment, &cells, PyBUF_SIMPLE) == 0) {
+            added = counters(&cells, (size_t)size);
+            PyBuffer_Release(&cells);
+        }
+        Py_XDECREF(segment);
+        uint64_t carried = 0;
+        for (Py_ssize_t j = 0; added != NULL && j < size; j++) {
+            totals[j] += added[j];
+            carried |= totals[j] < added[j];
+        }
+        fine = added != NULL && (!carried || value_error("a counter is out of range") != NULL);
+        free(added);
+    }
+    if (!fine) {
+        free(totals);
+        return NULL;
+    }
+    return array_take(state_of(module), CODE_Q, totals, (size_t)size);
+}
+
+static PyObject *py_measure_counts(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer cells;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "y*n:measure_counts", &cells, &size)) {
+        return NULL;
+    }
+    uint64_t *values = size < 0 ? NULL : counters(&cells, (size_t)size);
+    PyBuffer_Release(&cells);
+    if (values == NULL) {
+        return size < 0 ? value_error("a segment has a negative size") : NULL;
+    }
+    unsigned long long above_zero = 0, total = 0, carried = 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        above_zero += values[i] > 0;
+        total += values[i];
+        carried |= total < values[i];
+    }
+    free(values);
+    return carried ? value_error("a counter is out of range") : Py_BuildValue("KK", above_zero, total);
+}
+
 static bool add_to(uint64_t *totals, const Column *codes, const Column *counts, uint64_t first, uint64_t size) {
     const uint64_t *code = codes->view.buf, *count = counts->view.buf;
     for (size_t i = 0; i < codes->count; i++) {
@@ -1168,6 +1225,8 @@ static PyMethodDef functions[] = {
     {"pick_strings", py_pick_strings, METH_VARARGS, NULL},
     {"positions_of", py_positions_of, METH_VARARGS, NULL},
     {"read_counts", py_read_counts, METH_VARARGS, NULL},
+    {"measure_counts", py_measure_counts, METH_VARARGS, NULL},
+    {"sum_counts", py_sum_counts, METH_VARARGS, NULL},
     {"renumber", py_renumber, METH_VARARGS, NULL},
     {"split_strings", py_split_strings, METH_VARARGS, NULL},
     {"unpack_strings", py_unpack_strings, METH_VARARGS, NULL},

@@ -12,6 +12,7 @@ import sys
 from array import array
 from collections import Counter
 from itertools import accumulate, compress
+from operator import add
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.report import BRACKETS, METHODS, bracket_of
@@ -370,3 +371,32 @@ def read_counts(cells: bytes, size: int) -> array[int]:
     if rest or width not in _WIDTH_CODES:
         raise ValueError(f"{len(cells)} bytes are not {size} counters")
     return array("Q", _array(_WIDTH_CODES[width], cells))
+
+
+def sum_counts(segments: Sequence[bytes], size: int) -> array[int]:
+    """Return the sums (Q) of the counters of some segments.
+
+    Raises:
+        ValueError: the cells of one are no multiple of the size, or a sum passes 64 bits.
+    """
+    totals = array("Q", bytes(8 * size))
+    for cells in segments:
+        counts = read_counts(cells, size)
+        try:
+            totals = array("Q", map(add, totals, counts))
+        except OverflowError as error:
+            raise ValueError("a counter is out of range") from error
+    return totals
+
+
+def measure_counts(cells: bytes, size: int) -> tuple[int, int]:
+    """Return how many counters of a segment are above 0, and what all add up to.
+
+    Raises:
+        ValueError: the cells are no multiple of the size, or the sum passes 64 bits.
+    """
+    counts = read_counts(cells, size)
+    total = sum(counts)
+    if total > _WORD:
+        raise ValueError("a counter is out of range")
+    return size - counts.count(0), total

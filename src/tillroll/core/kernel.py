@@ -38,6 +38,7 @@ if compiled:
     interleave = _kernel.interleave
     join_strings = _kernel.join_strings
     largest = _kernel.largest
+    measure_counts = _kernel.measure_counts
     narrow = _kernel.narrow
     pack_strings = _kernel.pack_strings
     pick = _kernel.pick
@@ -46,6 +47,7 @@ if compiled:
     read_counts = _kernel.read_counts
     renumber = _kernel.renumber
     split_strings = _kernel.split_strings
+    sum_counts = _kernel.sum_counts
     unpack_strings = _kernel.unpack_strings
     widen = _kernel.widen
 else:
@@ -59,6 +61,7 @@ else:
     interleave = columns.interleave
     join_strings = columns.join_strings
     largest = columns.largest
+    measure_counts = columns.measure_counts
     narrow = columns.narrow
     pack_strings = columns.pack_strings
     pick = columns.pick
@@ -67,5 +70,6 @@ else:
     read_counts = columns.read_counts
     renumber = columns.renumber
     split_strings = columns.split_strings
+    sum_counts = columns.sum_counts
     unpack_strings = columns.unpack_strings
     widen = columns.widen
