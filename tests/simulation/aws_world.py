@@ -22,6 +22,7 @@ from tests.simulation.scheduler import Fault, Scheduler
 from tests.simulation.sqs_model import DEAD_LETTERS, QUEUE, ModelSqsClient
 from tests.simulation.traffic import SECONDS, Traffic
 from tests.simulation.witness import WrongError
+
 from tillroll.aws import functions
 from tillroll.aws.redrive import look, redrive
 from tillroll.core.query import Query

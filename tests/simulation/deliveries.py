@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.simulation.oracle import Ledger, Name, Purchase
 from tests.simulation.traffic import Traffic
+
 from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, NameKind, Source
 

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.scheduler import Fault as Befalls
+
 from tillroll.stores.dynamodb_protocol import (
     BatchGet,
     BatchReply,

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
 from tests.simulation import oracle
 from tests.simulation.witness import journaled
+
 from tillroll.core import chunk
 from tillroll.stores.dynamodb_protocol import Call, Correct, Count, MoveFold, Put
 from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER

@@ -95,7 +95,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self.contents: dict[Identity, set[Purchase]] = {}
-        self.sure: dict[Identity, set[Purchase]] = {}  # those that a queue took, so that they must all come to something
+        self.sure: dict[
+            Identity, set[Purchase]
+        ] = {}  # those that a queue took, so that they must all come to something
         self.unnamed: Counter[Purchase] = Counter()  # sent so often
         self.unnamed_acknowledged: Counter[Purchase] = Counter()  # and acknowledged so often
         self.acknowledged: dict[Identity, set[Purchase]] = {}
@@ -132,7 +134,9 @@ class Ledger:
                 wrong.append(f"{identity} is journaled as {purchase}, which nobody sent")
             else:
                 found[identity] = purchase
-        wrong.extend(f"{identity} was acknowledged, and is not journaled" for identity in self.acknowledged.keys() - found.keys())
+        wrong.extend(
+            f"{identity} was acknowledged, and is not journaled" for identity in self.acknowledged.keys() - found.keys()
+        )
         for purchase in unnamed.keys() | self.unnamed_acknowledged.keys():
             least, most = self.unnamed_acknowledged[purchase], self.unnamed[purchase]
             if not least <= unnamed[purchase] <= most:

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-
 from tests.simulation import aws_world, dynamodb_model
 from tests.simulation.planted import Planted
+
 from tillroll import envelope, worker
 from tillroll.aws import functions
 from tillroll.ports import Outcome
@@ -168,8 +168,6 @@ def _look_once(context: Any, refs: Any) -> Any:
     return {wanted[str(item["log"]), int(item["number"])]: item for item in items}
 
 
-
-
 def _one_page(context: Any, logs: Any, partitions: Any) -> Any:
     """Read the first page of a log, and take it for the log."""
     partitions = list(partitions)
@@ -248,9 +246,7 @@ PLANTED: Final = (
         ((_Attempt, "_transaction", _unconditional(lambda put: put.item["log"] == LEDGER)),),
     ),
     Planted("lost reply of unnamed events committed again", 6000, ((_Attempt, "__init__", _forgets_attempts),)),
-    Planted(
-        "a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)
-    ),
+    Planted("a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)),
     Planted("lanes change under a minute that has events", 400, ((dynamodb, "append_lanes", _split_anyhow),)),
     Planted(
         "fold range not declared",

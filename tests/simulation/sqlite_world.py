@@ -21,6 +21,7 @@ from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.oracle import Ledger
 from tests.simulation.scheduler import Fault, Scheduler, Task
 from tests.simulation.witness import Witness, WrongError
+
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreError
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
     from tillroll.core.accept import Rejection
 
-_SHARED_MEMORY: Final = Path("/dev/shm")  # where there is one: the simulation loses no unsynced writes, and need not sync
+_SHARED_MEMORY: Final = Path(
+    "/dev/shm"
+)  # where there is one: the simulation loses no unsynced writes, and need not sync
 ROOT: Final = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
 DISK_FULL: Final = "disk full at a statement"
 Plan = dict[int, Fault]  # which fault befalls which statement, counted over the whole run
@@ -188,7 +191,9 @@ class Process:
         random = self._world.random
         while self._todo:
             if random.random() < self._extras:
-                self._guarded(random.choice((self._fold, self._fold, self._page, self._get, self._audit, self._rebuild)))
+                self._guarded(
+                    random.choice((self._fold, self._fold, self._page, self._get, self._audit, self._rebuild))
+                )
             self._guarded(self._take)
         self._guarded(self._page)
         self._store.close()
@@ -235,7 +240,10 @@ class Process:
         seen = dict(page.aggregates)
         if page.totals is None or page.totals.events != sum(seen.values()):
             raise WrongError(f"the totals of {report.name} are not its sum")
-        of_report = {key: {dp: n for dp, n in counts.items() if _report_of(dp) == report.name} for key, counts in self._since(least)}
+        of_report = {
+            key: {dp: n for dp, n in counts.items() if _report_of(dp) == report.name}
+            for key, counts in self._since(least)
+        }
         if seen not in of_report.values():
             raise WrongError(f"{report.name} shows {seen}, which is no prefix: {of_report}")
 
@@ -314,7 +322,9 @@ def simulate(seed: int, log: list[str] | None = None) -> Scheduler:
             senders = Senders(random)
             todo = [senders.draw() for _ in range(random.randint(4, 10))]
             todo += [random.choice(todo) for _ in range(random.randint(0, 4))]
-            todo = [delivery for index, delivery in enumerate(todo) if delivery.source.value or delivery not in todo[:index]]
+            todo = [
+                delivery for index, delivery in enumerate(todo) if delivery.source.value or delivery not in todo[:index]
+            ]
             for delivery in todo:
                 delivery.sent(world.ledger)
             for number in range(random.randint(1, 3)):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
-
 from tests.simulation.scheduler import Fault
 
 if TYPE_CHECKING:
@@ -110,7 +109,9 @@ class ModelSqsClient:
             for entry in taken:
                 attributes = {name: value["StringValue"] for name, value in entry["MessageAttributes"].items()}
                 self._service.put(QueueUrl, entry["MessageBody"], attributes)
-            failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in Entries[len(taken) :]]
+            failed = [
+                {"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in Entries[len(taken) :]
+            ]
             return {"Successful": [{"Id": entry["Id"]} for entry in taken], "Failed": failed}
 
         return self._call("SendMessageBatch", send)
@@ -179,7 +180,9 @@ def _received(message: Kept) -> dict[str, Any]:
         "ReceiptHandle": message.receipts[-1],
         "Body": message.body,
         "Attributes": {"SentTimestamp": str(int(message.sent_at * 1000))},
-        "MessageAttributes": {name: {"StringValue": value, "DataType": "String"} for name, value in message.attributes.items()},
+        "MessageAttributes": {
+            name: {"StringValue": value, "DataType": "String"} for name, value in message.attributes.items()
+        },
     }
 
 
@@ -190,5 +193,7 @@ def record_of(message: Kept) -> dict[str, Any]:
         "receiptHandle": message.receipts[-1],
         "body": message.body,
         "attributes": {"SentTimestamp": str(int(message.sent_at * 1000))},
-        "messageAttributes": {name: {"stringValue": value, "dataType": "String"} for name, value in message.attributes.items()},
+        "messageAttributes": {
+            name: {"stringValue": value, "dataType": "String"} for name, value in message.attributes.items()
+        },
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-
 from tests.simulation.deliveries import Senders
 from tests.simulation.oracle import identity_of
 from tests.simulation.scheduler import STARTED_AT
 from tests.simulation.witness import journaled
+
 from tillroll.core import chunk
 from tillroll.core.accept import accept
 

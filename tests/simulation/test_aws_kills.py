@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-
 from tests.simulation import figures
 from tests.simulation.aws_world import Processes, World, settle, simulated_time
 from tests.simulation.oracle import Purchase

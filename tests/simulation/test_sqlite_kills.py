@@ -5,12 +5,12 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-
 from tests.simulation import figures
 from tests.simulation.deliveries import Delivery
 from tests.simulation.oracle import Purchase
 from tests.simulation.scheduler import STARTED_AT, Fault
 from tests.simulation.sqlite_world import Process, World, connected, settle
+
 from tillroll.core.batch import UNNAMED, NameKind, Source
 
 KILLS = (Fault.KILL_BEFORE, Fault.KILL_AFTER)

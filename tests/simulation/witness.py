@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation import oracle
 from tests.simulation.deliveries import KINDS
+
 from tillroll.core import chunk
 from tillroll.core.batch import NameKind
 
