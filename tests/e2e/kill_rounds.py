@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CLIENTS = 4
+KILLS_MAX = 5  # of one server's round: on a busy machine its clients would hardly come through otherwise
 
 
 class Kind(NamedTuple):
@@ -76,12 +77,14 @@ def http_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Ro
         clients = [threading.Thread(target=load.run, args=(server.port,)) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
-        while any(client.is_alive() for client in clients):
+        while kills < KILLS_MAX and any(client.is_alive() for client in clients):
             time.sleep(moments.uniform(0.05, 0.6))
             if any(client.is_alive() for client in clients):
                 server.kill()
                 kills += 1
                 server.start()
+        for client in clients:
+            client.join()
         server.stop()
     finally:
         server.close()
