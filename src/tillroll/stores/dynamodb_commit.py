@@ -22,10 +22,11 @@ from tillroll.stores.dynamodb_ledger import (
     Head,
     damaged,
     decode_chunk,
+    last_of,
     ledger_item,
     next_entry,
+    read_end,
     read_head,
-    read_ledger,
 )
 from tillroll.stores.dynamodb_protocol import (
     ConditionFailed,
@@ -208,11 +209,13 @@ class _Attempt:
 
     def _read_head(self) -> Protocol[Head | Committed]:
         """Read the end of the ledger; when it shows that an attempt whose reply was lost succeeded, return that."""
-        if self.lost:
-            for number, entry in (yield from read_ledger(self.context, min(self.lost) - 1)):
-                if entry.token == self.token:
-                    return self.lost[number]
-        return (yield from read_head(self.context))
+        if not self.lost:
+            return (yield from read_head(self.context))
+        entries: list[tuple[int, LedgerEntry]] = yield from read_end(self.context, min(self.lost))
+        for number, entry in entries:
+            if entry.token == self.token:
+                return self.lost[number]
+        return last_of(entries)
 
     def _group(self, head: LedgerEntry) -> dict[Partition, list[int]]:
         groups: dict[Partition, list[int]] = {}

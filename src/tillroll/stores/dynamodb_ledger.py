@@ -87,6 +87,19 @@ def read_ledger(context: Context, after: int) -> Protocol[list[tuple[int, Ledger
     return [decode_entry(item) for item in items]
 
 
+def read_end(context: Context, first: int) -> Protocol[list[tuple[int, LedgerEntry]]]:
+    """Read the ledger from the entry before a number on, of which `last_of` is the head.
+
+    In one reading, so that an attempt on its way cannot arrive unseen between looking for it and looking for the head.
+    """
+    return (yield from read_ledger(context, max(first - 2, 0)))
+
+
+def last_of(entries: Sequence[tuple[int, LedgerEntry]]) -> Head:
+    """Return the head of a ledger that ends with these."""
+    return Head(*entries[-1]) if entries else Head(0, LedgerEntry())
+
+
 def decode_entry(item: Item) -> tuple[int, LedgerEntry]:
     """Return the number of a ledger item and what it says.
 
@@ -114,11 +127,14 @@ def append_entry(context: Context, change: Callable[[LedgerEntry], LedgerEntry |
     backoff = context.backoff()
     first: int | None = None
     while True:
-        if first is not None:
-            for number, entry in (yield from read_ledger(context, first - 1)):
+        if first is None:
+            head: Head = yield from read_head(context)
+        else:
+            entries = yield from read_end(context, first)
+            for number, entry in entries:
                 if entry.token == token:
                     return Head(number, entry)
-        head: Head = yield from read_head(context)
+            head = last_of(entries)
         changed = change(head.entry)
         if changed is None:
             return head
