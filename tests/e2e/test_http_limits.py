@@ -187,6 +187,35 @@ def test_a_request_that_trickles_in_is_ended_and_holds_up_nobody(tmp_path: Path)
         still_serves(running)
 
 
+def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from tillroll.app import open_store\n"
+        "from tillroll.web.server import serve\n"
+        "from tillroll.web.settings import Settings\n"
+        "store = open_store(sys.argv[1])\n"
+        "store._connection.execute('PRAGMA max_page_count = 300')\n"  # what SQLite takes for a full disk
+        "serve(store, Settings(port=0))\n"
+    )
+    acknowledged = 0
+    refused: httpx.Response | None = None
+    with serving(tmp_path, code=code) as running, client(running) as http:
+        for number in range(400):
+            body = b"\n".join(json.dumps(EVENT | {"id": f"{number}-{index}"}).encode() for index in range(500))
+            answer = http.post("/events", content=body)
+            if answer.status_code != 202:
+                refused = answer
+                break
+            acknowledged += answer.json()["accepted"]
+        assert refused is not None
+        assert (refused.status_code, refused.json()["code"]) == (507, "store_full")
+        assert refused.headers["retry-after"] == "10"
+        assert http.get("/status").json()["events"] == acknowledged
+    with serving(tmp_path) as again, client(again) as http:
+        assert http.get("/aggregates/10-50|SLICE_IT").json()["events"] == acknowledged
+        assert http.post("/events", content=body).json()["accepted"] == 500
+
+
 def test_bodies_that_come_in_part_have_a_bound_together(running: Running) -> None:
     head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (16 * 2**20)
     held = [socket.create_connection(running.address, timeout=60) for _ in range(20)]

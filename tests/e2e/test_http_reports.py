@@ -166,6 +166,13 @@ def test_what_nobody_counted_is_not_found_alone(http: httpx.Client) -> None:
     assert refused(http, "/aggregates/2031-01-01%7Cnobody", 404)["code"] == "unknown_datapoint"
 
 
+def test_a_list_of_datapoints_has_a_bound(http: httpx.Client) -> None:
+    assert http.post("/aggregates", json={"datapoints": ["10-50|PAY_NOW"] * 1_001}).json()["code"] == "bad_body"
+    assert http.post("/aggregates", content=b" " * (2**20 + 1)).json()["code"] == "too_large"
+    listed: Any = [("datapoint", "10-50|PAY_NOW")] * 101
+    assert "POST up to" in http.get("/aggregates", params=listed).json()["detail"]
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b'{"datapoints": 1}', b'{"datapoints": [1]}', b'{"datapoints": [], "x": 1}', b"[" * 100_000],

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.responses import Response
 
+from tillroll.core import limits
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tillroll.core.query import Aggregate
+    from tillroll.web.state import State
 
 _COMPRESSED_FROM_BYTES: Final = 1_024
 _COMPRESSION_LEVEL: Final = 5
@@ -43,6 +45,12 @@ def parameters_of(request: Request) -> dict[str, list[str]]:
     for name, value in pairs:
         found.setdefault(name, []).append(value)
     return found
+
+
+async def small_body(request: Request, state: State) -> bytes:
+    """Return the body of a request that asks or corrects: no larger than one event may be."""
+    length = request.headers.get("content-length")
+    return await state.reception.read(request.receive, length.encode() if length else None, limits.LINE_BYTES_MAX)
 
 
 def aggregates_json(aggregates: Iterable[Aggregate]) -> bytes:

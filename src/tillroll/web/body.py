@@ -38,24 +38,25 @@ class Reception:
         self._bytes_max = bytes_max
         self.held = 0
 
-    async def read(self, receive: Receive, declared: bytes | None) -> bytes:
-        """Return a request's whole body. `declared` is its Content-Length.
+    async def read(self, receive: Receive, declared: bytes | None, bytes_max: int | None = None) -> bytes:
+        """Return a request's whole body, of at most so many bytes. `declared` is its Content-Length.
 
         Raises:
             Problem: it is, or says that it will be, larger than is taken; or all that come at once are.
             ClientLeftError: the sender is gone.
         """
-        if declared is not None and int(declared) > self._bytes_max:
-            raise too_large(self._bytes_max)
+        bytes_max = self._bytes_max if bytes_max is None else bytes_max
+        if declared is not None and int(declared) > bytes_max:
+            raise too_large(bytes_max)
         message = await receive()
         if message["type"] == "http.request" and not message["more_body"]:
             body: bytes = message["body"]
-            if len(body) > self._bytes_max:
-                raise too_large(self._bytes_max)
+            if len(body) > bytes_max:
+                raise too_large(bytes_max)
             return body
-        return await self._read_on(message, receive)
+        return await self._read_on(message, receive, bytes_max)
 
-    async def _read_on(self, message: Any, receive: Receive) -> bytes:
+    async def _read_on(self, message: Any, receive: Receive, bytes_max: int) -> bytes:
         pieces = bytearray()
         try:
             while True:
@@ -64,8 +65,8 @@ class Reception:
                 piece = message["body"]
                 pieces += piece
                 self.held += len(piece)
-                if len(pieces) > self._bytes_max:
-                    raise too_large(self._bytes_max)
+                if len(pieces) > bytes_max:
+                    raise too_large(bytes_max)
                 if not message["more_body"]:
                     return bytes(pieces)
                 if self.held > _RECEIVING_BYTES_MAX:

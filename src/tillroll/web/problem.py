@@ -87,7 +87,7 @@ def problem_of(error: TillrollError) -> Problem:
         case QueryError():
             return Problem("bad_query", str(error), members={"field": error.field})
         case StoreFullError():
-            return Problem("store_full", str(error))
+            return Problem("store_full", str(error), headers=_retry_after(error.retry_after_s))
         case OverloadedError():
             return Problem("overloaded", str(error), headers=_retry_after(error.retry_after_s))
         case StoreError():

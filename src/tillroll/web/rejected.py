@@ -15,7 +15,7 @@ from tillroll.errors import QueryError
 from tillroll.intake import Committed
 from tillroll.ports import Outcome
 from tillroll.service import Receipt
-from tillroll.web.answers import json_answer, parameters_of
+from tillroll.web.answers import json_answer, parameters_of, small_body
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class RejectedRoutes:
     async def retry(self, request: Request) -> Response:
         """POST /rejected/{id}/retry: the body is the event as it should have been; empty, the event as it was."""
         kept = await self._find(request)
-        length = request.headers.get("content-length")
-        body = await self._state.reception.read(request.receive, length.encode() if length else None)
+        body = await small_body(request, self._state)
         corrected = await self._state.read(self._take, kept.id, body or None)
         if corrected.reason is not None:
             reason = corrected.reason

@@ -21,6 +21,7 @@ from tillroll.web.answers import (
     json_answer,
     parameters_of,
     prefers_csv,
+    small_body,
 )
 from tillroll.web.problem import Problem
 
@@ -124,8 +125,7 @@ class ReportRoutes:
     async def post_aggregates(self, request: Request) -> Response:
         """POST /aggregates."""
         _only(parameters_of(request))
-        length = request.headers.get("content-length")
-        body = await self._state.reception.read(request.receive, length.encode() if length else None)
+        body = await small_body(request, self._state)
         try:
             wanted = msgspec.json.decode(body, type=Wanted)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
