@@ -16,6 +16,9 @@ from tillroll.core.report import REPORTS_BY_NAME
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.stores import dynamodb_audit
+from tillroll.stores.dynamodb import DynamoDBStore
+from tillroll.stores.dynamodb_client import Client
+from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
 from tillroll.stores.dynamodb_ledger import read_ledger
 from tillroll.stores.dynamodb_protocol import (
     Call,
@@ -27,6 +30,7 @@ from tillroll.stores.dynamodb_protocol import (
     Throttled,
     TransactWrite,
 )
+from tillroll.stores.dynamodb_wire import Wire
 from tillroll.stores.spill import Spill
 
 if TYPE_CHECKING:
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
 
     from tests.aws.dynamodb_local import DynamoDBLocal
 
-    from tillroll.stores.dynamodb import DynamoDBStore
 
 NEW, REPEAT = Outcome.ACCEPTED, Outcome.DUPLICATE
 
@@ -135,6 +138,42 @@ def test_throttling_for_a_while_is_waited_out(tables: Tables) -> None:
     assert store.journal(batch_of(events, KEY)) == bytes([NEW] * 12)
     check(store, events)
     assert store.audit().differences == []
+
+
+def test_a_commit_too_large_for_its_log_is_cut(tables: Tables) -> None:
+    store = tables.store()
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        too_large = isinstance(call, TransactWrite) and len(call.writes) > 3
+        return Throttled("more than the partition takes") if too_large else make()
+
+    between(store, befall)
+    events = [Event(NOON + 60 * minute, 0, 1, 0, "Shop") for minute in range(7)]
+    assert store.journal(batch_of(events, KEY)) == bytes([NEW] * 7)
+    check(store, events)
+
+
+def test_a_slow_table_is_waited_for_while_it_makes_progress(tables: Tables) -> None:
+    store = tables.store()
+    store.context = store.context._replace(patience_s=16.0, draw=lambda: 1.0)
+    store.journal(batch_of(purchases(20), KEY))
+    calls = 0
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        return Throttled("slow") if isinstance(call, Count) and calls % 5 else make()
+
+    between(store, befall)
+    check(store, purchases(20))
+
+
+def test_a_region_that_does_not_exist_is_named() -> None:
+    host = "dynamodb.eu-nowhere-1.invalid"
+    signer = Signer(host, "eu-nowhere-1", lambda: Credentials("k", "s", None))
+    client = Client(Connections(f"https://{host}", signer), f"https://{host}", Wire("a", "b"))
+    with pytest.raises(StoreError, match=r"no address for dynamodb\.eu-nowhere-1.*region"):
+        DynamoDBStore(client).status()
 
 
 def test_throttling_without_end_is_an_error_that_says_when_to_come_back(tables: Tables) -> None:

@@ -52,6 +52,7 @@ TRANSACTION_ACTIONS_MAX: Final = 100  # the service's own bounds on TransactWrit
 TRANSACTION_BYTES_MAX: Final = 4_000_000
 _ITEM_OVERHEAD_BYTES: Final = 256  # keys and attribute names of a chunk item and its part of the entry, amply
 PARTITIONS_MAX: Final = 90  # in one commit: leaves room for chunks that are split
+_THROTTLED_MAX: Final = 3  # then a commit of several chunks is cut in two
 _CACHED_EVENTS_MAX: Final = 400_000
 
 Partition = tuple[int, int]  # minute since 1970, lane
@@ -170,6 +171,7 @@ class _Attempt:
         self.piece = piece
         self.freshness_s = freshness_s
         self.token = context.token()
+        self.throttled = 0
         self.lost: dict[int, Committed] = {}  # what each attempt without a reply would have done, by its number
 
     def run(self) -> Protocol[Committed | None]:
@@ -195,7 +197,14 @@ class _Attempt:
                 return done
             if isinstance(fault, ReplyLost):
                 self.lost[head.number + 1] = done
+            elif self._is_too_much(fault, written):
+                return None
             yield backoff.wait(fault)
+
+    def _is_too_much(self, fault: Fault, written: _Written) -> bool:
+        """Tell whether a smaller transaction may pass: a log takes 1,000 write units a second."""
+        self.throttled += isinstance(fault, Throttled) and len(written.chunks) > 1
+        return self.throttled >= _THROTTLED_MAX and len(self.piece) > 1 and not self.lost
 
     def _write(self, written: _Written) -> Protocol[Fault | None]:
         """Try once to commit; return what went wrong."""

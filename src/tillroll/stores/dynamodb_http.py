@@ -18,7 +18,8 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from tillroll.stores.dynamodb_protocol import Fault, ReplyLost, Throttled
+from tillroll.errors import StoreError
+from tillroll.stores.dynamodb_protocol import Fault, ReplyLost, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,8 +165,11 @@ class Connections:
         data = self._signer.request(request, self._clock())
         try:
             connection = self._take()
+        except socket.gaierror as error:
+            problem = f"there is no address for {self._address[0]} ({error})"
+            raise StoreError(problem, "Check the region or endpoint in the store's address, and the network") from error
         except OSError as error:
-            return Throttled(f"no connection to {self._address[0]}: {error}")
+            return Unreachable(f"no connection to {self._address[0]}: {error}")
         try:
             connection.socket.sendall(data)
         except OSError as error:

@@ -42,6 +42,10 @@ class Throttled(Fault):
     """The service or the connection refused the call before it had an effect."""
 
 
+class Unreachable(Throttled):
+    """No connection could be made."""
+
+
 class ReplyLost(Fault):
     """No reply came. The call has had its effect, or has it later, or never."""
 
@@ -197,7 +201,7 @@ class Backoff:
 
     def __init__(self, draw: Callable[[], float], patience_s: float) -> None:
         self._draw = draw
-        self._left_s = patience_s
+        self._patience_s = self._left_s = patience_s
         self._wait_s = _BACKOFF_S
 
     def wait(self, why: Fault) -> Sleep:
@@ -209,11 +213,17 @@ class Backoff:
         if self._left_s <= 0:
             problem = f"DynamoDB did not take it, the last time because of {why!r}"
             remedy = "Nothing acknowledged is lost; send it again later, and look at throttling in CloudWatch"
+            if isinstance(why, Unreachable):
+                remedy = "Check the network, and the region or endpoint in the store's address"
             raise StoreError(problem, remedy, retry_after_s=_BACKOFF_S_MAX) from why
         seconds = self._wait_s * (0.1 + 0.9 * self._draw())
         self._left_s -= seconds
         self._wait_s = min(2 * self._wait_s, _BACKOFF_S_MAX)
         return Sleep(seconds)
+
+    def be_patient(self) -> None:
+        """Start to count anew what it has waited, since some of what was asked is done."""
+        self._left_s = self._patience_s
 
 
 class Context(NamedTuple):
@@ -254,6 +264,8 @@ def ask_all(context: Context, calls: Sequence[Call]) -> Protocol[list[Any]]:
                 replies[index] = reply
         if fault is None:
             return replies
+        if len(again) < len(waiting):
+            backoff.be_patient()
         waiting = again
         yield backoff.wait(fault)
 
