@@ -21,5 +21,6 @@ def test_every_operation_is_shown_and_one_can_be_tried(open_page: Callable[..., 
     page.locator(".opblock-summary", has_text="/events").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
-    expect(page.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("202", timeout=20_000)
+    answered = page.locator(".live-responses-table tbody .response-col_status").first
+    expect(answered).to_contain_text("202", timeout=20_000)
     assert fresh_server.client.get("/status").json()["events"] == 1
