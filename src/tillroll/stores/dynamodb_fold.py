@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.fold import cell_of, fold
-from tillroll.core.report import REPORTS, datapoint
+from tillroll.core.fold import fold
+from tillroll.core.report import BRACKETS, METHODS, REPORTS, SEPARATOR, Report, window_text
 from tillroll.stores.dynamodb_ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks
 from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, Get, MoveFold, Query, ask, ask_all
 from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
@@ -126,12 +128,31 @@ def count_chunks(context: Context, refs: Sequence[ChunkRef]) -> Protocol[Totals]
 
 def add_batch(totals: Totals, batch: Batch) -> None:
     """Count a batch into all reports."""
-    merchant_ids = range(len(batch.merchant_names))
+    names = batch.merchant_names
+    merchant_ids = range(len(names))
     for report in REPORTS:
+        tails = _tails(report)
+        window_before: int | None = None
+        head = ""
         for window, code, count in zip(*fold(report, batch, merchant_ids), strict=True):
-            cell = cell_of(report, code)
-            merchant = batch.merchant_names[cell.merchant]
-            totals[report.name, datapoint(report, window, cell.bracket, cell.method, merchant)] += count
+            if window != window_before and report.window:
+                head = window_text(report.window_s, window) + SEPARATOR
+                window_before = window
+            if "merchant" in report.keys:  # which is the first key, if there
+                merchant, rest = divmod(code, len(tails))
+                key = f"{head}{names[merchant]}{tails[rest]}"
+            else:
+                key = head + tails[code]
+            totals[report.name, key] += count
+
+
+@cache
+def _tails(report: Report) -> list[str]:
+    """Return how a datapoint ends after its window and its merchant, by what is left of the code (core.fold)."""
+    values = {"bracket": BRACKETS, "method": METHODS}
+    keys = [key for key in report.keys if key != "merchant"]
+    tails = [SEPARATOR.join(texts) for texts in product(*(values[key] for key in keys))]
+    return [SEPARATOR + tail for tail in tails] if "merchant" in report.keys and keys else tails
 
 
 def _write(context: Context, totals: Totals, upto: int) -> Protocol[None]:
