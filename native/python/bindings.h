@@ -1,0 +1,89 @@
+/* Between the kernel and Python: what the parts of tillroll._kernel share. For the stable ABI of Python 3.11 and newer. */
+#ifndef TILLROLL_BINDINGS_H
+#define TILLROLL_BINDINGS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "../kernel.h"
+
+#define LOCKED_BYTES_MAX (64 << 10) /* shorter work is not worth giving the lock away */
+
+typedef struct {
+    PyObject *array;         /* the type array.array */
+    PyObject *codes[4];      /* "q", "Q", "I", "B" */
+    PyObject *frombytes;     /* the method's name */
+    PyObject *parser_type;
+    uint64_t seed;
+} State;
+
+enum { CODE_q, CODE_Q, CODE_I, CODE_B };
+
+extern const int code_width[4];
+extern const char code_letter[5];
+
+State *state_of(PyObject *module);
+
+#define UNLOCKED_IF(heavy, work)                                        \
+    do {                                                                \
+        PyThreadState *saved = (heavy) ? PyEval_SaveThread() : NULL;    \
+        work;                                                           \
+        if (saved != NULL) {                                            \
+            PyEval_RestoreThread(saved);                                \
+        }                                                               \
+    } while (0)
+
+/* A column as it came in. */
+typedef struct {
+    Py_buffer view;
+    size_t count;
+    int width;
+    bool is_signed, held;
+} Column;
+
+void column_release(Column *column);
+/* Borrow a column; `code` asks for one of our codes, 0 takes any integers. False with an error. */
+bool column_get(PyObject *from, char code, Column *column);
+
+/* A string column as it came in. */
+typedef struct {
+    Column ends;
+    Py_buffer heap;
+    bool held;
+} Strings;
+
+void strings_release(Strings *strings);
+bool strings_get(PyObject *ends, PyObject *heap, Strings *strings);
+
+PyObject *array_new(State *state, int code, const void *data, size_t count);
+PyObject *array_take(State *state, int code, void *data, size_t count); /* gives the data back to the heap */
+PyObject *pair(PyObject *one, PyObject *other);                         /* steals both */
+PyObject *value_error(const char *problem);                             /* NULL, always */
+
+extern PyType_Spec parser_spec;
+
+/* The functions of the module. */
+PyObject *py_add_counts(PyObject *module, PyObject *args);
+PyObject *py_bounds(PyObject *module, PyObject *args);
+PyObject *py_gaps_of(PyObject *module, PyObject *args);
+PyObject *py_group(PyObject *module, PyObject *args);
+PyObject *py_hash_ids(PyObject *module, PyObject *args);
+PyObject *py_hash_name(PyObject *module, PyObject *args);
+PyObject *py_indexes_of(PyObject *module, PyObject *args);
+PyObject *py_interleave(PyObject *module, PyObject *args);
+PyObject *py_join_strings(PyObject *module, PyObject *args);
+PyObject *py_largest(PyObject *module, PyObject *args);
+PyObject *py_measure_counts(PyObject *module, PyObject *args);
+PyObject *py_narrow(PyObject *module, PyObject *args);
+PyObject *py_pack_strings(PyObject *module, PyObject *args);
+PyObject *py_pick(PyObject *module, PyObject *args);
+PyObject *py_pick_strings(PyObject *module, PyObject *args);
+PyObject *py_positions_of(PyObject *module, PyObject *args);
+PyObject *py_read_counts(PyObject *module, PyObject *args);
+PyObject *py_renumber(PyObject *module, PyObject *args);
+PyObject *py_split_strings(PyObject *module, PyObject *args);
+PyObject *py_sum_counts(PyObject *module, PyObject *args);
+PyObject *py_unpack_strings(PyObject *module, PyObject *args);
+PyObject *py_widen(PyObject *module, PyObject *args);
+
+#endif

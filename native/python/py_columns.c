@@ -1,0 +1,157 @@
+/* Columns of numbers: bounds, narrowing, widening. */
+#include "bindings.h"
+
+#include <stdlib.h>
+
+static bool bounds_of(const Column *column, uint64_t *least, uint64_t *largest) {
+    if (column->is_signed) {
+        bounds_signed(column->view.buf, column->count, (int64_t *)least, (int64_t *)largest);
+    } else {
+        *least = 0;
+        *largest = largest_unsigned(column->view.buf, column->width, column->count);
+    }
+    return true;
+}
+
+PyObject *py_bounds(PyObject *Py_UNUSED(module), PyObject *values) {
+    Column column;
+    int64_t least, largest;
+    if (!column_get(values, 'q', &column)) {
+        return NULL;
+    }
+    size_t count = column.count;
+    UNLOCKED_IF(column.view.len > LOCKED_BYTES_MAX, bounds_signed(column.view.buf, count, &least, &largest));
+    column_release(&column);
+    return count == 0 ? value_error("an empty column has no bounds")
+                      : pair(PyLong_FromLongLong(least), PyLong_FromLongLong(largest));
+}
+
+PyObject *py_largest(PyObject *Py_UNUSED(module), PyObject *values) {
+    Column column;
+    uint64_t least, largest;
+    if (!column_get(values, 0, &column)) {
+        return NULL;
+    }
+    size_t count = column.count;
+    bool is_signed = column.is_signed;
+    UNLOCKED_IF(column.view.len > LOCKED_BYTES_MAX, bounds_of(&column, &least, &largest));
+    column_release(&column);
+    if (count == 0) {
+        return value_error("an empty column has no largest value");
+    }
+    return is_signed ? PyLong_FromLongLong((int64_t)largest) : PyLong_FromUnsignedLongLong(largest);
+}
+
+static PyObject *narrow_column(const Column *column, int64_t base) {
+    uint64_t least = 0, largest = 0;
+    if (column->count != 0) {
+        UNLOCKED_IF(column->view.len > LOCKED_BYTES_MAX, bounds_of(column, &least, &largest));
+        if (column->is_signed ? (int64_t)least < base : base < 0) {
+            return value_error("a value is below the base");
+        }
+        if (!column->is_signed && largest < (uint64_t)base) {
+            return value_error("a value is below the base");
+        }
+        largest -= (uint64_t)base;
+    }
+    int width = width_for(largest);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(column->count * (size_t)width));
+    if (bytes == NULL) {
+        return NULL;
+    }
+    unsigned char *out = (unsigned char *)PyBytes_AsString(bytes);
+    if (width != 0 && column->is_signed) {
+        UNLOCKED_IF(column->view.len > LOCKED_BYTES_MAX,
+                    narrow_signed(column->view.buf, column->count, base, width, out));
+    } else if (width != 0) {
+        UNLOCKED_IF(column->view.len > LOCKED_BYTES_MAX,
+                    narrow_unsigned(column->view.buf, column->width, column->count, (uint64_t)base, width, out));
+    }
+    return pair(PyLong_FromLong(width), bytes);
+}
+
+PyObject *py_narrow(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *values;
+    long long base;
+    Column column;
+    if (!PyArg_ParseTuple(args, "OL:narrow", &values, &base) || !column_get(values, 0, &column)) {
+        return NULL;
+    }
+    PyObject *result = narrow_column(&column, base);
+    column_release(&column);
+    return result;
+}
+
+/* Whether value + base is one of a code's values. */
+static bool fits(uint64_t value, int64_t base, char code) {
+    uint64_t most = code == 'q' ? INT64_MAX : code == 'Q' ? UINT64_MAX : code == 'I' ? UINT32_MAX : UINT8_MAX;
+    if (base >= 0) {
+        return (uint64_t)base <= most && value <= most - (uint64_t)base;
+    }
+    uint64_t below = 0 - (uint64_t)base; /* the base without its sign */
+    if (value >= below) {
+        return value - below <= most;
+    }
+    return code == 'q' && below - value <= (uint64_t)INT64_MAX + 1;
+}
+
+static bool least_and_largest(const unsigned char *data, int width, size_t count, uint64_t *least, uint64_t *largest) {
+    *least = UINT64_MAX;
+    *largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = stored_at(data, width, i);
+        *least = value < *least ? value : *least;
+        *largest = value > *largest ? value : *largest;
+    }
+    return true;
+}
+
+/* Whether all values of a width are sure to fit without looking at them. */
+static bool width_fits(int width, int64_t base, char code) {
+    uint64_t most = width == 0 ? 0 : width == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * width) - 1;
+    return fits(0, base, code) && fits(most, base, code);
+}
+
+static PyObject *widen_data(State *state, const Py_buffer *data, int width, int64_t base, size_t count, char code) {
+    const char *place = memchr(code_letter, code, 4);
+    if (place == NULL) {
+        return value_error("a column's code is q, Q, I or B");
+    }
+    if (width == 0 ? data->len != 0
+                   : (width != 1 && width != 2 && width != 4 && width != 8) || (size_t)data->len / (size_t)width != count ||
+                         (size_t)data->len % (size_t)width != 0) {
+        return PyErr_Format(PyExc_ValueError, "a column of width %d has %zd bytes for %zu values", width, data->len, count);
+    }
+    if (!width_fits(width, base, code) && count != 0) {
+        uint64_t least = 0, largest = 0;
+        if (width != 0) {
+            UNLOCKED_IF(data->len > LOCKED_BYTES_MAX, least_and_largest(data->buf, width, count, &least, &largest));
+        }
+        if (!fits(least, base, code) || !fits(largest, base, code)) {
+            return value_error("a value does not fit the column");
+        }
+    }
+    int to = code_width[place - code_letter];
+    if (count > PY_SSIZE_T_MAX / 8) {
+        return PyErr_NoMemory();
+    }
+    void *out = malloc(count * (size_t)to + 8);
+    if (out != NULL) {
+        UNLOCKED_IF(count > LOCKED_BYTES_MAX, widen(data->buf, width, count, (uint64_t)base, to, out));
+    }
+    return array_take(state, (int)(place - code_letter), out, count);
+}
+
+PyObject *py_widen(PyObject *module, PyObject *args) {
+    Py_buffer data;
+    int width, code;
+    long long base;
+    Py_ssize_t count;
+    if (!PyArg_ParseTuple(args, "y*iLnC:widen", &data, &width, &base, &count, &code)) {
+        return NULL;
+    }
+    PyObject *result = count < 0 ? value_error("a column has a negative count")
+                                 : widen_data(state_of(module), &data, width, base, (size_t)count, (char)code);
+    PyBuffer_Release(&data);
+    return result;
+}
