@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def flags_of(command: Any) -> set[str]:
     return own.union(*(flags_of(each) for each in getattr(command, "commands", {}).values()))
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "aws"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_flag_is_documented(name: str) -> None:
     text = section(name)
     command = load_command(name)
@@ -38,16 +37,8 @@ def test_every_command_and_flag_is_documented(name: str) -> None:
         assert f"`{subcommand}" in text
 
 
-@pytest.mark.skipif(importlib.util.find_spec("boto3") is None, reason="the aws extra is not installed")
-def test_every_aws_command_and_flag_is_documented() -> None:
-    text = (DOCS / "aws.md").read_text()
-    command = load_command("aws")
-    assert not {flag for flag in flags_of(command) - COMMON if not re.search(rf"{flag}\b", text)}
-    assert all(f"tillroll aws {subcommand}" in text for subcommand in command.commands)
-
-
 def test_no_flag_is_documented_that_there_is_not() -> None:
-    known = COMMON.union(*(flags_of(load_command(name)) for name in COMMANDS if name != "aws"))
+    known = COMMON.union(*(flags_of(load_command(name)) for name in COMMANDS))
     assert set(re.findall(r"--[a-z][a-z-]*", CLI)) <= known
 
 
