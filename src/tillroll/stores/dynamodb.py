@@ -111,7 +111,11 @@ class DynamoDBStore:
         if not self._fold_is_due:
             return None
         self._fold_is_due = False
-        return self.client.run(fold_marked(self.context))
+        try:
+            return self.client.run(fold_marked(self.context))
+        except BaseException:
+            self._fold_is_due = True
+            raise
 
     def page(self, query: Asked) -> Page:
         """See ports.Aggregates."""

@@ -5,6 +5,25 @@ time, and is resumed with the reply, or the list of replies. Whoever drives it, 
 call says. A fault of a single call is thrown into the generator; in the reply to a list the fault stands in its place.
 A driver may stop resuming a generator at any yield: that is a kill, before the call or after its effect. Each class
 says what it does, what it replies and which faults mean something; Throttled and ReplyLost may befall any call.
+
+The protocols together, and what each step is for:
+
+1. *The journal is partitioned by the minute of an event's date*, so a repeat of any age is looked for in one log, read
+   strongly to its end: what is known of it from before is only a prefix that can not have changed.
+2. *Each new chunk takes the next number of its log, on condition that it is free.* Whoever committed to that minute in
+   between took the number; then the transaction fails, and the log is read again. So an identity is journaled once.
+3. *The same transaction takes the next number of the ledger, on condition that it is free.* So every chunk is in exactly
+   one entry, the entries have no gaps, and a transaction whose reply was lost can not take effect after another has
+   taken its number: the token in the entry then tells whose it is.
+4. *A range of the fold is declared before any counter is touched*: it lies between two marks, and a mark is part of a
+   ledger entry. It could be an item of its own, but so it costs nothing, and can be neither moved nor lost.
+5. *A counter takes a range on condition that its `fold` is before the range's end.* A repeat, a second worker and a
+   sleeper that wakes up late all find the condition false.
+6. *The position moves when every counter has taken the range*, and only from its start. So what is half done is done
+   again, by anyone, from the same declared range, with the same sums.
+
+Nothing here depends on a clock, on a lease, or on the parts of a transaction becoming visible at one moment. Clocks
+decide only when a mark is made, that is, how fresh reports are.
 """
 
 from __future__ import annotations
