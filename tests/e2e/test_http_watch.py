@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,6 +85,30 @@ def test_status_and_metrics_count_every_outcome(running: Running) -> None:
     assert found[("tillroll_freshness_seconds",)] == 0
     assert found[("tillroll_rejected_waiting",)] == 2
     assert found[("tillroll_http_answers_total", "/status", "200")] == 1
+
+
+def test_an_audit_is_made_beside_the_traffic_and_told(running: Running, tmp_path: Path) -> None:
+    def audited(http: httpx.Client) -> dict[str, Any]:
+        assert http.post("/audit").json() == {"running": True}
+        give_up = time.monotonic() + 30
+        while time.monotonic() < give_up:
+            status = http.get("/status").json()
+            if not status["audit_running"]:
+                found: dict[str, Any] = status["last_audit"]
+                return found
+        raise AssertionError("the audit does not end")
+
+    with client(running) as http:
+        assert http.get("/status").json()["last_audit"] is None
+        http.post("/events", json=[EVENT, EVENT])
+        assert (found := audited(http))["differences_total"] == 0
+        assert (found["events"], found["datapoints"]) == (2, 5)
+        assert abs(found["at"] - time.time()) < 60
+        with closing(sqlite3.connect(tmp_path / "data" / "tillroll.db")) as connection, connection:
+            connection.execute("DELETE FROM segment")
+        found = audited(http)
+        assert found["differences_total"] >= 5
+        assert {each["kind"] for each in found["differences"]} >= {"aggregate"}
 
 
 def test_metrics_are_given_in_the_format_asked_for(running: Running) -> None:

@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 
 from tillroll.errors import TillrollError
 from tillroll.web.answers import problem_answer
+from tillroll.web.audits import AuditRoutes
 from tillroll.web.auth import Right
 from tillroll.web.body import ClientLeftError
 from tillroll.web.events import EventsRoute
@@ -59,7 +60,8 @@ class Endpoint(NamedTuple):
 
 def endpoints(state: State) -> list[Endpoint]:
     """Return every operation but POST /events, which stands in front."""
-    reports, rejected, live = ReportRoutes(state), RejectedRoutes(state), LiveRoutes(state)
+    reports, rejected, audits = ReportRoutes(state), RejectedRoutes(state), AuditRoutes(state)
+    live = LiveRoutes(state, audits)
     return [
         Endpoint("GET", "/reports", Right.READ, reports.list_reports),
         Endpoint("GET", "/reports/{name}", Right.READ, reports.report),
@@ -71,6 +73,7 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("GET", "/rejected/{id}", Right.READ, rejected.show),
         Endpoint("DELETE", "/rejected/{id}", Right.SEND, rejected.drop),
         Endpoint("POST", "/rejected/{id}/retry", Right.SEND, rejected.retry),
+        Endpoint("POST", "/audit", Right.SEND, audits.start),
         Endpoint("GET", "/live", Right.READ, live.live),
         Endpoint("GET", "/status", Right.READ, live.status),
         Endpoint("GET", "/metrics", Right.READ, live.metrics),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tillroll.web.audits import AuditRoutes
     from tillroll.web.state import State
 
 STREAMS_MAX: Final = 200
@@ -28,8 +29,9 @@ _QUIET_S: Final = 15.0  # proxies drop a connection on which nothing comes for a
 class LiveRoutes:
     """Tells how the server and its store are doing."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, audits: AuditRoutes) -> None:
         self._state = state
+        self._audits = audits
         self._streams = 0
         self._description = msgspec.json.encode(describe(state.settings))
 
@@ -57,7 +59,8 @@ class LiveRoutes:
                 "waiting": state.intake.depth,
                 "counters": state.metrics.totals(),
                 "series": state.metrics.series(),
-                "last_audit": None,
+                "audit_running": self._audits.running,
+                "last_audit": self._audits.last,
             },
         )
 

@@ -189,7 +189,10 @@ def _watching(settings: Settings) -> JsonObject:
     metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
     free = Right.NONE
+    begun = _json(ref("AuditBegun"), "202", "It is under way; /status has what it finds")
+    audit = _operation("Server", "Count the journal again", settings, begun, ("cross_site",), right=Right.SEND)
     return {
+        "/audit": {"post": audit},
         "/live": {"get": _operation("Server", "Watch", settings, ticks)},
         "/status": {"get": _operation("Server", "How it stands", settings, _json(ref("Status")), _STORE)},
         "/metrics": {"get": _operation("Server", "Measures", settings, metrics, _STORE)},

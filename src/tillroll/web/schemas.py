@@ -143,7 +143,30 @@ SCHEMAS: Final[Schema] = {
             "waiting": COUNT,
             "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
             "series": listed(listed(COUNT)),
-            "last_audit": {"type": ["object", "null"]},
+            "audit_running": {"type": "boolean"},
+            "last_audit": {"oneOf": [{"type": "null"}, ref("Audit")]},
+        },
+        additionalProperties=False,
+    ),
+    "AuditBegun": shape({"running": {"type": "boolean"}}, additionalProperties=False),
+    "Audit": shape(
+        {
+            "at": {"type": "number", "description": "When it ended, in seconds since 1970"},
+            "position": COUNT,
+            "events": COUNT,
+            "datapoints": COUNT,
+            "differences": listed(
+                shape(
+                    {
+                        "kind": {"enum": ["aggregate", "chunk", "ledger", "position"]},
+                        "subject": TEXT,
+                        "stored": {"type": ["integer", "null"]},
+                        "recounted": {"type": ["integer", "null"]},
+                        "message": TEXT,
+                    }
+                )
+            ),
+            "differences_total": COUNT,
         },
         additionalProperties=False,
     ),
