@@ -25,7 +25,7 @@ from tillroll.errors import StoreError
 from tillroll.ports import Kept, Outcome, Status
 from tillroll.stores import sqlite_audit, sqlite_schema
 from tillroll.stores.segments import Merchants, Segments, Unfolded
-from tillroll.stores.sqlite_dedupe import Dedupe, identity_rows
+from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRow, identity_rows, may_repeat
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 
@@ -97,21 +97,26 @@ class SqliteStore:
         rows = identity_rows(batch)
         with self._write():
             events, folded = self._state()
-            self._connection.execute("SAVEPOINT all_new")
-            if self._dedupe.add_all_new(batch, rows, events):
-                outcomes = bytes(len(batch))
-                fresh = batch
-            else:
-                self._connection.execute("ROLLBACK TO all_new")
-                outcomes, slots = self._dedupe.sort_out(batch, rows)
-                mask = bytes(outcome == Outcome.ACCEPTED for outcome in outcomes)
-                fresh = batch.masked(mask)
-                numbers = dict(zip(compress(count(), mask), count(events + 1)))
-                self._dedupe.add_rows(slots, numbers)
-                self._dedupe.add_runs(fresh, events)
+            outcomes, fresh = bytes(len(batch)), batch
+            if may_repeat(batch, rows):
+                outcomes, fresh = self._index(batch, rows, events)
             if len(fresh):
                 self._append(fresh, events, folded)
         return outcomes
+
+    def _index(self, batch: Batch, rows: list[IdentityRow], events: int) -> tuple[bytes, Batch]:
+        """Return the outcomes of a batch and its new events, having indexed these from number `events` + 1 on."""
+        self._connection.execute("SAVEPOINT all_new")
+        if self._dedupe.add_all_new(batch, rows, events):
+            return bytes(len(batch)), batch
+        self._connection.execute("ROLLBACK TO all_new")
+        outcomes, slots = self._dedupe.sort_out(batch, rows)
+        mask = bytes(outcome == Outcome.ACCEPTED for outcome in outcomes)
+        fresh = batch.masked(mask)
+        numbers = dict(zip(compress(count(), mask), count(events + 1)))
+        self._dedupe.add_rows(slots, numbers)
+        self._dedupe.add_runs(fresh, events)
+        return outcomes, fresh
 
     def _append(self, batch: Batch, events: int, folded: int) -> None:
         now = self._clock()

@@ -213,6 +213,11 @@ class Dedupe:
         self._chunks.clear()
 
 
+def may_repeat(batch: Batch, rows: list[IdentityRow]) -> bool:
+    """Tell whether any event of a batch, whose identity rows these are, has a name."""
+    return bool(rows) or any(run.source.kind is NameKind.FILE for run in batch.runs)
+
+
 def identity_rows(batch: Batch) -> list[IdentityRow]:
     """Return a row for each event of a batch that an id, a key or a message names, sorted."""
     rows: list[IdentityRow] = []
