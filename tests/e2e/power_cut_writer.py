@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.scheduler import STARTED_AT
+
 from tillroll.service import take
 from tillroll.stores import sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
@@ -26,7 +27,7 @@ _CHECKPOINT_PAGES: Final = 12  # so few that checkpoints, too, are cut
 
 def deliveries(seed: int) -> list[Delivery]:
     """Return what is delivered, in order. Nothing is unnamed: whether that was taken, only an answer can say."""
-    senders = Senders(Random(seed), unnamed=False)
+    senders = Senders(Random(seed), unnamed=0.0)
     return [senders.draw() for _ in range(_DELIVERIES)]
 
 

@@ -339,7 +339,7 @@ class Processes:
 
     def serve(self) -> None:
         """Start a server with something to take."""
-        senders = Senders(self.world.random)
+        senders = Senders(self.world.random, unnamed=0.5)
         self.waiting = [senders.draw() for _ in range(self.world.random.randint(2, 6))]
         for delivery in self.waiting:
             delivery.sent(self.world.ledger)
@@ -507,7 +507,7 @@ def simulate(seed: int, log: list[str] | None = None, world_class: type[World] =
             "mover": (processes.mover, 0.2),
             "splitter": (processes.splitter, 0.2),
         }
-        if random.random() < 0.4:
+        if random.random() < 0.5:
             processes.serve()
         for name, (work, chance) in extras.items():
             if random.random() < chance:

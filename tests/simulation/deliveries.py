@@ -58,7 +58,8 @@ class Delivery(NamedTuple):
 class Senders:
     """Draws deliveries from a seed."""
 
-    def __init__(self, random: Random, *, unnamed: bool = True) -> None:
+    def __init__(self, random: Random, *, unnamed: float = 0.2) -> None:
+        """`unnamed` is how many deliveries nothing names."""
         self._random = random
         self._traffic = Traffic(random)
         self._count = 0
@@ -68,9 +69,10 @@ class Senders:
     def draw(self, events_max: int = 4) -> Delivery:
         """Return something new to deliver."""
         draw = self._random.random()
-        if draw < 0.2 and self._unnamed:
+        if draw < self._unnamed:
             return self._delivery(UNNAMED, events_max)
-        if draw < 0.4:
+        draw = self._random.random()
+        if draw < 0.25:
             return self._lines(events_max)
         self._count += 1
         kind = NameKind.KEY if draw < 0.7 else NameKind.MESSAGE

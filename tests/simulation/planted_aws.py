@@ -245,7 +245,7 @@ PLANTED: Final = (
         200,
         ((_Attempt, "_transaction", _unconditional(lambda put: put.item["log"] == LEDGER)),),
     ),
-    Planted("lost reply of unnamed events committed again", 6000, ((_Attempt, "__init__", _forgets_attempts),)),
+    Planted("lost reply of unnamed events committed again", 600, ((_Attempt, "__init__", _forgets_attempts),)),
     Planted("a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)),
     Planted("lanes change under a minute that has events", 400, ((dynamodb, "append_lanes", _split_anyhow),)),
     Planted(
@@ -257,7 +257,7 @@ PLANTED: Final = (
     Planted("upto moved early", 50, ((dynamodb_fold, "fold_range", _moved_early),)),
     Planted(
         "a chunk that is not visible yet is left out",
-        1500_000,
+        3_000,
         ((dynamodb_fold, "read_chunks", _look_once), (dynamodb_fold, "count_chunks", _skip_missing)),
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),

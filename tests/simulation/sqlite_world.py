@@ -204,7 +204,7 @@ class Process:
             operation()
         except StoreError as error:
             if "is full" not in str(error):
-                raise
+                raise WrongError(f"an error that no fault explains: {error}") from error
             self._todo.extend(delivery for delivery in self._in_hand if delivery.source.value)
             self._in_hand = []
 

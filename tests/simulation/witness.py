@@ -124,6 +124,6 @@ def _datapoint(report: str, window: int, code: int, names: dict[int, str]) -> st
         case "bracket-method":
             return f"{_BRACKETS[code // 3]}|{method}"
         case "day-merchant":
-            return f"{day}|{names[code]}"
+            return f"{day}|{names.get(code)}"
         case _:
-            return f"{names[code // 3]}|{method}"
+            return f"{names.get(code // 3)}|{method}"

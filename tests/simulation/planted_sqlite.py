@@ -1,0 +1,176 @@
+"""Planted faults of the embedded store: each leaves out one step that keeps its counts exact."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.simulation.planted import Planted
+
+from tillroll.ports import Outcome
+from tillroll.stores import sqlite as sqlite_store
+from tillroll.stores import sqlite_audit, sqlite_reader
+from tillroll.stores.segments import Merchants
+from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite_dedupe import Dedupe, Sorted
+from tillroll.stores.sqlite_reader import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_sort_out = Dedupe.sort_out
+_take_over = sqlite_audit.take_over
+_transaction = sqlite_reader.transaction
+
+
+def _fold_in_two(self: SqliteStore) -> int:
+    """Count in one transaction, and move the position in the next."""
+    with self._write():
+        events, folded = self._state()
+        if folded == events:
+            return folded
+        self._read_unfolded(folded, events)
+        self._unfolded.add_to(self._segments, len(self._merchants.names()))
+        last = self._unfolded.last
+    with self._write():
+        self._connection.execute("UPDATE state SET folded = ?", (last,))
+    return last
+
+
+def _position_first(self: SqliteStore) -> int:
+    """Move the position in one transaction, and count in the next."""
+    with self._write():
+        events, folded = self._state()
+        self._connection.execute("UPDATE state SET folded = ?", (events,))
+    with self._write():
+        if folded < events:
+            self._read_unfolded(folded, events)
+            self._unfolded.add_to(self._segments, len(self._merchants.names()))
+    return events
+
+
+def _indexes_nothing(self: Dedupe, batch: Any, rows: Any, events: int) -> bool:
+    """Take every batch for new."""
+    del rows
+    self.add_runs(batch, events)
+    return True
+
+
+def _repeats_inside(self: Dedupe, batch: Any, rows: Any) -> Sorted:
+    """Find repeats of what is journaled, and none inside the batch."""
+    found = _sort_out(self, batch, rows)
+    outcomes = bytearray(found.outcomes)
+    taken = {batch.event(at) for at in range(len(batch)) if outcomes[at] == Outcome.ACCEPTED}
+    for at, outcome in enumerate(outcomes):
+        if outcome == Outcome.DUPLICATE and batch.event(at) in taken:
+            outcomes[at] = Outcome.ACCEPTED
+    return Sorted(bytes(outcomes), found.slots)
+
+
+def _content_not_compared(self: Dedupe, batch: Any, rows: Any) -> Sorted:
+    """Take a conflict for a repeat."""
+    outcomes, slots = _sort_out(self, batch, rows)
+    return Sorted(bytes(Outcome.DUPLICATE if x == Outcome.CONFLICT else x for x in outcomes), slots)
+
+
+def _lines_not_indexed(self: Dedupe, batch: Any, events: int) -> None:
+    """Forget which lines of a named import are journaled."""
+
+
+def _counts_again(self: Tail, connection: Any, merchants: Any, folded: int, events: int) -> None:
+    """Count the tail without forgetting what was folded meanwhile."""
+    self.folded = folded
+    _catch_up(self, connection, merchants, folded, events)
+
+
+_catch_up = Tail.catch_up
+
+
+@contextmanager
+def _no_transaction(connection: Any, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Read each thing at its own moment."""
+    del connection, kind
+    yield
+
+
+def _committed_apart(self: SqliteStore, batch: Any) -> bytes:
+    """Journal in one transaction, and index in the next."""
+    rows = sqlite_store.identity_rows(batch)
+    with self._write():
+        events, folded = self._state()
+        self._connection.execute("SAVEPOINT found")
+        new = self._dedupe.add_all_new(batch, rows, events)
+        self._connection.execute("ROLLBACK TO found")
+        if new:
+            self._append(batch, events, folded)
+    if not new:
+        return _commit(self, batch)
+    with self._write():
+        self._dedupe.add_all_new(batch, rows, events)
+    return bytes(len(batch))
+
+
+_commit = SqliteStore._commit
+
+
+def _answers_first(self: SqliteStore, batch: Any) -> bytes:
+    """Answer when the events are in memory, and commit them with the next batch."""
+    waiting = self.__dict__.setdefault("waiting", [])
+    for earlier in waiting:
+        _commit(self, earlier)
+    waiting[:] = [batch]
+    return bytes(len(batch))
+
+
+def _not_renumbered(connection: Any, recount: Any, reports: str, now: float) -> None:
+    """Replace the aggregates without telling other processes that merchants have other numbers."""
+    connection.execute("UPDATE state SET generation = generation - 1")
+    _take_over(connection, recount, reports, now)
+
+
+def _rebuild_to_the_end(connection: Any, recount: Any, reports: str, now: float) -> None:
+    """Take a recount for whole that does not know what came since."""
+    _take_over(connection, recount, reports, now)
+    connection.execute("UPDATE state SET folded = events")
+
+
+def _without_merchants(connection: Any, recount: Any, reports: str, now: float) -> None:
+    """Replace the merchants by those of the recount, though the tail has others."""
+    _take_over(connection, recount, reports, now)
+    known = recount.connection.execute("SELECT count(*) FROM merchant").fetchone()[0]
+    connection.execute("DELETE FROM merchant WHERE id >= ?", (known,))
+
+
+def _keeps_cache(self: Any) -> None:
+    """Believe after a rollback what was true inside it."""
+
+
+def _set_aside_nothing(self: SqliteStore, rejections: Any, now_s: float) -> None:
+    """Keep no rejected event."""
+
+
+def _aggregates_lag(self: Tail, connection: Any, merchants: Any, folded: int, events: int) -> None:
+    """Show what is folded, and not the tail."""
+    self.clear(folded)
+
+
+PLANTED: Final = (
+    Planted("fold position moved in a later transaction", 50, ((SqliteStore, "fold", _fold_in_two),)),
+    Planted("fold position moved in an earlier transaction", 50, ((SqliteStore, "fold", _position_first),)),
+    Planted("identities not indexed", 50, ((Dedupe, "add_all_new", _indexes_nothing),)),
+    Planted("lines of a named import not indexed", 200, ((Dedupe, "add_runs", _lines_not_indexed),)),
+    Planted("in-batch repeats not collapsed", 200, ((Dedupe, "sort_out", _repeats_inside),)),
+    Planted("content not compared", 200, ((Dedupe, "sort_out", _content_not_compared),)),
+    Planted("journaled and indexed in two transactions", 200, ((SqliteStore, "_commit", _committed_apart),)),
+    Planted("answered before the commit", 50, ((SqliteStore, "_commit", _answers_first),)),
+    Planted("tail counted twice", 200, ((Tail, "catch_up", _counts_again),)),
+    Planted("tail not counted", 50, ((Tail, "catch_up", _aggregates_lag),)),
+    Planted("a reader without a transaction", 200, ((sqlite_reader, "transaction", _no_transaction),)),
+    Planted("rebuild taken for whole", 400, ((sqlite_audit, "take_over", _rebuild_to_the_end),)),
+    Planted("rebuild forgets the tail's merchants", 800, ((sqlite_audit, "take_over", _without_merchants),)),
+    Planted("rebuild does not tell", 800, ((sqlite_audit, "take_over", _not_renumbered),)),
+    Planted(
+        "cache kept after a rollback", 800, ((Merchants, "forget", _keeps_cache), (Dedupe, "forget", _keeps_cache))
+    ),
+    Planted("rejected events not kept", 50, ((SqliteStore, "set_aside", _set_aside_nothing),)),
+)
