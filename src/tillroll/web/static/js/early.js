@@ -1,3 +1,18 @@
-// Runs before the first paint, so that a chosen theme does not flash. The rest of it is in parts/theme.js.
+// Runs before the first paint: a chosen theme must not flash, and the modules of the view that the address asks for are
+// fetched beside the page's own instead of after them. The rest of either is in parts/theme.js and main.js.
+
 const chosen = localStorage.getItem("tillroll.theme");
 if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+
+const modules = {
+  overview: ["charts/bars", "charts/columns", "charts/heatmap", "charts/spark", "parts/range", "parts/table", "views/overview", "views/spans"],
+  report: ["charts/bars", "charts/columns", "charts/image", "parts/export", "parts/filters", "parts/merchants", "parts/range", "parts/table", "views/questions", "views/report"],
+  operations: ["charts/bars", "charts/columns", "parts/rejected", "parts/table", "views/operations"],
+};
+const asked = /^#\/([^?]*)/.exec(location.hash)?.[1] || "overview";
+for (const name of modules[asked] ?? modules.report) {
+  const link = document.createElement("link");
+  link.rel = "modulepreload";
+  link.href = `/static/js/${name}.js`;
+  document.head.append(link);
+}

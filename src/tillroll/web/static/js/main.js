@@ -9,12 +9,17 @@ import { askForToken } from "./parts/token.js";
 import { apply, bind, stored } from "./parts/theme.js";
 import { calendarOf, format, parse } from "./state.js";
 import { dayOf, instantText, now } from "./time.js";
-import { Operations } from "./views/operations.js";
-import { Overview } from "./views/overview.js";
-import { ReportView } from "./views/report.js";
 import { View } from "./views/view.js";
 
 const main = document.getElementById("main");
+
+// A view is fetched when it is first asked for, so that the first one need not wait for the others.
+const VIEWS = {
+  overview: async () => (await import("./views/overview.js")).Overview,
+  operations: async () => (await import("./views/operations.js")).Operations,
+  report: async () => (await import("./views/report.js")).ReportView,
+};
+const kindOf = (view) => (view === "overview" || view === "operations" ? view : "report");
 const STATES = { connecting: "Connecting", live: "Live", lost: "Reconnecting", refused: "Signed out" };
 
 const positionOf = ({ folded, rejected }) => `${folded} ${rejected}`;
@@ -69,20 +74,34 @@ class Page {
   }
 
   /** Return the calendar of the data: what days there are. Read again only when something was counted since. */
-  async calendar(signal) {
+  async calendar() {
     const stamp = `${this.#counted} ${dayOf(now())}`;
-    if (this.#calendar?.stamp !== stamp) {
-      const report = findReport(this.reports, ["hour"], true);
-      const rows = await everything(report.name, { by: ["day"] }, { signal });
-      this.#calendar = { stamp, value: calendarOf(rows.map((row) => parseRow(row, ["day"]))) };
+    if (this.#calendar?.stamp !== stamp) this.#calendar = { stamp, value: this.#readCalendar() };
+    try {
+      return await this.#calendar.value;
+    } catch (error) {
+      this.#calendar = null;
+      throw error;
     }
-    return this.#calendar.value;
+  }
+
+  async #readCalendar() {
+    const report = findReport(this.reports, ["hour"], true);
+    const rows = await everything(report.name, { by: ["day"] });
+    return calendarOf(rows.map((row) => parseRow(row, ["day"])));
   }
 
   async route() {
     const state = parse(location.hash);
+    const asked = location.hash;
+    VIEWS[kindOf(state.view)](); // begins to fetch it, beside what follows
     if (!this.reports.length && !(await this.#loadReports())) return;
-    if (state.view !== this.#name) this.#enter(state.view);
+    if (state.view !== this.#name) {
+      if (state.view !== "operations") this.calendar().catch(() => null); // who waits for it will say what is wrong
+      const view = await this.#make(state.view);
+      if (location.hash !== asked) return view.destroy(); // somebody went on meanwhile
+      this.#enter(state.view, view);
+    }
     await this.#view.show(state);
     document.getElementById("sign-out").hidden = !tokens.get("send");
   }
@@ -115,11 +134,11 @@ class Page {
     document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading, ...this.reports.map((report) => link(report.name, report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase()))), link("operations", "Operations"));
   }
 
-  #enter(name) {
+  #enter(name, view) {
     const first = this.#name === null;
     this.#view?.destroy();
     this.#name = name;
-    this.#view = this.#make(name);
+    this.#view = view;
     main.replaceChildren(this.#view.node);
     for (const link of document.querySelectorAll("#nav-list a")) {
       if (link.dataset.view === name) link.setAttribute("aria-current", "page");
@@ -133,10 +152,10 @@ class Page {
     }
   }
 
-  #make(name) {
-    if (name === "operations") return new Operations(this);
+  async #make(name) {
     const report = this.reports.find((one) => one.name === name);
-    return report ? new ReportView(this, report) : new Overview(this);
+    if (report) return new (await VIEWS.report())(this, report);
+    return new (await VIEWS[name === "operations" ? name : "overview"]())(this);
   }
 
   /** Say how fresh the numbers are. */

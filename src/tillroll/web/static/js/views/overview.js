@@ -43,7 +43,7 @@ export class Overview extends View {
   }
 
   async load(state, signal) {
-    const calendar = await this.page.calendar(signal);
+    const calendar = await this.page.calendar();
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, "Overview"), nothingYet());
     const range = resolveRange(state, calendar, DAY);
     const [recent, columns, hours, methods, merchants] = await Promise.all([

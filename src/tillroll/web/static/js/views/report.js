@@ -36,7 +36,7 @@ export class ReportView extends View {
   }
 
   async load(state, signal) {
-    const calendar = await this.page.calendar(signal);
+    const calendar = await this.page.calendar();
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, this.#report.title), nothingYet());
     const range = resolveRange(this.#timed ? { ...state, range: state.range ?? (this.#report.window ? "7d" : "all") } : { range: "all" }, calendar, this.#report.window === "day" ? DAY : HOUR);
     const plan = planOf(this.page.reports, this.#report, state, range, calendar);
