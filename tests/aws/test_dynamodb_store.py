@@ -21,6 +21,8 @@ from tillroll.stores.dynamodb_client import Client
 from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
 from tillroll.stores.dynamodb_ledger import read_ledger
 from tillroll.stores.dynamodb_protocol import (
+    BatchGet,
+    BatchReply,
     Call,
     Count,
     Query,
@@ -137,6 +139,30 @@ def test_throttling_for_a_while_is_waited_out(tables: Tables) -> None:
     events = purchases(12)
     assert store.journal(batch_of(events, KEY)) == bytes([NEW] * 12)
     check(store, events)
+    assert store.audit().differences == []
+
+
+def test_keys_that_the_service_leaves_unprocessed_are_asked_for_again(filled: Tables) -> None:
+    store = filled.store()
+    left = 0
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        nonlocal left
+        reply = make()
+        if not isinstance(call, BatchGet) or left % 3 == 2:
+            left += isinstance(call, BatchGet)
+            return reply
+        left += 1
+        kept = reply.items[: len(reply.items) // 2]  # the service may process any part, or nothing
+        found = [key_in(item) for item in kept]
+        return BatchReply(kept, tuple(key for key in call.keys if key not in found))
+
+    def key_in(item: Any) -> Any:
+        return item["datapoint"] if "datapoint" in item else (item["log"], item["number"])
+
+    between(store, befall)
+    check(store, purchases(30, days=1))
+    assert left
     assert store.audit().differences == []
 
 

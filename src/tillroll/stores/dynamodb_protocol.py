@@ -8,12 +8,12 @@ says what it does, what it replies and which faults mean something; Throttled an
 
 The protocols together, and what each step is for:
 
-1. *The journal is partitioned by the minute of an event's date*, so a repeat of any age is looked for in one log, read
-   strongly to its end: what is known of it from before is only a prefix that can not have changed.
+1. *The journal is partitioned by the minute of an event's date*, so a repeat of any age is looked for in one log, which
+   is read strongly to its end: what is known of it from before is a prefix that cannot have changed.
 2. *Each new chunk takes the next number of its log, on condition that it is free.* Whoever committed to that minute in
    between took the number; then the transaction fails, and the log is read again. So an identity is journaled once.
-3. *The same transaction takes the next number of the ledger, on condition that it is free.* So every chunk is in exactly
-   one entry, the entries have no gaps, and a transaction whose reply was lost can not take effect after another has
+3. *The same transaction takes the next number of the ledger, on condition that it is free.* So every chunk is in
+   exactly one entry, the entries have no gaps, and a transaction whose reply was lost cannot take effect after another has
    taken its number: the token in the entry then tells whose it is.
 4. *A range of the fold is declared before any counter is touched*: it lies between two marks, and a mark is part of a
    ledger entry. It could be an item of its own, but so it costs nothing, and can be neither moved nor lost.
