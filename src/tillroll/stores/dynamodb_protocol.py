@@ -13,8 +13,8 @@ The protocols together, and what each step is for:
 2. *Each new chunk takes the next number of its log, on condition that it is free.* Whoever committed to that minute in
    between took the number; then the transaction fails, and the log is read again. So an identity is journaled once.
 3. *The same transaction takes the next number of the ledger, on condition that it is free.* So every chunk is in
-   exactly one entry, the entries have no gaps, and a transaction whose reply was lost cannot take effect after another has
-   taken its number: the token in the entry then tells whose it is.
+   exactly one entry, the entries have no gaps, and a transaction whose reply was lost cannot take effect after another
+   has taken its number: the token in the entry then tells whose it is.
 4. *A range of the fold is declared before any counter is touched*: it lies between two marks, and a mark is part of a
    ledger entry. It could be an item of its own, but so it costs nothing, and can be neither moved nor lost.
 5. *A counter takes a range on condition that its `fold` is before the range's end.* A repeat, a second worker and a
