@@ -1,0 +1,65 @@
+"""`tillroll aws deploy`, `status` and `redrive`, run as commands against the deployed stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.aws.deployed import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.aws.deployed import Deployed
+    from tests.aws.ministack import Ministack
+
+
+def run(aws: Ministack, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tillroll", "aws", *words]
+    return subprocess.run(command, env=aws.environment(), capture_output=True, text=True, check=False)
+
+
+def test_status_shows_the_queues_and_how_far_the_journal_is_counted(deployed: Deployed) -> None:
+    done = run(deployed.aws, "status")
+    assert done.returncode == 0, done.stderr
+    for word in ("queue", "dead letters", "journal", "last fold", "freshness"):
+        assert word in done.stdout
+    found = json.loads(run(deployed.aws, "status", "--json").stdout)
+    assert found["queue"].keys() == {"waiting", "in_flight", "oldest_s"}
+    assert found["lag_s"] >= 0
+
+
+def test_redrive_lists_tries_and_leaves_what_is_still_wrong(deployed: Deployed) -> None:
+    body = '{"date": "2011-12-05T10:15:30Z", "amount": "1", "paymentMethod": "PAY_NOW", "merchantId": "m"}'
+    sqs = deployed.aws.client("sqs")
+    sqs.send_message(QueueUrl=deployed.outputs["QueueUrl"], MessageBody=body)
+    wait_until(lambda: deployed.depth("DeadLettersUrl"), "a dead letter")
+    listed = json.loads(run(deployed.aws, "redrive", "--dry-run", "--json").stdout)
+    [letter] = [each for each in listed if each["body"] == body]
+    done = run(deployed.aws, "redrive")
+    assert done.returncode == 3
+    assert letter["id"] in done.stdout
+
+
+def test_deploy_needs_words_it_knows(aws: Ministack) -> None:
+    done = run(aws, "deploy", "--architecture", "mips")
+    assert (done.returncode, "arm64 or x86_64" in done.stderr) == (2, True)
+    done = run(aws, "deploy", "--parameter", "FreshnessSeconds")
+    assert (done.returncode, "NAME=VALUE" in done.stderr) == (2, True)
+
+
+def test_deploy_can_stop_after_the_package(aws: Ministack, tmp_path: Path) -> None:
+    done = run(aws, "deploy", "--build-only", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tillroll-python3.13-arm64.zip").exists()
+
+
+@pytest.mark.parametrize("command", ["status", "redrive"])
+def test_a_stack_that_is_not_there_is_named(command: str, aws: Ministack) -> None:
+    done = run(aws, command, "--stack", "nowhere")
+    assert done.returncode == 4
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr

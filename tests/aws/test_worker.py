@@ -1,0 +1,245 @@
+"""`tillroll work` and redrive, over SQS and DynamoDB as ministack has them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.aws.deployed import wait_until
+from tests.aws.ministack import REGION
+from tests.aws.proxy import Faults, proxying
+from tests.contract.memory_queue import MemoryQueue
+
+from tillroll.app import open_store
+from tillroll.aws.redrive import look, redrive
+from tillroll.errors import StoreError
+from tillroll.ports import Message
+from tillroll.queues.sqs import SqsQueue
+from tillroll.stores.dynamodb_schema import create_tables
+from tillroll.stores.sqlite import SqliteStore
+from tillroll.worker import SLICE_BYTES, Folder, Taken, Worker, take_messages, wall_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.aws.ministack import Ministack
+
+    from tillroll.core.batch import Batch
+    from tillroll.ports import Store
+
+GOOD = b'{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}'
+BAD = GOOD.replace(b"4285", b"42.85")
+DATAPOINT = "2011-12-03:10|10-50|SLICE_IT"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    found = SqliteStore(tmp_path / "data")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def queue() -> MemoryQueue:
+    return MemoryQueue(time.monotonic, MemoryQueue(time.monotonic))
+
+
+@pytest.fixture
+def tables(aws: Ministack) -> tuple[str, str]:
+    name = uuid.uuid4().hex[:8]
+    found = (f"aggregates-{name}", f"journal-{name}")
+    create_tables(aws.client("dynamodb"), *found)
+    return found
+
+
+def address(tables: tuple[str, str], endpoint: str = "") -> str:
+    where = f"dynamodb://{REGION}/{tables[0]}/{tables[1]}?freshness=1"
+    return f"{where}&endpoint={endpoint}" if endpoint else where
+
+
+def count(store: Store) -> int:
+    store.fold()
+    return store.get([DATAPOINT])[0]
+
+
+def test_everything_is_taken_buried_and_deleted(store: SqliteStore, queue: MemoryQueue) -> None:
+    queue.send([(GOOD, "a"), (GOOD, "a"), (BAD + b"\n" + GOOD, "b"), (b"nonsense", None)])
+    worker = Worker(store, queue, 1.0, wall_clock)
+    worker.run(until_empty=True)
+    assert count(store) == 2
+    assert len(queue) == 0
+    assert queue.dead is not None
+    assert len(queue.dead) == 2
+    receipt = worker.counted.receipt
+    assert (receipt.accepted, receipt.duplicates, receipt.rejected) == (2, 1, 2)
+    assert worker.counted.codes == {"invalid_amount": 1, "not_json": 1}
+
+
+def test_messages_are_left_when_the_store_cannot_take_them(queue: MemoryQueue) -> None:
+    class Broken(SqliteStore):
+        def journal(self, batch: Batch) -> bytes:
+            raise StoreError(f"the disk is gone, with {len(batch)} events", "Bring it back")
+
+    queue.send([(GOOD, "a")])
+    worker = Worker(Broken.__new__(Broken), queue, 1.0, wall_clock)
+    with pytest.raises(StoreError, match="the disk is gone"):
+        worker.run(until_empty=True)
+    assert len(queue) == 1
+
+
+def test_a_message_on_which_the_code_fails_holds_up_no_other(store: SqliteStore, queue: MemoryQueue) -> None:
+    class Allergic:
+        def journal(self, batch: Batch) -> bytes:
+            if "poison" in batch.merchant_names:
+                raise ZeroDivisionError
+            return store.journal(batch)
+
+    messages = [Message(f"m{number}", f"r{number}", GOOD, None, None) for number in range(9)]
+    messages[4] = messages[4]._replace(body=GOOD.replace(b'"m"', b'"poison"'))
+    taken = take_messages(Allergic(), queue, messages, wall_clock)  # type: ignore[arg-type]
+    assert taken.left == [4]
+    assert count(store) == 8
+
+
+def test_a_large_batch_is_taken_in_several_commits_until_the_time_is_up(store: SqliteStore, queue: MemoryQueue) -> None:
+    events = SLICE_BYTES // 2 // (len(GOOD) + 1)
+    body = b"\n".join([GOOD] * events)
+    messages = [Message(f"m{number}", f"r{number}", body, None, None) for number in range(6)]
+    asked: list[int] = []
+
+    def may_go_on() -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    taken = take_messages(store, queue, messages, wall_clock, may_go_on=may_go_on)
+    assert taken.left == [4, 5]
+    assert taken.receipt.accepted == 4 * events
+
+
+def test_taken_counts_add_up() -> None:
+    taken = Taken(left=[3], codes={"not_json": 1})
+    taken.add(Taken(left=[1], codes={"not_json": 2, "conflict": 1}))
+    assert taken.left == [1, 3]
+    assert taken.codes == {"not_json": 3, "conflict": 1}
+
+
+def test_an_error_in_a_fold_costs_nobody_a_message(store: SqliteStore) -> None:
+    class Unfolding:
+        def status(self) -> object:
+            return store.status()
+
+        def fold(self) -> int:
+            raise StoreError("throttled", "Wait", retry_after_s=1)
+
+    assert not Folder(Unfolding(), 0.001, wall_clock).fold_if_due()  # type: ignore[arg-type]
+
+
+def test_throttling_is_waited_out_and_nothing_is_lost(
+    aws: Ministack, tables: tuple[str, str], queue: MemoryQueue
+) -> None:
+    with proxying(aws.endpoint, Faults(throttled=1.0)) as proxy:
+        store = open_store(address(tables, proxy.endpoint))
+        queue.send([(GOOD, f"k{number}") for number in range(20)])
+        worker = Worker(store, queue, 1.0, wall_clock)
+        thread = threading.Thread(target=lambda: worker.run(until_empty=True))
+        thread.start()
+        wait_until(lambda: proxy.seen["throttled"] > 5, "throttling")
+        assert len(queue) == 20
+        proxy.faults = Faults()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert count(store) == 20
+        store.close()
+
+
+def test_the_process_takes_what_is_there_and_stops_on_sigterm(aws: Ministack, tables: tuple[str, str]) -> None:
+    sqs = aws.client("sqs")
+    dead = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
+    url = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
+    SqsQueue(sqs, url).send([(GOOD, f"k{number}") for number in range(50)] + [(b"nonsense", None)])
+    command = [sys.executable, "-m", "tillroll", "work", "--data", address(tables), "--queue", url]
+    command += ["--dead-letters", dead, "--freshness-s", "1", "--json"]
+    process = subprocess.Popen(
+        command, env=aws.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    store = open_store(address(tables))
+    try:
+        wait_until(lambda: store.status().events == 50, "fifty events")
+        os.kill(process.pid, signal.SIGTERM)
+        out, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert process.returncode == 0, errors
+    assert '"accepted": 50' in out
+    assert "nonsense" not in errors
+    assert store.get([DATAPOINT]) == [50]
+    store.close()
+    assert len(sqs.receive_message(QueueUrl=dead).get("Messages", [])) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "queue_name", "words"),
+    [
+        (f"dynamodb://{REGION}/none/none-either", "purchases", "tillroll aws deploy"),
+        ("dynamodb://us-east-2/aggregates/journal", "purchases", "region"),
+        ("", "no-such-queue", "there is no queue"),
+    ],
+)
+def test_what_a_person_must_mend_ends_the_process_with_the_remedy(
+    data: str, queue_name: str, words: str, aws: Ministack, tables: tuple[str, str]
+) -> None:
+    sqs = aws.client("sqs")
+    url = sqs.create_queue(QueueName=f"purchases-{uuid.uuid4().hex}")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody=GOOD.decode())
+    if queue_name == "no-such-queue":
+        url = url.rpartition("/")[0] + "/no-such-queue"
+    command = [sys.executable, "-m", "tillroll", "work", "--data", data or address(tables), "--queue", url]
+    done = subprocess.run(
+        [*command, "--until-empty"], env=aws.environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 4
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_redrive_counts_nothing_that_was_counted_before_it_died(store: SqliteStore, queue: MemoryQueue) -> None:
+    """A message journaled in part and then moved by the redrive policy, under its own id and with no attribute."""
+    assert queue.dead is not None
+    counted = Message("m1", "r1", GOOD, None, None)
+    take_messages(store, queue, [counted], wall_clock)
+    queue.dead.put(counted._replace(body=GOOD))
+    queue.dead.put(Message("m2", "r2", GOOD, None, None))
+    done = redrive(store, queue.dead, wall_clock)
+    assert (done.receipt.accepted, done.receipt.duplicates) == (1, 1)
+    assert done.left == []
+    assert len(queue.dead) == 0
+    assert store.get([DATAPOINT]) == [2]
+
+
+def test_redrive_leaves_what_is_still_wrong_and_takes_a_correction_once(store: SqliteStore, queue: MemoryQueue) -> None:
+    queue.send([(GOOD + b"\n" + BAD, "order-1")])
+    Worker(store, queue, 1.0, wall_clock).run(until_empty=True)
+    assert queue.dead is not None
+    done = redrive(store, queue.dead, wall_clock)
+    [letter] = done.left
+    assert letter.reason is not None
+    assert letter.reason.code == "invalid_amount"
+    assert letter.message.first_position == 1
+    assert len(look(queue.dead)) == 1
+    assert redrive(store, queue.dead, wall_clock, {letter.id: GOOD}).receipt.accepted == 1
+    assert len(queue.dead) == 0
+    assert store.get([DATAPOINT]) == [2]
+    again = letter.message._replace(body=GOOD)
+    queue.dead.put(again)
+    assert redrive(store, queue.dead, wall_clock).receipt.duplicates == 1
+    assert store.get([DATAPOINT]) == [2]
