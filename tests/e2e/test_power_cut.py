@@ -1,4 +1,4 @@
-"""An acknowledged event survives a power cut: at every write and sync of a run, with any part of what was not synced."""
+"""What was acknowledged survives a power cut at every write and sync of a run, whatever was not synced."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.e2e import power_cut
 from tests.e2e.power_cut_writer import deliveries
 from tests.simulation import figures
 from tests.simulation.oracle import Ledger, reports
 from tests.simulation.scheduler import STARTED_AT
 from tests.simulation.witness import journaled
+
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 FRESHNESS_S: Final = 20.0
 FAULTS: Final = tuple(Fault)
-_MINUTES: Final = sorted({second // 60 for second in SECONDS}) + [max(SECONDS) // 60 + 1]
+_MINUTES: Final = [*sorted({second // 60 for second in SECONDS}), max(SECONDS) // 60 + 1]
 Plan = dict[int, Fault]
 
 
@@ -275,7 +275,7 @@ class Processes:
             asked = sorted(self.world.watch.prefixes[-1]) or ["10-50|PAY_NOW"]
             return Counter(dict(zip(asked, store.get(asked), strict=True))), asked
         page = store.page(Query(report=self.world.random.choice(REPORTS)))
-        seen = Counter({datapoint: events for datapoint, events in page.aggregates})
+        seen = Counter(dict(page.aggregates))
         return seen, list(seen)  # the index may not list the newest datapoints yet
 
     def auditor(self, store: DynamoDBStore) -> None:

@@ -11,7 +11,9 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tests.simulation.scheduler import Scheduler
 
 BLOCK: Final = 100
 CORES: Final = 2
@@ -49,18 +51,26 @@ class Result:
         return f"{self.seeds:,} seeds, {self.steps:,} steps, {faults:,} faults injected, {len(self.wrong)} wrong"
 
 
+def simulator(world: str) -> Callable[[int, list[str] | None], Scheduler]:
+    """Return what runs one seed of a world; each is imported when it is used."""
+    if world == "aws":
+        from tests.simulation import aws_world
+
+        return aws_world.simulate
+    from tests.simulation import sqlite_world
+
+    return sqlite_world.simulate
+
+
 def run_block(block: Block) -> Result:
     """Run some seeds in this process. A seed fails by any exception: it is noted with what to run to see it again."""
-    if block.world == "aws":
-        from tests.simulation.aws_world import simulate
-    else:
-        from tests.simulation.sqlite_world import simulate
+    simulate = simulator(block.world)
     result = Result()
     started = time.perf_counter()
     for seed in range(block.first, block.first + block.seeds):
         result.seeds += 1
         try:
-            scheduler = simulate(seed)
+            scheduler = simulate(seed, None)
         except Exception as error:  # noqa: BLE001 whatever it is, the other seeds go on
             again = f"python -m tests.simulation.soak --world {block.world} --seed {seed}"
             result.wrong.append(f"{again}: {error!r:.500}")
@@ -85,8 +95,7 @@ def run(work: Iterable[Block]) -> Iterator[tuple[Block, Result]]:
         while waiting:
             block, future = waiting.pop(0)
             yield block, future.result()
-            for following in islice(source, 1):
-                waiting.append((following, pool.submit(run_block, following)))
+            waiting.extend((following, pool.submit(run_block, following)) for following in islice(source, 1))
 
 
 def endless(worlds: dict[str, int], first: int) -> Iterator[Block]:

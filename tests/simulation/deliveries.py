@@ -1,10 +1,9 @@
-"""Bodies of purchases as senders deliver them: named in every way there is, repeated, cut anew, with bad events beside."""
+"""Bodies of purchases as senders deliver them: named in every way, repeated, cut anew, with bad events beside."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tests.simulation.oracle import Ledger, Name, Purchase
 from tests.simulation.traffic import Traffic
 
 from tillroll.core.accept import Body
@@ -12,6 +11,8 @@ from tillroll.core.batch import UNNAMED, NameKind, Source
 
 if TYPE_CHECKING:
     from random import Random
+
+    from tests.simulation.oracle import Ledger, Name, Purchase
 
 BAD: Final = (
     b'{"date": "2011-12-03T10:15:30Z", "amount": -1, "paymentMethod": "PAY_NOW", "merchantId": "kiosk"}',

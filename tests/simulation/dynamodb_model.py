@@ -9,6 +9,7 @@ index follows the table late.
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.scheduler import Fault as Befalls
@@ -304,10 +305,8 @@ class ModelClient:
 
         def arrive() -> None:
             scheduler.step("on its way", wait_s=_pause(scheduler.random))
-            try:
+            with suppress(ConditionFailed, Conflict):
                 self._effect(call)
-            except (ConditionFailed, Conflict):
-                pass
 
         scheduler.spawn(f"late {type(call).__name__}", arrive)
 

@@ -78,7 +78,7 @@ class Watch:
             self.found[identity] = purchase
 
     def check_whole(self) -> None:
-        """Check, when no transaction is half visible, that the ledger lists every chunk once, and extend the prefixes."""
+        """Extend the prefixes; and check, when no transaction is half visible, that every chunk is listed once."""
         self._extend()
         if self._tables.under_way:
             return

@@ -121,7 +121,7 @@ class Ledger:
             self.acknowledged.setdefault(identity, set()).add(purchase)
 
     def problems(self, journaled: Iterable[tuple[Identity | None, Purchase]]) -> list[str]:
-        """Return what is wrong with a journal at any time: twice, altered, never sent, or acknowledged and not there."""
+        """Return what is wrong with a journal: twice, altered, never sent, or acknowledged and not there."""
         found: dict[Identity, Purchase] = {}
         unnamed: Counter[Purchase] = Counter()
         wrong = []
@@ -134,9 +134,8 @@ class Ledger:
                 wrong.append(f"{identity} is journaled as {purchase}, which nobody sent")
             else:
                 found[identity] = purchase
-        wrong.extend(
-            f"{identity} was acknowledged, and is not journaled" for identity in self.acknowledged.keys() - found.keys()
-        )
+        lost = self.acknowledged.keys() - found.keys()
+        wrong.extend(f"{identity} was acknowledged, and is not journaled" for identity in lost)
         for purchase in unnamed.keys() | self.unnamed_acknowledged.keys():
             least, most = self.unnamed_acknowledged[purchase], self.unnamed[purchase]
             if not least <= unnamed[purchase] <= most:

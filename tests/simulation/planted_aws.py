@@ -18,8 +18,9 @@ from tillroll.queues import sqs
 from tillroll.stores import dynamodb, dynamodb_audit, dynamodb_commit, dynamodb_fold
 from tillroll.stores.dynamodb_commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb_fold import _Stride
-from tillroll.stores.dynamodb_protocol import Count, Put
-from tillroll.stores.dynamodb_schema import LEDGER
+from tillroll.stores.dynamodb_ledger import append_entry, decode_chunk, next_entry
+from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, MoveFold, Put, Query, ask, ask_all, read_batch
+from tillroll.stores.dynamodb_schema import LEDGER, Lanes, minute_log
 from tillroll.worker import Taken, Worker
 
 if TYPE_CHECKING:
@@ -29,12 +30,9 @@ _transaction = _Attempt._transaction
 _sort_out = _Attempt._sort_out
 _write = _Attempt._write
 _add = Known.add
-_read_chunks = dynamodb_fold.read_chunks
-_count_chunks = dynamodb_fold.count_chunks
 _open_envelope = envelope.open_envelope
 _take_messages = worker.take_messages
 _worker_take = Worker._take
-_put_message = aws_world.sqs_model.Service.put
 
 
 def _number_only(known: Known, number: int, batch: Any) -> None:
@@ -75,8 +73,8 @@ def _unchecked(*_: Any) -> Any:
 
 def _moved_early(context: Any, start: int, upto: int, refs: Any) -> Any:
     """Move the position, then count."""
-    with suppress(dynamodb_fold.ConditionFailed):
-        yield from dynamodb_fold.ask(context, dynamodb_fold.MoveFold(start, upto, context.clock()))
+    with suppress(ConditionFailed):
+        yield from ask(context, MoveFold(start, upto, context.clock()))
     totals = yield from dynamodb_fold.count_chunks(context, refs)
     yield from dynamodb_fold._write(context, totals, upto)
 
@@ -126,9 +124,7 @@ def _first_log_only(context: Any, logs: Any, partitions: Any) -> Any:
     yield from _read_logs(context, logs, unread)
     for partition in partitions:
         if partition not in unread:
-            reply = yield from dynamodb_commit.ask_all(
-                context, [dynamodb_commit.Query(dynamodb_commit.minute_log(*partition), falling=True, limit=1)]
-            )
+            reply = yield from ask_all(context, [Query(minute_log(*partition), falling=True, limit=1)])
             logs.of(partition).last = int(reply[0].items[0]["number"])
 
 
@@ -153,16 +149,14 @@ _attempt_init = _Attempt.__init__
 
 def _skip_missing(context: Any, refs: Any) -> Any:
     """Count the chunks that are visible, once looked."""
-    items = yield from dynamodb_fold.read_chunks(context, refs)
+    items = yield from _look_once(context, refs)
     totals: Counter[tuple[str, str]] = Counter()
     for item in items.values():
-        dynamodb_fold.add_batch(totals, dynamodb_fold.decode_chunk(item))
+        dynamodb_fold.add_batch(totals, decode_chunk(item))
     return totals
 
 
 def _look_once(context: Any, refs: Any) -> Any:
-    from tillroll.stores.dynamodb_ledger import read_batch
-
     wanted = {(ref.log, ref.number): ref for ref in refs}
     items = yield from read_batch(context, "journal", list(wanted))
     return {wanted[str(item["log"]), int(item["number"])]: item for item in items}
@@ -171,17 +165,12 @@ def _look_once(context: Any, refs: Any) -> Any:
 def _one_page(context: Any, logs: Any, partitions: Any) -> Any:
     """Read the first page of a log, and take it for the log."""
     partitions = list(partitions)
-    calls = [
-        dynamodb_commit.Query(dynamodb_commit.minute_log(*partition), logs.of(partition).last)
-        for partition in partitions
-    ]
-    replies = yield from dynamodb_commit.ask_all(context, calls)
+    calls = [Query(minute_log(*partition), logs.of(partition).last) for partition in partitions]
+    replies = yield from ask_all(context, calls)
     for partition, reply in zip(partitions, replies, strict=True):
-        dynamodb_commit._take(logs.of(partition), dynamodb_commit.minute_log(*partition), reply.items)
+        dynamodb_commit._take(logs.of(partition), minute_log(*partition), reply.items)
         if reply.last is not None:
-            newest = yield from dynamodb_commit.ask_all(
-                context, [dynamodb_commit.Query(dynamodb_commit.minute_log(*partition), falling=True, limit=1)]
-            )
+            newest = yield from ask_all(context, [Query(minute_log(*partition), falling=True, limit=1)])
             logs.of(partition).last = int(newest[0].items[0]["number"])
 
 
@@ -205,8 +194,6 @@ def _new_ids(message_id: str, receipt: str, text: str, attributes: Any, sent_at:
 
 def _split_anyhow(context: Any, lanes: int, first_minute: int) -> Any:
     """Split minutes into lanes though they have events."""
-    from tillroll.stores.dynamodb_ledger import append_entry, next_entry
-    from tillroll.stores.dynamodb_schema import Lanes
 
     def split(head: Any) -> Any:
         changed = next_entry(head, (), context.clock(), "", None)
@@ -258,7 +245,7 @@ PLANTED: Final = (
     Planted(
         "a chunk that is not visible yet is left out",
         3_000,
-        ((dynamodb_fold, "read_chunks", _look_once), (dynamodb_fold, "count_chunks", _skip_missing)),
+        ((dynamodb_fold, "count_chunks", _skip_missing),),
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),
     Planted(

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.simulation.planted import Planted
 
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite as sqlite_store
 from tillroll.stores import sqlite_audit, sqlite_reader
 from tillroll.stores.segments import Merchants
 from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_dedupe import Dedupe, Sorted
+from tillroll.stores.sqlite_dedupe import Dedupe, Sorted, identity_rows
 from tillroll.stores.sqlite_reader import Tail
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _sort_out = Dedupe.sort_out
 _take_over = sqlite_audit.take_over
-_transaction = sqlite_reader.transaction
 
 
 def _fold_in_two(self: SqliteStore) -> int:
@@ -95,7 +93,7 @@ def _no_transaction(connection: Any, kind: str = "IMMEDIATE") -> Iterator[None]:
 
 def _committed_apart(self: SqliteStore, batch: Any) -> bytes:
     """Journal in one transaction, and index in the next."""
-    rows = sqlite_store.identity_rows(batch)
+    rows = identity_rows(batch)
     with self._write():
         events, folded = self._state()
         self._connection.execute("SAVEPOINT found")
@@ -149,7 +147,7 @@ def _set_aside_nothing(self: SqliteStore, rejections: Any, now_s: float) -> None
     """Keep no rejected event."""
 
 
-def _aggregates_lag(self: Tail, connection: Any, merchants: Any, folded: int, events: int) -> None:
+def _aggregates_lag(self: Tail, _connection: Any, _merchants: Any, folded: int, _events: int) -> None:
     """Show what is folded, and not the tail."""
     self.clear(folded)
 

@@ -10,14 +10,14 @@ import heapq
 import zlib
 from dataclasses import dataclass, field
 from enum import Enum
-from random import Random
 from typing import TYPE_CHECKING, Final
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
+    from random import Random
 
 STARTED_AT: Final = 1_323_000_000.0  # 2011-12-04, by the simulated clock
 STEPS_MAX: Final = 200_000

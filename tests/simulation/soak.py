@@ -8,7 +8,7 @@ import time
 from random import SystemRandom
 from typing import Final
 
-from tests.simulation.campaign import WORLDS, Result, endless, run
+from tests.simulation.campaign import WORLDS, Result, endless, run, simulator
 
 _EVERY_S: Final = 30.0
 _SHARES: Final = {"aws": 5, "sqlite": 1}
@@ -55,13 +55,9 @@ def _tell(totals: dict[str, Result], seconds: float) -> None:
 
 def again(world: str, seed: int) -> int:
     """Run one seed again with every step printed."""
-    if world == "aws":
-        from tests.simulation.aws_world import simulate
-    else:
-        from tests.simulation.sqlite_world import simulate
     log: list[str] = []
     try:
-        simulate(seed, log)
+        simulator(world)(seed, log)
     except Exception as error:  # noqa: BLE001 shown with the steps that led there
         print(*log, sep="\n")
         print(f"WRONG {error!r}")

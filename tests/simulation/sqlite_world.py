@@ -1,4 +1,4 @@
-"""Several processes over one SQLite file, interleaved at every statement, killed anywhere; SQLite and the store are real.
+"""Several processes over one SQLite file, interleaved at every statement and killed anywhere. SQLite is real.
 
 The simulated processes share one thread, so a writer that would have to wait for another's commit waits in the
 scheduler. A statement can fail (disk full), and a kill closes the process's connections without a commit, which is what
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.oracle import Ledger
@@ -145,7 +145,7 @@ def connected(world: World) -> Iterator[None]:
     def simulated(*args: Any, **settings: Any) -> sqlite3.Connection:
         return Connection(world, *args, **settings)
 
-    sqlite3.connect = simulated
+    sqlite3.connect = cast("Any", simulated)
     try:
         yield
     finally:

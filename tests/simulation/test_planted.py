@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from tests.simulation import aws_world, figures, planted_aws, planted_sqlite, sqlite_world
-from tests.simulation.planted import Planted
+
+if TYPE_CHECKING:
+    from tests.simulation.planted import Planted
 
 
 @pytest.mark.parametrize("planted", planted_aws.PLANTED, ids=lambda planted: planted.name)

@@ -1,4 +1,4 @@
-"""Every statement at which a process can be killed, and every pair of them: a commit, a commit of repeats, a fold, a rebuild."""
+"""Every statement of commits, a fold and a rebuild at which a process can be killed, and every pair of them."""
 
 from __future__ import annotations
 
