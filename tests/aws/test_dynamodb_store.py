@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.contract.test_store import KEY, NOON, PURCHASE, check, purchases
 
+from tillroll.app import open_store
 from tillroll.core import limits
 from tillroll.core.batch import Event, batch_of
 from tillroll.core.query import Query as Asked
@@ -452,3 +453,14 @@ def test_a_damaged_journal_is_not_a_measure_to_repair_by(filled: Tables) -> None
     store = filled.store()
     assert store.audit(repair=True).differences_total
     check(store, purchases(30, days=1))
+
+
+def test_a_store_is_opened_by_its_address(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    store = open_store(tables.local.address(tables.names))
+    events = purchases(6)
+    assert store.journal(batch_of(events, KEY)) == bytes([NEW] * 6)
+    check(store, events)
+    store.close()
