@@ -178,14 +178,21 @@ def _runs(positions: array[int], bodies: Sequence[Body], events: list[int]) -> l
         if count:
             if body.source.kind is NameKind.NONE:
                 before = runs[-1].events if runs and runs[-1].source.kind is NameKind.NONE else 0
-                numbers = (array("Q", [before]), array("Q", [count]), array("Q", bytes(8 * count)))
-                positions[start : start + count] = kernel.positions_of(*numbers)
+                _number(positions, start, count, before)
             if start and positions[start - 1] < positions[start] and runs[-1].source == body.source:
                 runs[-1].events += count
             else:
                 runs.append(Run(body.source, count))
             start += count
     return runs
+
+
+def _number(positions: array[int], start: int, count: int, first: int) -> None:
+    if count == 1:
+        positions[start] = first
+    else:
+        numbers = (array("Q", [first]), array("Q", [count]), array("Q", bytes(8 * count)))
+        positions[start : start + count] = kernel.positions_of(*numbers)
 
 
 def parse_lines(lines: bytes, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
