@@ -88,7 +88,7 @@ def open_page(
     def opener(url: str, *, quiet: bool = True, **options: object) -> Page:
         key = repr(sorted(options.items()))
         if key not in contexts:
-            contexts[key] = chromium.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
+            contexts[key] = chromium.new_context(**{"viewport": DESK, "reduced_motion": "reduce", **options})  # type: ignore[arg-type]
             contexts[key].set_default_timeout(SEEN_MS)
         page = contexts[key].new_page()
         pages.append(page)

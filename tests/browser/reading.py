@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -29,8 +30,9 @@ def number(text: str) -> int:
 
 
 def ready(page: Page) -> None:
-    """Wait until a view shows what was asked for."""
-    expect(page.locator(".view-body[aria-busy=false]")).to_be_visible()
+    """Wait until the view that the address asks for is there."""
+    fragment = urlsplit(page.url).fragment
+    expect(page.locator("#main")).to_have_attribute("data-shown", f"#{fragment}" if fragment else "")
 
 
 def table(page: Page) -> dict[str, int]:

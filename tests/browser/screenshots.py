@@ -16,6 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.browser.fetch_chromium import find_chromium
 from tests.browser.process import Server
 from tests.browser.purchases import generate, lines, merchants, this_moment
+from tests.browser.reading import ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def take(browser: Browser, url: str, shot: Shot, path: Path) -> None:
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=shot.theme)  # type: ignore[arg-type]
     page = context.new_page()
     page.goto(f"{url}/#/{shot.view}")
-    expect(page.locator(".view-body[aria-busy=false]")).to_be_visible()
+    ready(page)
     _settle(page)
     # A phone is scrolled; its picture is the first screen or two of it.
     full = page.evaluate("() => document.documentElement.scrollHeight")

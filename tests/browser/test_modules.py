@@ -56,3 +56,33 @@ def test_page_is_light() -> None:
     for folder in ("js", "css", "vendor/uplot", "vendor/inter"):
         parts += [path for path in (STATIC / folder).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in parts) < WEIGHT_BYTES_MAX  # and half of that, compressed
+
+
+def colors(theme: int) -> dict[str, tuple[int, ...]]:
+    """Return the colours of a theme (0 light, 1 dark) by their names."""
+    pairs = re.findall(r"--([a-z0-9-]+): light-dark\(#([0-9a-f]{6}), #([0-9a-f]{6})\)", _text("css/tokens.css"))
+    return {name: tuple(bytes.fromhex(both[theme])) for name, *both in pairs}
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """Return the contrast of two colours (WCAG 2.2, relative luminance)."""
+
+    def luminance(color: tuple[int, ...]) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in color)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_colors_stand_out(theme: int) -> None:
+    found = colors(theme)
+    texts = {
+        (text, ground): 4.5 for text in ("ink", "muted", "accent", "good", "bad") for ground in ("ground", "surface")
+    }
+    texts |= {(f"on-{name}", name): 4.5 for name in ("method-1", "method-2", "method-3", "accent")}
+    parts = {(name, "surface"): 3.0 for name in found if re.fullmatch(r"(bracket|method|outcome|series)-\d", name)}
+    assert len(parts) == 20
+    weak = {pair: contrast(found[pair[0]], found[pair[1]]) for pair in texts | parts}
+    assert {pair: value for pair, value in weak.items() if value < (texts | parts)[pair]} == {}

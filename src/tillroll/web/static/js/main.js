@@ -103,6 +103,7 @@ class Page {
       this.#enter(state.view, view);
     }
     await this.#view.show(state);
+    if (location.hash === asked) main.dataset.shown = asked; // whoever waits for a view waits for this
     document.getElementById("sign-out").hidden = !tokens.get("send");
   }
 
