@@ -26,7 +26,7 @@ RANGE_EVENTS_MAX: Final = (
     100_000  # a range of the fold ends when this is reached: it bounds the fold's memory_LOOKS: Final = 5
 )
 
-_LOOKS: Final = 5  # for a chunk that the ledger lists and that is not there
+_LOOKS: Final = 8  # some 2 s, for a chunk that the ledger lists and that is not there
 
 
 class Head(NamedTuple):
