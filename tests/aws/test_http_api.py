@@ -1,0 +1,90 @@
+"""Events by HTTP: API Gateway puts them on the queue itself, with the Idempotency-Key as the eventId."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from tests.aws.deployed import wait_until
+from tests.aws.ministack import REGION
+
+from tillroll.app import open_store
+
+if TYPE_CHECKING:
+    from tests.aws.deployed import Deployed
+
+
+DIRECTIVE = re.compile(r"""#if\("\$!key" [!=]= ""\)|#\{?end\}?""")
+
+
+def post(
+    deployed: Deployed, body: str, content_type: str, key: str, *, signed: bool = True
+) -> tuple[int, dict[str, object]]:
+    """POST to the stack's API, at the address that ministack serves it on, signed as AWS_IAM wants it."""
+    url = urlsplit(deployed.outputs["EventsUrl"])
+    api, path = url.netloc.partition(".")[0], url.path
+    address = f"{deployed.aws.endpoint}/_aws/execute-api/{api}{path}"
+    headers = {"Content-Type": content_type, "Idempotency-Key": key}
+    wanted = AWSRequest("POST", address, headers=headers, data=body.encode())
+    if signed:
+        SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(wanted)
+    request = urllib.request.Request(address, body.encode(), dict(wanted.headers.items()), method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return reply.status, json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read() or b"{}")
+
+
+def take_the_condition(deployed: Deployed) -> None:
+    """Resolve each #if to true, as for a request with a key in small letters: ministack knows #set, and no #if."""
+    gateway = deployed.aws.client("apigateway")
+    api = urlsplit(deployed.outputs["EventsUrl"]).netloc.partition(".")[0]
+    [resource] = [each for each in gateway.get_resources(restApiId=api)["items"] if each["path"] == "/events"]
+    where = {"restApiId": api, "resourceId": resource["id"], "httpMethod": "POST"}
+    integration = gateway.get_integration(**where)
+    templates = integration["requestTemplates"]
+    assert all(len(DIRECTIVE.findall(text)) == 4 for text in templates.values())
+    responses = integration["integrationResponses"]
+    gateway.put_integration(
+        **where,
+        type=integration["type"],
+        integrationHttpMethod="POST",
+        uri=integration["uri"],
+        credentials=integration["credentials"],
+        requestParameters=integration["requestParameters"],
+        requestTemplates={name: DIRECTIVE.sub("", text) for name, text in templates.items()},
+        passthroughBehavior=integration["passthroughBehavior"],
+    )
+    for status, response in responses.items():
+        kept = {name: response[name] for name in ("selectionPattern", "responseTemplates") if name in response}
+        gateway.put_integration_response(**where, statusCode=status, **kept)
+
+
+def test_a_post_with_an_idempotency_key_is_counted_once_however_often_it_is_sent(deployed: Deployed) -> None:
+    take_the_condition(deployed)
+    merchant = uuid.uuid4().hex
+    event = {"date": "2011-12-06T10:15:30Z", "amount": 1, "paymentMethod": "PAY_NOW", "merchantId": merchant}
+    body = json.dumps(event | {"note": "a&b=c+d é"})
+    for content_type in ("application/json", "application/x-ndjson", "application/json"):
+        status, answer = post(deployed, body, content_type, f"key-{merchant}")
+        assert status == 202, answer
+        assert answer["messageId"]
+    assert post(deployed, body, "application/json", f"other-{merchant}")[0] == 202
+    store = open_store(deployed.store)
+    datapoint = f"2011-12-06|{merchant}"
+    wait_until(lambda: store.get([datapoint]) == [2], "two purchases, by their keys", within_s=90)
+    store.close()
+
+
+def test_a_request_that_nobody_signed_goes_no_further(deployed: Deployed) -> None:
+    assert post(deployed, "{}", "application/json", "key", signed=False)[0] == 403
