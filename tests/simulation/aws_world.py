@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import contextmanager, nullcontext
+from itertools import takewhile
 from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -245,10 +246,14 @@ class Processes:
         """Take what there is, and fold."""
         SimulatedWorker(self.world, store).run(until_empty=True)
 
+    def _while_busy(self, most: int) -> Iterator[int]:
+        """Count while messages are worked on, and so far at most."""
+        return takewhile(lambda _: self.world.pollers > 0, range(most))
+
     def scheduled_fold(self, store: DynamoDBStore) -> None:
         """Fold once a minute, as the schedule does."""
         parts = self._open(store)
-        while self.world.pollers:
+        for _ in self._while_busy(30):
             try:
                 functions._fold_once(parts[self.world.scheduler.current.name])
             except StoreError as error:
@@ -257,7 +262,7 @@ class Processes:
 
     def reader(self, store: DynamoDBStore) -> None:
         """Read counters and reports: each answer lies between what was folded before and what may be folded after."""
-        while self.world.pollers:
+        for _ in self._while_busy(10):
             low = self.world.watch.folded_counts()
             try:
                 seen, asked = self._read(store)
@@ -280,7 +285,7 @@ class Processes:
 
     def auditor(self, store: DynamoDBStore) -> None:
         """Audit beside the traffic: nothing may differ, ever, so a repair must change nothing."""
-        while self.world.pollers:
+        for _ in self._while_busy(4):
             try:
                 found = store.audit(repair=self.world.random.random() < 0.3)
             except StoreError as error:
@@ -292,7 +297,7 @@ class Processes:
 
     def redriver(self, store: DynamoDBStore) -> None:
         """Redrive dead letters, as an operator does from time to time."""
-        while self.world.pollers:
+        for _ in self._while_busy(6):
             self.world.scheduler.step("operator", wait_s=40.0)
             try:
                 queue = self.world.queue(DEAD_LETTERS)
@@ -357,7 +362,7 @@ class Processes:
 
     def mover(self, _: DynamoDBStore) -> None:
         """Let SQS itself redrive what was buried, which gives it a new message id."""
-        while self.world.pollers:
+        for _ in self._while_busy(6):
             self.world.scheduler.step("operator", wait_s=60.0)
             letters = self.world.service.queues[DEAD_LETTERS]
             for message in [each for each in letters.values() if "reason" in each.attributes][:1]:

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from functools import cache, partial
+from multiprocessing.util import Finalize
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -156,6 +157,7 @@ def connected(world: World) -> Iterator[None]:
 def _empty_file() -> Path:
     """Return a file as the store makes it, to be copied for every run: making it takes longer than a run."""
     directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
+    Finalize(None, shutil.rmtree, args=(directory,), exitpriority=0)  # at exit, of a worker process as well
     SqliteStore(directory).close()
     return directory / sqlite_schema.FILE_NAME
 
