@@ -239,6 +239,7 @@ def run() -> None:
     print(
         "The goal is 1.150. A read unit costs a fifth of a write unit.\n"
         "Adding each event to its five counters: 5.000, and wrong after a crash. Transactions with a marker "
-        f"for each event: {marker_per_event():.3f}.\nThe worker starts on the minute; starting later, one commit in six "
+        f"for each event: {marker_per_event():.3f}.\n"
+        "The worker starts on the minute; starting later, one commit in six "
         f"touches two minutes, and at 1 event/s every 10 s the total is {late.total:.3f} ({late.ratio:.3f})."
     )
