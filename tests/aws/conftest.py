@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.aws import deployed as deployments
 from tests.aws.ministack import CREDENTIALS, REGION, running
 

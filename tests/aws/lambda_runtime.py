@@ -72,7 +72,7 @@ def unpack(directory: Path) -> Path:
 
 
 @contextmanager
-def running(code: Path, handler: str, log: Path, *, timeout_s: int = 60, **variables: str) -> Iterator[Runtime]:
+def running(code: Path, handler: str, log: Path, given: Mapping[str, str], *, timeout_s: int = 60) -> Iterator[Runtime]:
     """Run a handler of an unpacked package until the block ends."""
     environment = install("rie")
     machine = "x86_64" if platform.machine() == "x86_64" else "arm64"
@@ -93,7 +93,7 @@ def running(code: Path, handler: str, log: Path, *, timeout_s: int = 60, **varia
         "POWERTOOLS_SERVICE_NAME": "tillroll",
         "PYTHONPATH": str(code),
         "LAMBDA_TASK_ROOT": str(code),
-        **variables,
+        **given,
     }
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=kept | variables, stdout=output, stderr=output, cwd=code)

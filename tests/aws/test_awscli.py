@@ -1,4 +1,4 @@
-"""A client that nobody here wrote: the aws command line sends what the function counts, and reads as the frontend does."""
+"""A client that nobody here wrote: the aws command line sends what is counted, and reads as the frontend does."""
 
 from __future__ import annotations
 

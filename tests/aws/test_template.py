@@ -49,7 +49,7 @@ def test_cfn_lint_finds_nothing() -> None:
 
 def test_checkov_finds_nothing_but_what_is_suppressed_with_a_reason() -> None:
     program = install("checkov") / "bin" / "checkov"
-    command = [program, "-f", TEMPLATE, "--framework", "cloudformation", "--skip-download", "-o", "json"]
+    command = [str(program), "-f", str(TEMPLATE), "--framework", "cloudformation", "--skip-download", "-o", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = json.loads(done.stdout)
     assert found["summary"]["failed"] == 0, [each["check_id"] for each in found["results"]["failed_checks"]]
@@ -99,7 +99,7 @@ def test_no_role_has_a_star_where_an_arn_can_stand(template: dict[str, Any]) -> 
 
 
 def _statements(resource: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
+    found: list[dict[str, Any]] = []
     properties = resource.get("Properties", {})
     documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
     documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
