@@ -45,7 +45,7 @@ lock: $(VENV)/.dev ## Choose versions anew and write them, with hashes, to requi
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml requirements/build.in -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint -o requirements/dev.txt
+		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint --group fuzz -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml --group bench --constraints requirements/dev.txt -o requirements/bench.txt
 
@@ -56,7 +56,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("tillroll needs Python 3.11 or newer; set PYTHON=" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-SOURCES := pyproject.toml $(wildcard src/tillroll/_kernel.c)
+SOURCES := pyproject.toml $(wildcard src/tillroll/_kernel.c native/*.[ch] native/python/*.[ch])
 
 $(VENV)/.run: requirements/run.txt $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt

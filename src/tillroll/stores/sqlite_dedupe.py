@@ -107,7 +107,7 @@ class Dedupe:
 
     def _suspects(self, rows: list[IdentityRow]) -> set[int]:
         """Return the indexes whose slot another event of the batch has too, or a stored one."""
-        suspects = set()
+        suspects: set[int] = set()
         for one, other in pairwise(rows):
             if one[:2] == other[:2]:
                 suspects.update((one[2], other[2]))
