@@ -93,7 +93,7 @@ export class Columns {
     return {
       width: Math.max(200, Math.floor(this.holder.clientWidth)),
       height: HEIGHT[this.#size],
-      padding: [10, 22, 0, 0],
+      padding: [10, 28, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: Boolean(this.#zoom), y: false, setScale: false } },
