@@ -35,7 +35,7 @@ soak: $(VENV)/.dev ## Simulate faults for as long as MINUTES= says (default 10)
 kill-rounds: $(VENV)/.dev $(VENV)/.tools ## Kill real processes for ROUNDS= rounds (default 100) and recount after each
 	$(BIN)/python -m tests.e2e.kill_rounds --rounds $(or $(ROUNDS),100)
 
-fuzz: $(VENV)/.dev ## Fuzz every decoder for MINUTES= (default 30) each
+fuzz: $(VENV)/.fuzz ## Fuzz every decoder for MINUTES= (default 30) each
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30)
 
 screenshots: $(VENV)/.dev $(VENV)/.tools ## Draw the page in every state into docs/screenshots
@@ -45,9 +45,11 @@ lock: $(VENV)/.dev ## Choose versions anew and write them, with hashes, to requi
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml requirements/build.in -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint --group fuzz -o requirements/dev.txt
+		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml --group bench --constraints requirements/dev.txt -o requirements/bench.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--upgrade --group fuzz -o requirements/fuzz.txt
 
 clean: ## Remove what was built, not what was stored
 	rm -rf $(VENV) .tools build src/*.egg-info src/tillroll/*.so
@@ -70,6 +72,10 @@ $(VENV)/.dev: requirements/dev.txt $(SOURCES) | $(VENV)/bin/python
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.dev $(wildcard tests/tools/*)
