@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import subprocess
 import sys
 from array import array
+from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,8 +16,8 @@ import pytest
 from tillroll.core import kernel
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.fold import count_datapoints
-from tillroll.core.query import Query
-from tillroll.core.report import REPORTS, REPORTS_BY_NAME
+from tillroll.core.query import Order, Query, Row, answer
+from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName, Report, bracket_of
 from tillroll.errors import StoreError, StoreFullError
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_schema
@@ -206,4 +208,51 @@ def test_an_aggregate_changed_by_hand_is_named_and_repaired(tmp_path: Path) -> N
     ]
     assert store.audit().differences == []
     assert store.page(Query(report=report)) == right
+    store.close()
+
+
+def purchases(count: int) -> list[Event]:
+    source = Random(2)
+    return [
+        Event(
+            NOON + source.randrange(300_000),
+            0,
+            int(source.lognormvariate(8, 1.5)),
+            source.randrange(3),
+            f"m{int(source.paretovariate(0.7)) % 40}",
+        )
+        for _ in range(count)
+    ]
+
+
+def row_of(report: Report, event: Event) -> Row:
+    return Row(
+        event.seconds // report.window_s if report.window else 0,
+        bracket_of(event.amount) if "bracket" in report.keys else 0,
+        event.method if "method" in report.keys else 0,
+        event.merchant if "merchant" in report.keys else "",
+        1,
+    )
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Report) -> None:
+    store = SqliteStore(tmp_path)
+    everything = purchases(1_500)
+    store.journal(batch_of(everything[:1_000]))
+    store.fold()
+    store.journal(batch_of(everything[1_000:]))
+    rows = [row_of(report, event) for event in everything]
+    roll_ups: list[tuple[DimensionName, ...]] = [(), *[(one,) for one in report.dimensions], report.dimensions[::-1]]
+    if report.window:
+        roll_ups.append(("day",))
+    orders: tuple[Order, ...] = ("datapoint", "-events")
+    for by, order, limit in itertools.product(roll_ups, orders, (1, 7, 5_000)):
+        query = Query(report=report, by=by, order=order, limit=limit)
+        for _ in range(6):
+            page = store.page(query)
+            assert page == answer(query, rows)
+            if page.next is None:
+                break
+            query = msgspec.structs.replace(query, after=page.next)
     store.close()

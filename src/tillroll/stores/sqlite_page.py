@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from array import array
+from collections import Counter
 from itertools import chain, groupby, islice
 from operator import add
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -255,11 +255,13 @@ class Pager:
                 if not by_merchant:
                     yield _Column(group.window, bracket, method, 0, array("Q", [whole]))
 
-    def _labelled(self, column: _Column, least: int) -> Iterator[Aggregate]:
-        """Yield the aggregates of a column that have so many events or more."""
+    def _labelled(self, column: _Column, least: int, most: int | None = None) -> Iterator[Aggregate]:
+        """Yield the aggregates of a column that have at least and at most so many events."""
         names = self._merchants.names() if "merchant" in self._by else [""]
+        if max(column.counts) < least:
+            return
         for number, count in enumerate(column.counts, column.merchant):
-            if count >= least:
+            if count >= least and (most is None or count <= most):
                 datapoint = self._label(column.window, column.bracket, column.method, names[number])
                 yield Aggregate(datapoint, count)
 
@@ -267,21 +269,38 @@ class Pager:
         """Return the page by falling events, making only the datapoints that could be on it."""
         query = self._query
         columns = list(self._columns())
-        bound = None if query.after is None else int(query.after.partition(SEPARATOR)[0])
-        counts: Iterable[int] = chain.from_iterable(column.counts for column in columns)
-        if bound is not None:  # those of as many events as the cursor's may stand before it or after
-            ties = sum(column.counts.count(bound) for column in columns)
-            counts = (count for count in counts if count <= bound)
-        else:
-            ties = 0
-        largest = heapq.nlargest(query.limit + 1 + ties, counts)
-        least = max(1, largest[-1]) if largest else 1
-        found = [x for column in columns for x in self._labelled(column, least) if bound is None or x.events <= bound]
+        histogram = Counter(chain.from_iterable(column.counts for column in columns))
+        del histogram[0]
+        events, after = None, ""
+        if query.after is not None:
+            before, _, after = query.after.partition(SEPARATOR)
+            events = int(before)
+        found = [] if events is None else self._tied(columns, events, after, query.limit + 1)
+        least, wanted = 0, query.limit + 1 - len(found)
+        for least in sorted((count for count in histogram if events is None or count < events), reverse=True):
+            if histogram[least] >= wanted:
+                break
+            wanted -= histogram[least]
+        if wanted > 0 and least:
+            most = None if events is None else events - 1
+            found += [x for column in columns for x in self._labelled(column, least + 1, most)]
+            found += self._tied(columns, least, "", query.limit + 1 - len(found))
         page = paginate(msgspec.structs.replace(query, totals=False), found)
         if not query.totals:
             return page
-        datapoints = sum(len(column.counts) - column.counts.count(0) for column in columns)
-        return page._replace(totals=Totals(datapoints, sum(sum(column.counts) for column in columns)))
+        total = sum(count * datapoints for count, datapoints in histogram.items())
+        return page._replace(totals=Totals(histogram.total(), total))
+
+    def _tied(self, columns: list[_Column], events: int, after: str, limit: int) -> list[Aggregate]:
+        """Return the first datapoints after one that have exactly so many events, in their order."""
+        found: list[Aggregate] = []
+        windowed = self._by[0] in {"hour", "day"}  # then those of an earlier window come first
+        for _, group in groupby(columns, lambda column: column.window):
+            if windowed and len(found) >= limit:
+                break
+            tied = (x for column in group for x in self._labelled(column, events, events))
+            found += [x for x in tied if x.datapoint > after]
+        return sorted(found)[:limit]
 
 
 def _added(columns: list[array[int]]) -> array[int]:
