@@ -38,8 +38,8 @@ def shell(script: str, cwd: Path) -> str:
 
 def test_a_first_purchase_is_answered_as_the_readme_says(tmp_path: Path) -> None:
     server = start("serve", "--data", tmp_path / "data", "--port", "0", stderr=subprocess.DEVNULL)
+    assert server.stdout is not None
     try:
-        assert server.stdout is not None
         address = server.stdout.readline().decode().split()[-1]
         script = block("A first purchase", "sh").replace("http://127.0.0.1:8080", address)
         said = shell(script.replace("\n\ncurl", "\necho\ncurl"), tmp_path)

@@ -362,7 +362,7 @@ class Processes:
 
     def mover(self, _: DynamoDBStore) -> None:
         """Let SQS itself redrive what was buried, which gives it a new message id."""
-        for _ in self._while_busy(6):
+        for _round in self._while_busy(6):
             self.world.scheduler.step("operator", wait_s=60.0)
             letters = self.world.service.queues[DEAD_LETTERS]
             for message in [each for each in letters.values() if "reason" in each.attributes][:1]:
