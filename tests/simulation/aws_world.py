@@ -466,7 +466,7 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
     problems = world.ledger.problems(watch.journal)
     if problems:
         raise WrongError("; ".join(problems))
-    if watch.folded != len(watch.prefixes) - 1:
+    if watch.prefixes[watch.folded] != watch.prefixes[-1]:
         raise WrongError(f"a fold at rest reaches {watch.folded} of {len(watch.prefixes) - 1} entries")
     found = store.audit()
     if found.differences_total or found.events != len(watch.journal):
