@@ -15,7 +15,8 @@ run: $(VENV)/.run ## Install into .venv, and serve on http://127.0.0.1:8080 (POR
 	$(BIN)/tillroll serve --data $(DATA) --port $(PORT)
 
 test: $(VENV)/.dev $(VENV)/.tools ## Install, fetch the real parts that tests speak to, and run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST) --ignore=tests/browser
+	$(BIN)/python -m pytest $(PYTEST) tests/browser
 
 check: $(VENV)/.dev ## Format, lint and strict types, on src and tests
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,3 +20,8 @@ def dynamodb_local() -> Iterator[DynamoDBLocal]:
 
     with running() as local:
         yield local
+
+
+def pytest_sessionstart() -> None:
+    """Let Ctrl-C reach the commands under test, also where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
