@@ -50,7 +50,7 @@ def test_ten_gigabytes_that_are_announced_are_refused_at_once(running: Running) 
     with socket.create_connection(running.address, timeout=30) as connection:
         connection.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (10 * GIGABYTE))
         sent = send_on(connection, b"x" * 2**20, 10 * 1024)
-        assert sent <= 10 * 1024
+        assert sent < 10 * 1024
         with suppress(OSError):
             answer = read_all(connection)
             assert b" 413 " in answer
@@ -84,7 +84,7 @@ def test_a_body_in_chunks_without_end_is_cut_off(running: Running) -> None:
     piece = b"100000\r\n" + b"x" * 2**20 + b"\r\n"
     with socket.create_connection(running.address, timeout=30) as connection:
         connection.sendall(b"POST /events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
-        assert send_on(connection, piece, 10 * 1024) <= 10 * 1024
+        assert send_on(connection, piece, 10 * 1024) < 10 * 1024
     still_serves(running)
 
 

@@ -355,7 +355,10 @@ def add_counts(cells: bytes, codes: Sequence[int], counts: Sequence[int], first:
         if not first <= code < first + size:
             raise ValueError(f"code {code} is outside the segment at {first}")
         totals[code - first] += count
-    width, data = narrow(array("Q", totals), 0)
+    try:
+        width, data = narrow(array("Q", totals), 0)
+    except OverflowError as error:
+        raise ValueError("a counter is out of range") from error
     return data if width else bytes(size)
 
 
