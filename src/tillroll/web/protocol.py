@@ -93,9 +93,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless nobody wants it any more."""
-        if self._deaf:
-            return
         self._raw_bytes += len(data)
+        if self._deaf:
+            self._check_spill()
+            return
         super().data_received(data)
         if self._raw_bytes > self.settings.header_bytes_max:
             self._check_size()
@@ -180,7 +181,12 @@ class BoundedProtocol(HttpToolsProtocol):
         # Chunks cost some bytes beside what they carry; trailers and their like are not worth as much as a body.
         if self._in_head:
             self._refuse(self._head_too_large())
-        elif self._raw_bytes > 2 * settings.body_bytes_max + settings.header_bytes_max:
+        else:
+            self._check_spill()
+
+    def _check_spill(self) -> None:
+        """End a connection that goes on sending what nobody wants: its time alone would let gigabytes come."""
+        if self._raw_bytes > 2 * self.settings.body_bytes_max + self.settings.header_bytes_max:
             self._plain_transport.abort()
 
     def _head_too_large(self) -> Problem:
