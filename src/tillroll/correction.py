@@ -1,8 +1,9 @@
-"""Correction: send a rejected event again, as it should have been, under the name it came with."""
+"""Rejected events, shown and corrected: sent again as they should have been, under the name they came with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import base64
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tillroll.core.accept import Reason, decode_event
 from tillroll.core.batch import NameKind, Source, batch_of
@@ -43,6 +44,24 @@ def find(store: Store, rejected_id: str) -> Kept:
     if kept is None:
         raise NoSuchRejectedError(rejected_id)
     return kept
+
+
+def plain(kept: Kept) -> dict[str, Any]:
+    """Return a kept rejection as JSON has it. A body that is not UTF-8 goes as `body_base64`."""
+    rejection = kept.rejection
+    fields = {
+        "id": kept.id,
+        "received_at": kept.received_at,
+        "source": {"kind": rejection.source.kind.name.lower(), "value": rejection.source.value},
+        "position": rejection.position,
+        "code": rejection.reason.code,
+        "field": rejection.reason.field,
+        "message": rejection.reason.message,
+    }
+    try:
+        return fields | {"body": rejection.body.decode()}
+    except UnicodeDecodeError:
+        return fields | {"body_base64": base64.b64encode(rejection.body).decode()}
 
 
 def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> Corrected:

@@ -37,7 +37,7 @@ def list_(
         found = list(_kept(store, after, limit))
         total = store.status().rejected
     if json:
-        write_json([_plain(kept) for kept in found])
+        write_json([correction.plain(kept) for kept in found])
         return
     rows = table("id", "received", "from", "reason", whole=("id", "received"))
     for kept in found:
@@ -56,7 +56,7 @@ def show(rejected_id: Id, *, data: Data = None, config_file: ConfigFile = None, 
     with opened(data, config_file) as store:
         kept = correction.find(store, rejected_id)
     if json:
-        write_json(_plain(kept))
+        write_json(correction.plain(kept))
         return
     rejection = kept.rejection
     typer.echo(f"{_place(rejection.source, rejection.position)}: {explained(rejection.reason)}", err=True)
@@ -154,17 +154,3 @@ def _place(source: Source, position: int) -> str:
             return f"unnamed, event {position}"
         case _:
             return f"{source.kind.name.lower()} {source.value}, event {position}"
-
-
-def _plain(kept: Kept) -> dict[str, object]:
-    rejection = kept.rejection
-    return {
-        "id": kept.id,
-        "received_at": kept.received_at,
-        "source": {"kind": rejection.source.kind.name.lower(), "value": rejection.source.value},
-        "position": rejection.position,
-        "code": rejection.reason.code,
-        "field": rejection.reason.field,
-        "message": rejection.reason.message,
-        "body": rejection.body.decode(errors="backslashreplace"),
-    }

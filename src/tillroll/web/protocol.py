@@ -177,15 +177,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _check_size(self) -> None:
-        settings = self.settings
-        # Chunks cost some bytes beside what they carry; trailers and their like are not worth as much as a body.
         if self._in_head:
             self._refuse(self._head_too_large())
         else:
             self._check_spill()
 
     def _check_spill(self) -> None:
-        """End a connection that goes on sending what nobody wants: its time alone would let gigabytes come."""
+        """End a connection that goes on sending what nobody wants: its time alone would let gigabytes come.
+
+        Chunks cost some bytes beside what they carry; trailers and their like are not worth as much as a body.
+        """
         if self._raw_bytes > 2 * self.settings.body_bytes_max + self.settings.header_bytes_max:
             self._plain_transport.abort()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
@@ -45,11 +44,11 @@ class RejectedRoutes:
         limit = whole_number("limit", text, 1, limits.REJECTED_LISTED_MAX)
         after = parameters.get("after", [None])[0]
         kept = await self._state.read(self._store.rejected, after=after, limit=limit)
-        return await self._state.read(json_answer, request, [plain(each) for each in kept])
+        return await self._state.read(json_answer, request, [correction.plain(each) for each in kept])
 
     async def show(self, request: Request) -> Response:
         """GET /rejected/{id}."""
-        return json_answer(request, plain(await self._find(request)))
+        return json_answer(request, correction.plain(await self._find(request)))
 
     async def retry(self, request: Request) -> Response:
         """POST /rejected/{id}/retry: the body is the event as it should have been; empty, the event as it was."""
@@ -85,24 +84,6 @@ class RejectedRoutes:
         if kept is None:
             raise _unknown(rejected_id)
         return kept
-
-
-def plain(kept: Kept) -> dict[str, Any]:
-    """Return a kept rejection as JSON has it."""
-    rejection = kept.rejection
-    fields = {
-        "id": kept.id,
-        "received_at": kept.received_at,
-        "source": {"kind": rejection.source.kind.name.lower(), "value": rejection.source.value},
-        "position": rejection.position,
-        "code": rejection.reason.code,
-        "field": rejection.reason.field,
-        "message": rejection.reason.message,
-    }
-    try:
-        return fields | {"body": rejection.body.decode()}
-    except UnicodeDecodeError:
-        return fields | {"body_base64": base64.b64encode(rejection.body).decode()}
 
 
 def _outcome(corrected: Corrected) -> str:
