@@ -119,6 +119,8 @@ void parser_trim(Parser *parser); /* give back what a large batch took */
 /* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. */
 Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t size, uint64_t position, bool whole);
 
+size_t count_lines(const char *bytes, size_t size); /* how many line feeds there are */
+
 /* columns.c */
 
 uint64_t largest_unsigned(const void *values, int width, size_t count);

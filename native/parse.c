@@ -361,6 +361,21 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
     return DONE;
 }
 
+size_t count_lines(const char *bytes, size_t size) {
+    size_t lines = 0;
+    while (size > 0) {
+        size_t run = size < UINT8_MAX ? size : UINT8_MAX; /* so that counts fit the bytes they are made of */
+        uint8_t some = 0;
+        for (size_t i = 0; i < run; i++) {
+            some += bytes[i] == '\n';
+        }
+        lines += some;
+        bytes += run;
+        size -= run;
+    }
+    return lines;
+}
+
 Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t size, uint64_t position, bool whole) {
     if (!reserve(parser, size / LINE_BYTES_MIN + 1)) {
         return NO_MEMORY;

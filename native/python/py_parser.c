@@ -208,6 +208,17 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
     return result;
 }
 
+PyObject *py_count_lines(PyObject *Py_UNUSED(module), PyObject *data) {
+    Py_buffer view;
+    size_t lines;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    UNLOCKED_IF(view.len > LOCKED_BYTES_MAX, lines = count_lines(view.buf, (size_t)view.len));
+    PyBuffer_Release(&view);
+    return PyLong_FromSize_t(lines);
+}
+
 static PyMethodDef parser_methods[] = {
     {"parse", parser_parse, METH_VARARGS, "Parse texts to columns; see _kernel.pyi."},
     {NULL, NULL, 0, NULL},

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
+from tillroll.core import kernel
 from tillroll.core.accept import Rejection, parse_lines
 from tillroll.errors import TillrollError
 from tillroll.ports import Outcome
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tillroll.core.batch import Batch, Source
+    from tillroll.core.parse import Text
     from tillroll.ports import Clock, Store
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
@@ -73,13 +75,13 @@ class Tally(msgspec.Struct, kw_only=True):
 class Readable(Protocol):
     """What `read_lines` needs of a file."""
 
-    def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes, none at the end."""
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill a buffer and return how many bytes were written: fewer than fit only at the end."""
         ...
 
 
 class _Parsed(NamedTuple):
-    block: bytes
+    block: Text
     first: int  # the number of its first line
     lines: int
     batch: Batch
@@ -102,34 +104,35 @@ class Input:
             self._stream = gzip.GzipFile(fileobj=raw)
         elif magic == _ZSTD:
             self._stream = cast("Readable", zstd.ZstdFile(raw))
-        head = b""
-        while len(head) < HEAD_BYTES and (data := self._read(HEAD_BYTES - len(head))):
-            head += data
-        self.head = head
-        if head.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
+        head = bytearray(HEAD_BYTES)
+        self.head = bytes(head[: self._fill(memoryview(head))])
+        if self.head.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
             remedy = f"Make one of it with: jq -c '.[]' {name}"
             raise InputError(name, "this is a JSON array and not a file of one event a line", remedy)
 
-    def blocks(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the content in blocks of whole lines, each with their number; the last may lack its end."""
-        data, rest = self.head + self._read(_BLOCK_BYTES - len(self.head)), b""
-        while data:
-            cut = data.rfind(b"\n") + 1
-            if cut:
-                yield from _halves(rest + data[:cut])
-                rest = data[cut:]
-            else:
-                rest += data
-                if len(rest) > _BLOCK_BYTES:
-                    problem = f"a line is longer than {_BLOCK_BYTES} bytes"
-                    raise InputError(self.name, problem, "Give a file of one event a line")
-            data = self._read(_BLOCK_BYTES)
-        if rest:
-            yield rest, 1
+    def blocks(self) -> Iterator[tuple[Text, int]]:
+        """Yield the content in blocks of whole lines, each with their number; the last may lack its end.
 
-    def _read(self, size: int) -> bytes:
+        A byte order mark at the beginning is left out.
+        """
+        rest: bytes | bytearray = self.head.removeprefix(_BOM)
+        filled = _BLOCK_BYTES
+        while filled == _BLOCK_BYTES:
+            buffer = bytearray(_BLOCK_BYTES)
+            buffer[: len(rest)] = rest
+            filled = len(rest) + self._fill(memoryview(buffer)[len(rest) :])
+            cut = buffer.rfind(b"\n", 0, filled) + 1
+            if not cut and filled == _BLOCK_BYTES:
+                problem = f"a line is longer than {_BLOCK_BYTES} bytes"
+                raise InputError(self.name, problem, "Give a file of one event a line")
+            yield from _parts(buffer, 0, cut)
+            rest = buffer[cut:filled]
+        if rest:
+            yield bytes(rest), 1
+
+    def _fill(self, buffer: memoryview) -> int:
         try:
-            return self._stream.read(size)
+            return self._stream.readinto(buffer)
         except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
             problem = f"the compressed file is damaged or cut short ({error})"
             raise InputError(
@@ -139,17 +142,20 @@ class Input:
             raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error
 
 
-def _halves(block: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield a block in parts of which none has so many lines that their outcomes would crowd the memory."""
-    lines = block.count(b"\n")
+def _parts(block: bytearray, start: int, stop: int) -> Iterator[tuple[Text, int]]:
+    """Yield some lines in parts of which none has so many that their outcomes would crowd the memory."""
+    part = memoryview(block).toreadonly()[start:stop]
+    lines = kernel.count_lines(part)
     if lines <= _BLOCK_LINES_MAX:
-        yield block, lines
+        if lines:
+            yield part, lines
         return
-    cut = block.find(b"\n", len(block) // 2) + 1
-    if cut == len(block):
-        cut = block.rfind(b"\n", 0, len(block) // 2) + 1
-    yield from _halves(block[:cut])
-    yield from _halves(block[cut:])
+    middle = (start + stop) // 2
+    cut = block.find(b"\n", middle, stop) + 1
+    if cut == stop:
+        cut = block.rfind(b"\n", start, middle) + 1
+    yield from _parts(block, start, cut)
+    yield from _parts(block, cut, stop)
 
 
 def import_lines(
@@ -212,9 +218,8 @@ def _ahead(parsed: Iterator[_Parsed]) -> Iterator[_Parsed]:
 def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:
     first = 0
     for block, lines in content.blocks():
-        text = block if first else block.removeprefix(_BOM)
-        batch, rejections = parse_lines(text, source, first, clock())
-        yield _Parsed(text, first, lines, batch, rejections)
+        batch, rejections = parse_lines(block, source, first, clock())
+        yield _Parsed(block, first, lines, batch, rejections)
         first += lines
 
 
@@ -235,7 +240,7 @@ def _commit(store: Store, parsed: _Parsed, clock: Clock, tally: Tally) -> None:
 
 
 def _conflicts(parsed: _Parsed, outcomes: bytes) -> Iterator[Rejection]:
-    texts = parsed.block.split(b"\n")
+    texts = bytes(parsed.block).split(b"\n")
     sources = parsed.batch.sources()
     for source, position, outcome in zip(sources, parsed.batch.positions, outcomes, strict=True):
         if outcome == Outcome.CONFLICT:

@@ -118,6 +118,12 @@ def test_bounds_and_largest_agree(values: array[int], others: array[int]) -> Non
     agree("largest", others)
 
 
+@given(st.lists(st.sampled_from([b"\n", b"x", b"\r", b"\n" * 255, b"x" * 300])).map(b"".join))
+def test_lines_are_counted_alike(data: bytes) -> None:
+    agree("count_lines", data)
+    agree("count_lines", memoryview(data))
+
+
 @given(strings, st.binary(max_size=40))
 def test_packed_strings_agree_and_come_back(some: list[bytes], rest: bytes) -> None:
     ends, heap = columns.column_of(some)

@@ -195,7 +195,7 @@ def _number(positions: array[int], start: int, count: int, first: int) -> None:
         positions[start : start + count] = kernel.positions_of(*numbers)
 
 
-def parse_lines(lines: bytes, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
+def parse_lines(lines: Text, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
     """Return the valid events of lines, and the rest with their reasons. Positions count from that of the first line.
 
     A byte order mark is for the caller to pass over.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tillroll import _kernel
 
-Text = bytes | msgspec.Raw
+Text = bytes | memoryview | msgspec.Raw
 _SPACE: Final = b" \t\r\n"
 _UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
 _idle: Final[list[_kernel.Parser]] = []  # a parser serves one thread at a time, and keeps its memory for the next
