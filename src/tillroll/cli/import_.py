@@ -1,25 +1,17 @@
 """`tillroll import`: take events from files or from standard input."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from tillroll import config
 from tillroll.cli.options import ConfigFile, Data, Json, opened
-from tillroll.cli.output import explained, messages, write_json
+from tillroll.cli.output import explained, write_json
+from tillroll.cli.progress import import_progress
 from tillroll.core.batch import NameKind, Source
 from tillroll.errors import ConfigError
 from tillroll.importer import Input, InputError, Tally, import_lines
@@ -84,7 +76,7 @@ def _import_file(
                 imports.check(name, content.head)
             imports.add(name, content.head)
         try:
-            with _progress(file, raw) as on_commit:
+            with import_progress(file, None if file == _STDIN else raw) as on_commit:
                 tally = import_lines(store, content, Source(NameKind.FILE, name), time.time, on_commit)
         except KeyboardInterrupt:
             _say(f"{file}: interrupted. Import it again to go on; nothing is counted twice")
@@ -110,34 +102,6 @@ def _opened_file(file: str) -> Iterator[Any]:
         raise InputError(file, f"cannot be opened ({error.strerror})", "Check the name") from error
     with raw:
         yield raw
-
-
-@contextmanager
-def _progress(file: str, raw: BinaryIO) -> Iterator[Any]:
-    """Show how much of the file is done, at what rate, and the time left; only on a terminal."""
-    shown = messages()
-    if not shown.is_terminal:
-        yield None
-        return
-    size = None if file == _STDIN else os.fstat(raw.fileno()).st_size
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=shown, transient=True) as progress:
-        task = progress.add_task(Path(file).name, total=size, rate="")
-        started = time.monotonic()
-
-        def on_commit(tally: Tally) -> None:
-            rate = tally.events / max(time.monotonic() - started, 1e-9)
-            read = raw.tell() if size is not None else 0
-            progress.update(task, completed=read, rate=f"{rate:,.0f} events/s")
-
-        yield on_commit
 
 
 def _summary(file: str, tally: Tally) -> dict[str, object]:

@@ -1,29 +1,42 @@
-"""What commands write: JSON and CSV for programs, tables for people."""
+"""What commands write: JSON and CSV for programs, tables for people.
+
+Rich is imported where something is drawn: it takes as long as the rest of a command's start.
+"""
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
 
 import csv
 import datetime as dt
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from tillroll.core.accept import Reason
-from tillroll.core.query import Aggregate
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from tillroll.core.accept import Reason
+    from tillroll.core.query import Aggregate
 
 _FILE_WIDTH = 500  # into a file or a pipe, a line is a line
 
 
 def console() -> Console:
     """Return the console that people read results on. What merchants are called is never taken for markup."""
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else _FILE_WIDTH
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def messages() -> Console:
     """Return the console that progress and remarks go to."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
@@ -67,6 +80,8 @@ def write_aggregates_csv(pages: Iterable[Sequence[Aggregate]]) -> None:
 
 def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
     """Return a table that reads well on a terminal and in a file; `whole` columns are never broken."""
+    from rich.table import Table
+
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in right else "left"

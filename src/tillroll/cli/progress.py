@@ -1,21 +1,27 @@
-"""Progress of what counts events, for whoever watches on a terminal."""
+"""Progress of long work, for whoever watches on a terminal."""
+# ruff: noqa: PLC0415 rich is only imported where it draws
 
-from collections.abc import Iterator
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from pathlib import Path
+from typing import BinaryIO
 
 from tillroll import ports
 from tillroll.cli.output import messages
+from tillroll.importer import Tally
 
 
 @contextmanager
 def event_progress(what: str) -> Iterator[ports.Progress | None]:
     """Show the progress of something that counts events, on a terminal; elsewhere yield None."""
-    shown = messages()
-    if not shown.is_terminal:
+    if not sys.stderr.isatty():
         yield None
         return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -23,10 +29,49 @@ def event_progress(what: str) -> Iterator[ports.Progress | None]:
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} events"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=shown, transient=True) as progress:
+    with Progress(*columns, console=messages(), transient=True) as progress:
         task = progress.add_task(what, total=1)
 
         def update(done: int, of: int) -> None:
             progress.update(task, completed=done, total=max(of, 1))
 
         yield update
+
+
+@contextmanager
+def import_progress(file: str, raw: BinaryIO | None) -> Iterator[Callable[[Tally], None] | None]:
+    """Show how much of a file is imported, at what rate, and the time left; on a terminal, elsewhere yield None.
+
+    `raw` is the file itself; None where nobody knows how long it is.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    size = None if raw is None else os.fstat(raw.fileno()).st_size
+    with Progress(*columns, console=messages(), transient=True) as progress:
+        task = progress.add_task(Path(file).name, total=size, rate="")
+        started = time.monotonic()
+
+        def on_commit(tally: Tally) -> None:
+            rate = tally.events / max(time.monotonic() - started, 1e-9)
+            read = 0 if raw is None else raw.tell()
+            progress.update(task, completed=read, rate=f"{rate:,.0f} events/s")
+
+        yield on_commit
