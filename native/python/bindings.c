@@ -2,9 +2,20 @@
 #include "bindings.h"
 
 #include <stdlib.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 const int code_width[4] = {8, 8, 4, 1};
 const char code_letter[5] = "qQIB";
+
+PyObject *py_keep_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
+#if defined(__GLIBC__)
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most it takes */
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+    return Py_NewRef(Py_None);
+}
 
 State *state_of(PyObject *module) { return PyModule_GetState(module); }
 

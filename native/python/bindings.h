@@ -73,6 +73,7 @@ PyObject *py_hash_name(PyObject *module, PyObject *args);
 PyObject *py_indexes_of(PyObject *module, PyObject *args);
 PyObject *py_interleave(PyObject *module, PyObject *args);
 PyObject *py_join_strings(PyObject *module, PyObject *args);
+PyObject *py_keep_memory(PyObject *module, PyObject *none);
 PyObject *py_largest(PyObject *module, PyObject *args);
 PyObject *py_measure_counts(PyObject *module, PyObject *args);
 PyObject *py_narrow(PyObject *module, PyObject *args);

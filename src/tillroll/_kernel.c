@@ -16,6 +16,7 @@ static PyMethodDef functions[] = {
     {"indexes_of", py_indexes_of, METH_O, NULL},
     {"interleave", py_interleave, METH_VARARGS, NULL},
     {"join_strings", py_join_strings, METH_O, NULL},
+    {"keep_memory", py_keep_memory, METH_NOARGS, NULL},
     {"largest", py_largest, METH_O, NULL},
     {"measure_counts", py_measure_counts, METH_VARARGS, NULL},
     {"narrow", py_narrow, METH_VARARGS, NULL},

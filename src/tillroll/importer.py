@@ -13,6 +13,7 @@ import sys
 import threading
 import zlib
 from contextlib import suppress
+from itertools import cycle
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import msgspec
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 16 * 2**20
+_BLOCKS_AT_ONCE: Final = 3  # one is read and parsed, one waits, one is committed
 _BLOCK_LINES_MAX: Final = 160_000  # a rejected line costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -113,22 +115,24 @@ class Input:
     def blocks(self) -> Iterator[tuple[Text, int]]:
         """Yield the content in blocks of whole lines, each with their number; the last may lack its end.
 
-        A byte order mark at the beginning is left out.
+        A byte order mark at the beginning is left out. Memory is used again: of the blocks that were taken, only
+        the last _BLOCKS_AT_ONCE are still what they were.
         """
-        rest: bytes | bytearray = self.head.removeprefix(_BOM)
+        buffers = cycle([bytearray(_BLOCK_BYTES) for _ in range(_BLOCKS_AT_ONCE)])
+        rest = self.head.removeprefix(_BOM)
         filled = _BLOCK_BYTES
         while filled == _BLOCK_BYTES:
-            buffer = bytearray(_BLOCK_BYTES)
+            buffer = next(buffers)
             buffer[: len(rest)] = rest
             filled = len(rest) + self._fill(memoryview(buffer)[len(rest) :])
             cut = buffer.rfind(b"\n", 0, filled) + 1
             if not cut and filled == _BLOCK_BYTES:
                 problem = f"a line is longer than {_BLOCK_BYTES} bytes"
                 raise InputError(self.name, problem, "Give a file of one event a line")
+            rest = bytes(memoryview(buffer)[cut:filled])
             yield from _parts(buffer, 0, cut)
-            rest = buffer[cut:filled]
         if rest:
-            yield bytes(rest), 1
+            yield rest, 1
 
     def _fill(self, buffer: memoryview) -> int:
         try:

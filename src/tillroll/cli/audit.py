@@ -8,6 +8,7 @@ import typer
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.progress import event_progress
+from tillroll.core import kernel
 from tillroll.core.report import parse_day
 from tillroll.errors import QueryError
 from tillroll.ports import Audit
@@ -33,6 +34,7 @@ def run(
     Exact beside live traffic: it compares at one position. Exits with 1 when anything differs, and names it. With
     --repair aggregates are set right; a journal that is damaged cannot be, and is restored from a copy.
     """
+    kernel.keep_memory()
     start = 0 if since is None else _day(since)
     with opened(data, config_file) as store, event_progress("audit") as progress:
         audit = store.audit(since=start, progress=progress, repair=repair)

@@ -12,6 +12,7 @@ from tillroll import config
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import explained, write_json
 from tillroll.cli.progress import import_progress
+from tillroll.core import kernel
 from tillroll.core.batch import NameKind, Source
 from tillroll.errors import ConfigError
 from tillroll.importer import Input, InputError, Tally, import_lines
@@ -49,6 +50,7 @@ def run(
     """
     if name is not None and len(files) > 1:
         raise ConfigError("--name", f"one name cannot be that of {len(files)} files", "Import them one by one")
+    kernel.keep_memory()
     started = time.monotonic()
     tallies = {}
     settings = config.load({"data": data, "config": config_file}).settings

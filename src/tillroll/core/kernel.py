@@ -38,6 +38,7 @@ if compiled:
     indexes_of = _kernel.indexes_of
     interleave = _kernel.interleave
     join_strings = _kernel.join_strings
+    keep_memory = _kernel.keep_memory
     largest = _kernel.largest
     measure_counts = _kernel.measure_counts
     narrow = _kernel.narrow
@@ -62,6 +63,7 @@ else:
     indexes_of = columns.indexes_of
     interleave = columns.interleave
     join_strings = columns.join_strings
+    keep_memory = columns.keep_memory
     largest = columns.largest
     measure_counts = columns.measure_counts
     narrow = columns.narrow

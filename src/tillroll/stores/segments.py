@@ -101,12 +101,11 @@ class Merchants:
             return array("I", map(ids.__getitem__, names))
         except KeyError:
             self.refresh()
-        for name in names:
-            if name not in ids:
-                number = len(self._names)
-                self._connection.execute("INSERT INTO merchant VALUES (?, ?)", (number, name))
-                ids[name] = number
-                self._names.append(name)
+        added = [name for name in dict.fromkeys(names) if name not in ids]
+        numbers = range(len(self._names), len(self._names) + len(added))
+        self._connection.executemany("INSERT INTO merchant VALUES (?, ?)", zip(numbers, added, strict=True))
+        ids.update(zip(added, numbers, strict=True))
+        self._names.extend(added)
         return array("I", map(ids.__getitem__, names))
 
     def forget(self) -> None:

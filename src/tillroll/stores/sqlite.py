@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import compress, count
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,7 @@ class SqliteStore:
         self._dedupe = Dedupe(self._connection)
         self._unfolded = Unfolded(0)
         self._generation = -1
+        self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
         if stored != reports:  # a report was added or changed: the journal has its history
             self.rebuild()
 
@@ -80,6 +82,7 @@ class SqliteStore:
                 reader.close()
             self._readers.clear()
             self._connection.close()
+        self._encoder.shutdown()
 
     # The journal.
 
@@ -120,14 +123,18 @@ class SqliteStore:
 
     def _append(self, batch: Batch, events: int, folded: int) -> None:
         now = self._clock()
+        head = events + len(batch)
+        fold = folded == events and len(batch) >= _FOLD_IN_COMMIT
+        encoding = self._encoder.submit(chunk.encode, batch) if fold else None
         merchant_ids = self._merchants.ids(batch.merchant_names)
+        if fold:
+            self._segments.add_batch(batch, merchant_ids)
+        payload = encoding.result() if encoding else chunk.encode(batch)
         self._connection.execute(
             "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
-            (events + 1, len(batch), *kernel.bounds(batch.seconds), now, chunk.encode(batch)),
+            (events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload),
         )
-        head = events + len(batch)
-        if folded == events and len(batch) >= _FOLD_IN_COMMIT:
-            self._segments.add_batch(batch, merchant_ids)
+        if fold:
             self._connection.execute("UPDATE state SET events = ?, folded = ?, folded_at = ?", (head, head, now))
             self._unfolded.clear(head)
             return
