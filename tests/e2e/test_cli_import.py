@@ -151,21 +151,21 @@ def test_an_empty_file_and_blank_lines_are_no_events(tmp_path: Path) -> None:
 def test_an_import_killed_at_random_moments_and_run_again_counts_each_purchase_once(
     tmp_path: Path,
 ) -> None:
-    rounds = 6
+    rounds = 12
     data, file = tmp_path / "data", tmp_path / "many.ndjson"
-    tillroll("generate", file, "--events", "150000", "--merchants", "300", "--seed", "5", *RANGE, "--invalid", "0.001")
+    tillroll("generate", file, "--events", "300000", "--merchants", "300", "--seed", "5", *RANGE, "--invalid", "0.001")
     seed = random.randrange(1 << 30)
     moments = random.Random(seed)
     killed = 0
     for _ in range(rounds):
         running = start("import", file, "--data", data)
-        time.sleep(moments.uniform(0.1, 1.2))  # where it is then is what is being tested
+        time.sleep(moments.uniform(0.05, 0.5))  # where it is then is what is being tested
         running.kill()
         killed += running.wait() == -9
         running.communicate()
     assert killed, seed
     found = tillroll("import", file, "--data", data, "--json", code=3)
-    assert json.loads(found.stdout)[0]["lines"] == 150_000
+    assert json.loads(found.stdout)[0]["lines"] == 300_000
     assert reports(data) == recount(file.read_bytes().splitlines()), seed
     tillroll("audit", "--data", data)
 
