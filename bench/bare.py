@@ -1,4 +1,4 @@
-"""The server with a route for events that reads the body, stores nothing and answers at once: what HTTP alone costs."""
+"""tillroll serve with nothing behind its route for events, which is not ASGI: what HTTP alone costs it."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ _RAW_BYTES_MAX: Final = 1 << 30
 _EVENT_BYTES_MAX: Final = 1 << 18  # more than an event, its merchant, its id and its source can take
 _SIZES: Final = struct.Struct("<II")
 _CRC: Final = struct.Struct("<I")
+_idle: Final[list[zstd.ZstdCompressor]] = []  # one serves one thread at a time; making it takes long
 
 
 class ChunkError(ValueError):
@@ -51,8 +52,18 @@ def encode(batch: Batch) -> bytes:
     raw = _encode_columns(batch)
     if len(raw) > _raw_bytes_max(events):
         raise ValueError(f"a chunk of {events} events has {len(raw)} bytes of columns, which is too much")
-    rest = _SIZES.pack(events, len(raw)) + zstd.compress(raw, _LEVEL)
+    rest = _SIZES.pack(events, len(raw)) + _compress(raw)
     return _MAGIC + _CRC.pack(zlib.crc32(rest)) + rest
+
+
+def _compress(raw: bytes) -> bytes:
+    try:
+        compressor = _idle.pop()
+    except IndexError:
+        compressor = zstd.ZstdCompressor(_LEVEL)
+    compressed = compressor.compress(raw, zstd.ZstdCompressor.FLUSH_FRAME)
+    _idle.append(compressor)
+    return compressed
 
 
 def _raw_bytes_max(events: int) -> int:

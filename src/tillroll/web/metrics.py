@@ -12,11 +12,14 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from tillroll.service import ONE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tillroll.intake import Committed
     from tillroll.ports import Clock
+    from tillroll.service import Receipt
 
 OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")
 _MINUTES_KEPT: Final = 24 * 60
@@ -65,7 +68,7 @@ class Metrics:
 
     def note_commit(self, committed: Committed) -> None:
         """Count a group commit."""
-        counts = [sum(getattr(receipt, outcome) for receipt in committed.receipts) for outcome in OUTCOMES]
+        counts = _counts(committed.receipts)
         self._commit.observe(committed.seconds)
         self._bodies.observe(committed.bodies)
         for outcome, count in zip(OUTCOMES, counts, strict=True):
@@ -99,3 +102,11 @@ class Metrics:
         """Return everything, in the format that an Accept header asks for, and the content type of that."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+def _counts(receipts: Sequence[Receipt]) -> list[int]:
+    """Return how many events there are of each outcome."""
+    others = [receipt for receipt in receipts if receipt is not ONE]
+    counts = [sum(getattr(receipt, outcome) for receipt in others) for outcome in OUTCOMES]
+    counts[0] += len(receipts) - len(others)
+    return counts
