@@ -82,7 +82,7 @@ class Intake:
         self._waiting.append(_Waiting(body, future))
         self._submitted_bytes += len(body.data)
         if len(self._waiting) <= 1:  # else whoever made it one has woken the thread, which has not emptied it since
-            self._wake.set()
+            self._loop.call_soon(self._wake.set)  # once the loop has read whatever came with it: larger groups
         return future
 
     async def close(self) -> None:
