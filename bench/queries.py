@@ -18,7 +18,7 @@ from tillroll.stores.sqlite import SqliteStore
 
 FIRST_DAY = 20_454  # 2026-01-01
 DAYS = 400
-SIZES = (1_000_000, 10_000_000)
+SIZES = (100_000, 1_000_000, 10_000_000, 100_000_000)
 ASKED = 200
 
 
