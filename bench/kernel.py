@@ -1,11 +1,10 @@
 """Measure the kernel alone: lines to columns, grouping, journal chunks; beside msgspec, which makes an object a line.
 
-Run it from the top of the project: `python -m bench.kernel`. Each figure is the best of some rounds on one core.
+Each figure is the best of some rounds on one core.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -31,6 +30,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EVENTS = 130_000
+ROUNDS = 15
 _NOW_S = 2e9
 _SPAN_S = 365 * 86_400
 
@@ -131,16 +132,9 @@ def measure_bodies(rounds: int) -> None:
     show("accept an array of 1,000", best_s(rounds * 5, accept, [array_body], _NOW_S), 1_000, len(body.data))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=130_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
+def run() -> None:
+    """Print what each part of the kernel does in a second on one core."""
     print(f"compiled kernel: {kernel.compiled}")
-    measure_lines(options.events, options.rounds)
-    measure_bodies(options.rounds)
-    measure_columns(options.events, options.rounds)
-
-
-if __name__ == "__main__":
-    main()
+    measure_lines(EVENTS, ROUNDS)
+    measure_bodies(ROUNDS)
+    measure_columns(EVENTS, ROUNDS)
