@@ -28,15 +28,18 @@ KILLS_MAX = 5  # of one server's round: on a busy machine its clients would hard
 
 
 class Kind(NamedTuple):
-    """A kind of store: how much a round puts into it, over how many days."""
+    """A kind of store: how much a round puts into it, over how many days, and how soon an import is killed at most."""
 
     events: int
     bodies: int
     days: str
+    killed_within_s: float
 
 
-SQLITE = Kind(40_000, 400, "7")
-DYNAMODB = Kind(4_000, 100, "0.1")  # DynamoDB Local takes some hundred writes a second; a minute is a write at least
+SQLITE = Kind(300_000, 3_000, "7", 0.5)
+DYNAMODB = Kind(
+    4_000, 100, "0.1", 1.5
+)  # DynamoDB Local takes some hundred writes a second; a minute is a write at least
 
 
 class Round(NamedTuple):
@@ -51,9 +54,9 @@ def import_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> 
     moments = random.Random(seed)
     file = _generated(directory, seed, kind.events, kind, "--invalid", "0.001")
     kills = 0
-    for _ in range(moments.randint(1, 3)):
+    for _ in range(moments.randint(2, 4)):
         running = start("import", file, "--data", data)
-        time.sleep(moments.uniform(0.2, 1.2))
+        time.sleep(moments.uniform(0.1, kind.killed_within_s))
         running.kill()
         running.communicate()
         kills += running.returncode == -9
@@ -78,7 +81,7 @@ def http_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Ro
         for client in clients:
             client.start()
         while kills < KILLS_MAX and any(client.is_alive() for client in clients):
-            time.sleep(moments.uniform(0.05, 0.6))
+            time.sleep(moments.uniform(0.02, 0.5))
             if any(client.is_alive() for client in clients):
                 server.kill()
                 kills += 1
