@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_THROTTLED: Final = (
-    b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",'
-    b'"message":"The level of configured provisioned throughput for the table was exceeded."}'
-)
+_REFUSALS: Final = {
+    "throttled": b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",'
+    b'"message":"The level of configured provisioned throughput for the table was exceeded."}',
+    "expired": b'{"__type":"com.amazon.coral.service#ExpiredTokenException",'
+    b'"message":"The security token included in the request is expired"}',
+}
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Faults:
     request_lost: float = 0.0  # the service never sees it
     reply_lost: float = 0.0  # the service did it, and the client does not hear
     throttled: float = 0.0
+    expired: float = 0.0  # as credentials are
     delayed: float = 0.0
     delay_s: float = 0.05
 
@@ -54,10 +57,11 @@ class Proxy:
                 self.seen[fault] += 1
                 if fault == "request lost":
                     break
-                if fault == "throttled":
+                if fault in _REFUSALS:
+                    refusal = _REFUSALS[fault]
                     answer.write(
                         b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\n"
-                        b"Content-Length: %d\r\n\r\n%s" % (len(_THROTTLED), _THROTTLED)
+                        b"Content-Length: %d\r\n\r\n%s" % (len(refusal), refusal)
                     )
                     await answer.drain()
                     continue
@@ -81,7 +85,7 @@ class Proxy:
     def _fault(self) -> str:
         drawn = self._random.random()
         faults = self.faults
-        for name in ("request_lost", "reply_lost", "throttled", "delayed"):
+        for name in ("request_lost", "reply_lost", "throttled", "expired", "delayed"):
             drawn -= getattr(faults, name)
             if drawn < 0:
                 return name.replace("_", " ")

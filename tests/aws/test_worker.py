@@ -212,6 +212,36 @@ def test_what_a_person_must_mend_ends_the_process_with_the_remedy(
     assert "Traceback" not in done.stderr
 
 
+def test_credentials_that_expire_end_the_process_and_lose_nothing(aws: Ministack, tables: tuple[str, str]) -> None:
+    sqs = aws.client("sqs")
+    dead = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
+    visibility = {"VisibilityTimeout": "1"}
+    url = sqs.create_queue(QueueName=uuid.uuid4().hex, Attributes=visibility)["QueueUrl"]
+    SqsQueue(sqs, url).send([(GOOD, f"k{number}") for number in range(5)])
+    with proxying(aws.endpoint, Faults()) as proxy:
+        data = address(tables, proxy.endpoint)
+        command = [sys.executable, "-m", "tillroll", "work", "--data", data, "--queue", url]
+        command += ["--dead-letters", dead, "--until-empty"]
+
+        def work() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command, env=aws.environment(), capture_output=True, text=True, timeout=120, check=False
+            )
+
+        open_store(data).close()
+        proxy.faults = Faults(expired=1.0)
+        done = work()
+        assert done.returncode == 4
+        assert "does not accept the credentials (ExpiredTokenException" in done.stderr
+        assert "Renew them" in done.stderr
+        proxy.faults = Faults()
+        time.sleep(1.5)  # until the messages that were held show again
+        assert work().returncode == 0
+        store = open_store(data)
+        assert count(store) == 5
+        store.close()
+
+
 def test_redrive_counts_nothing_that_was_counted_before_it_died(store: SqliteStore, queue: MemoryQueue) -> None:
     """A message journaled in part and then moved by the redrive policy, under its own id and with no attribute."""
     assert queue.dead is not None
