@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tillroll.service import Receipt
+from tillroll.service import ONE, Receipt
 from tillroll.stores.sqlite import SqliteStore
 from tillroll.web import state
 from tillroll.web.server import serve
@@ -15,6 +15,7 @@ from tillroll.web.settings import Settings
 
 if TYPE_CHECKING:
     from tillroll.core.accept import Body
+    from tillroll.intake import Done
 
 
 class BareIntake:
@@ -24,13 +25,17 @@ class BareIntake:
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self._loop = asyncio.get_running_loop()
-        self._receipt = Receipt(accepted=1)
+        self._receipt = ONE
 
     def submit(self, _body: Body) -> asyncio.Future[Receipt]:
         """Return a receipt at once."""
         future: asyncio.Future[Receipt] = self._loop.create_future()
         future.set_result(self._receipt)
         return future
+
+    def submit_to(self, _body: Body, done: Done) -> None:
+        """Tell of a receipt soon."""
+        self._loop.call_soon(done, self._receipt)
 
     async def close(self) -> None:
         """Do nothing."""

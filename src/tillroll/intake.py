@@ -10,27 +10,32 @@ import asyncio
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import limits
 from tillroll.errors import OverloadedError, StoreError, TillrollError
-from tillroll.service import take
+from tillroll.service import Receipt, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tillroll.core.accept import Body, Rejection
     from tillroll.ports import Clock, Store
-    from tillroll.service import Receipt
 
 _log: Final = logging.getLogger(__name__)
 _GROUP_BYTES: Final = 8 * 2**20
 _FOLD_AFTER_S: Final = 1.0  # readers count what is not folded yet, so a fold is owed to their speed alone
 
 
+Done = Callable[[Receipt | TillrollError], None]  # is told, in the loop's thread, what became of a body
+
+
 class _Waiting(NamedTuple):
     body: Body
-    future: asyncio.Future[Receipt]
+    done: Done
 
 
 class Committed(NamedTuple):
@@ -75,15 +80,23 @@ class Intake:
         Raises:
             OverloadedError: too much waits already, or the intake is closing.
         """
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        self.submit_to(body, partial(_settle, future))
+        return future
+
+    def submit_to(self, body: Body, done: Done) -> None:
+        """Have `done` told the body's receipt after the commit, or the error for which there was none.
+
+        Raises:
+            OverloadedError: too much waits already, or the intake is closing.
+        """
         depth, size = len(self._waiting), self._submitted_bytes - self._taken_bytes
         if size >= limits.WAITING_BYTES_MAX or depth >= limits.WAITING_REQUESTS_MAX or self._closing:
             raise OverloadedError(depth, size)
-        future: asyncio.Future[Receipt] = self._loop.create_future()
-        self._waiting.append(_Waiting(body, future))
+        self._waiting.append(_Waiting(body, done))
         self._submitted_bytes += len(body.data)
         if len(self._waiting) <= 1:  # else whoever made it one has woken the thread, which has not emptied it since
             self._loop.call_soon(self._wake.set)  # once the loop has read whatever came with it: larger groups
-        return future
 
     async def close(self) -> None:
         """Finish what was submitted, fold it, and stop."""
@@ -124,7 +137,7 @@ class Intake:
         try:
             receipts = self._take(group)
         except TillrollError as error:
-            self._loop.call_soon_threadsafe(_fail, group, error)
+            self._loop.call_soon_threadsafe(_tell, group, repeat(error))
             return
         except Exception as error:  # noqa: BLE001 an entry loop: one body must not end it
             _log.exception("a commit of %d bodies failed", len(group))
@@ -134,11 +147,11 @@ class Intake:
                 return
             problem = StoreError("the server failed on this body", "Report it, with the server's log")
             problem.__cause__ = error
-            self._loop.call_soon_threadsafe(_fail, group, problem)
+            self._loop.call_soon_threadsafe(_tell, group, repeat(problem))
             return
         if self._on_commit is not None:
             self._on_commit(Committed(len(group), receipts, self._timer() - started))
-        self._loop.call_soon_threadsafe(_resolve, group, receipts)
+        self._loop.call_soon_threadsafe(_tell, group, receipts)
 
     def _take(self, group: list[_Waiting]) -> list[Receipt]:
         now = self._clock()
@@ -155,13 +168,18 @@ class Intake:
             _log.warning("a fold failed: %s", error)
 
 
-def _resolve(group: list[_Waiting], receipts: list[Receipt]) -> None:
-    for waiting, receipt in zip(group, receipts, strict=True):
-        if not waiting.future.done():
-            waiting.future.set_result(receipt)
+def _tell(group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
+    for waiting, outcome in zip(group, outcomes, strict=False):
+        try:
+            waiting.done(outcome)
+        except Exception:  # noqa: BLE001 one connection must not cost the others their answer
+            _log.exception("an answer could not be given")
 
 
-def _fail(group: list[_Waiting], error: TillrollError) -> None:
-    for waiting in group:
-        if not waiting.future.done():
-            waiting.future.set_exception(error)
+def _settle(future: asyncio.Future[Receipt], outcome: Receipt | TillrollError) -> None:
+    if future.done():  # nobody waits for it any more
+        return
+    if isinstance(outcome, TillrollError):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

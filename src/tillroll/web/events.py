@@ -11,15 +11,16 @@ from tillroll.core import limits
 from tillroll.core.accept import Body, is_empty, split
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.errors import TillrollError
-from tillroll.service import Receipt
+from tillroll.service import ONE
 from tillroll.web.auth import Right
 from tillroll.web.body import ClientLeftError, decompress, encoding_of, has_more_than
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from tillroll.intake import Done
+    from tillroll.service import Receipt
     from tillroll.web.state import State
 
     Receive = Callable[[], Awaitable[Any]]
@@ -80,8 +81,7 @@ def _messages(status: int, body: bytes, headers: Mapping[str, str] | None = None
 
 
 # The usual answer, made once.
-_ONE: Final = Receipt(accepted=1)
-_ONE_START, _ONE_BODY = _messages(202, msgspec.json.encode(receipt_body(_ONE)))
+_ONE_START, _ONE_BODY = _messages(202, msgspec.json.encode(receipt_body(ONE)))
 
 
 class _Asked(NamedTuple):
@@ -101,6 +101,7 @@ class EventsRoute:
         self._settings = state.settings
         self._admit = state.gate.admit
         self._submit = state.intake.submit
+        self._submit_to = state.intake.submit_to
         self._usual = b""
         self._usual_for: object = None
 
@@ -121,29 +122,28 @@ class EventsRoute:
         await send(start)
         await send(end)
 
-    def take_quickly(self, headers: Iterable[tuple[bytes, bytes]], data: bytes) -> asyncio.Future[Receipt] | None:
-        """Return a future of the receipt of a small body that came whole; None when it needs a closer look.
+    def take_quickly(self, headers: Iterable[tuple[bytes, bytes]], data: bytes, done: Done) -> bool:
+        """Have `done` told what became of a small body that came whole; return False when it needs a closer look.
 
-        What it returns None for is to be asked of the route itself, which knows every answer.
+        What it returns False for is to be asked of the route itself, which knows every answer.
         """
         if self._state.queue is not None or len(data) > self._settings.body_events_max:
-            return None
+            return False
         try:
             asked = self._asked(headers)
             if asked.encoding != "identity" or is_empty(data):
-                return None
-            return self._submit(Body(data, asked.source, asked.ndjson))
+                return False
+            self._submit_to(Body(data, asked.source, asked.ndjson), done)
         except (Problem, TillrollError):
-            return None
+            return False
+        return True
 
-    def quick_answer(self, future: asyncio.Future[Receipt], defaults: list[tuple[bytes, bytes]]) -> bytes:
+    def quick_answer(self, outcome: Receipt | TillrollError, defaults: list[tuple[bytes, bytes]]) -> bytes:
         """Return the whole answer, as HTTP has it, to a body that was taken quickly. `defaults` are headers to add."""
-        try:
-            receipt = future.result()
-        except TillrollError as error:
-            return _raw(*self._refuse(problem_of(error)), defaults)
-        if receipt != _ONE:
-            return _raw(*_receipt_messages(receipt), defaults)
+        if isinstance(outcome, TillrollError):
+            return _raw(*self._refuse(problem_of(outcome)), defaults)
+        if outcome != ONE:
+            return _raw(*_receipt_messages(outcome), defaults)
         if self._usual_for is not defaults:  # they change once a second
             self._usual_for = defaults
             self._usual = _raw(_ONE_START, _ONE_BODY, defaults)
@@ -212,7 +212,7 @@ def _raw(start: Any, end: Any, defaults: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
-    if receipt == _ONE:
+    if receipt == ONE:
         return _ONE_START, _ONE_BODY
     fields = receipt_body(receipt)
     if receipt.accepted or receipt.duplicates:

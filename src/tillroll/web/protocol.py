@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+    from tillroll.errors import TillrollError
     from tillroll.service import Receipt
     from tillroll.web.events import EventsRoute
     from tillroll.web.settings import Settings
@@ -167,11 +168,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._since = _NEVER
         self._raw_bytes = 0
         if self._posted is not None:
-            future = self.route.take_quickly(self.headers, self._posted)
-            if future is not None:
-                posted = _Posted(self, self.parser.should_keep_alive())
+            posted = _Posted(self, self.parser.should_keep_alive())
+            if self.route.take_quickly(self.headers, self._posted, posted.answer):
                 self.cycle = cast("RequestResponseCycle", posted)
-                future.add_done_callback(posted.answer)
                 return
             self._begin()
         super().on_message_complete()
@@ -272,13 +271,13 @@ class _Posted:
         self.response_complete = False
         self.message_event = _NO_EVENT
 
-    def answer(self, future: asyncio.Future[Receipt]) -> None:
+    def answer(self, outcome: Receipt | TillrollError) -> None:
         """Write the answer, and go on with the connection."""
         protocol = self._protocol
         defaults = protocol.server_state.default_headers
         if not self.keep_alive:
             defaults = [*defaults, (b"connection", b"close")]
-        reply = protocol.route.quick_answer(future, defaults)
+        reply = protocol.route.quick_answer(outcome, defaults)
         self.response_complete = True
         if self.disconnected:
             return
