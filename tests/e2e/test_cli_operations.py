@@ -156,7 +156,7 @@ def test_a_command_that_is_not_there_ends_with_2() -> None:
 
 
 def test_the_version_is_shown() -> None:
-    assert tillroll("version").stdout == b"0.1.0\n"
+    assert tillroll("version").stdout == tillroll("--version").stdout == b"0.1.0\n"
 
 
 def test_settings_show_where_they_came_from(tmp_path: Path) -> None:
