@@ -121,6 +121,7 @@ def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name:
         ({"limit": ["1", "2"]}, "given 2 times"),
         ({"cursor": [""]}, "not a cursor"),
         ({"cursor": ["a"], "order": ["-events"]}, "not a cursor of the order -events"),
+        ({"cursor": ["0|2011-12-03"], "order": ["-events"]}, "not a cursor of the order -events"),
         ({"cursor": ["1" * 5000 + "|a"], "order": ["-events"]}, "not a cursor"),
         ({"colour": ["red"]}, "There are from, to, bracket, method, by, order, limit, cursor"),
     ],

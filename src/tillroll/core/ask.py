@@ -44,7 +44,7 @@ _INSTANT: Final = re.compile(
     r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
-_EVENTS_CURSOR: Final = re.compile(r"\d{1,18}\|.+", re.ASCII | re.DOTALL)
+_EVENTS_CURSOR: Final = re.compile(r"[1-9]\d{0,17}\|.+", re.ASCII | re.DOTALL)
 _FIRST_S: Final = (datetime.date.min.toordinal() - datetime.date(1970, 1, 1).toordinal()) * _DAY_S
 _LAST_S: Final = (datetime.date.max.toordinal() + 1 - datetime.date(1970, 1, 1).toordinal()) * _DAY_S
 
