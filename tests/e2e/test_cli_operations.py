@@ -104,10 +104,27 @@ def change_an_aggregate(data: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_said_to_be_missing_and_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     for arguments in (("audit",), ("report", "hour-bracket"), ("rejected", "list"), ("rebuild",), ("top",)):
-        done = tillroll(*arguments, "--data", tmp_path / "none", code=4)
-        assert b"there is no store in" in done.stderr
+        for name in ("none", "empty"):
+            done = tillroll(*arguments, "--data", tmp_path / name, code=4)
+            assert b"there is no store in" in done.stderr
     assert not (tmp_path / "none").exists()
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_a_repair_says_what_it_could_not_mend(data: Path) -> None:
+    with sqlite3.connect(data / "tillroll.db") as file:
+        file.execute("UPDATE segment SET cells = x'00ff' WHERE report = 'bracket-method'")
+    file.close()
+    assert b"tillroll rebuild" in tillroll("audit", "--repair", "--data", data, code=1).stderr
+    tillroll("rebuild", "--data", data)
+    tillroll("audit", "--data", data)
+
+
+def test_a_chart_is_no_csv(data: Path) -> None:
+    told = tillroll("report", "bracket-method", "--chart", "--format", "csv", "--data", data, code=2).stderr
+    assert b"a chart cannot be written as csv" in told
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:

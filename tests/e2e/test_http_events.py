@@ -191,6 +191,7 @@ def test_a_single_bad_event_is_told_why(http: httpx.Client, body: bytes, reason:
         (b"", {}, 400, "empty_body"),
         (b" \r\n\n\t", {}, 400, "empty_body"),
         (b"\xef\xbb\xbf", {}, 400, "empty_body"),
+        (b"[]", {}, 400, "empty_body"),
         (gzip.compress(b""), {"Content-Encoding": "gzip"}, 400, "empty_body"),
         (LINE, {"Content-Encoding": "gzip"}, 400, "bad_encoding"),
         (gzip.compress(LINE)[:-4], {"Content-Encoding": "gzip"}, 400, "bad_encoding"),

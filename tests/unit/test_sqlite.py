@@ -192,6 +192,38 @@ def test_damage_is_named(tmp_path: Path, damage: str, kind: str, said: str) -> N
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DELETE FROM chunk WHERE first = 41", "events 41 to 60 are missing"),
+        ("UPDATE chunk SET payload = x'00' WHERE first = 61", "events 61 to 80 cannot be used"),
+    ],
+)
+def test_damage_to_what_is_not_folded_yet_is_named(tmp_path: Path, damage: str, said: str) -> None:
+    store = SqliteStore(tmp_path)
+    for i in range(5):
+        store.journal(batch_of(events(20, start=20 * i)))
+    assert store.audit().position == 0
+    assert store.audit().differences == []
+    store._connection.execute(damage)
+    found = store.audit().differences
+    assert any(one.kind == "chunk" and said in one.message for one in found), found
+    store.close()
+
+
+def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(20)))
+    store.fold()
+    store._connection.execute("UPDATE segment SET cells = x'00ff'")
+    for ask in (lambda: store.page(Query(report=REPORTS[0])), lambda: store.get(["10-50|SLICE_IT"])):
+        with pytest.raises(StoreError, match=r"damaged.*tillroll rebuild"):
+            ask()
+    store.rebuild()
+    assert store.audit().differences == []
+    store.close()
+
+
 def test_an_aggregate_changed_by_hand_is_named_and_repaired(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(100)))

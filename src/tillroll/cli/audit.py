@@ -1,6 +1,7 @@
 """`tillroll audit`: count the journal again and compare every aggregate."""
 
 import datetime as dt
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -10,10 +11,11 @@ from tillroll.cli.output import console, table, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.core import kernel
 from tillroll.core.report import parse_day
-from tillroll.errors import QueryError
+from tillroll.errors import QueryError, StoreError
 from tillroll.ports import Audit
 
 _DIFFERS_CODE = 1
+_REMEDY = "; set aggregates right with: tillroll audit --repair, or count all of them again with: tillroll rebuild"
 
 
 def run(
@@ -37,11 +39,14 @@ def run(
     kernel.keep_memory()
     start = 0 if since is None else _day(since)
     with opened(data, config_file) as store, event_progress("audit") as progress:
+        with suppress(StoreError):  # damage is for the audit to name
+            store.fold()  # so that the newest events are compared as well
         audit = store.audit(since=start, progress=progress, repair=repair)
+        left = store.audit(since=start).differences_total if repair and audit.differences_total else 0
     if json:
         write_json(audit)
     else:
-        _tell(audit, repair=repair)
+        _tell(audit, since, _done(left) if repair else _REMEDY)
     return _DIFFERS_CODE if audit.differences_total else 0
 
 
@@ -53,10 +58,17 @@ def _day(text: str) -> int:
     return day
 
 
-def _tell(audit: Audit, *, repair: bool) -> None:
+def _done(left: int) -> str:
+    if left:
+        return f"; {left:,} of them cannot be set right so: run tillroll rebuild, or restore the store from a copy"
+    return "; the aggregates were set to what was counted, and agree now"
+
+
+def _tell(audit: Audit, since: str | None, done: str) -> None:
     counted = f"{audit.events:,} events and {audit.datapoints:,} datapoints at position {audit.position:,}"
     if not audit.differences_total:
-        typer.echo(f"audit passed: {counted}")
+        scope = "" if since is None else f"; only windows from {since} on were compared, and no report of all time"
+        typer.echo(f"audit passed: {counted}{scope}")
         return
     rows = table("what", "which", "stored", "counted", "problem", right=("stored", "counted"), whole=("which",))
     for difference in audit.differences:
@@ -68,9 +80,4 @@ def _tell(audit: Audit, *, repair: bool) -> None:
     more = audit.differences_total - len(audit.differences)
     if more:
         typer.echo(f"and {more:,} more")
-    done = (
-        "; aggregates were set to what was counted"
-        if repair
-        else "; set aggregates right with: tillroll audit --repair"
-    )
     typer.echo(f"audit FAILED: {audit.differences_total:,} differences in {counted}{done}", err=True)

@@ -58,11 +58,14 @@ def run(
         for file in files:
             imports = None if "://" in settings.data else Imports(Path(settings.data))
             tallies[file] = _import_file(store, imports, file, name, anyway=anyway, quiet=json)
+            if not json:
+                _tell(file, tallies[file])
     seconds = time.monotonic() - started
     if json:
         write_json([_summary(file, tally) for file, tally in tallies.items()])
     else:
-        _tell(tallies, seconds)
+        events = sum(tally.events for tally in tallies.values())
+        _say(f"{events:,} events in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second")
     return _REJECTED_CODE if any(tally.rejected or tally.conflicts for tally in tallies.values()) else 0
 
 
@@ -126,15 +129,12 @@ def _summary(file: str, tally: Tally) -> dict[str, object]:
     }
 
 
-def _tell(tallies: dict[str, Tally], seconds: float) -> None:
-    events = sum(tally.events for tally in tallies.values())
-    for file, tally in tallies.items():
-        parts = [f"{tally.accepted:,} accepted", f"{tally.duplicates:,} duplicates"]
-        if tally.conflicts:
-            parts.append(f"{tally.conflicts:,} conflicts")
-        parts.append(f"{tally.rejected:,} rejected")
-        typer.echo(f"{file}: {', '.join(parts)}")
-    _say(f"{events:,} events in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second")
+def _tell(file: str, tally: Tally) -> None:
+    parts = [f"{tally.accepted:,} accepted", f"{tally.duplicates:,} duplicates"]
+    if tally.conflicts:
+        parts.append(f"{tally.conflicts:,} conflicts")
+    parts.append(f"{tally.rejected:,} rejected")
+    typer.echo(f"{file}: {', '.join(parts)}")
 
 
 def _say(message: str) -> None:

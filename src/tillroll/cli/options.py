@@ -11,6 +11,7 @@ from tillroll import config
 from tillroll.app import open_store
 from tillroll.errors import StoreError
 from tillroll.ports import Store
+from tillroll.stores.sqlite_schema import FILE_NAME
 
 Data = Annotated[
     str | None,
@@ -31,7 +32,7 @@ def opened(data: str | None, config_file: str | None, *, make: bool = False) -> 
         StoreError: there is no such store.
     """
     address = config.load({"data": data, "config": config_file}).settings.data
-    if not make and "://" not in address and not Path(address).is_dir():
+    if not make and "://" not in address and not (Path(address) / FILE_NAME).is_file():
         remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
         raise StoreError(f"there is no store in {address}", remedy)
     store = open_store(address)

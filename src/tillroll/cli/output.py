@@ -30,7 +30,13 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else _FILE_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    made = Console(width=width, highlight=False, markup=False, emoji=False)
+    made.on_broken_pipe = _reader_left  # type: ignore[method-assign] # rich would end with an exit code of 1
+    return made
+
+
+def _reader_left() -> None:
+    raise BrokenPipeError
 
 
 def messages() -> Console:

@@ -13,6 +13,7 @@ from tillroll.cli.output import console, table, write_aggregates_csv, write_aggr
 from tillroll.core import ask, limits
 from tillroll.core.query import Aggregate, Page, Query
 from tillroll.core.report import REPORTS
+from tillroll.errors import ConfigError
 from tillroll.ports import Store
 
 _ROWS = 50  # of a table, unless more are asked for: it is read, not processed
@@ -63,6 +64,8 @@ def run(
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
     }
     query = ask.ask(ask.find_report(name), parameters)
+    if chart and form is not Format.TABLE:
+        raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
     with opened(data, config_file) as store:
         if chart:
             report_chart.draw(console(), store, query, limit)

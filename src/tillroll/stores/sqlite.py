@@ -302,8 +302,8 @@ class SqliteStore:
                     yield
             except BaseException as error:
                 self._forget()
-                if isinstance(error, chunk.ChunkError):
-                    raise StoreError(f"{self.path}: {error}", "Run tillroll audit to see which chunk it is") from error
+                if isinstance(error, ValueError):
+                    raise _damaged(self.path, error) from error
                 raise
 
     @contextmanager
@@ -317,11 +317,18 @@ class SqliteStore:
             try:
                 with reader.transaction():
                     yield reader
-            except chunk.ChunkError as error:
-                raise StoreError(f"{self.path}: {error}", "Run tillroll audit to see which chunk it is") from error
+            except ValueError as error:
+                raise _damaged(self.path, error) from error
             finally:
                 with self._lock:
                     self._readers.append(reader)
+
+
+def _damaged(path: Path, error: ValueError) -> StoreError:
+    """Return the error for bytes in the file that are not what was written."""
+    if isinstance(error, chunk.ChunkError):
+        return StoreError(f"{path}: {error}", "Run tillroll audit to see which chunk it is")
+    return StoreError(f"{path}: an aggregate is damaged ({error})", "Count the journal again with: tillroll rebuild")
 
 
 def _hole(path: Path, first: int, last: int) -> StoreError:

@@ -50,32 +50,34 @@ class Recount:
         self.events = 0
         self.problems: list[Difference] = []
 
-    def count(self, journal: sqlite3.Connection, upto: int, progress: Progress | None) -> None:
-        """Count the journal's events up to a number, noting every chunk that is missing or damaged."""
+    def count(self, journal: sqlite3.Connection, upto: int, last: int, progress: Progress | None) -> None:
+        """Count the journal's events up to a number, noting every chunk up to `last` that is missing or damaged."""
         query = "SELECT first, events, payload FROM chunk WHERE first <= ? ORDER BY first"
         expected = 1
         with transaction(self.connection):
-            for first, events, payload in journal.execute(query, (upto,)):
+            for first, events, payload in journal.execute(query, (last,)):
                 if first != expected:
                     self._missing(expected, first - 1)
                 expected = first + events
-                self._count_chunk(first, events, payload)
+                batch = self._read(first, events, payload)
+                if batch is not None and first <= upto:
+                    self.segments.add_batch(batch, self.merchants.ids(batch.merchant_names))
+                    self.events += events
                 if progress is not None:
-                    progress(min(expected - 1, upto), upto)
-        if expected <= upto:
-            self._missing(expected, upto)
+                    progress(min(expected - 1, last), last)
+        if expected <= last:
+            self._missing(expected, last)
 
-    def _count_chunk(self, first: int, events: int, payload: bytes) -> None:
+    def _read(self, first: int, events: int, payload: bytes) -> Batch | None:
         try:
             batch = chunk.decode(payload)
         except chunk.ChunkError as error:
             self._unusable(first, events, None, str(error))
-            return
+            return None
         if len(batch) != events:
             self._unusable(first, events, len(batch), f"it holds {len(batch)} events where {events} are recorded")
-            return
-        self.segments.add_batch(batch, self.merchants.ids(batch.merchant_names))
-        self.events += events
+            return None
+        return batch
 
     def _unusable(self, first: int, events: int, found: int | None, problem: str) -> None:
         message = f"the chunk of events {first} to {first + events - 1} cannot be used: {problem}"
@@ -104,7 +106,7 @@ def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
         try:
             with transaction(journal, "DEFERRED"):
                 (events,) = journal.execute("SELECT events FROM state").fetchone()
-                recount.count(journal, events, progress)
+                recount.count(journal, events, events, progress)
             yield recount
         finally:
             recount.close()
@@ -119,7 +121,7 @@ def audit(path: Path, since: int, progress: Progress | None) -> Found:
         try:
             with transaction(live, "DEFERRED"):  # one moment: traffic goes on beside it
                 events, folded = live.execute("SELECT events, folded FROM state").fetchone()
-                recount.count(live, folded, progress)
+                recount.count(live, folded, events, progress)
                 problems = [*recount.problems, *_position_problems(live, events, folded, recount)]
                 differing = _Comparison(live, recount, since)
                 differing.run()

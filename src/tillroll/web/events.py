@@ -46,6 +46,7 @@ _TYPES: Final[dict[bytes | None, bool]] = {
     b"application/x-www-form-urlencoded": False,  # what curl -d says of whatever it sends
     b"application/x-ndjson": True,
 }
+_NO_EVENT: Final = "The body is empty. Send a purchase, an array of them, or one on each line"
 _DETAIL: Final = "No event of the body was counted: correct and send again"
 
 
@@ -159,7 +160,7 @@ class EventsRoute:
         if asked.encoding != "identity":
             data = await self._state.read(decompress, data, asked.encoding, self._settings.body_bytes_max)
         if is_empty(data):
-            raise Problem("empty_body", "The body is empty. Send a purchase, an array of them, or one on each line")
+            raise Problem("empty_body", _NO_EVENT)
         if len(data) > self._settings.body_events_max:  # else it cannot have more events
             await self._refuse_too_many(data, ndjson=asked.ndjson)
         return Body(data, asked.source, asked.ndjson)
@@ -217,6 +218,8 @@ def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
     fields = receipt_body(receipt)
     if receipt.accepted or receipt.duplicates:
         return _messages(202, msgspec.json.encode(fields))
+    if not receipt.events:
+        return _messages(400, Problem("empty_body", _NO_EVENT).body())
     detail = f"{_DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else _DETAIL
     return _messages(422, Problem("not_accepted", detail, members=fields).body())
 
