@@ -13,7 +13,7 @@ from tillroll.cli.main import COMMANDS, load_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLI = (DOCS / "cli.md").read_text()
-COMMON = {"--config", "--data", "--json", "--help"}
+COMMON = {"--config", "--data", "--json", "--help", "--version"}  # the last is the root's
 
 
 def section(command: str) -> str:
