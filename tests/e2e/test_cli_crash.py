@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = 5
-SMALL = Kind(events=0, bodies=150, days="7", killed_within_s=0)
+SMALL = Kind(events=0, bodies=600, days="7", killed_within_s=0)
 
 
 def test_nothing_acknowledged_is_lost_or_counted_twice_when_the_server_is_killed(tmp_path: Path) -> None:

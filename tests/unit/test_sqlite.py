@@ -6,7 +6,9 @@ import itertools
 import sqlite3
 import subprocess
 import sys
+import threading
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -44,6 +46,18 @@ def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="is not a tillroll file"):
         SqliteStore(tmp_path)
     assert path.read_bytes() == before
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def open_and_close(directory: Path) -> None:
+        together.wait(10)
+        SqliteStore(directory).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(50):
+            list(pool.map(open_and_close, [tmp_path / str(number)] * 4))
 
 
 def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Durability is SQLite's own: WAL with synchronous=FULL syncs the log at every com
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 FILE_NAME: Final = "tillroll.db"
 APPLICATION_ID: Final = 0x54524C4C  # "TRLL"
 _BUSY_S: Final = 30.0  # how long a writer waits for another process's commit
+_WAL_AGAIN_S: Final = 0.01
 _CACHE_KIB: Final = 32 * 1024
 _MMAP_BYTES: Final = 1 << 30
 _CHECKPOINT_PAGES: Final = 4_000
@@ -102,8 +104,10 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
     Raises:
         StoreError: the file is something else's, or of a newer tillroll.
     """
-    version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
-    if owner != APPLICATION_ID and (owner or version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
+    with transaction(connection, "DEFERRED"):  # of one moment: another process may be making the file
+        version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+        filled = connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    if owner != APPLICATION_ID and (owner or version or filled):
         raise StoreError(f"{path} is not a tillroll file", "Name another directory with --data")
     if version > len(MIGRATIONS):
         problem = f"{path} is of version {version}, and this tillroll knows versions up to {len(MIGRATIONS)}"
@@ -112,7 +116,7 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
         return
     if not version:
         connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for number in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
@@ -126,6 +130,20 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Have the file's log be written ahead. SQLite does not wait for others who do the same, so this does."""
+    give_up = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+            time.sleep(_WAL_AGAIN_S)
+        else:
+            return
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
