@@ -104,11 +104,13 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
     Raises:
         StoreError: the file is something else's, or of a newer tillroll.
     """
-    with transaction(connection, "DEFERRED"):  # of one moment: another process may be making the file
-        version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
-        filled = connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    if owner != APPLICATION_ID and (owner or version or filled):
-        raise StoreError(f"{path} is not a tillroll file", "Name another directory with --data")
+    version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    if owner != APPLICATION_ID:
+        with transaction(connection, "DEFERRED"):  # of one moment: another process may be making the file
+            version, owner = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+            filled = connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        if owner != APPLICATION_ID and (owner or version or filled):
+            raise StoreError(f"{path} is not a tillroll file", "Name another directory with --data")
     if version > len(MIGRATIONS):
         problem = f"{path} is of version {version}, and this tillroll knows versions up to {len(MIGRATIONS)}"
         raise StoreError(problem, "Run the newer tillroll that wrote it")
