@@ -233,6 +233,7 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
     for ask in (lambda: store.page(Query(report=REPORTS[0])), lambda: store.get(["10-50|SLICE_IT"])):
         with pytest.raises(StoreError, match=r"damaged.*tillroll rebuild"):
             ask()
+    assert any("cannot be read" in one.message for one in store.audit().differences)
     store.rebuild()
     assert store.audit().differences == []
     store.close()

@@ -150,7 +150,10 @@ def _position_problems(live: sqlite3.Connection, events: int, folded: int, recou
         problems.append(Difference(kind="position", subject="events", stored=events, recounted=last, message=message))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
     whole = REPORTS[0]
-    stored = sum(sum(kernel.read_counts(cells, part_size(whole))) for _, _, cells in Segments(live).read(whole))
+    try:
+        stored = sum(sum(kernel.read_counts(cells, part_size(whole))) for _, _, cells in Segments(live).read(whole))
+    except ValueError:  # the comparison names the segment
+        return problems
     if (folded and not aligned) or (stored != folded and not recount.problems):
         message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
         problems.append(Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message))
