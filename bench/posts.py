@@ -232,7 +232,10 @@ def read_reply(connection: socket.socket) -> None:
     """Read one whole reply; raise when it is none of 202."""
     reply = b""
     while (head := reply.partition(b"\r\n\r\n"))[1] == b"" or len(head[2]) < content_length(head[0]):
-        reply += connection.recv(65_536)
+        received = connection.recv(65_536)
+        if not received:
+            raise RuntimeError(f"the server hung up: {reply[:500]!r}")
+        reply += received
     if not reply.startswith(b"HTTP/1.1 202"):
         raise RuntimeError(reply[:500])
 

@@ -33,6 +33,11 @@ class Corrected(NamedTuple):
     outcome: Outcome | None  # None: it is still no valid event
     reason: Reason | None
 
+    @property
+    def word(self) -> str:
+        """What became of it, as JSON and people have it."""
+        return "rejected" if self.outcome is None else self.outcome.name.lower()
+
 
 def find(store: Store, rejected_id: str) -> Kept:
     """Return what is kept under an id.

@@ -42,7 +42,8 @@ def run(
         with suppress(StoreError):  # damage is for the audit to name
             store.fold()  # so that the newest events are compared as well
         audit = store.audit(since=start, progress=progress, repair=repair)
-        left = store.audit(since=start).differences_total if repair and audit.differences_total else 0
+        ask_again = repair and audit.differences_total and not json
+        left = store.audit(since=start).differences_total if ask_again else 0
     if json:
         write_json(audit)
     else:

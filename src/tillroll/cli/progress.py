@@ -1,17 +1,22 @@
 """Progress of long work, for whoever watches on a terminal."""
 # ruff: noqa: PLC0415 rich is only imported where it draws
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from tillroll import ports
 from tillroll.cli.output import messages
-from tillroll.importer import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tillroll import ports
+    from tillroll.importer import Tally
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def retry(
     with opened(data, config_file) as store:
         corrected = correction.retry(store, rejected_id, content, time.time())
         store.fold()
-    outcome = "rejected" if corrected.outcome is None else corrected.outcome.name.lower()
+    outcome = corrected.word
     if json:
         write_json({"id": rejected_id, "outcome": outcome, "reason": corrected.reason})
     elif corrected.reason is not None:

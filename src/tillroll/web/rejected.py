@@ -57,9 +57,9 @@ class RejectedRoutes:
         corrected = await self._state.read(self._take, kept.id, body or None)
         if corrected.reason is not None:
             reason = corrected.reason
-            members = {"outcome": _outcome(corrected), "reason": reason}
+            members = {"outcome": corrected.word, "reason": reason}
             raise Problem("not_accepted", f"It is still not accepted: {reason.message}", members=members)
-        return json_answer(request, {"id": kept.id, "outcome": _outcome(corrected)})
+        return json_answer(request, {"id": kept.id, "outcome": corrected.word})
 
     def _take(self, rejected_id: str, body: bytes | None) -> Corrected:
         started = time.perf_counter()
@@ -84,10 +84,6 @@ class RejectedRoutes:
         if kept is None:
             raise _unknown(rejected_id)
         return kept
-
-
-def _outcome(corrected: Corrected) -> str:
-    return "rejected" if corrected.outcome is None else corrected.outcome.name.lower()
 
 
 def _unknown(rejected_id: str) -> Problem:
