@@ -97,7 +97,7 @@ def measure_lines(events: int, rounds: int) -> None:
 
 
 def measure_columns(events: int, rounds: int) -> None:
-    batch, _ = parse_lines(make_lines(events, "canonical"), Source(NameKind.FILE, "x"), 0, _NOW_S)
+    batch = parse_lines(make_lines(events, "canonical"), Source(NameKind.FILE, "x"), 0, _NOW_S).batch
     ids = array("I", range(len(batch.merchant_names)))
     total = 0.0
     for report in REPORTS:
@@ -107,7 +107,7 @@ def measure_columns(events: int, rounds: int) -> None:
     show("group into all five", total, events, 0)
     for size in (1, 64, 65_536, 262_144):
         for shape in ("canonical", "with ids"):
-            part, _ = parse_lines(make_lines(size, shape), Source(NameKind.FILE, "x"), 0, _NOW_S)
+            part = parse_lines(make_lines(size, shape), Source(NameKind.FILE, "x"), 0, _NOW_S).batch
             measure_chunk(f"{size} {shape}", part, rounds * 10 if size < 100 else rounds)
 
 

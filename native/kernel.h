@@ -62,8 +62,10 @@ static inline uint64_t mix(uint64_t a, uint64_t b) {
 
 /* names.c: the distinct merchants of a batch, each with a number by first appearance. */
 
-#define NAME_UNSURE (UINT32_MAX - 1)
-#define NAME_NO_MEMORY (UINT32_MAX - 2)
+#define NAME_NEW (UINT32_MAX - 1)
+#define NAME_UNSURE (UINT32_MAX - 2)
+#define NAME_NO_MEMORY (UINT32_MAX - 3)
+#define NAME_UNIT 16 /* bytes in which the heap of names is counted */
 
 typedef struct {
     uint32_t epoch, number, id; /* number: in the batch of that epoch; id: among all names held */
@@ -73,22 +75,23 @@ typedef struct {
 
 typedef struct {
     uint64_t seed;
-    uint64_t *slots; /* hash, then where the name is in the heap, in units of 16 bytes, plus 1; 0 is free */
+    uint64_t *slots; /* hash, then where the name is in the heap, in units, plus 1; 0 is free */
     size_t slots_mask;
     char *heap;
     size_t heap_used, heap_size;
     uint32_t held, epoch;
-    uint32_t *batch; /* by number, where in the heap, in units of 16 bytes */
+    uint32_t *batch; /* by number, where in the heap, in units */
     uint32_t batch_count, batch_size;
 } Names;
 
 void names_init(Names *names, uint64_t seed);
 void names_free(Names *names);
 bool names_begin(Names *names); /* a new batch; true when all names were let go to bound the memory */
-/* The number of a name of 1 to NAME_CHARACTERS_MAX printable ASCII characters, of which 16 more may be read. */
-uint32_t names_number(Names *names, const char *text, size_t length);
+/* A name has 1 to NAME_CHARACTERS_MAX printable ASCII characters, of which 16 more may be read; names.h looks it up. */
+uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length); /* of a new name, its number */
+uint32_t names_number(Names *names, Name *name, uint32_t unit); /* of a held name that the batch had not yet */
 static inline Name *names_at(const Names *names, uint32_t number) {
-    return (Name *)(names->heap + (size_t)names->batch[number] * 16);
+    return (Name *)(names->heap + (size_t)names->batch[number] * NAME_UNIT);
 }
 
 /* parse.c: lines to columns. */
@@ -103,10 +106,12 @@ typedef struct {
     uint64_t *positions;
     uint8_t *methods;
     size_t count, size;
+    bool uneven; /* else positions count on from the first, and nanos and id_ends are 0, and none is written yet */
+    uint64_t first_position;
     char *ids;
     size_t ids_used, ids_size;
     Unsure *unsure;
-    size_t unsure_count, unsure_size;
+    size_t unsure_count, unsure_size, unsure_most; /* lines are read until so many are unsure */
     Names names;
     char *scratch;
     size_t scratch_size;
@@ -116,10 +121,11 @@ typedef struct {
 void parser_init(Parser *parser, uint64_t seed);
 void parser_free(Parser *parser);
 void parser_trim(Parser *parser); /* give back what a large batch took */
-/* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. */
-Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t size, uint64_t position, bool whole);
-
-size_t count_lines(const char *bytes, size_t size); /* how many line feeds there are */
+void parser_begin(Parser *parser); /* a new batch */
+void parser_end(Parser *parser);
+/* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. The
+ * position goes on to that after the last line; the size falls to what was read when `unsure_most` was reached. */
+Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *position, bool whole);
 
 /* columns.c */
 

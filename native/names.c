@@ -1,20 +1,24 @@
 /* The distinct merchants of a batch: a hash table over a heap of names, kept from batch to batch. */
-#include "kernel.h"
+#include "names.h"
 
 #include <stdlib.h>
 
 #define SLOTS_FIRST 1024
 #define HEAP_KEPT_MAX (8u << 20)
-#define UNIT 16
 #define ID_MAX (UINT32_MAX - 8)
+
+static uint64_t no_slots[1]; /* of a table that holds nothing; never written to */
 
 void names_init(Names *names, uint64_t seed) {
     memset(names, 0, sizeof *names);
     names->seed = seed;
+    names->slots = no_slots;
 }
 
 void names_free(Names *names) {
-    free(names->slots);
+    if (names->slots != no_slots) {
+        free(names->slots);
+    }
     free(names->heap);
     free(names->batch);
     names_init(names, names->seed);
@@ -29,37 +33,6 @@ bool names_begin(Names *names) {
     }
     names->epoch++;
     return false;
-}
-
-/* Seeded, so that nobody can choose names that collide. */
-static inline uint64_t hash_text(uint64_t seed, const char *text, size_t length) {
-    uint64_t state = seed ^ length;
-    if (length >= 16) {
-        size_t at = 0;
-        for (; at + 16 < length; at += 16) {
-            state = mix(load64(text + at) ^ state, load64(text + at + 8) ^ seed);
-        }
-        return mix(load64(text + length - 16) ^ state, load64(text + length - 8) ^ seed);
-    }
-    uint64_t low = load64(text), high = length > 8 ? load64(text + length - 8) : 0;
-    if (length < 8) {
-        low &= (UINT64_C(1) << 8 * length) - 1;
-    }
-    return mix(mix(low ^ state, high ^ seed ^ UINT64_C(0x9E3779B97F4A7C15)), seed | 1);
-}
-
-static inline bool same_text(const char *one, const char *other, size_t length) {
-    if (length < 16) {
-        return memcmp(one, other, length) == 0;
-    }
-    uint64_t differ = 0;
-    for (size_t at = 0; at + 16 < length; at += 16) {
-        differ |= load64(one + at) ^ load64(other + at);
-        differ |= load64(one + at + 8) ^ load64(other + at + 8);
-    }
-    differ |= load64(one + length - 16) ^ load64(other + length - 16);
-    differ |= load64(one + length - 8) ^ load64(other + length - 8);
-    return differ == 0;
 }
 
 static bool is_digit(char character) { return (unsigned char)(character - '0') < 10; }
@@ -84,7 +57,7 @@ static void place(uint64_t *slots, size_t mask, uint64_t entry) {
 }
 
 static bool grow_slots(Names *names) {
-    size_t old = names->slots == NULL ? 0 : names->slots_mask + 1;
+    size_t old = names->slots == no_slots ? 0 : names->slots_mask + 1;
     size_t size = old == 0 ? SLOTS_FIRST : old * 2;
     uint64_t *slots = calloc(size, sizeof *slots);
     if (slots == NULL) {
@@ -95,7 +68,9 @@ static bool grow_slots(Names *names) {
             place(slots, size - 1, names->slots[slot]);
         }
     }
-    free(names->slots);
+    if (old != 0) {
+        free(names->slots);
+    }
     names->slots = slots;
     names->slots_mask = size - 1;
     return true;
@@ -115,11 +90,7 @@ static bool grow_heap(Names *names, size_t wanted) {
     return true;
 }
 
-/* The number of a held name in this batch, its next one when the batch had it not yet. */
-static uint32_t number_of(Names *names, Name *name, uint32_t unit) {
-    if (name->epoch == names->epoch) {
-        return name->number;
-    }
+uint32_t names_number(Names *names, Name *name, uint32_t unit) {
     if (names->batch_count == names->batch_size) {
         uint32_t size = names->batch_size == 0 ? 256 : names->batch_size * 2;
         uint32_t *batch = realloc(names->batch, size * sizeof *batch);
@@ -135,18 +106,18 @@ static uint32_t number_of(Names *names, Name *name, uint32_t unit) {
     return names->batch_count++;
 }
 
-static uint32_t hold(Names *names, uint32_t hash, const char *text, size_t length) {
+uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length) {
     if (perhaps_reserved(text, length) || names->held >= ID_MAX) {
         return NAME_UNSURE;
     }
-    size_t bytes = (sizeof(Name) + length + UNIT - 1) / UNIT * UNIT;
-    if (((size_t)names->held + 1) * 2 > (names->slots == NULL ? 0 : names->slots_mask + 1) && !grow_slots(names)) {
+    size_t bytes = (sizeof(Name) + length + NAME_UNIT - 1) / NAME_UNIT * NAME_UNIT;
+    if (((size_t)names->held + 1) * 2 > names->slots_mask + 1 && !grow_slots(names)) {
         return NAME_NO_MEMORY;
     }
-    if ((names->heap_used + bytes) / UNIT >= UINT32_MAX || !grow_heap(names, bytes)) {
+    if ((names->heap_used + bytes) / NAME_UNIT >= UINT32_MAX || !grow_heap(names, bytes)) {
         return NAME_NO_MEMORY;
     }
-    uint32_t unit = (uint32_t)(names->heap_used / UNIT);
+    uint32_t unit = (uint32_t)(names->heap_used / NAME_UNIT);
     Name *name = (Name *)(names->heap + names->heap_used);
     name->epoch = 0;
     name->id = names->held++;
@@ -154,21 +125,5 @@ static uint32_t hold(Names *names, uint32_t hash, const char *text, size_t lengt
     memcpy(name->name, text, length);
     names->heap_used += bytes;
     place(names->slots, names->slots_mask, (uint64_t)hash << 32 | (unit + 1));
-    return number_of(names, name, unit);
-}
-
-uint32_t names_number(Names *names, const char *text, size_t length) {
-    uint32_t hash = (uint32_t)hash_text(names->seed, text, length);
-    if (names->slots != NULL) {
-        for (size_t slot = hash & names->slots_mask; names->slots[slot] != 0; slot = (slot + 1) & names->slots_mask) {
-            if (names->slots[slot] >> 32 == hash) {
-                uint32_t unit = (uint32_t)names->slots[slot] - 1;
-                Name *name = (Name *)(names->heap + (size_t)unit * UNIT);
-                if (name->length == length && same_text(name->name, text, length)) {
-                    return number_of(names, name, unit);
-                }
-            }
-        }
-    }
-    return hold(names, hash, text, length);
+    return names_number(names, name, unit);
 }

@@ -5,7 +5,7 @@
  * follows it, else in a copy with zeros behind, and no loop passes a zero or a line feed.
  */
 #include "fields.h"
-#include "kernel.h"
+#include "names.h"
 
 #include <stdlib.h>
 
@@ -13,6 +13,7 @@
 #define LINE_BYTES_MIN 80 /* the shortest event is longer */
 #define YEAR_1_S (-INT64_C(62135596800))
 #define KEPT_EVENTS_MAX (1u << 19)
+#define AHEAD 32 /* lines that are read before their merchants are looked up, so that memory answers many at once */
 
 enum { SEEN_DATE = 1, SEEN_AMOUNT = 2, SEEN_METHOD = 4, SEEN_MERCHANT = 8, SEEN_ID = 16, SEEN_ALL = 15 };
 
@@ -103,14 +104,48 @@ static Status add_id(Parser *parser, const char *id, size_t length) {
     return DONE;
 }
 
-/* Append an event. INVALID: it is not certain after all. */
-static inline Status add_event(Parser *parser, const Fields *fields, uint64_t position) {
+/* Whether an event goes on as the ordinary batch does: the next position, no fraction of a second, no id. */
+static inline bool is_even(const Parser *parser, const Fields *fields, uint64_t position) {
+    return position == parser->first_position + parser->count && fields->nanos == 0 && parser->ids_used == 0;
+}
+
+/* Write what an even batch leaves to be told at its end: memory is what a batch waits for. */
+static void write_even(Parser *parser) {
+    for (size_t i = 0; i < parser->count; i++) {
+        parser->positions[i] = parser->first_position + i;
+    }
+    memset(parser->nanos, 0, parser->count * sizeof *parser->nanos);
+    memset(parser->id_ends, 0, parser->count * sizeof *parser->id_ends);
+}
+
+static inline void add_uneven(Parser *parser, const Fields *fields, uint64_t position) {
+    if (parser->count == 0 && fields->nanos == 0 && parser->ids_used == 0) {
+        parser->first_position = position;
+        return;
+    }
+    if (!parser->uneven) {
+        write_even(parser);
+        parser->uneven = true;
+    }
+    parser->nanos[parser->count] = fields->nanos;
+    parser->positions[parser->count] = position;
+    parser->id_ends[parser->count] = (uint32_t)parser->ids_used;
+}
+
+/* Append an event whose merchant has this hash. INVALID: it is not certain after all. */
+static inline Status add_event(Parser *parser, const Fields *fields, uint32_t hash, uint64_t position) {
     if (fields->seconds > parser->latest || fields->seconds < YEAR_1_S) {
         return INVALID;
     }
-    uint32_t merchant = names_number(&parser->names, fields->merchant, fields->merchant_length);
+    uint32_t merchant = names_find(&parser->names, hash, fields->merchant, fields->merchant_length);
+    if (merchant == NAME_NEW) {
+        if (plain_length(fields->merchant, NAME_CHARACTERS_MAX) != fields->merchant_length) {
+            return INVALID;
+        }
+        merchant = names_hold(&parser->names, hash, fields->merchant, fields->merchant_length);
+    }
     if (merchant >= NAME_NO_MEMORY) {
-        return merchant == NAME_UNSURE ? INVALID : NO_MEMORY;
+        return merchant == NAME_NO_MEMORY ? NO_MEMORY : INVALID;
     }
     if (parser->count == parser->size && !reserve(parser, 1)) {
         return NO_MEMORY;
@@ -121,14 +156,15 @@ static inline Status add_event(Parser *parser, const Fields *fields, uint64_t po
             return status;
         }
     }
-    size_t index = parser->count++;
+    size_t index = parser->count;
     parser->seconds[index] = fields->seconds;
-    parser->nanos[index] = fields->nanos;
     parser->amounts[index] = fields->amount;
     parser->methods[index] = fields->method;
     parser->merchants[index] = merchant;
-    parser->positions[index] = position;
-    parser->id_ends[index] = (uint32_t)parser->ids_used;
+    if (parser->uneven || !is_even(parser, fields, position)) {
+        add_uneven(parser, fields, position);
+    }
+    parser->count++;
     return DONE;
 }
 
@@ -140,50 +176,71 @@ static inline Status add_event(Parser *parser, const Fields *fields, uint64_t po
         at += sizeof literal - 1;                            \
     } while (0)
 
+/* What a line is likely to share with the one before. */
+typedef struct {
+    Minute minute;
+    size_t merchant_length;
+} Before;
+
+/* Read a name after its quote, taking it to be as long as the one before if a quote stands there: add_event looks
+ * whether it is a plain name, and mostly it is one that is held. */
+static inline const char *guess_name(const char *at, size_t *likely, const char **name, size_t *length) {
+    if (at[*likely] != '"') {
+        if ((at = parse_name(at, name, length)) != NULL) {
+            *likely = *length;
+        }
+        return at;
+    }
+    *name = at;
+    *length = *likely;
+    return at + *likely + 1;
+}
+
 /* Read a line in the contract's own order of fields, with or without an id, and MARGIN bytes to read. The result stands
  * at the end of the line; NULL when the line is any other. */
-#define TEMPLATE(name, space)                                                                      \
-    static inline const char *name(const char *at, Fields *fields) {                               \
-        SKIP("{\"date\":" space "\"");                                                             \
-        if (!parse_seconds(at, &fields->seconds)) {                                                \
-            return NULL;                                                                           \
-        }                                                                                          \
-        at += 19;                                                                                  \
-        fields->nanos = 0;                                                                         \
-        if (*at == '.' && (at = parse_fraction(at + 1, &fields->nanos)) == NULL) {                 \
-            return NULL;                                                                           \
-        }                                                                                          \
-        SKIP("Z\"," space "\"amount\":" space);                                                    \
-        if ((at = parse_amount(at, &fields->amount)) == NULL) {                                    \
-            return NULL;                                                                           \
-        }                                                                                          \
-        SKIP("," space "\"paymentMethod\":" space "\"");                                           \
-        if ((at = parse_method(at, &fields->method)) == NULL) {                                    \
-            return NULL;                                                                           \
-        }                                                                                          \
-        SKIP("," space "\"merchantId\":" space "\"");                                              \
-        if ((at = parse_name(at, &fields->merchant, &fields->merchant_length)) == NULL) {          \
-            return NULL;                                                                           \
-        }                                                                                          \
-        fields->id_length = 0;                                                                     \
-        if (*at == ',') {                                                                          \
-            SKIP("," space "\"id\":" space "\"");                                                  \
-            if ((at = parse_name(at, &fields->id, &fields->id_length)) == NULL) {                  \
-                return NULL;                                                                       \
-            }                                                                                      \
-        }                                                                                          \
-        if (*at != '}') {                                                                          \
-            return NULL;                                                                           \
-        }                                                                                          \
-        at += at[1] == '\r' ? 2 : 1;                                                               \
-        return *at == '\n' ? at : NULL;                                                            \
+#define TEMPLATE(name, space)                                                                                 \
+    static inline const char *name(const char *at, Before *before, Fields *fields) {                          \
+        SKIP("{\"date\":" space "\"");                                                                        \
+        if (!parse_seconds_after(at, &before->minute, &fields->seconds)) {                                    \
+            return NULL;                                                                                      \
+        }                                                                                                     \
+        at += 19;                                                                                             \
+        fields->nanos = 0;                                                                                    \
+        if (*at == '.' && (at = parse_fraction(at + 1, &fields->nanos)) == NULL) {                            \
+            return NULL;                                                                                      \
+        }                                                                                                     \
+        SKIP("Z\"," space "\"amount\":" space);                                                               \
+        if ((at = parse_amount(at, &fields->amount)) == NULL) {                                               \
+            return NULL;                                                                                      \
+        }                                                                                                     \
+        SKIP("," space "\"paymentMethod\":" space "\"");                                                      \
+        if ((at = parse_method(at, &fields->method)) == NULL) {                                               \
+            return NULL;                                                                                      \
+        }                                                                                                     \
+        SKIP("," space "\"merchantId\":" space "\"");                                                         \
+        if ((at = guess_name(at, &before->merchant_length, &fields->merchant, &fields->merchant_length)) ==   \
+            NULL) {                                                                                           \
+            return NULL;                                                                                      \
+        }                                                                                                     \
+        fields->id_length = 0;                                                                                \
+        if (*at == ',') {                                                                                     \
+            SKIP("," space "\"id\":" space "\"");                                                             \
+            if ((at = parse_name(at, &fields->id, &fields->id_length)) == NULL) {                             \
+                return NULL;                                                                                  \
+            }                                                                                                 \
+        }                                                                                                     \
+        if (*at != '}') {                                                                                     \
+            return NULL;                                                                                      \
+        }                                                                                                     \
+        at += at[1] == '\r' ? 2 : 1;                                                                          \
+        return *at == '\n' ? at : NULL;                                                                       \
     }
 
 TEMPLATE(parse_tight, "")
 TEMPLATE(parse_spaced, " ")
 
-static inline const char *parse_template(const char *at, Fields *fields) {
-    return at[8] == ' ' ? parse_spaced(at, fields) : parse_tight(at, fields);
+static inline const char *parse_template(const char *at, Before *before, Fields *fields) {
+    return at[8] == ' ' ? parse_spaced(at, before, fields) : parse_tight(at, before, fields);
 }
 
 static inline const char *skip_space(const char *at, bool whole) {
@@ -318,27 +375,73 @@ static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_p
         memset(parser->scratch + length, 0, PADDING);
         at = parser->scratch;
     }
-    Status status = parse_object(at, at + length, whole, &fields) ? add_event(parser, &fields, line.position) : INVALID;
+    if (!parse_object(at, at + length, whole, &fields)) {
+        return add_unsure(parser, line);
+    }
+    uint32_t hash = names_hash(&parser->names, fields.merchant, fields.merchant_length);
+    Status status = add_event(parser, &fields, hash, line.position);
     return status == INVALID ? add_unsure(parser, line) : status;
 }
 
-static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t size, uint64_t position) {
-    const char *at = bytes, *stop = bytes + size;
-    while (at < stop) {
-        Fields fields;
-        if (stop - at >= MARGIN) {
-            const char *end = parse_template(at, &fields);
-            if (end != NULL) {
-                Status status = add_event(parser, &fields, position);
-                if (status == DONE) {
-                    position++;
-                    at = end + 1;
-                    continue;
-                }
-                if (status == NO_MEMORY) {
-                    return status;
-                }
-            }
+/* A line that the template took. */
+typedef struct {
+    Fields fields;
+    uint32_t hash; /* of the merchant */
+    const char *end;
+} Taken;
+
+/* Take lines from `at` on while the template does, at most AHEAD; return how many. */
+static size_t take_lines(const Parser *parser, const char *at, const char *stop, Before *before, Taken *taken) {
+    size_t count = 0;
+    while (count < AHEAD && stop - at >= MARGIN) {
+        Taken *line = &taken[count];
+        const char *end = parse_template(at, before, &line->fields);
+        if (end == NULL) {
+            break;
+        }
+        line->hash = names_hash(&parser->names, line->fields.merchant, line->fields.merchant_length);
+        line->end = end;
+        at = end + 1;
+        count++;
+    }
+    for (size_t i = 0; i < count; i++) {
+        names_fetch(&parser->names, taken[i].hash);
+    }
+    return count;
+}
+
+/* Add lines that were taken, the first at a position, up to the first that is not certain after all. */
+static Status add_taken(Parser *parser, const Taken *taken, size_t *count, uint64_t position) {
+    for (size_t i = 0; i < *count; i++) {
+        Status status = add_event(parser, &taken[i].fields, taken[i].hash, position + i);
+        if (status == INVALID) {
+            *count = i;
+        } else if (status != DONE) {
+            return status;
+        }
+    }
+    return DONE;
+}
+
+static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *from) {
+    const char *at = bytes, *stop = bytes + *size;
+    uint64_t position = *from;
+    Before before = {.merchant_length = UUID_TEXT};
+    Taken taken[AHEAD];
+    while (at < stop && parser->unsure_count < parser->unsure_most) {
+        size_t took = take_lines(parser, at, stop, &before, taken), count = took;
+        Status status = add_taken(parser, taken, &count, position);
+        if (status != DONE) {
+            return status;
+        }
+        if (count < took) { /* not to guess wrong again */
+            size_t length = plain_length(taken[count].fields.merchant, NAME_CHARACTERS_MAX);
+            before.merchant_length = length == 0 || length > NAME_CHARACTERS_MAX ? UUID_TEXT : length;
+        }
+        position += count;
+        at = count == 0 ? at : taken[count - 1].end + 1;
+        if (count == AHEAD) {
+            continue;
         }
         const char *feed = memchr(at, '\n', (size_t)(stop - at));
         const char *start = at, *end = feed == NULL ? stop : feed;
@@ -351,44 +454,42 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
         }
         if (start < end) {
             Unsure line = {text, parser->count, position, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
-            Status status = add_line(parser, line, bytes, feed != NULL && stop - feed > PADDING, false);
+            status = add_line(parser, line, bytes, feed != NULL && stop - feed > PADDING, false);
             if (status != DONE) {
                 return status;
             }
         }
         position++;
     }
+    *size = at < stop ? (size_t)(at - bytes) : *size; /* a last line without its end puts `at` past the stop */
+    *from = position;
     return DONE;
 }
 
-size_t count_lines(const char *bytes, size_t size) {
-    size_t lines = 0;
-    while (size > 0) {
-        size_t run = size < UINT8_MAX ? size : UINT8_MAX; /* so that counts fit the bytes they are made of */
-        uint8_t some = 0;
-        for (size_t i = 0; i < run; i++) {
-            some += bytes[i] == '\n';
-        }
-        lines += some;
-        bytes += run;
-        size -= run;
-    }
-    return lines;
+void parser_begin(Parser *parser) {
+    parser->count = parser->ids_used = parser->unsure_count = 0;
+    parser->uneven = false;
 }
 
-Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t size, uint64_t position, bool whole) {
-    if (!reserve(parser, size / LINE_BYTES_MIN + 1)) {
+void parser_end(Parser *parser) {
+    if (!parser->uneven && parser->count > 0) {
+        write_even(parser);
+    }
+}
+
+Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *position, bool whole) {
+    if (!reserve(parser, *size / LINE_BYTES_MIN + 1)) {
         return NO_MEMORY;
     }
     if (!whole) {
         return add_lines(parser, text, bytes, size, position);
     }
-    size_t start = 0, end = size;
+    size_t start = 0, end = *size;
     while (start < end && is_space(bytes[start])) {
         start++;
     }
     while (start < end && is_space(bytes[end - 1])) {
         end--;
     }
-    return add_line(parser, (Unsure){text, parser->count, position, start, end}, bytes, false, true);
+    return add_line(parser, (Unsure){text, parser->count, (*position)++, start, end}, bytes, false, true);
 }

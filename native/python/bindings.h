@@ -65,7 +65,6 @@ extern PyType_Spec parser_spec;
 /* The functions of the module. */
 PyObject *py_add_counts(PyObject *module, PyObject *args);
 PyObject *py_bounds(PyObject *module, PyObject *args);
-PyObject *py_count_lines(PyObject *module, PyObject *data);
 PyObject *py_gaps_of(PyObject *module, PyObject *args);
 PyObject *py_group(PyObject *module, PyObject *args);
 PyObject *py_hash_ids(PyObject *module, PyObject *args);

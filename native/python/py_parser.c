@@ -72,7 +72,13 @@ static PyObject *parser_names(ParserObject *self) {
     return list;
 }
 
-static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_t texts) {
+/* How far the last text that was looked at was read. */
+typedef struct {
+    size_t bytes;
+    uint64_t next; /* the position after it */
+} Reach;
+
+static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_t texts, const Reach *reach) {
     const Parser *parser = &self->parser;
     State *state = self->state;
     size_t count = parser->count;
@@ -88,6 +94,8 @@ static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_
         PyBytes_FromStringAndSize(parser->ids, (Py_ssize_t)parser->ids_used),
         array_new(state, CODE_Q, counts, texts),
         array_new(state, CODE_Q, parser->unsure, parser->unsure_count * (sizeof(Unsure) / 8)),
+        PyLong_FromSize_t(reach->bytes),
+        PyLong_FromUnsignedLongLong(reach->next),
     };
     const Py_ssize_t size = sizeof parts / sizeof *parts;
     PyObject *result = PyTuple_New(size);
@@ -147,16 +155,19 @@ static bool texts_get(PyObject *from, Texts *texts) {
     return true;
 }
 
-static Status parse_texts(Parser *parser, const Texts *texts, const uint64_t *firsts, const char *whole, uint64_t *counts) {
+static Status parse_texts(Parser *parser, const Texts *texts, const uint64_t *firsts, const char *whole, uint64_t *counts,
+                          Reach *reach) {
     for (size_t i = 0; i < texts->count; i++) {
         const Py_buffer *view = &texts->views[i];
         size_t before = parser->count;
-        Status status = parser_add(parser, i, view->buf, (size_t)view->len, firsts[i], whole[i] != 0);
+        *reach = (Reach){(size_t)view->len, firsts[i]};
+        Status status = parser_add(parser, i, view->buf, &reach->bytes, &reach->next, whole[i] != 0);
         if (status != DONE) {
             return status;
         }
         counts[i] = parser->count - before;
     }
+    parser_end(parser);
     return DONE;
 }
 
@@ -169,14 +180,15 @@ static PyObject *parse_held(ParserObject *self, const Texts *texts, const Column
         return PyErr_NoMemory();
     }
     Parser *parser = &self->parser;
+    Reach reach = {0};
     Status status;
-    parser->count = parser->ids_used = parser->unsure_count = 0;
+    parser_begin(parser);
     if (names_begin(&parser->names)) {
         forget_names(self);
     }
     UNLOCKED_IF(texts->bytes > LOCKED_BYTES_MAX,
-                status = parse_texts(parser, texts, firsts->view.buf, whole->buf, counts));
-    PyObject *result = status == DONE ? parser_result(self, counts, texts->count) : PyErr_NoMemory();
+                status = parse_texts(parser, texts, firsts->view.buf, whole->buf, counts, &reach));
+    PyObject *result = status == DONE ? parser_result(self, counts, texts->count, &reach) : PyErr_NoMemory();
     parser_trim(parser);
     free(counts);
     return result;
@@ -187,9 +199,10 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
     PyObject *from, *positions, *result = NULL;
     Py_buffer whole;
     long long latest;
+    Py_ssize_t unsure_most;
     Texts texts;
     Column firsts;
-    if (!PyArg_ParseTuple(args, "OOy*L:parse", &from, &positions, &whole, &latest)) {
+    if (!PyArg_ParseTuple(args, "OOy*Ln:parse", &from, &positions, &whole, &latest, &unsure_most)) {
         return NULL;
     }
     if (self->busy) {
@@ -198,6 +211,7 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
         if (column_get(positions, 'Q', &firsts)) {
             self->busy = true;
             self->parser.latest = latest;
+            self->parser.unsure_most = (size_t)unsure_most;
             result = parse_held(self, &texts, &firsts, &whole);
             self->busy = false;
             column_release(&firsts);
@@ -206,17 +220,6 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
     }
     PyBuffer_Release(&whole);
     return result;
-}
-
-PyObject *py_count_lines(PyObject *Py_UNUSED(module), PyObject *data) {
-    Py_buffer view;
-    size_t lines;
-    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    UNLOCKED_IF(view.len > LOCKED_BYTES_MAX, lines = count_lines(view.buf, (size_t)view.len));
-    PyBuffer_Release(&view);
-    return PyLong_FromSize_t(lines);
 }
 
 static PyMethodDef parser_methods[] = {

@@ -8,7 +8,6 @@
 static PyMethodDef functions[] = {
     {"add_counts", py_add_counts, METH_VARARGS, NULL},
     {"bounds", py_bounds, METH_O, NULL},
-    {"count_lines", py_count_lines, METH_O, NULL},
     {"gaps_of", py_gaps_of, METH_VARARGS, NULL},
     {"group", py_group, METH_VARARGS, NULL},
     {"hash_ids", py_hash_ids, METH_VARARGS, NULL},

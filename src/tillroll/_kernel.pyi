@@ -10,7 +10,6 @@ CONTRACT: Final[tuple[int, int, int, int, int, tuple[int, int, int, int]]]
 
 def add_counts(cells: bytes, codes: array[int], counts: array[int], first: int, size: int, /) -> bytes: ...
 def bounds(values: array[int], /) -> tuple[int, int]: ...
-def count_lines(data: Buffer, /) -> int: ...
 def gaps_of(positions: array[int], counts: array[int], /) -> array[int]: ...
 def group(
     seconds: array[int],
@@ -54,6 +53,8 @@ Parsed: TypeAlias = tuple[
     bytes,  # the ids' bytes
     array[int],  # events (Q) of each text
     array[int],  # unsure (Q), five numbers each: text, events before it in all, position, start, end
+    int,  # bytes read of the last text
+    int,  # the position after its last line that was read
 ]
 
 # Keeps its memory from call to call. Only one thread at a time may call it; it gives away Python's lock.
@@ -61,5 +62,7 @@ Parsed: TypeAlias = tuple[
 class Parser:
     # Parse texts that nobody can write to. A text whose flag in `whole` is 1 is one JSON text, at its position in
     # `firsts`; of any other, each line that is not blank is one, at its line number counted from there. An event dated
-    # after the second `latest` is unsure.
-    def parse(self, texts: Sequence[Buffer], firsts: array[int], whole: bytes, latest: int, /) -> Parsed: ...
+    # after the second `latest` is unsure. Once so many are unsure, no more lines are read.
+    def parse(
+        self, texts: Sequence[Buffer], firsts: array[int], whole: bytes, latest: int, unsure_most: int, /
+    ) -> Parsed: ...

@@ -8,6 +8,7 @@ alone for most of their time.
 from __future__ import annotations
 
 import gzip
+import mmap
 import queue
 import sys
 import threading
@@ -18,7 +19,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
-from tillroll.core import kernel
 from tillroll.core.accept import Rejection, parse_lines
 from tillroll.errors import TillrollError
 from tillroll.ports import Outcome
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from tillroll.ports import Clock, Store
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
-_BLOCK_BYTES: Final = 16 * 2**20
+_BLOCK_BYTES: Final = 32 * 2**20
 _BLOCKS_AT_ONCE: Final = 3  # one is read and parsed, one waits, one is committed
-_BLOCK_LINES_MAX: Final = 160_000  # a rejected line costs a thousand bytes until it is stored
+_UNSURE_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -112,13 +112,13 @@ class Input:
             remedy = f"Make one of it with: jq -c '.[]' {name}"
             raise InputError(name, "this is a JSON array and not a file of one event a line", remedy)
 
-    def blocks(self) -> Iterator[tuple[Text, int]]:
-        """Yield the content in blocks of whole lines, each with their number; the last may lack its end.
+    def blocks(self) -> Iterator[Text]:
+        """Yield the content in blocks of whole lines; the last may lack its end.
 
         A byte order mark at the beginning is left out. Memory is used again: of the blocks that were taken, only
         the last _BLOCKS_AT_ONCE are still what they were.
         """
-        buffers = cycle([bytearray(_BLOCK_BYTES) for _ in range(_BLOCKS_AT_ONCE)])
+        buffers = cycle([_block() for _ in range(_BLOCKS_AT_ONCE)])
         rest = self.head.removeprefix(_BOM)
         filled = _BLOCK_BYTES
         while filled == _BLOCK_BYTES:
@@ -130,9 +130,9 @@ class Input:
                 problem = f"a line is longer than {_BLOCK_BYTES} bytes"
                 raise InputError(self.name, problem, "Give a file of one event a line")
             rest = bytes(memoryview(buffer)[cut:filled])
-            yield from _parts(buffer, 0, cut)
+            yield memoryview(buffer).toreadonly()[:cut]
         if rest:
-            yield rest, 1
+            yield rest
 
     def _fill(self, buffer: memoryview) -> int:
         try:
@@ -146,20 +146,12 @@ class Input:
             raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error
 
 
-def _parts(block: bytearray, start: int, stop: int) -> Iterator[tuple[Text, int]]:
-    """Yield some lines in parts of which none has so many that their outcomes would crowd the memory."""
-    part = memoryview(block).toreadonly()[start:stop]
-    lines = kernel.count_lines(part)
-    if lines <= _BLOCK_LINES_MAX:
-        if lines:
-            yield part, lines
-        return
-    middle = (start + stop) // 2
-    cut = block.find(b"\n", middle, stop) + 1
-    if cut == stop:
-        cut = block.rfind(b"\n", start, middle) + 1
-    yield from _parts(block, start, cut)
-    yield from _parts(block, cut, stop)
+def _block() -> mmap.mmap:
+    """Return memory for a block. It is had when it is first written to, in large pages where those can be had."""
+    block = mmap.mmap(-1, _BLOCK_BYTES)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        block.madvise(mmap.MADV_HUGEPAGE)
+    return block
 
 
 def import_lines(
@@ -221,10 +213,13 @@ def _ahead(parsed: Iterator[_Parsed]) -> Iterator[_Parsed]:
 
 def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:
     first = 0
-    for block, lines in content.blocks():
-        batch, rejections = parse_lines(block, source, first, clock())
-        yield _Parsed(block, first, lines, batch, rejections)
-        first += lines
+    for block in content.blocks():
+        rest = block
+        while len(rest):
+            batch, rejections, size, lines = parse_lines(rest, source, first, clock(), _UNSURE_MAX)
+            yield _Parsed(rest[:size], first, lines, batch, rejections)
+            first += lines
+            rest = rest[size:]
 
 
 def _commit(store: Store, parsed: _Parsed, clock: Clock, tally: Tally) -> None:

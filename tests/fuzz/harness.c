@@ -33,9 +33,18 @@ static void begin(Parser *parser) {
     if (parser->names.seed == 0) {
         parser_init(parser, parser == &all ? 1 : 2);
     }
-    parser->count = parser->ids_used = parser->unsure_count = 0;
+    parser_begin(parser);
     parser->latest = LATEST;
+    parser->unsure_most = SIZE_MAX;
     names_begin(&parser->names);
+}
+
+static size_t add(Parser *parser, const char *text, size_t size, uint64_t *position, bool whole) {
+    size_t read = size;
+    require(parser_add(parser, 0, text, &read, position, whole) == DONE, "memory");
+    parser_end(parser);
+    require(read <= size && (read > 0 || size == 0), "reading goes on, and not too far");
+    return read;
 }
 
 static void check_event(const Parser *parser, size_t index) {
@@ -69,15 +78,16 @@ static void check_same(const Parser *all, size_t index, const Parser *alone) {
 static void parse_lines(const uint8_t *data, size_t size) {
     char *text = exact_copy(data, size);
     begin(&all);
-    require(parser_add(&all, 0, text, size, 0, false) == DONE, "memory");
     size_t event = 0, unsure = 0;
-    uint64_t position = 0;
+    uint64_t position = 0, after = 0;
+    add(&all, text, size, &after, false);
     for (size_t start = 0; start < size; position++) {
         const char *feed = memchr(text + start, '\n', size - start);
         size_t stop = feed == NULL ? size : (size_t)(feed - text);
         char *line = exact_copy((const uint8_t *)text + start, stop - start);
         begin(&alone);
-        require(parser_add(&alone, 0, line, stop - start, position, false) == DONE, "memory");
+        uint64_t same = position;
+        add(&alone, line, stop - start, &same, false);
         require(alone.count + alone.unsure_count <= 1, "a line is one event or none");
         if (alone.count == 1) {
             require(event < all.count, "a line that is sure alone is sure among others");
@@ -93,13 +103,38 @@ static void parse_lines(const uint8_t *data, size_t size) {
         start = stop + 1;
     }
     require(event == all.count && unsure == all.unsure_count, "every line is sure, unsure or blank");
+    require(position == after, "every line is counted");
+    free(text);
+}
+
+/* What is read in parts, up to one unsure line after another, is what is read at once. */
+static void parse_parts(const uint8_t *data, size_t size) {
+    char *text = exact_copy(data, size);
+    begin(&all);
+    uint64_t after = 0, position = 0;
+    add(&all, text, size, &after, false);
+    size_t event = 0, unsure = 0;
+    for (size_t start = 0; start < size;) {
+        begin(&alone);
+        alone.unsure_most = 1;
+        start += add(&alone, text + start, size - start, &position, false);
+        require(alone.unsure_count == 1 || start == size, "reading stops for what is unsure");
+        require(alone.unsure_count == 0 || alone.unsure[0].position == all.unsure[unsure].position, "the same is unsure");
+        for (size_t i = 0; i < alone.count; i++, event++) {
+            require(event < all.count && alone.positions[i] == all.positions[event], "the same position");
+            require(alone.amounts[i] == all.amounts[event] && alone.nanos[i] == all.nanos[event], "the same event");
+        }
+        unsure += alone.unsure_count;
+    }
+    require(event == all.count && unsure == all.unsure_count && position == after, "nothing is read twice, or not at all");
     free(text);
 }
 
 static void parse_whole(const uint8_t *data, size_t size) {
     char *text = exact_copy(data, size);
     begin(&all);
-    require(parser_add(&all, 0, text, size, 7, true) == DONE, "memory");
+    uint64_t position = 7;
+    add(&all, text, size, &position, true);
     require(all.count + all.unsure_count == 1, "a whole text is one event, or unsure");
     if (all.count == 1) {
         check_event(&all, 0);
@@ -238,6 +273,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     default:
         parse_lines(data + 1, size - 1);
+        parse_parts(data + 1, size - 1);
     }
     return 0;
 }

@@ -12,7 +12,7 @@ from tests.property.lines import NOW_S, lines, plain_objects, texts
 
 from tillroll.core import columns, kernel
 from tillroll.core.batch import Batch
-from tillroll.core.parse import parse, parse_by_reference
+from tillroll.core.parse import parse, parse_by_reference, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +90,29 @@ def test_lines_deep_in_a_text_are_the_same_events(some: list[bytes]) -> None:
     check_texts([b"\n".join(some)], [False], 0)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@given(st.lists(st.one_of(plain_objects.map(str.encode), lines, st.just(b"x"))), st.integers(1, 4), st.booleans())
+def test_lines_read_in_parts_are_those_read_at_once(
+    compiled: bool, some: list[bytes], most: int, ended: bool
+) -> None:
+    text = b"\n".join(some) + b"\n" * ended
+    expected = parse_by_reference([text], array("Q", [7]), b"\0", NOW_S)
+    rest, position = text, 7
+    events, wrong = [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "compiled", compiled)
+        while rest:
+            part = parse_some(rest, position, NOW_S, most)
+            assert len(part.wrong) <= most
+            events += zip(part.batch.positions, part.batch.events(), strict=True)
+            wrong += part.wrong
+            rest = rest[part.size :]
+            position += part.lines
+    assert position == 7 + text.count(b"\n") + (not text.endswith(b"\n") and bool(text))
+    assert events == list(zip(expected.batch.positions, expected.batch.events(), strict=True))
+    assert wrong == expected.wrong
+
+
 @given(plain_objects, st.floats(0, 3e9))
 def test_what_is_too_far_in_the_future_is_the_same(line: str, now_s: float) -> None:
     check_texts([line.encode()], [True], 0, now_s)
@@ -116,12 +139,6 @@ def test_widen_agrees_on_any_bytes(data: bytes, width: int, base: int, count: in
 def test_bounds_and_largest_agree(values: array[int], others: array[int]) -> None:
     agree("bounds", values)
     agree("largest", others)
-
-
-@given(st.lists(st.sampled_from([b"\n", b"x", b"\r", b"\n" * 255, b"x" * 300])).map(b"".join))
-def test_lines_are_counted_alike(data: bytes) -> None:
-    agree("count_lines", data)
-    agree("count_lines", memoryview(data))
 
 
 @given(strings, st.binary(max_size=40))
@@ -243,3 +260,16 @@ def test_groups_agree(
     parts[3] = array("I", [merchant % max(len(ids), 1) for merchant in parts[3]])
     agree("group", *parts, array("Q", ids), window_s, keys)
     agree("group", *parts[:3], parts[3][1:], ids, window_s, keys)
+
+
+def test_a_quote_where_the_name_before_ended_does_not_end_the_name() -> None:
+    """The kernel guesses that a merchant's name is as long as the one before."""
+    start = '{"date":"2011-12-03T10:15:30Z","amount":5000,"paymentMethod":"PAY_NOW","merchantId":"'
+    some = [f'{start}{"m" * 36}"}}']
+    for length in range(1, 30):
+        # A quote stands 36 characters after the name begins, in the name or the id or between them.
+        id_length = 36 - length - len('","id":"')
+        some += [f'{start}{"n" * length}","id":"{"i" * max(id_length, 1)}"}}'] * 2 + [f'{start}{"o" * 36}"}}']
+    text = "\n".join([*some, *some[::-1], *some[::7] * 4]).encode()
+    check_texts([text], [False], 0)
+    assert not parse([text], array("Q", [0]), b"\0", NOW_S).wrong

@@ -337,7 +337,8 @@ def test_events_and_rejections_go_to_the_body_they_came_in() -> None:
 
 def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
     lines = [LINE, with_field("merchantId", "Café"), LINE, with_text("id", '"\\u0069"'), b"nope", LINE]
-    batch, rejections = parse_lines(b"\n".join(lines), KEY, 5, NOW_S)
+    batch, rejections, size, count = parse_lines(b"\n".join(lines), KEY, 5, NOW_S)
+    assert (size, count) == (len(b"\n".join(lines)), 6)
     assert [event.merchant for event in batch.events()] == ["m", "Café", "m", "m", "m"]
     assert [event.id for event in batch.events()] == ["", "", "", "i", ""]
     assert list(batch.positions) == [5, 6, 7, 8, 10]
@@ -346,8 +347,8 @@ def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
 
 
 def test_lines_without_an_event_are_an_empty_batch_without_runs() -> None:
-    batch, rejections = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
-    assert (len(batch), batch.runs, rejections) == (0, [], [])
+    batch, rejections, size, lines = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
+    assert (len(batch), batch.runs, rejections, size, lines) == (0, [], [], 4, 2)
 
 
 @pytest.mark.parametrize("body", [b"", b" \r\n\t", b"\xef\xbb\xbf\n"])

@@ -5,6 +5,7 @@ A body is one JSON object, a JSON array of objects, or NDJSON. What a valid even
 
 from __future__ import annotations
 
+import sys
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 from tillroll.core import kernel
 from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, is_json
-from tillroll.core.parse import parse
+from tillroll.core.parse import parse, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -195,12 +196,22 @@ def _number(positions: array[int], start: int, count: int, first: int) -> None:
         positions[start : start + count] = kernel.positions_of(*numbers)
 
 
-def parse_lines(lines: Text, source: Source, first_position: int, now_s: float) -> tuple[Batch, list[Rejection]]:
-    """Return the valid events of lines, and the rest with their reasons. Positions count from that of the first line.
+class Lines(NamedTuple):
+    """Some lines of a source: their valid events, what is wrong with the rest, and how far they go."""
+
+    batch: Batch
+    rejections: list[Rejection]
+    size: int  # in bytes
+    lines: int
+
+
+def parse_lines(text: Text, source: Source, first_position: int, now_s: float, unsure_most: int = sys.maxsize) -> Lines:
+    """Read lines of one event each until so many are no ordinary ones. Positions count from that of the first line.
 
     A byte order mark is for the caller to pass over.
     """
-    batch, _, wrong = parse([lines], array("Q", [first_position]), b"\0", now_s)
+    batch, wrong, size, lines = parse_some(text, first_position, now_s, unsure_most)
     if len(batch):
         batch.runs = [Run(source, len(batch))]
-    return batch, [Rejection(source, position, line, reason) for _, position, line, reason in wrong]
+    rejections = [Rejection(source, position, line, reason) for _, position, line, reason in wrong]
+    return Lines(batch, rejections, size, lines)

@@ -20,8 +20,6 @@ from tillroll.core.report import BRACKETS, METHODS, bracket_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from typing_extensions import Buffer
-
 _WIDTH_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _UUID_LENGTH: Final = 0xFFFF  # the length that marks a canonical UUID, packed into 16 bytes
 _UUID_TEXT: Final = 36
@@ -180,11 +178,6 @@ def keep_memory() -> None:
 def largest(values: array[int]) -> int:
     """Return the largest value of a column that is not empty."""
     return max(values)
-
-
-def count_lines(data: Buffer) -> int:
-    """Return how many line feeds there are."""
-    return bytes(data).count(b"\n")
 
 
 def indexes_of(mask: bytes | bytearray) -> array[int]:

@@ -30,7 +30,6 @@ if compiled:
     Parser = _kernel.Parser
     add_counts = _kernel.add_counts
     bounds = _kernel.bounds
-    count_lines = _kernel.count_lines
     gaps_of = _kernel.gaps_of
     group = _kernel.group
     hash_ids = _kernel.hash_ids
@@ -55,7 +54,6 @@ if compiled:
 else:
     add_counts = columns.add_counts
     bounds = columns.bounds
-    count_lines = columns.count_lines
     gaps_of = columns.gaps_of
     group = columns.group
     hash_ids = columns.hash_ids

@@ -7,6 +7,7 @@ results are the reference's own, whatever the kernel does not know.
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -44,14 +45,38 @@ class Parsed(NamedTuple):
     wrong: list[Wrong]
 
 
+class SomeLines(NamedTuple):
+    """The first lines of a text: their events, without runs; what was wrong; how many bytes and lines were read."""
+
+    batch: Batch
+    wrong: list[Wrong]
+    size: int
+    lines: int
+
+
 def parse(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
     """Parse texts: each is one event when its byte in `whole` is 1, else lines of one event each, some of them blank.
 
     `firsts` (Q) are the positions of each text's first event; lines count on from there.
     """
     if kernel.compiled:
-        return _parse_compiled(texts, firsts, whole, now_s)
+        return _call_kernel(texts, firsts, whole, now_s, sys.maxsize)[0]
     return parse_by_reference(texts, firsts, whole, now_s)
+
+
+def parse_some(text: Text, first: int, now_s: float, unsure_most: int) -> SomeLines:
+    """Parse lines of one event each, the first at position `first`, until so many went to the reference decoder.
+
+    So what is wrong in lines that come in any number stays in bounds.
+    """
+    if kernel.compiled:
+        parsed, size, position = _call_kernel([text], array("Q", [first]), b"\0", now_s, unsure_most)
+        return SomeLines(parsed.batch, parsed.wrong, size, position - first)
+    lines = bytes(text).split(b"\n", unsure_most)
+    rest = lines.pop() if len(lines) > unsure_most or not lines[-1] else b""
+    read = b"\n".join(lines)
+    parsed = parse_by_reference([read], array("Q", [first]), b"\0", now_s)
+    return SomeLines(parsed.batch, parsed.wrong, len(text) - len(rest), len(lines))
 
 
 def parse_by_reference(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
@@ -82,7 +107,10 @@ def _lines(text: bytes, first: int, whole: int) -> Iterator[tuple[int, bytes]]:
             yield position, stripped
 
 
-def _parse_compiled(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
+def _call_kernel(
+    texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float, unsure_most: int
+) -> tuple[Parsed, int, int]:
+    """Return what was parsed, how many bytes were read of the last text, and the position after them."""
     try:
         parser = _idle.pop()
     except IndexError:
@@ -101,9 +129,12 @@ def _parse_compiled(texts: Sequence[Text], firsts: array[int], whole: bytes, now
         batch.id_bytes,
         events,
         unsure,
-    ) = parser.parse(texts, firsts, whole, latest)
+        size,
+        position,
+    ) = parser.parse(texts, firsts, whole, latest, unsure_most)
     _idle.append(parser)
-    return _with_unsure(texts, batch, events, unsure, now_s) if unsure else Parsed(batch, events, [])
+    parsed = _with_unsure(texts, batch, events, unsure, now_s) if unsure else Parsed(batch, events, [])
+    return parsed, size, position
 
 
 def _with_unsure(texts: Sequence[Text], batch: Batch, events: array[int], unsure: array[int], now_s: float) -> Parsed:
