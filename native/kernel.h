@@ -135,6 +135,8 @@ int width_for(uint64_t largest);
 void narrow_signed(const int64_t *values, size_t count, int64_t base, int width, unsigned char *out);
 void narrow_unsigned(const void *values, int from, size_t count, uint64_t base, int width, unsigned char *out);
 void widen(const unsigned char *data, int width, size_t count, uint64_t base, int to, void *out);
+void shuffle(const unsigned char *data, int width, size_t count, unsigned char *out);
+void unshuffle(const unsigned char *data, int width, size_t count, unsigned char *out);
 void pick(const void *values, int width, const uint32_t *indexes, size_t count, void *out);
 uint64_t stored_at(const unsigned char *data, int width, size_t index);
 

@@ -82,9 +82,11 @@ PyObject *py_pick_strings(PyObject *module, PyObject *args);
 PyObject *py_positions_of(PyObject *module, PyObject *args);
 PyObject *py_read_counts(PyObject *module, PyObject *args);
 PyObject *py_renumber(PyObject *module, PyObject *args);
+PyObject *py_shuffle(PyObject *module, PyObject *args);
 PyObject *py_split_strings(PyObject *module, PyObject *args);
 PyObject *py_sum_counts(PyObject *module, PyObject *args);
 PyObject *py_unpack_strings(PyObject *module, PyObject *args);
+PyObject *py_unshuffle(PyObject *module, PyObject *args);
 PyObject *py_widen(PyObject *module, PyObject *args);
 
 #endif

@@ -155,3 +155,24 @@ PyObject *py_widen(PyObject *module, PyObject *args) {
     PyBuffer_Release(&data);
     return result;
 }
+
+static PyObject *reorder(PyObject *args, void (*order)(const unsigned char *, int, size_t, unsigned char *)) {
+    Py_buffer data;
+    int width;
+    if (!PyArg_ParseTuple(args, "y*i", &data, &width)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if ((width != 1 && width != 2 && width != 4 && width != 8) || data.len % width != 0) {
+        PyErr_Format(PyExc_ValueError, "%zd bytes are no items of width %d", data.len, width);
+    } else if ((result = PyBytes_FromStringAndSize(NULL, data.len)) != NULL) {
+        unsigned char *out = (unsigned char *)PyBytes_AsString(result);
+        UNLOCKED_IF(data.len > LOCKED_BYTES_MAX, order(data.buf, width, (size_t)(data.len / width), out));
+    }
+    PyBuffer_Release(&data);
+    return result;
+}
+
+PyObject *py_shuffle(PyObject *Py_UNUSED(module), PyObject *args) { return reorder(args, shuffle); }
+
+PyObject *py_unshuffle(PyObject *Py_UNUSED(module), PyObject *args) { return reorder(args, unshuffle); }

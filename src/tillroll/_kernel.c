@@ -25,9 +25,11 @@ static PyMethodDef functions[] = {
     {"positions_of", py_positions_of, METH_VARARGS, NULL},
     {"read_counts", py_read_counts, METH_VARARGS, NULL},
     {"renumber", py_renumber, METH_VARARGS, NULL},
+    {"shuffle", py_shuffle, METH_VARARGS, NULL},
     {"split_strings", py_split_strings, METH_VARARGS, NULL},
     {"sum_counts", py_sum_counts, METH_VARARGS, NULL},
     {"unpack_strings", py_unpack_strings, METH_VARARGS, NULL},
+    {"unshuffle", py_unshuffle, METH_VARARGS, NULL},
     {"widen", py_widen, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -257,6 +257,21 @@ static void group_events(const uint8_t *data, size_t size) {
     free(columns);
 }
 
+/* Items come back from being put byte by byte. */
+static void shuffled(const uint8_t *data, size_t size) {
+    for (int width = 1; width <= 8; width *= 2) {
+        size_t count = size / (size_t)width, used = count * (size_t)width;
+        char *items = exact_copy(data, used), *bytes = exact_copy(data, used), *back = exact_copy(data, used);
+        memset(back, 0, used);
+        shuffle((unsigned char *)items, width, count, (unsigned char *)bytes);
+        unshuffle((unsigned char *)bytes, width, count, (unsigned char *)back);
+        require(memcmp(items, back, used) == 0, "items come back from being shuffled");
+        free(items);
+        free(bytes);
+        free(back);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
@@ -270,6 +285,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 'g':
         group_events(data + 1, size - 1);
+        break;
+    case 'c':
+        shuffled(data + 1, size - 1);
         break;
     default:
         parse_lines(data + 1, size - 1);

@@ -61,6 +61,7 @@ def test_columns_with_a_right_checksum_are_a_batch_or_refused(batch: Batch, at: 
 def test_any_bytes_are_a_batch_or_refused(data: bytes) -> None:
     check_chunk_bytes(data)
     check_chunk_bytes(b"TRC1" + data)
+    check_chunk_bytes(b"TRC2" + data)
 
 
 @given(batches, st.data())

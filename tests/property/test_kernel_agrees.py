@@ -135,6 +135,18 @@ def test_widen_agrees_on_any_bytes(data: bytes, width: int, base: int, count: in
         agree("widen", data[: len(data) // width * width], width, base, len(data) // width, code)
 
 
+@given(st.binary(max_size=80), st.integers(-1, 9))
+@example(bytes(range(256)) * 40, 4)
+def test_shuffle_agrees_and_comes_back(data: bytes, width: int) -> None:
+    agree("shuffle", data, width)
+    agree("unshuffle", data, width)
+    if width in {1, 2, 4, 8}:
+        whole = data[: len(data) // width * width]
+        assert _kernel.unshuffle(_kernel.shuffle(whole, width), width) == whole
+        agree("shuffle", whole, width)
+        agree("unshuffle", memoryview(whole), width)
+
+
 @given(columns_of("q"), any_column)
 def test_bounds_and_largest_agree(values: array[int], others: array[int]) -> None:
     agree("bounds", values)

@@ -82,7 +82,7 @@ def test_a_claim_of_more_than_a_chunk_holds_is_refused_before_anything_is_alloca
     for events, size in [(0, 100), (limits.CHUNK_EVENTS_MAX + 1, 100), (1, 1 << 19), (2**32 - 1, 2**32 - 1)]:
         rest = struct.pack("<II", events, size) + b"frame"
         with pytest.raises(chunk.ChunkError, match="claims"):
-            chunk.decode(b"TRC1" + struct.pack("<I", zlib.crc32(rest)) + rest)
+            chunk.decode(b"TRC2" + struct.pack("<I", zlib.crc32(b"TRC2" + rest)) + rest)
 
 
 def test_columns_that_contradict_themselves_are_refused_though_their_checksum_is_right() -> None:
@@ -119,6 +119,31 @@ def test_the_format_is_the_one_that_was_stored_before() -> None:
         + struct.pack("<H", 1)
         + b"k"
     )
+
+
+def test_a_chunk_of_the_first_format_is_still_read() -> None:
+    stored = bytes.fromhex(
+        "54524331873a3c41030000007200000028b52ffd20720d030062c61522a029ad01c39e672724b6b8fe5b55c3ee88cc688f7570f017a2"
+        "030599ff48f6de32058f334585493ae04564c8ceb2a5a004088946e2a02069d08044188f73a8aaecbdf5cc6b10b7c767f9092abff7f5"
+        "bdb6da43930b1502000a06348026"
+    )
+    events = [
+        Event(1_322_907_330, 0, 1_234, 0, "m-1"),
+        Event(1_322_907_331, 500, 70_000, 2, "7bd5d47e-446f-4ec2-a3d8-11736110e578", "order-1"),
+        Event(1_322_990_000, 0, 5, 1, "m-1"),
+    ]
+    expected = batch_of(events, Source(NameKind.KEY, "key"), 3)
+    assert columns_in(chunk.decode(stored)) == columns_in(expected)
+    now = chunk.encode(expected)
+    assert columns_in(chunk.decode(now)) == columns_in(expected)
+    for data, magic in ((stored, b"TRC2"), (now, b"TRC1")):
+        with pytest.raises(chunk.ChunkError, match="checksum"):
+            chunk.decode(magic + data[4:])
+
+
+def test_columns_are_stored_byte_by_byte() -> None:
+    batch = batch_of([Event(0, 0, amount, 0, "m") for amount in (0x0102, 0x0304, 0x0506)])
+    assert bytes([2, 4, 6, 1, 3, 5]) in chunk._encode_columns(batch)
 
 
 def test_a_slice_is_the_events_of_a_batch_from_one_to_another() -> None:

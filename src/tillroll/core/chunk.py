@@ -1,14 +1,15 @@
 """The journal's chunk: a batch as bytes, the same on every store.
 
     offset  size
-    0       4     b"TRC1"
-    4       4     CRC-32 of everything after it
+    0       4     b"TRC2"
+    4       4     CRC-32 of everything else
     8       4     number of events
     12      4     length of the columns before compression
     16            the columns, as one zstd frame
 
-Columns hold offsets from their least value in as few bytes as fit, names as runs by source, and UUIDs in 16 bytes, so
-that a purchase takes 40 bytes or less however it is named. Integers are little-endian. Any change is a new magic.
+Columns hold offsets from their least value in as few bytes as fit, byte by byte; names as runs by source, and UUIDs in
+16 bytes; so that a purchase takes 40 bytes or less however it is named. Integers are little-endian. Any change is a new
+magic. Of b"TRC1", which is still read, the numbers were item by item, and the CRC left out the magic.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_MAGIC: Final = b"TRC1"
+_MAGIC: Final = b"TRC2"
+_MAGIC_UNSHUFFLED: Final = b"TRC1"
 _HEAD: Final = struct.Struct("<4sIII")
 _COLUMNS: Final = struct.Struct("<qBBBBBBHII")  # base second, five widths, has ids, spare, merchants, runs
 _RUN: Final = struct.Struct("<BQI")  # kind, first position, events
@@ -53,7 +55,11 @@ def encode(batch: Batch) -> bytes:
     if len(raw) > _raw_bytes_max(events):
         raise ValueError(f"a chunk of {events} events has {len(raw)} bytes of columns, which is too much")
     rest = _SIZES.pack(events, len(raw)) + _compress(raw)
-    return _MAGIC + _CRC.pack(zlib.crc32(rest)) + rest
+    return _MAGIC + _CRC.pack(_checksum(_MAGIC, rest)) + rest
+
+
+def _checksum(magic: bytes, rest: bytes | memoryview) -> int:
+    return zlib.crc32(rest) if magic == _MAGIC_UNSHUFFLED else zlib.crc32(rest, zlib.crc32(magic))
 
 
 def _compress(raw: bytes) -> bytes:
@@ -72,10 +78,10 @@ def _raw_bytes_max(events: int) -> int:
 
 def _encode_columns(batch: Batch) -> bytes:
     base, _ = kernel.bounds(batch.seconds)
-    seconds_width, seconds = kernel.narrow(batch.seconds, base)
-    nanos_width, nanos = kernel.narrow(batch.nanos, 0)
-    amounts_width, amounts = kernel.narrow(batch.amounts, 0)
-    merchants_width, merchants = kernel.narrow(batch.merchants, 0)
+    seconds_width, seconds = _encode_column(batch.seconds, base)
+    nanos_width, nanos = _encode_column(batch.nanos)
+    amounts_width, amounts = _encode_column(batch.amounts)
+    merchants_width, merchants = _encode_column(batch.merchants)
     gaps_width, gaps, runs = _encode_runs(batch)
     head = _COLUMNS.pack(
         base,
@@ -96,6 +102,11 @@ def _encode_columns(batch: Batch) -> bytes:
     return b"".join(parts)
 
 
+def _encode_column(values: array[int], base: int = 0) -> tuple[int, bytes]:
+    width, data = kernel.narrow(values, base)
+    return width, kernel.shuffle(data, width) if width > 1 else data
+
+
 def _encode_runs(batch: Batch) -> tuple[int, bytes, bytes]:
     """Return (width, gaps, runs): how many positions of its run were skipped before each event, and the runs packed."""
     if sum(run.events for run in batch.runs) != len(batch):
@@ -114,7 +125,7 @@ def _encode_runs(batch: Batch) -> tuple[int, bytes, bytes]:
     runs = b"".join(heads) + values
     if contiguous:
         return 0, b"", runs
-    return *kernel.narrow(kernel.gaps_of(positions, array("Q", [run.events for run in batch.runs])), 0), runs
+    return *_encode_column(kernel.gaps_of(positions, array("Q", [run.events for run in batch.runs]))), runs
 
 
 def events_in(data: bytes) -> int:
@@ -123,8 +134,8 @@ def events_in(data: bytes) -> int:
     Raises:
         ChunkError: this is no chunk.
     """
-    if len(data) < _HEAD.size or not data.startswith(_MAGIC):
-        raise ChunkError("this is not a journal chunk: it does not begin with TRC1")
+    if len(data) < _HEAD.size or not data.startswith((_MAGIC, _MAGIC_UNSHUFFLED)):
+        raise ChunkError("this is not a journal chunk: it does not begin with TRC2 or TRC1")
     return int(_HEAD.unpack_from(data)[2])
 
 
@@ -135,8 +146,8 @@ def decode(data: bytes) -> Batch:
         ChunkError: any bit differs from what `encode` wrote.
     """
     events = events_in(data)
-    _, crc, _, raw_bytes = _HEAD.unpack_from(data)
-    if zlib.crc32(memoryview(data)[8:]) != crc:
+    magic, crc, _, raw_bytes = _HEAD.unpack_from(data)
+    if _checksum(magic, memoryview(data)[8:]) != crc:
         raise ChunkError("a journal chunk is damaged: its checksum does not match")
     if not 0 < events <= limits.CHUNK_EVENTS_MAX or raw_bytes > _raw_bytes_max(events):
         raise ChunkError(f"a journal chunk claims {events} events in {raw_bytes} bytes")
@@ -145,7 +156,7 @@ def decode(data: bytes) -> Batch:
         raw = decompressor.decompress(memoryview(data)[_HEAD.size :], raw_bytes + 1)
         if len(raw) != raw_bytes or not decompressor.eof or decompressor.unused_data:
             raise ChunkError(f"a journal chunk has {len(raw)} bytes of columns where {raw_bytes} are said")
-        return _decode_columns(raw, events)
+        return _decode_columns(_Reader(raw, shuffled=magic == _MAGIC), events)
     except (zstd.ZstdError, ValueError, struct.error) as error:
         raise ChunkError(f"a journal chunk cannot be read: {error}") from error
 
@@ -153,8 +164,9 @@ def decode(data: bytes) -> Batch:
 class _Reader:
     """Hands out consecutive pieces of the columns."""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, shuffled: bool) -> None:
         self.raw = memoryview(raw)
+        self._shuffled = shuffled
         self.at = 0
 
     def take(self, size: int) -> memoryview:
@@ -165,7 +177,10 @@ class _Reader:
         return piece
 
     def column(self, width: int, base: int, count: int, code: str) -> array[int]:
-        return kernel.widen(self.take(width * count), width, base, count, code)
+        data: bytes | memoryview = self.take(width * count)
+        if self._shuffled and width > 1:
+            data = kernel.unshuffle(data, width)
+        return kernel.widen(data, width, base, count, code)
 
     def strings(self, count: int) -> tuple[array[int], bytes]:
         ends, heap, size = kernel.unpack_strings(self.raw[self.at :], count)
@@ -173,8 +188,7 @@ class _Reader:
         return ends, heap
 
 
-def _decode_columns(raw: bytes, events: int) -> Batch:
-    read = _Reader(raw)
+def _decode_columns(read: _Reader, events: int) -> Batch:
     base, seconds_w, nanos_w, amounts_w, merchants_w, gaps_w, has_ids, spare, merchant_count, run_count = (
         _COLUMNS.unpack(read.take(_COLUMNS.size))
     )
@@ -197,8 +211,8 @@ def _decode_columns(raw: bytes, events: int) -> Batch:
     batch.positions = kernel.positions_of(firsts, array("Q", [count for _, _, count in heads]), gaps)
     if has_ids:
         batch.id_ends, batch.id_bytes = read.strings(events)
-    if read.at != len(raw):
-        raise ValueError(f"{len(raw) - read.at} bytes are left over")
+    if read.at != len(read.raw):
+        raise ValueError(f"{len(read.raw) - read.at} bytes are left over")
     _check_ranges(batch, merchant_count)
     return batch
 

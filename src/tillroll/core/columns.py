@@ -84,6 +84,38 @@ def widen(data: bytes | memoryview, width: int, base: int, count: int, code: str
         raise ValueError(f"a value does not fit the column: {error}") from error
 
 
+def shuffle(data: bytes, width: int) -> bytes:
+    """Return items of 1, 2, 4 or 8 bytes byte by byte: all their first bytes, then all their second ones.
+
+    A column compresses better so, and faster: what its values share stands together, and what they do not
+    (Blosc's shuffle, Parquet's BYTE_STREAM_SPLIT).
+
+    Raises:
+        ValueError: the data is no whole number of items, or they are of another width.
+    """
+    _items_in(data, width)
+    return b"".join(data[byte::width] for byte in range(width))
+
+
+def unshuffle(data: bytes | memoryview, width: int) -> bytes:
+    """Return items item by item: the inverse of `shuffle`.
+
+    Raises:
+        ValueError: the data is no whole number of items, or they are of another width.
+    """
+    items = _items_in(data, width)
+    result = bytearray(len(data))
+    for byte in range(width):
+        result[byte::width] = data[byte * items : (byte + 1) * items]
+    return bytes(result)
+
+
+def _items_in(data: bytes | memoryview, width: int) -> int:
+    if width not in _WIDTH_CODES or len(data) % width:
+        raise ValueError(f"{len(data)} bytes are no items of width {width}")
+    return len(data) // width
+
+
 def pack_strings(ends: array[int], heap: bytes) -> bytes:
     """Return a string column packed: all lengths (2 bytes each), then all bytes. A canonical UUID takes 16 bytes.
 

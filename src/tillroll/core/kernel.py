@@ -47,9 +47,11 @@ if compiled:
     positions_of = _kernel.positions_of
     read_counts = _kernel.read_counts
     renumber = _kernel.renumber
+    shuffle = _kernel.shuffle
     split_strings = _kernel.split_strings
     sum_counts = _kernel.sum_counts
     unpack_strings = _kernel.unpack_strings
+    unshuffle = _kernel.unshuffle
     widen = _kernel.widen
 else:
     add_counts = columns.add_counts
@@ -71,7 +73,9 @@ else:
     positions_of = columns.positions_of
     read_counts = columns.read_counts
     renumber = columns.renumber
+    shuffle = columns.shuffle
     split_strings = columns.split_strings
     sum_counts = columns.sum_counts
     unpack_strings = columns.unpack_strings
+    unshuffle = columns.unshuffle
     widen = columns.widen
