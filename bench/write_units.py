@@ -138,8 +138,7 @@ class Traffic:
     def note(self, batch: Batch, changed: list[set[tuple[int, int]]]) -> None:
         """Add the datapoints of each report that a batch touches, as (window, code)."""
         merchant_ids = [self.numbers[name] for name in batch.merchant_names]
-        for report, datapoints in zip(REPORTS, changed, strict=True):
-            windows, codes, _ = fold(report, batch, merchant_ids)
+        for (windows, codes, _), datapoints in zip(fold(batch, merchant_ids), changed, strict=True):
             datapoints.update(zip(windows, codes, strict=True))
 
 

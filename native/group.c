@@ -1,4 +1,4 @@
-/* Counting events by window and key: in a table with a cell for every possibility where that is small, else by sorting.
+/* Counting events by window and key, in several ways at once: in a table with a cell for every possibility where that is small, else by sorting.
  *
  * No hash table: a sort by radix is as fast for many keys, gives the order that is wanted, and nobody can choose keys
  * that make it slow.
@@ -11,15 +11,32 @@
 #define CELLS_MAX (4u << 20)
 #define SECONDS_LIMIT (INT64_C(1) << 40) /* far outside the years 1 to 9999 */
 
+/* What the ways have in common. */
 typedef struct {
-    const Grouping *from;
-    int64_t first_s;     /* the start of the first window */
-    uint32_t *ranks;     /* of each merchant's id among the distinct ids */
-    uint64_t *ids;       /* by rank */
-    uint64_t cells;      /* of one window */
-    uint64_t windows;    /* from the first to the last */
+    const Events *events;
+    int64_t least, largest; /* seconds */
+    uint32_t *ranks;        /* of each merchant's id among the distinct ids */
+    uint64_t *ids;          /* by rank */
+    uint64_t distinct;
+} Common;
+
+typedef struct {
+    const Way *way;
+    int64_t first_s;  /* the start of the first window */
+    uint64_t cells;   /* of one window */
+    uint64_t windows; /* from the first to the last */
     bool by_merchant, by_bracket, by_method, bracket_first;
+    uint32_t *table; /* a counter for every cell of every window, or, where those are many, */
+    uint64_t *keys;  /* the cell of every event, and as much room */
 } Plan;
+
+/* A block of events as numbers to make keys of, each found once for all ways that need it. */
+typedef struct {
+    size_t start, count;
+    const uint8_t *methods;
+    uint32_t brackets[BLOCK], ranks[BLOCK];
+    bool with_brackets, with_ranks;
+} Block;
 
 /* Sort by the bits from `shift` up, eleven at a time, each pass keeping the order of the one before. Returns where the
  * result is: in one of the two arrays. */
@@ -43,14 +60,14 @@ static uint64_t *sort_keys(uint64_t *keys, uint64_t *spare, size_t count, int sh
 }
 
 /* Number the merchants by rising id, equal ids alike. */
-static Status rank_merchants(Plan *plan) {
-    size_t count = plan->from->merchant_count;
-    const uint64_t *ids = plan->from->merchant_ids;
+static Status rank_merchants(Common *common) {
+    size_t count = common->events->merchant_count;
+    const uint64_t *ids = common->events->merchant_ids;
     uint64_t largest = 0;
     uint64_t *order = malloc((2 * count + 1) * sizeof *order), *sorted = order;
-    plan->ranks = malloc((count + 1) * sizeof *plan->ranks);
-    plan->ids = malloc((count + 1) * sizeof *plan->ids);
-    if (plan->ranks == NULL || plan->ids == NULL || order == NULL) {
+    common->ranks = malloc((count + 1) * sizeof *common->ranks);
+    common->ids = malloc((count + 1) * sizeof *common->ids);
+    if (common->ranks == NULL || common->ids == NULL || order == NULL) {
         free(order);
         return NO_MEMORY;
     }
@@ -66,71 +83,108 @@ static Status rank_merchants(Plan *plan) {
     uint32_t ranks = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t id = sorted[i] >> MERCHANTS_BITS;
-        if (i == 0 || id != plan->ids[ranks - 1]) {
-            plan->ids[ranks++] = id;
+        if (i == 0 || id != common->ids[ranks - 1]) {
+            common->ids[ranks++] = id;
         }
-        plan->ranks[sorted[i] & (MERCHANTS_MAX - 1)] = ranks - 1;
+        common->ranks[sorted[i] & (MERCHANTS_MAX - 1)] = ranks - 1;
     }
     free(order);
-    plan->cells = ranks;
+    common->distinct = ranks;
     return DONE;
 }
 
-static Status make_plan(const Grouping *from, Plan *plan, const char **problem) {
-    int64_t least, largest;
-    *plan = (Plan){.from = from, .cells = 1, .windows = 1};
-    bounds_signed(from->seconds, from->count, &least, &largest);
-    if (least < -SECONDS_LIMIT || largest > SECONDS_LIMIT) {
+static Status check_events(Common *common, bool by_method, bool by_merchant, const char **problem) {
+    const Events *events = common->events;
+    bounds_signed(events->seconds, events->count, &common->least, &common->largest);
+    if (common->least < -SECONDS_LIMIT || common->largest > SECONDS_LIMIT) {
         *problem = "a second is out of range";
         return INVALID;
     }
-    if (from->window_s != 0) {
-        int64_t window_s = from->window_s, rest = least % window_s;
-        plan->first_s = least - (rest < 0 ? rest + window_s : rest);
-        plan->windows = (uint64_t)(largest - plan->first_s) / from->window_s + 1;
-    }
-    for (int i = 0; i < from->keys_count; i++) {
-        plan->by_merchant |= from->keys[i] == KEY_MERCHANT;
-        plan->by_method |= from->keys[i] == KEY_METHOD;
-        plan->by_bracket |= from->keys[i] == KEY_BRACKET;
-        plan->bracket_first |= from->keys[i] == KEY_BRACKET && !plan->by_method;
-    }
-    if (plan->by_method && from->count && largest_unsigned(from->methods, 1, from->count) >= METHODS) {
+    if (by_method && largest_unsigned(events->methods, 1, events->count) >= METHODS) {
         *problem = "a method is out of range";
         return INVALID;
     }
-    if (plan->by_merchant) {
-        if (from->merchant_count > MERCHANTS_MAX ||
-            largest_unsigned(from->merchant_ids, 8, from->merchant_count) >= MERCHANT_IDS_MAX) {
-            *problem = "a merchant's id is out of range";
-            return INVALID;
-        }
-        if (from->count && largest_unsigned(from->merchants, 4, from->count) >= from->merchant_count) {
-            *problem = "a merchant is out of range";
-            return INVALID;
-        }
-        Status status = rank_merchants(plan);
-        if (status != DONE) {
-            return status;
-        }
+    if (!by_merchant) {
+        return DONE;
     }
-    plan->cells *= (plan->by_method ? METHODS : 1) * (plan->by_bracket ? BRACKETS : 1);
+    if (events->merchant_count > MERCHANTS_MAX ||
+        largest_unsigned(events->merchant_ids, 8, events->merchant_count) >= MERCHANT_IDS_MAX) {
+        *problem = "a merchant's id is out of range";
+        return INVALID;
+    }
+    if (largest_unsigned(events->merchants, 4, events->count) >= events->merchant_count) {
+        *problem = "a merchant is out of range";
+        return INVALID;
+    }
+    return rank_merchants(common);
+}
+
+static void plan_keys(Plan *plan, const Way *way) {
+    *plan = (Plan){.way = way, .cells = 1, .windows = 1};
+    for (int i = 0; i < way->keys_count; i++) {
+        plan->by_merchant |= way->keys[i] == KEY_MERCHANT;
+        plan->by_method |= way->keys[i] == KEY_METHOD;
+        plan->by_bracket |= way->keys[i] == KEY_BRACKET;
+        plan->bracket_first |= way->keys[i] == KEY_BRACKET && !plan->by_method;
+    }
+}
+
+static Status plan_cells(Plan *plan, const Common *common, const char **problem) {
+    size_t count = common->events->count;
+    if (plan->way->window_s != 0) {
+        int64_t window_s = plan->way->window_s, rest = common->least % window_s;
+        plan->first_s = common->least - (rest < 0 ? rest + window_s : rest);
+        plan->windows = (uint64_t)(common->largest - plan->first_s) / plan->way->window_s + 1;
+    }
+    plan->cells = (plan->by_merchant ? common->distinct : 1) * (plan->by_method ? METHODS : 1) *
+                  (plan->by_bracket ? BRACKETS : 1);
     if (plan->windows > UINT64_MAX / 2 / plan->cells) {
         *problem = "the windows are too many";
         return INVALID;
     }
-    return DONE;
+    uint64_t cells = plan->windows * plan->cells;
+    if (cells <= CELLS_MAX && cells <= count * 32 + 64) {
+        plan->table = calloc(cells, sizeof *plan->table);
+        return plan->table == NULL ? NO_MEMORY : DONE;
+    }
+    plan->keys = malloc(2 * (count + 1) * sizeof *plan->keys);
+    return plan->keys == NULL ? NO_MEMORY : DONE;
 }
 
-static inline uint32_t bracket_of(int64_t amount) {
-    static const int64_t floors[] = BRACKET_FLOORS;
+/* An amount's bracket; the amount is cut to 32 bits first, of which the compiler compares many at once. */
+static inline uint32_t cut_amount(int64_t amount) {
+    return amount < 0 ? 0 : amount > INT32_MAX ? INT32_MAX : (uint32_t)amount;
+}
+
+static inline uint32_t bracket_of(uint32_t cut) {
+    static const int32_t floors[] = BRACKET_FLOORS;
+    int32_t amount = (int32_t)cut;
     return (uint32_t)(amount >= floors[0]) + (amount >= floors[1]) + (amount >= floors[2]) + (amount >= floors[3]);
+}
+
+static void block_brackets(Block *block, const Events *events) {
+    const int64_t *amounts = events->amounts + block->start;
+    for (size_t i = 0; i < block->count; i++) {
+        block->brackets[i] = cut_amount(amounts[i]);
+    }
+    for (size_t i = 0; i < block->count; i++) {
+        block->brackets[i] = bracket_of(block->brackets[i]);
+    }
+    block->with_brackets = true;
+}
+
+static void block_ranks(Block *block, const Common *common) {
+    const uint32_t *merchants = common->events->merchants + block->start;
+    for (size_t i = 0; i < block->count; i++) {
+        block->ranks[i] = common->ranks[merchants[i]];
+    }
+    block->with_ranks = true;
 }
 
 /* The window of each of a block of events. A constant divisor compiles to a multiplication. */
 static void block_windows(const Plan *plan, const int64_t *seconds, size_t count, uint64_t *keys) {
     uint64_t first = (uint64_t)plan->first_s;
-    uint32_t window_s = plan->from->window_s;
+    uint32_t window_s = plan->way->window_s;
 #define DIVIDE(type, divisor)                                                           \
     for (size_t i = 0; i < count; i++) {                                                \
         keys[i] = (uint64_t)((type)((uint64_t)seconds[i] - first) / (divisor));         \
@@ -151,36 +205,64 @@ static void block_windows(const Plan *plan, const int64_t *seconds, size_t count
 }
 
 /* The cell of each of a block of events: window, then code by rank. */
-static void block_keys(const Plan *plan, size_t start, size_t count, uint64_t *keys) {
-    const Grouping *from = plan->from;
-    uint32_t codes[BLOCK];
-    const uint8_t *methods = from->methods + start;
-    const int64_t *amounts = from->amounts + start;
-    block_windows(plan, from->seconds + start, count, keys);
+static void block_keys(const Plan *plan, const Common *common, Block *block, uint64_t *keys) {
+    uint32_t codes[BLOCK] = {0};
+    size_t count = block->count;
+    if (plan->by_bracket && !block->with_brackets) {
+        block_brackets(block, common->events);
+    }
+    if (plan->by_merchant && !block->with_ranks) {
+        block_ranks(block, common);
+    }
+#define ADD(radix, digits)                              \
+    for (size_t i = 0; i < count; i++) {                \
+        codes[i] = codes[i] * (radix) + (digits)[i];    \
+    }
     if (plan->by_merchant) {
-        for (size_t i = 0; i < count; i++) {
-            codes[i] = plan->ranks[from->merchants[start + i]];
-        }
-    } else {
-        memset(codes, 0, count * sizeof *codes);
+        memcpy(codes, block->ranks, count * sizeof *codes);
     }
     if (plan->by_bracket && plan->bracket_first) {
-        for (size_t i = 0; i < count; i++) {
-            codes[i] = codes[i] * BRACKETS + bracket_of(amounts[i]);
-        }
+        ADD(BRACKETS, block->brackets)
     }
     if (plan->by_method) {
-        for (size_t i = 0; i < count; i++) {
-            codes[i] = codes[i] * METHODS + methods[i];
-        }
+        ADD(METHODS, block->methods)
     }
     if (plan->by_bracket && !plan->bracket_first) {
+        ADD(BRACKETS, block->brackets)
+    }
+    block_windows(plan, common->events->seconds + block->start, count, keys);
+    uint64_t cells = plan->cells;
+    if (cells <= UINT32_MAX && plan->windows <= UINT32_MAX) { /* a product that the processor has for many at once */
         for (size_t i = 0; i < count; i++) {
-            codes[i] = codes[i] * BRACKETS + bracket_of(amounts[i]);
+            keys[i] = (uint64_t)(uint32_t)keys[i] * (uint32_t)cells + codes[i];
+        }
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            keys[i] = keys[i] * cells + codes[i];
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        keys[i] = keys[i] * plan->cells + codes[i];
+}
+
+static void count_events(const Common *common, Plan *plans, int ways) {
+    const Events *events = common->events;
+    uint64_t keys[BLOCK];
+    Block block;
+    for (size_t start = 0; start < events->count; start += BLOCK) {
+        block.start = start;
+        block.count = events->count - start < BLOCK ? events->count - start : BLOCK;
+        block.methods = events->methods + start;
+        block.with_brackets = block.with_ranks = false;
+        for (int way = 0; way < ways; way++) {
+            Plan *plan = &plans[way];
+            if (plan->table == NULL) {
+                block_keys(plan, common, &block, plan->keys + start);
+                continue;
+            }
+            block_keys(plan, common, &block, keys);
+            for (size_t i = 0; i < block.count; i++) {
+                plan->table[keys[i]]++;
+            }
+        }
     }
 }
 
@@ -197,46 +279,43 @@ void groups_free(Groups *groups) {
     free(groups->counts);
 }
 
-static inline void groups_add(Groups *groups, const Plan *plan, uint64_t window, uint64_t cell, uint64_t count) {
-    int64_t window_s = plan->from->window_s;
-    uint64_t radix = (plan->by_method ? METHODS : 1) * (plan->by_bracket ? BRACKETS : 1);
+static inline void groups_add(Groups *groups, int64_t window, uint64_t code, uint64_t count) {
     size_t index = groups->count++;
-    groups->windows[index] = window_s == 0 ? 0 : plan->first_s / window_s + (int64_t)window;
-    groups->codes[index] = plan->by_merchant ? plan->ids[cell / radix] * radix + cell % radix : cell;
+    groups->windows[index] = window;
+    groups->codes[index] = code;
     groups->counts[index] = count;
 }
 
-static Status count_in_table(const Plan *plan, Groups *groups) {
-    size_t cells = plan->windows * plan->cells;
-    uint32_t *table = calloc(cells, sizeof *table);
-    uint64_t keys[BLOCK];
-    if (table == NULL) {
-        return NO_MEMORY;
-    }
-    for (size_t start = 0; start < plan->from->count; start += BLOCK) {
-        size_t count = plan->from->count - start < BLOCK ? plan->from->count - start : BLOCK;
-        block_keys(plan, start, count, keys);
-        for (size_t i = 0; i < count; i++) {
-            table[keys[i]]++;
-        }
-    }
-    size_t used = 0;
+static int64_t first_window(const Plan *plan) {
+    return plan->way->window_s == 0 ? 0 : plan->first_s / plan->way->window_s;
+}
+
+/* How many codes a merchant has. */
+static uint64_t radix_of(const Plan *plan) {
+    return (plan->by_method ? METHODS : 1) * (plan->by_bracket ? BRACKETS : 1);
+}
+
+static Status groups_of_table(const Plan *plan, const Common *common, Groups *groups) {
+    size_t cells = plan->windows * plan->cells, used = 0;
     for (size_t i = 0; i < cells; i++) {
-        used += table[i] != 0;
+        used += plan->table[i] != 0;
     }
     if (!groups_reserve(groups, used)) {
-        free(table);
         return NO_MEMORY;
     }
-    const uint32_t *cell = table;
+    const uint32_t *cell = plan->table;
+    uint64_t radix = radix_of(plan), ranks = plan->cells / radix;
+    int64_t first = first_window(plan);
     for (uint64_t window = 0; window < plan->windows; window++) {
-        for (uint64_t code = 0; code < plan->cells; code++, cell++) {
-            if (*cell != 0) {
-                groups_add(groups, plan, window, code, *cell);
+        for (uint64_t rank = 0; rank < ranks; rank++) {
+            uint64_t code = plan->by_merchant ? common->ids[rank] * radix : 0;
+            for (uint64_t rest = 0; rest < radix; rest++, cell++) {
+                if (*cell != 0) {
+                    groups_add(groups, first + (int64_t)window, code + rest, *cell);
+                }
             }
         }
     }
-    free(table);
     return DONE;
 }
 
@@ -251,45 +330,67 @@ static void sort_few(uint64_t *keys, size_t count) {
     }
 }
 
-static Status count_by_sorting(const Plan *plan, Groups *groups) {
-    size_t count = plan->from->count;
-    uint64_t *keys = malloc(2 * (count + 1) * sizeof *keys), *sorted = keys;
-    if (keys == NULL || !groups_reserve(groups, count)) {
-        free(keys);
+static Status groups_of_keys(const Plan *plan, const Common *common, Groups *groups) {
+    size_t count = common->events->count;
+    uint64_t *sorted = plan->keys;
+    if (!groups_reserve(groups, count)) {
         return NO_MEMORY;
     }
-    for (size_t start = 0; start < count; start += BLOCK) {
-        block_keys(plan, start, count - start < BLOCK ? count - start : BLOCK, keys + start);
-    }
     if (count <= 64) {
-        sort_few(keys, count);
+        sort_few(sorted, count);
     } else {
-        sorted = sort_keys(keys, keys + count, count, 0, plan->windows * plan->cells);
+        sorted = sort_keys(sorted, sorted + count, count, 0, plan->windows * plan->cells);
     }
+    uint64_t radix = radix_of(plan);
+    int64_t first = first_window(plan);
     for (size_t i = 0, next; i < count; i = next) {
         next = i + 1;
         while (next < count && sorted[next] == sorted[i]) {
             next++;
         }
-        groups_add(groups, plan, sorted[i] / plan->cells, sorted[i] % plan->cells, next - i);
+        uint64_t cell = sorted[i] % plan->cells;
+        uint64_t code = plan->by_merchant ? common->ids[cell / radix] * radix + cell % radix : cell;
+        groups_add(groups, first + (int64_t)(sorted[i] / plan->cells), code, next - i);
     }
-    free(keys);
     return DONE;
 }
 
-Status group(const Grouping *grouping, Groups *groups, const char **problem) {
-    Plan plan = {0};
-    *groups = (Groups){0};
-    if (grouping->count == 0) {
-        return DONE;
+static Status group_planned(Common *common, const Way *ways, int count, Plan *plans, Groups *groups,
+                            const char **problem) {
+    bool by_method = false, by_merchant = false;
+    for (int way = 0; way < count; way++) {
+        plan_keys(&plans[way], &ways[way]);
+        by_method |= plans[way].by_method;
+        by_merchant |= plans[way].by_merchant;
     }
-    Status status = make_plan(grouping, &plan, problem);
+    Status status = check_events(common, by_method, by_merchant, problem);
+    for (int way = 0; way < count && status == DONE; way++) {
+        status = plan_cells(&plans[way], common, problem);
+    }
     if (status == DONE) {
-        uint64_t cells = plan.windows * plan.cells;
-        bool small = cells <= CELLS_MAX && cells <= grouping->count * 32 + 64;
-        status = small ? count_in_table(&plan, groups) : count_by_sorting(&plan, groups);
+        count_events(common, plans, count);
     }
-    free(plan.ranks);
-    free(plan.ids);
+    for (int way = 0; way < count && status == DONE; way++) {
+        const Plan *plan = &plans[way];
+        status = plan->table != NULL ? groups_of_table(plan, common, &groups[way])
+                                     : groups_of_keys(plan, common, &groups[way]);
+    }
+    return status;
+}
+
+Status group(const Events *events, const Way *ways, int count, Groups *groups, const char **problem) {
+    Common common = {.events = events};
+    Plan plans[WAYS_MAX] = {{0}};
+    Status status = DONE;
+    memset(groups, 0, (size_t)count * sizeof *groups);
+    if (events->count != 0) {
+        status = group_planned(&common, ways, count, plans, groups, problem);
+    }
+    for (int way = 0; way < count; way++) {
+        free(plans[way].table);
+        free(plans[way].keys);
+    }
+    free(common.ranks);
+    free(common.ids);
     return status;
 }

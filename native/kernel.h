@@ -160,6 +160,9 @@ void hash_ids(const uint32_t *ends, size_t count, const char *heap, uint64_t kin
 
 typedef enum { KEY_BRACKET, KEY_METHOD, KEY_MERCHANT } Key;
 
+#define WAYS_MAX 16
+
+/* The events to group. */
 typedef struct {
     const int64_t *seconds, *amounts;
     const uint8_t *methods;
@@ -167,10 +170,14 @@ typedef struct {
     size_t count;
     const uint64_t *merchant_ids;
     size_t merchant_count;
+} Events;
+
+/* A way to group them. */
+typedef struct {
     uint32_t window_s;
     Key keys[3];
     int keys_count;
-} Grouping;
+} Way;
 
 typedef struct {
     int64_t *windows;
@@ -178,8 +185,8 @@ typedef struct {
     size_t count;
 } Groups;
 
-/* Fills the groups, whose arrays the caller frees. `problem` says what was INVALID. */
-Status group(const Grouping *grouping, Groups *groups, const char **problem);
+/* Fills the groups of each of at most WAYS_MAX ways, whose arrays the caller frees. `problem` says what was INVALID. */
+Status group(const Events *events, const Way *ways, int count, Groups *groups, const char **problem);
 void groups_free(Groups *groups);
 
 #endif

@@ -139,30 +139,55 @@ PyObject *py_add_counts(PyObject *Py_UNUSED(module), PyObject *args) {
 
 /* Grouping. */
 
-static bool keys_get(PyObject *keys, Grouping *grouping) {
-    Py_ssize_t count = PySequence_Size(keys);
-    if (count < 0 || count > 3) {
-        if (count > 3) {
-            value_error("a report has at most three keys");
-        }
-        return false;
+static bool key_get(PyObject *keys, Py_ssize_t index, Key *found) {
+    PyObject *key = PySequence_GetItem(keys, index);
+    const char *name = key == NULL ? NULL : PyUnicode_AsUTF8AndSize(key, NULL);
+    if (name != NULL) {
+        *found = strcmp(name, "bracket") == 0 ? KEY_BRACKET : strcmp(name, "method") == 0 ? KEY_METHOD : KEY_MERCHANT;
+    }
+    Py_XDECREF(key);
+    return name != NULL;
+}
+
+/* A way to group, from (seconds of a window, keys). */
+static bool way_get(PyObject *from, Way *way) {
+    PyObject *window = PySequence_GetItem(from, 0), *keys = window == NULL ? NULL : PySequence_GetItem(from, 1);
+    long window_s = keys == NULL ? -1 : PyLong_AsLong(window);
+    Py_ssize_t count = keys == NULL ? -1 : PySequence_Size(keys);
+    bool got = count >= 0 && !PyErr_Occurred();
+    if (got && (window_s < 0 || window_s > INT32_MAX)) {
+        value_error("a window's length is out of range");
+        got = false;
+    } else if (got && count > 3) {
+        value_error("a report has at most three keys");
+        got = false;
+    }
+    for (Py_ssize_t i = 0; got && i < count; i++) {
+        got = key_get(keys, i, &way->keys[i]);
+    }
+    way->window_s = (uint32_t)window_s;
+    way->keys_count = (int)count;
+    Py_XDECREF(window);
+    Py_XDECREF(keys);
+    return got;
+}
+
+/* How many ways there are; -1 with an error. */
+static int ways_get(PyObject *from, Way *ways) {
+    Py_ssize_t count = PySequence_Size(from);
+    if (count > WAYS_MAX) {
+        value_error("there are too many ways to group");
+        return -1;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *key = PySequence_GetItem(keys, i);
-        const char *name = key == NULL ? NULL : PyUnicode_AsUTF8AndSize(key, NULL);
-        bool known = name != NULL;
-        if (known) {
-            grouping->keys[i] = strcmp(name, "bracket") == 0  ? KEY_BRACKET
-                                : strcmp(name, "method") == 0 ? KEY_METHOD
-                                                              : KEY_MERCHANT;
-        }
-        Py_XDECREF(key);
-        if (!known) {
-            return false;
+        PyObject *way = PySequence_GetItem(from, i);
+        bool got = way != NULL && way_get(way, &ways[i]);
+        Py_XDECREF(way);
+        if (!got) {
+            return -1;
         }
     }
-    grouping->keys_count = (int)count;
-    return true;
+    return (int)count;
 }
 
 /* The ids of merchants as 64-bit numbers, from any buffer or sequence; NULL with an error. */
@@ -200,68 +225,65 @@ static uint64_t *merchant_ids_get(PyObject *from, size_t *count) {
     return ids;
 }
 
-static PyObject *group_columns(State *state, Grouping *grouping, Column *columns) {
-    Groups groups;
+static PyObject *groups_new(State *state, const Groups *groups) {
+    PyObject *windows = array_new(state, CODE_q, groups->windows, groups->count);
+    PyObject *codes = array_new(state, CODE_Q, groups->codes, groups->count);
+    PyObject *counts = array_new(state, CODE_Q, groups->counts, groups->count);
+    PyObject *result =
+        windows == NULL || codes == NULL || counts == NULL ? NULL : PyTuple_Pack(3, windows, codes, counts);
+    Py_XDECREF(windows);
+    Py_XDECREF(codes);
+    Py_XDECREF(counts);
+    return result;
+}
+
+static PyObject *group_events(State *state, const Events *events, const Way *ways, int count) {
+    Groups groups[WAYS_MAX];
     Status status;
     const char *problem = NULL;
-    grouping->count = columns[0].count;
-    for (int i = 1; i < 4; i++) {
-        if (columns[i].count != grouping->count) {
-            return value_error("columns differ in length");
+    UNLOCKED_IF(events->count * 8 > LOCKED_BYTES_MAX, status = group(events, ways, count, groups, &problem));
+    PyObject *result = status == NO_MEMORY ? PyErr_NoMemory() : status == INVALID ? value_error(problem) : PyList_New(0);
+    for (int way = 0; way < count; way++) {
+        PyObject *one = result == NULL ? NULL : groups_new(state, &groups[way]);
+        if (one == NULL || PyList_Append(result, one) < 0) {
+            Py_CLEAR(result);
         }
+        Py_XDECREF(one);
+        groups_free(&groups[way]);
     }
-    grouping->seconds = columns[0].view.buf;
-    grouping->amounts = columns[1].view.buf;
-    grouping->methods = columns[2].view.buf;
-    grouping->merchants = columns[3].view.buf;
-    UNLOCKED_IF(columns[0].view.len > LOCKED_BYTES_MAX, status = group(grouping, &groups, &problem));
-    PyObject *result = NULL;
-    if (status == NO_MEMORY) {
-        PyErr_NoMemory();
-    } else if (status == INVALID) {
-        value_error(problem);
-    } else {
-        PyObject *windows = array_new(state, CODE_q, groups.windows, groups.count);
-        PyObject *codes = array_new(state, CODE_Q, groups.codes, groups.count);
-        PyObject *counts = array_new(state, CODE_Q, groups.counts, groups.count);
-        if (windows != NULL && codes != NULL && counts != NULL) {
-            result = PyTuple_Pack(3, windows, codes, counts);
-        }
-        Py_XDECREF(windows);
-        Py_XDECREF(codes);
-        Py_XDECREF(counts);
-    }
-    groups_free(&groups);
     return result;
 }
 
 PyObject *py_group(PyObject *module, PyObject *args) {
-    PyObject *from[4], *ids, *keys, *result = NULL;
-    Grouping grouping;
+    PyObject *from[4], *ids, *ways_from, *result = NULL;
+    Events events;
+    Way ways[WAYS_MAX];
     Column columns[4];
-    long long window_s;
     static const char codes[] = "qqBI";
-    if (!PyArg_ParseTuple(args, "OOOOOLO:group", &from[0], &from[1], &from[2], &from[3], &ids, &window_s, &keys)) {
+    if (!PyArg_ParseTuple(args, "OOOOOO:group", &from[0], &from[1], &from[2], &from[3], &ids, &ways_from)) {
         return NULL;
     }
-    if (window_s < 0 || window_s > INT32_MAX) {
-        return value_error("a window's length is out of range");
-    }
-    grouping.window_s = (uint32_t)window_s;
-    if (!keys_get(keys, &grouping)) {
-        return NULL;
-    }
-    uint64_t *merchant_ids = merchant_ids_get(ids, &grouping.merchant_count);
+    int count = ways_get(ways_from, ways);
+    uint64_t *merchant_ids = count < 0 ? NULL : merchant_ids_get(ids, &events.merchant_count);
     if (merchant_ids == NULL) {
         return NULL;
     }
-    grouping.merchant_ids = merchant_ids;
     int held = 0;
+    bool even = true;
     while (held < 4 && column_get(from[held], codes[held], &columns[held])) {
+        even &= columns[held].count == columns[0].count;
         held++;
     }
-    if (held == 4) {
-        result = group_columns(state_of(module), &grouping, columns);
+    if (held == 4 && !even) {
+        value_error("columns differ in length");
+    } else if (held == 4) {
+        events.seconds = columns[0].view.buf;
+        events.amounts = columns[1].view.buf;
+        events.methods = columns[2].view.buf;
+        events.merchants = columns[3].view.buf;
+        events.count = columns[0].count;
+        events.merchant_ids = merchant_ids;
+        result = group_events(state_of(module), &events, ways, count);
     }
     while (held > 0) {
         column_release(&columns[--held]);

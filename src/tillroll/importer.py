@@ -146,11 +146,12 @@ class Input:
             raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error
 
 
-def _block() -> mmap.mmap:
-    """Return memory for a block. It is had when it is first written to, in large pages where those can be had."""
-    block = mmap.mmap(-1, _BLOCK_BYTES)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        block.madvise(mmap.MADV_HUGEPAGE)
+def _block() -> bytearray | mmap.mmap:
+    """Return memory for a block: of large pages, which come when first written to, where there are such."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return bytearray(_BLOCK_BYTES)
+    block = mmap.mmap(-1, _BLOCK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block.madvise(mmap.MADV_HUGEPAGE)
     return block
 
 

@@ -183,13 +183,13 @@ typedef struct {
     uint64_t ids[256];
 } Columns;
 
-static uint64_t code_of(const Grouping *from, size_t event) {
+static uint64_t code_of(const Events *from, const Way *way, size_t event) {
     static const int64_t floors[] = BRACKET_FLOORS;
     uint64_t code = 0;
-    for (int key = 0; key < from->keys_count; key++) {
-        if (from->keys[key] == KEY_MERCHANT) {
+    for (int key = 0; key < way->keys_count; key++) {
+        if (way->keys[key] == KEY_MERCHANT) {
             code = from->merchant_ids[from->merchants[event]];
-        } else if (from->keys[key] == KEY_METHOD) {
+        } else if (way->keys[key] == KEY_METHOD) {
             code = code * METHODS + from->methods[event];
         } else {
             uint64_t bracket = 0;
@@ -203,17 +203,17 @@ static uint64_t code_of(const Grouping *from, size_t event) {
 }
 
 /* Grouping agrees with counting each group by looking at every event. */
-static void check_groups(const Grouping *from, const Groups *groups) {
+static void check_groups(const Events *from, const Way *way, const Groups *groups) {
     uint64_t total = 0;
     for (size_t i = 0; i < groups->count; i++) {
         uint64_t count = 0;
         for (size_t event = 0; event < from->count; event++) {
-            int64_t window = 0, window_s = from->window_s;
+            int64_t window = 0, window_s = way->window_s;
             if (window_s != 0) {
                 int64_t second = from->seconds[event];
                 window = second / window_s - (second % window_s < 0);
             }
-            count += window == groups->windows[i] && code_of(from, event) == groups->codes[i];
+            count += window == groups->windows[i] && code_of(from, way, event) == groups->codes[i];
         }
         require(count == groups->counts[i] && count != 0, "a group counts its events");
         require(i == 0 || groups->windows[i - 1] < groups->windows[i] ||
@@ -226,11 +226,9 @@ static void check_groups(const Grouping *from, const Groups *groups) {
 
 static void group_events(const uint8_t *data, size_t size) {
     static const uint32_t windows[] = {0, 3600, 86400, 60};
-    static const struct {
-        Key keys[3];
-        int count;
-    } reports[] = {{{KEY_BRACKET}, 1}, {{KEY_BRACKET, KEY_METHOD}, 2}, {{KEY_METHOD, KEY_BRACKET}, 2},
-                   {{KEY_MERCHANT}, 1}, {{KEY_MERCHANT, KEY_METHOD}, 2}, {{KEY_MERCHANT, KEY_BRACKET, KEY_METHOD}, 3}};
+    static const Way reports[] = {
+        {0, {KEY_BRACKET}, 1},  {0, {KEY_BRACKET, KEY_METHOD}, 2},  {0, {KEY_METHOD, KEY_BRACKET}, 2},
+        {0, {KEY_MERCHANT}, 1}, {0, {KEY_MERCHANT, KEY_METHOD}, 2}, {0, {KEY_MERCHANT, KEY_BRACKET, KEY_METHOD}, 3}};
     if (size < 4) {
         return;
     }
@@ -245,15 +243,19 @@ static void group_events(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < merchants; i++) {
         columns->ids[i] = data[3] & 32 ? (uint64_t)load32(data) * (i % 7) : i;
     }
-    Grouping from = {columns->seconds, columns->amounts, columns->methods, columns->merchants, count, columns->ids,
-                     merchants, windows[data[0] % 4], {0}, reports[data[1] % 6].count};
-    memcpy(from.keys, reports[data[1] % 6].keys, sizeof from.keys);
-    Groups groups;
+    Events from = {columns->seconds, columns->amounts, columns->methods, columns->merchants, count, columns->ids, merchants};
+    Way ways[2] = {reports[data[1] % 6], reports[data[1] / 6 % 6]};
+    ways[0].window_s = windows[data[0] % 4];
+    ways[1].window_s = windows[data[0] / 4 % 4];
+    Groups groups[2];
     const char *problem;
-    if (group(&from, &groups, &problem) == DONE) {
-        check_groups(&from, &groups);
+    bool done = group(&from, ways, 2, groups, &problem) == DONE;
+    for (int way = 0; way < 2; way++) {
+        if (done) {
+            check_groups(&from, &ways[way], &groups[way]);
+        }
+        groups_free(&groups[way]);
     }
-    groups_free(&groups);
     free(columns);
 }
 

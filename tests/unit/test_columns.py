@@ -122,7 +122,7 @@ def test_events_are_counted_by_window_and_code_in_order(operations: Any) -> None
     )
 
     def group(window_s: int, *keys: str) -> list[tuple[int, int, int]]:
-        found = operations.group(seconds, amounts, methods, merchants, [70, 5], window_s, keys)
+        (found,) = operations.group(seconds, amounts, methods, merchants, [70, 5], [(window_s, keys)])
         return list(zip(*found, strict=True))
 
     assert group(3_600, "bracket") == [(-1, 3, 1), (0, 1, 1), (2, 0, 2), (2, 4, 1)]
@@ -144,7 +144,7 @@ def test_an_event_that_no_report_can_count_is_refused(
 ) -> None:
     parts = [array(code, [value]) for code, value in zip("qqBI", event, strict=True)]
     with pytest.raises(ValueError, match=problem):
-        operations.group(*parts, [0], 0, ("merchant", "method"))
+        operations.group(*parts, [0], [(0, ("bracket",)), (0, ("merchant", "method"))])
 
 
 def test_counters_grow_wider_as_they_must(operations: Any) -> None:

@@ -11,7 +11,7 @@ import struct
 import sys
 from array import array
 from collections import Counter
-from itertools import accumulate, compress
+from itertools import accumulate, compress, repeat
 from operator import add
 from typing import TYPE_CHECKING, Final
 
@@ -321,39 +321,49 @@ def group(
     methods: Sequence[int],
     merchants: Sequence[int],
     merchant_ids: Sequence[int],
-    window_s: int,
-    keys: Sequence[str],
-) -> tuple[array[int], array[int], array[int]]:
-    """Count events by window and key code; return (windows q, codes Q, counts Q), sorted by window, then code.
+    ways: Sequence[tuple[int, Sequence[str]]],
+) -> list[tuple[array[int], array[int], array[int]]]:
+    """Count events in several ways: by the windows of so many seconds and by keys.
 
-    `merchants` are indexes into `merchant_ids`. The window is seconds // window_s, or 0 when window_s is 0. The code is
-    the keys in mixed radix, in their order: bracket (5 values), method (3), merchant (its id; always first if there).
+    For each way return (windows q, codes Q, counts Q), sorted by window, then code. The window is seconds // window_s,
+    or 0 when window_s is 0. The code is the keys in mixed radix, in their order: bracket (5 values), method (3),
+    merchant (its id; always first if there). `merchants` are indexes into `merchant_ids`.
 
     Raises:
-        ValueError: a second, a method, a merchant or a merchant's id is out of range.
+        ValueError: a second, or a method, a merchant or a merchant's id that is counted by, is out of range.
     """
     size = len(seconds)
     if not len(amounts) == len(methods) == len(merchants) == size:
         raise ValueError("columns differ in length")
     if size and not -_SECONDS_LIMIT <= min(seconds) <= max(seconds) <= _SECONDS_LIMIT:
         raise ValueError("a second is out of range")
-    if size and "merchant" in keys and max(merchant_ids, default=0) >= _MERCHANT_IDS_MAX:
-        raise ValueError("a merchant's id is out of range")
-    windows: Iterable[int] = (value // window_s for value in seconds) if window_s else (0 for _ in range(size))
-    codes: list[int] = [0] * size
-    try:
-        for key in keys:
-            match key:
-                case "bracket":
-                    codes = [code * len(BRACKETS) + bracket_of(x) for code, x in zip(codes, amounts, strict=True)]
-                case "method":
-                    if size and max(methods) >= len(METHODS):
-                        raise ValueError("a method is out of range")
-                    codes = [code * len(METHODS) + x for code, x in zip(codes, methods, strict=True)]
-                case _:
-                    codes = [merchant_ids[x] for x in merchants]
-    except IndexError as error:
-        raise ValueError("a merchant is out of range") from error
+    columns: dict[str, list[int]] = {}
+    for key in dict.fromkeys(key for _, keys in ways for key in keys):
+        match key:
+            case "bracket":
+                columns[key] = [bracket_of(amount) for amount in amounts]
+            case "method":
+                columns[key] = list(methods)
+                if size and max(methods) >= len(METHODS):
+                    raise ValueError("a method is out of range")
+            case _:
+                if size and max(merchant_ids, default=0) >= _MERCHANT_IDS_MAX:
+                    raise ValueError("a merchant's id is out of range")
+                try:
+                    columns[key] = [merchant_ids[merchant] for merchant in merchants]
+                except IndexError as error:
+                    raise ValueError("a merchant is out of range") from error
+    return [_group(seconds, window_s, [(key, columns[key]) for key in keys]) for window_s, keys in ways]
+
+
+def _group(
+    seconds: Sequence[int], window_s: int, keys: list[tuple[str, list[int]]]
+) -> tuple[array[int], array[int], array[int]]:
+    radixes = {"bracket": len(BRACKETS), "method": len(METHODS)}
+    windows: Iterable[int] = (second // window_s for second in seconds) if window_s else repeat(0, len(seconds))
+    codes = [0] * len(seconds)
+    for key, values in keys:
+        codes = [code * radixes.get(key, 1) + value for code, value in zip(codes, values, strict=True)]
     counted = sorted(Counter(zip(windows, codes, strict=True)).items())
     return (
         array("q", [window for (window, _), _ in counted]),

@@ -1,9 +1,9 @@
-"""Fold: count a batch into a report. Pure, and the same for every report."""
+"""Fold: count a batch into the reports. Pure, and the same for every report."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report, datapoint
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tillroll.core.batch import Batch
+
+
+_WAYS: Final = [(report.window_s, report.keys) for report in REPORTS]
 
 
 class Counts(NamedTuple):
@@ -31,19 +34,16 @@ class Cell(NamedTuple):
     merchant: int
 
 
-def fold(report: Report, batch: Batch, merchant_ids: Sequence[int]) -> Counts:
-    """Return a batch's counts for one report, its merchants under the ids given for its list of merchants."""
-    return Counts(
-        *kernel.group(
-            batch.seconds,
-            batch.amounts,
-            batch.methods,
-            batch.merchants,
-            merchant_ids,
-            report.window_s,
-            report.keys,
-        )
-    )
+def fold(batch: Batch, merchant_ids: Sequence[int]) -> list[Counts]:
+    """Return a batch's counts in each of REPORTS, its merchants under the ids given for its list of merchants."""
+    return count_columns(batch.seconds, batch.amounts, batch.methods, batch.merchants, merchant_ids)
+
+
+def count_columns(
+    seconds: array[int], amounts: array[int], methods: array[int], merchants: array[int], merchant_ids: Sequence[int]
+) -> list[Counts]:
+    """Do the same for columns of that many events; `merchants` are indexes into `merchant_ids`."""
+    return [Counts(*counts) for counts in kernel.group(seconds, amounts, methods, merchants, merchant_ids, _WAYS)]
 
 
 def code_of(report: Report, cell: Cell) -> int:
@@ -79,8 +79,8 @@ def count_datapoints(batches: Iterable[Batch]) -> Counter[str]:
     counted: Counter[str] = Counter()
     for batch in batches:
         merchant_ids = range(len(batch.merchant_names))
-        for report in REPORTS:
-            for window, code, count in zip(*fold(report, batch, merchant_ids), strict=True):
+        for report, counts in zip(REPORTS, fold(batch, merchant_ids), strict=True):
+            for window, code, count in zip(*counts, strict=True):
                 cell = cell_of(report, code)
                 merchant = batch.merchant_names[cell.merchant]
                 counted[datapoint(report, window, cell.bracket, cell.method, merchant)] += count

@@ -130,11 +130,11 @@ def add_batch(totals: Totals, batch: Batch) -> None:
     """Count a batch into all reports."""
     names = batch.merchant_names
     merchant_ids = range(len(names))
-    for report in REPORTS:
+    for report, counts in zip(REPORTS, fold(batch, merchant_ids), strict=True):
         tails = _tails(report)
         window_before: int | None = None
         head = ""
-        for window, code, count in zip(*fold(report, batch, merchant_ids), strict=True):
+        for window, code, count in zip(*counts, strict=True):
             if window != window_before and report.window:
                 head = window_text(report.window_s, window) + SEPARATOR
                 window_before = window

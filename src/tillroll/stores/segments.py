@@ -10,8 +10,10 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tillroll.core import kernel
-from tillroll.core.fold import Counts, fold
+from tillroll.core.fold import Counts, count_columns, fold
 from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report
 
 if TYPE_CHECKING:
@@ -102,9 +104,11 @@ class Merchants:
         except KeyError:
             self.refresh()
         added = [name for name in dict.fromkeys(names) if name not in ids]
-        numbers = range(len(self._names), len(self._names) + len(added))
-        self._connection.executemany("INSERT INTO merchant VALUES (?, ?)", zip(numbers, added, strict=True))
-        ids.update(zip(added, numbers, strict=True))
+        known = len(self._names)
+        # One statement and not one a name: each would give Python's lock away and wait for it again.
+        names_json = msgspec.json.encode(added).decode()
+        self._connection.execute("INSERT INTO merchant SELECT key + ?, value FROM json_each(?)", (known, names_json))
+        ids.update(zip(added, range(known, known + len(added)), strict=True))
         self._names.extend(added)
         return array("I", map(ids.__getitem__, names))
 
@@ -123,8 +127,12 @@ class Segments:
 
     def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
         """Count a batch into every report. Call within a transaction."""
-        for report in REPORTS:
-            self.add(report, fold(report, batch, merchant_ids))
+        self.add_all(fold(batch, merchant_ids))
+
+    def add_all(self, counts: Sequence[Counts]) -> None:
+        """Add the counts of each of REPORTS. Call within a transaction."""
+        for report, its in zip(REPORTS, counts, strict=True):
+            self.add(report, its)
 
     def add(self, report: Report, counts: Counts) -> None:
         """Add counts to a report. Call within a transaction."""
@@ -196,8 +204,7 @@ class Unfolded:
         """Count what is held into every report, there being so many merchants. Call within a transaction."""
         numbers = array("I", range(merchants))
         columns = (self._seconds, self._amounts, self._methods, self._merchants, numbers)
-        for report in REPORTS:
-            segments.add(report, Counts(*kernel.group(*columns, report.window_s, report.keys)))
+        segments.add_all(count_columns(*columns))
 
 
 def _stretches(counts: Counts, size: int) -> Iterator[tuple[int, int, int, int]]:

@@ -47,10 +47,10 @@ class Tail:
             batch = chunk.decode(payload)
             ids = merchants.ids(batch.merchant_names)
             self.since = committed_at if self.since is None else self.since
-            for report in REPORTS:
-                counts = self._counts[report.name]
-                for window, code, count in zip(*fold(report, batch, ids), strict=True):
-                    codes = counts.setdefault(window, {})
+            for report, counts in zip(REPORTS, fold(batch, ids), strict=True):
+                windows = self._counts[report.name]
+                for window, code, count in zip(*counts, strict=True):
+                    codes = windows.setdefault(window, {})
                     codes[code] = codes.get(code, 0) + count
         self.events = events
 
