@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, get_type_hints
 
@@ -122,11 +121,11 @@ def _read_file(path: Path | None) -> dict[str, tuple[object, str]]:
         if not path.exists():
             return {}
     try:
-        content = tomllib.loads(path.read_text())
+        content = msgspec.toml.decode(path.read_text())
     except OSError as error:
         problem = f"the configuration file cannot be read ({error.strerror})"
         raise ConfigError(str(path), problem, "Name another") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"this is not TOML ({error})", "Lines are written: port = 8080") from error
     for key in content:
         if key not in _TYPES:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 32 * 2**20
+_BLOCK_BYTES_FIRST: Final = 1 * 2**20  # doubled from block to block, so that the first is soon there to be committed
 _BLOCKS_AT_ONCE: Final = 3  # one is read and parsed, one waits, one is committed
 _UNSURE_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
@@ -120,11 +121,12 @@ class Input:
         """
         buffers = cycle([_block() for _ in range(_BLOCKS_AT_ONCE)])
         rest = self.head.removeprefix(_BOM)
-        filled = _BLOCK_BYTES
-        while filled == _BLOCK_BYTES:
+        size = filled = _BLOCK_BYTES_FIRST
+        while filled == size:
+            size = min(2 * size, _BLOCK_BYTES)
             buffer = next(buffers)
             buffer[: len(rest)] = rest
-            filled = len(rest) + self._fill(memoryview(buffer)[len(rest) :])
+            filled = len(rest) + self._fill(memoryview(buffer)[len(rest) : size])
             cut = buffer.rfind(b"\n", 0, filled) + 1
             if not cut and filled == _BLOCK_BYTES:
                 problem = f"a line is longer than {_BLOCK_BYTES} bytes"
@@ -225,15 +227,16 @@ def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:
 
 def _commit(store: Store, parsed: _Parsed, clock: Clock, tally: Tally) -> None:
     outcomes = store.journal(parsed.batch) if len(parsed.batch) else b""
-    conflicts = outcomes.count(Outcome.CONFLICT)
+    accepted = outcomes.count(Outcome.ACCEPTED)
+    conflicts = outcomes.count(Outcome.CONFLICT) if accepted < len(outcomes) else 0
     refused = parsed.rejections
     if conflicts:
         refused = sorted([*refused, *_conflicts(parsed, outcomes)], key=lambda rejection: rejection.position)
     if refused:
         store.set_aside(refused, clock())
     tally.lines += parsed.lines
-    tally.accepted += outcomes.count(Outcome.ACCEPTED)
-    tally.duplicates += outcomes.count(Outcome.DUPLICATE)
+    tally.accepted += accepted
+    tally.duplicates += len(outcomes) - accepted - conflicts
     tally.conflicts += conflicts
     tally.rejected += len(parsed.rejections)
     tally.listed.extend(refused[: _LISTED_MAX - len(tally.listed)])

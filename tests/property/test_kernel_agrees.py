@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.property.lines import NOW_S, lines, plain_objects, texts
 
 from tillroll.core import columns, kernel
-from tillroll.core.batch import Batch
-from tillroll.core.parse import parse, parse_by_reference, parse_some
+from tillroll.core.batch import Batch, Event
+from tillroll.core.parse import Wrong, parse, parse_by_reference, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,14 +93,19 @@ def test_lines_deep_in_a_text_are_the_same_events(some: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@given(st.lists(st.one_of(plain_objects.map(str.encode), lines, st.just(b"x"))), st.integers(1, 4), st.booleans())
+@given(
+    some=st.lists(st.one_of(plain_objects.map(str.encode), lines, st.just(b"x"))),
+    most=st.integers(1, 4),
+    ended=st.booleans(),
+)
 def test_lines_read_in_parts_are_those_read_at_once(
-    compiled: bool, some: list[bytes], most: int, ended: bool
+    *, compiled: bool, some: list[bytes], most: int, ended: bool
 ) -> None:
     text = b"\n".join(some) + b"\n" * ended
     expected = parse_by_reference([text], array("Q", [7]), b"\0", NOW_S)
     rest, position = text, 7
-    events, wrong = [], []
+    events: list[tuple[int, Event]] = []
+    wrong: list[Wrong] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "compiled", compiled)
         while rest:

@@ -110,9 +110,12 @@ class SqliteStore:
     def _index(self, batch: Batch, rows: list[IdentityRow], events: int) -> tuple[bytes, Batch]:
         """Return the outcomes of a batch and its new events, having indexed these from number `events` + 1 on."""
         self._connection.execute("SAVEPOINT all_new")
-        if self._dedupe.add_all_new(batch, rows, events):
+        all_new = self._dedupe.add_all_new(batch, rows, events)
+        if not all_new:
+            self._connection.execute("ROLLBACK TO all_new")
+        self._connection.execute("RELEASE all_new")  # or SQLite would note how to undo every page from here on
+        if all_new:
             return bytes(len(batch)), batch
-        self._connection.execute("ROLLBACK TO all_new")
         outcomes, slots = self._dedupe.sort_out(batch, rows)
         mask = bytes(outcome == Outcome.ACCEPTED for outcome in outcomes)
         fresh = batch.masked(mask)
