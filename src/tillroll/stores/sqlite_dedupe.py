@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _CHUNKS_CACHED: Final = 8
 _HASH_SPAN: Final = 1 << 64
+_ROWS_AT_ONCE: Final = 100  # in one statement: after each, Python's lock is given away and waited for
+_ADD_ROW: Final = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_ROWS: Final = _ADD_ROW.replace("(?, ?, ?)", ", ".join(["(?, ?, ?)"] * _ROWS_AT_ONCE))
 _SINGLE: Final = (NameKind.KEY, NameKind.MESSAGE)
 
 
@@ -64,10 +67,11 @@ class Dedupe:
         if not rows:
             return True
         before = self._connection.total_changes
-        self._connection.executemany(
-            "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            [(minute, name, events + 1 + index) for minute, name, index in rows],
-        )
+        numbered = [(minute, name, events + 1 + index) for minute, name, index in rows]
+        stop = len(numbered) // _ROWS_AT_ONCE * _ROWS_AT_ONCE
+        for at in range(0, stop, _ROWS_AT_ONCE):
+            self._connection.execute(_ADD_ROWS, list(chain.from_iterable(numbered[at : at + _ROWS_AT_ONCE])))
+        self._connection.executemany(_ADD_ROW, numbered[stop:])
         return self._connection.total_changes - before == len(rows)
 
     def add_rows(self, slots: dict[Slot, int], numbers: Mapping[int, int]) -> None:

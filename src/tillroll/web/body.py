@@ -167,8 +167,11 @@ def _cut_off(encoding: str) -> Problem:
 def has_more_than(events_max: int, body: bytes, *, ndjson: bool) -> bool:
     """Tell whether a body may have more events than a number: elements of an array, or else lines.
 
-    Looks at its outline alone and makes no objects, since a body of 16 MiB can have eight million elements.
+    Looks at its outline alone and makes no objects, since a body of 16 MiB can have eight million elements. No event
+    takes less than two bytes: itself, and what parts it from the next.
     """
+    if len(body) < 2 * events_max:
+        return False
     lines = body.count(b"\n") + (not body.endswith(b"\n"))
     if lines <= events_max and body.count(b",") < events_max:
         return False
