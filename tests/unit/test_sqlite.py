@@ -303,3 +303,56 @@ def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Rep
                 break
             query = msgspec.structs.replace(query, after=page.next)
     store.close()
+
+
+@pytest.mark.parametrize("how", ["repair", "rebuild"])
+def test_names_that_the_index_lost_are_found_and_put_back(tmp_path: Path, how: str) -> None:
+    store = SqliteStore(tmp_path)
+    first = Source(NameKind.FILE, "a year")
+    lines = batch_of([Event(at, 0, 100, 0, "m") for at in range(50)], first)
+    ids = batch_of([Event(60 * at, 0, 100, 0, "m", f"order {at}") for at in range(1, 300)])
+    keys = batch_of([Event(7, 0, 100, 0, "m"), Event(9, 5, 100, 0, "m")], Source(NameKind.KEY, "k"), 3)
+    batches = (lines, ids, keys)
+    for batch in batches:
+        assert set(store.journal(batch)) == {Outcome.ACCEPTED}
+    store.fold()
+    assert not store.audit().differences_total
+    connection = sqlite3.connect(tmp_path / "tillroll.db", isolation_level=None)
+    rows = {name: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in ("identity", "run")}
+    connection.execute("DELETE FROM identity WHERE event % 3 = 0")
+    connection.execute("DELETE FROM run")
+    found = store.audit()
+    assert [(one.kind, one.subject, one.recounted) for one in found.differences] == [
+        ("index", "1", 1),
+        ("index", "51", 100),
+        ("index", "350", 1),
+    ]
+    assert found.differences_total == 3
+    assert "sent again" in found.differences[0].message
+    if how == "repair":
+        store.audit(repair=True)
+    else:
+        store.rebuild()
+    assert not store.audit().differences_total
+    for name, were in rows.items():
+        assert connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() == were
+    for batch in batches:
+        assert set(store.journal(batch)) == {Outcome.DUPLICATE}
+    connection.close()
+    store.close()
+
+
+def test_names_with_one_hash_are_put_back_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "hash_ids", lambda ends, _bytes, _kind: array("q", [7] * len(ends)))
+    monkeypatch.setattr(kernel, "hash_name", lambda _kind, _value, _position: 7)
+    store = SqliteStore(tmp_path)
+    batch = batch_of([Event(at, 0, 100, 0, "m", f"order {at}") for at in range(5)])
+    assert set(store.journal(batch)) == {Outcome.ACCEPTED}
+    connection = sqlite3.connect(tmp_path / "tillroll.db", isolation_level=None)
+    connection.execute("DELETE FROM identity WHERE event IN (2, 5)")
+    assert [one.recounted for one in store.audit(repair=True).differences] == [2]
+    assert not store.audit().differences_total
+    assert connection.execute("SELECT count(*), count(DISTINCT event) FROM identity").fetchone() == (5, 5)
+    assert set(store.journal(batch)) == {Outcome.DUPLICATE}
+    connection.close()
+    store.close()

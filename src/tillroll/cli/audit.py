@@ -1,4 +1,4 @@
-"""`tillroll audit`: count the journal again and compare every aggregate."""
+"""`tillroll audit`: count the journal again and compare every aggregate and every name in the index."""
 
 import datetime as dt
 from contextlib import suppress
@@ -15,7 +15,7 @@ from tillroll.errors import QueryError, StoreError
 from tillroll.ports import Audit
 
 _DIFFERS_CODE = 1
-_REMEDY = "; set aggregates right with: tillroll audit --repair, or count all of them again with: tillroll rebuild"
+_REMEDY = "; set it right with: tillroll audit --repair, or count everything again with: tillroll rebuild"
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
         typer.Option("--since", metavar="DAY", help="Compare only the windows from this day on."),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Set the aggregates that differ to what was counted again.")
+        bool, typer.Option("--repair", help="Set right what differs: aggregates, and the index of names.")
     ] = False,
     data: Data = None,
     config_file: ConfigFile = None,
@@ -33,8 +33,9 @@ def run(
 ) -> int:
     """Count the whole journal again and compare every aggregate.
 
-    Exact beside live traffic: it compares at one position. Exits with 1 when anything differs, and names it. With
-    --repair aggregates are set right; a journal that is damaged cannot be, and is restored from a copy.
+    Exact beside live traffic: it compares at one position. Looks as well whether the index has every name by which a
+    repeat would be known. Exits with 1 when anything differs, and names it. With --repair aggregates and index are set
+    right; a journal that is damaged cannot be, and is restored from a copy.
     """
     kernel.keep_memory()
     start = 0 if since is None else _day(since)
@@ -62,7 +63,7 @@ def _day(text: str) -> int:
 def _done(left: int) -> str:
     if left:
         return f"; {left:,} of them cannot be set right so: run tillroll rebuild, or restore the store from a copy"
-    return "; the aggregates were set to what was counted, and agree now"
+    return "; what differed was set right, and all agrees now"
 
 
 def _tell(audit: Audit, since: str | None, done: str) -> None:

@@ -31,7 +31,7 @@ from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tillroll.core.batch import Batch
@@ -263,7 +263,16 @@ class SqliteStore:
         if repair and found.deltas:
             with self._write():
                 sqlite_audit.apply(self._segments, found.deltas)
+        if repair:
+            self._index_again(found.unindexed)
         return found.audit
+
+    def _index_again(self, chunks: Iterable[int]) -> None:
+        """Put back what the index lacks of the chunks that begin with these events."""
+        for first in chunks:
+            with self._write():
+                (payload,) = self._connection.execute("SELECT payload FROM chunk WHERE first = ?", (first,)).fetchone()
+                self._dedupe.restore(chunk.decode(payload), first - 1)
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """See ports.Journal. Traffic goes on until the recount is taken over, which is one transaction."""
@@ -272,7 +281,8 @@ class SqliteStore:
                 raise StoreError(recount.problems[0].message, "Restore the file from a copy; nothing was changed")
             sqlite_audit.take_over(self._connection, recount, msgspec.json.encode(REPORTS).decode(), self._clock())
             self._forget()
-            return recount.events
+        self._index_again(recount.unindexed)
+        return recount.events
 
     def trace(self, datapoint: str) -> Iterator[Trace]:
         """See ports.Journal."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Coordinates, Report, 
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_schema
 from tillroll.stores.segments import Merchants, Segments, part_size
+from tillroll.stores.sqlite_dedupe import Dedupe
 from tillroll.stores.sqlite_schema import transaction
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ SegmentKey = tuple[str, int, int]
 
 
 class Found(NamedTuple):
-    """An audit, and by how much each differing counter must be raised to be right: by segment, then code."""
+    """An audit, and what sets it right."""
 
     audit: Audit
-    deltas: dict[SegmentKey, dict[int, int]]
+    deltas: dict[SegmentKey, dict[int, int]]  # by how much each differing counter must be raised: by segment, then code
+    unindexed: list[int]  # the first event of each chunk whose names the index lacks
 
 
 class Recount:
@@ -49,10 +52,12 @@ class Recount:
         self.segments = Segments(self.connection)
         self.events = 0
         self.problems: list[Difference] = []
+        self.unindexed: dict[int, int] = {}  # how many rows the index lacks of the chunk with this first event
 
     def count(self, journal: sqlite3.Connection, upto: int, last: int, progress: Progress | None) -> None:
         """Count the journal's events up to a number, noting every chunk up to `last` that is missing or damaged."""
         query = "SELECT first, events, payload FROM chunk WHERE first <= ? ORDER BY first"
+        index = Dedupe(journal)
         expected = 1
         with transaction(self.connection):
             for first, events, payload in journal.execute(query, (last,)):
@@ -63,6 +68,8 @@ class Recount:
                 if batch is not None and first <= upto:
                     self.segments.add_batch(batch, self.merchants.ids(batch.merchant_names))
                     self.events += events
+                if batch is not None:
+                    self._check_index(index, batch, first)
                 if progress is not None:
                     progress(min(expected - 1, last), last)
         if expected <= last:
@@ -78,6 +85,12 @@ class Recount:
             self._unusable(first, events, len(batch), f"it holds {len(batch)} events where {events} are recorded")
             return None
         return batch
+
+    def _check_index(self, index: Dedupe, batch: Batch, first: int) -> None:
+        missing = index.missing(batch, first - 1)
+        lacking = len(missing.names) + len(missing.runs)
+        if lacking:
+            self.unindexed[first] = lacking
 
     def _unusable(self, first: int, events: int, found: int | None, problem: str) -> None:
         message = f"the chunk of events {first} to {first + events - 1} cannot be used: {problem}"
@@ -128,17 +141,26 @@ def audit(path: Path, since: int, progress: Progress | None) -> Found:
         finally:
             recount.close()
             live.close()
-    differences = [*problems, *differing.differences]
+    differences = [*problems, *_index_differences(recount.unindexed), *differing.differences]
     return Found(
         Audit(
             position=folded,
             events=recount.events,
             datapoints=differing.datapoints,
             differences=differences[: limits.REJECTED_LISTED_MAX],
-            differences_total=len(problems) + differing.total,
+            differences_total=len(problems) + len(recount.unindexed) + differing.total,
         ),
         differing.deltas if not recount.problems else {},
+        list(recount.unindexed),
     )
+
+
+def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
+    for first, lacking in islice(unindexed.items(), limits.REJECTED_LISTED_MAX):
+        message = (
+            f"{lacking} names of the chunk from event {first} on are not indexed: sent again, they would count again"
+        )
+        yield Difference(kind="index", subject=str(first), stored=None, recounted=lacking, message=message)
 
 
 def _position_problems(live: sqlite3.Connection, events: int, folded: int, recount: Recount) -> list[Difference]:

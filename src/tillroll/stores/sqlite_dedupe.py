@@ -24,6 +24,7 @@ _HASH_SPAN: Final = 1 << 64
 _ROWS_AT_ONCE: Final = 100  # in one statement: after each, Python's lock is given away and waited for
 _ADD_ROW: Final = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_ROWS: Final = _ADD_ROW.replace("(?, ?, ?)", ", ".join(["(?, ?, ?)"] * _ROWS_AT_ONCE))
+_ADD_RUN: Final = "INSERT INTO run VALUES (?, ?, ?, ?)"
 _SINGLE: Final = (NameKind.KEY, NameKind.MESSAGE)
 
 
@@ -36,6 +37,13 @@ class Sorted(NamedTuple):
 
     outcomes: bytes
     slots: dict[Slot, int]  # to the event's index in the batch
+
+
+class Missing(NamedTuple):
+    """The rows that the index should have for a chunk and has not: of `identity`, and of `run`."""
+
+    names: list[tuple[int, int, int]]  # minute, hash, event
+    runs: list[tuple[int, int, int, int]]  # source, first line, last line, event
 
 
 class _Sorting(NamedTuple):
@@ -81,10 +89,35 @@ class Dedupe:
 
     def add_runs(self, batch: Batch, events: int) -> None:
         """Index the named imports of a batch that will be events `events` + 1 onward."""
-        self._connection.executemany(
-            "INSERT INTO run VALUES (?, ?, ?, ?)",
-            [(_source_hash(source), first, last, events + 1 + at) for source, at, first, last in _file_runs(batch)],
-        )
+        self._connection.executemany(_ADD_RUN, _run_rows(batch, events))
+
+    def missing(self, batch: Batch, events: int) -> Missing:
+        """Return what the index lacks of a batch that is stored as events `events` + 1 onward."""
+        taken: set[Slot] = set()
+        names = []
+        for minute, hashed, index in identity_rows(batch):
+            event, number = events + 1 + index, hashed
+            held = self._event_at(minute, number)
+            while held != event and (held is not None or (minute, number) in taken):
+                number = _next_hash(number)
+                held = self._event_at(minute, number)
+            if held is None:
+                names.append((minute, number, event))
+                taken.add((minute, number))
+        query = "SELECT 1 FROM run WHERE source = ? AND first = ? AND last = ? AND event = ?"
+        runs = [row for row in _run_rows(batch, events) if self._connection.execute(query, row).fetchone() is None]
+        return Missing(names, runs)
+
+    def restore(self, batch: Batch, events: int) -> None:
+        """Add what the index lacks of a batch that is stored as events `events` + 1 onward."""
+        missing = self.missing(batch, events)
+        self._connection.executemany(_ADD_ROW, missing.names)
+        self._connection.executemany(_ADD_RUN, missing.runs)
+
+    def _event_at(self, minute: int, number: int) -> int | None:
+        query = "SELECT event FROM identity WHERE minute = ? AND hash = ?"
+        found = self._connection.execute(query, (minute, number)).fetchone()
+        return None if found is None else int(found[0])
 
     def sort_out(self, batch: Batch, rows: list[IdentityRow]) -> Sorted:
         """Return what each event of a batch is, whatever repeats there are. Indexes nothing.
@@ -146,9 +179,8 @@ class Dedupe:
         """Return where the event of a slot is: in the batch itself, in a chunk, or nowhere."""
         if slot in sorting.slots:
             return sorting.batch, sorting.sources, sorting.slots[slot]
-        query = "SELECT event FROM identity WHERE minute = ? AND hash = ?"
-        found = self._connection.execute(query, slot).fetchone()
-        return None if found is None else self._locate(int(found[0]))
+        event = self._event_at(*slot)
+        return None if event is None else self._locate(event)
 
     def _find_line(self, sorting: _Sorting, identity: Identity) -> Event | None:
         """Return the event of a named import's line and date, or None when it is new."""
@@ -259,6 +291,10 @@ def _file_runs(batch: Batch) -> list[tuple[Source, int, int, int]]:
             found.append((run.source, start, batch.positions[start], batch.positions[stop - 1]))
         start = stop
     return found
+
+
+def _run_rows(batch: Batch, events: int) -> list[tuple[int, int, int, int]]:
+    return [(_source_hash(source), first, last, events + 1 + at) for source, at, first, last in _file_runs(batch)]
 
 
 def _share_a_source(runs: list[tuple[Source, int, int, int]]) -> bool:

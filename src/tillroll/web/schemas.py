@@ -158,7 +158,7 @@ SCHEMAS: Final[Schema] = {
             "differences": listed(
                 shape(
                     {
-                        "kind": {"enum": ["aggregate", "chunk", "ledger", "position"]},
+                        "kind": {"enum": ["aggregate", "chunk", "index", "ledger", "position"]},
                         "subject": TEXT,
                         "stored": {"type": ["integer", "null"]},
                         "recounted": {"type": ["integer", "null"]},
