@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, get_type_hints
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment parted by commas")
     ] = ()
     log_level: Annotated[
-        str, msgspec.Meta(pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+        Literal["debug", "info", "warning", "error"], msgspec.Meta(description="debug, info, warning or error")
     ] = "info"
     log_json: Annotated[bool, msgspec.Meta(description="Log one JSON object a line")] = False
     url: Annotated[str, msgspec.Meta(description="The server that `top` watches instead of the store")] = ""

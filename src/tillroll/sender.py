@@ -114,16 +114,18 @@ def send(
     rate: float | None,
     connections: int,
     on_answer: Callable[[Sent], None] | None = None,
+    on_trouble: Callable[[str], None] | None = None,
 ) -> Sent:
     """Send bodies over some connections, at most `rate` events a second in all; return what became of the events.
 
-    A body that is not answered, or of which the server says that it could not take it now, is sent again under its key.
+    A body that is not answered, or of which the server says that it could not take it now, is sent again under its key;
+    `on_trouble` hears of the first.
 
     Raises:
         SendError: the server refused a body, or took none for two minutes.
     """
     waiting: queue.Queue[Body | None] = queue.Queue(2 * connections)
-    crew = _Crew(target, waiting, on_answer)
+    crew = _Crew(target, waiting, on_answer, on_trouble)
     threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(connections)]
     for thread in threads:
         thread.start()
@@ -165,13 +167,18 @@ class _Crew:
     """The threads that send, and what they have come to together."""
 
     def __init__(
-        self, target: Target, waiting: queue.Queue[Body | None], on_answer: Callable[[Sent], None] | None
+        self,
+        target: Target,
+        waiting: queue.Queue[Body | None],
+        on_answer: Callable[[Sent], None] | None,
+        on_trouble: Callable[[str], None] | None,
     ) -> None:
         self.sent = Sent()
         self.error: BaseException | None = None
         self._target = target
         self._waiting = waiting
         self._on_answer = on_answer
+        self._on_trouble = on_trouble
         self._lock = threading.Lock()
 
     def work(self) -> None:
@@ -209,6 +216,8 @@ class _Crew:
                 raise SendError(f"{self._target.url}: {problem}. Nothing is lost: run it again when the server is well")
             with self._lock:
                 self.sent.retries += 1
+                if self._on_trouble is not None and self.sent.retries == 1:
+                    self._on_trouble(f"{self._target.url}: {problem}")
             time.sleep(max(pause, min(wait, _PAUSE_MAX_S)))
             pause = min(2 * pause, _PAUSE_MAX_S)
 

@@ -56,10 +56,21 @@ def test_the_summary_says_what_a_recount_of_the_lines_does(tmp_path: Path) -> No
         (("--from", "2026-03-02", "--to", "2026-03-01"), b"the range ends before it begins"),
         (("--duplicates", "7"), b"7.0 is no share"),
         (("ftp://example.invalid",), b"is not the address of a server"),
+        (("localhost:8080",), b"Write http://localhost:8080"),
+        (("[::1]:8080/under",), b"Write http://[::1]:8080/under"),
+        (("purchases.ndjson", "--rate", "5"), b"--rate: a file is written as fast as can be"),
+        (("--summary", "no/such/directory/summary.json"), b"there is no such directory"),
     ],
 )
 def test_what_cannot_be_generated_is_refused(arguments: tuple[str, ...], told: bytes) -> None:
     assert told in tillroll("generate", "--events", "10", *arguments, code=2).stderr
+
+
+def test_purchases_of_a_time_to_come_are_made_with_a_warning() -> None:
+    done = tillroll("generate", "--events", "10", "--from", "2999-01-01", "--days", "1")
+    assert b"this goes on until 2999-01-02" in done.stderr
+    assert b"not accepted" in done.stderr
+    assert done.stdout.count(b"\n") == 10
 
 
 def test_a_full_disk_is_one_clear_message() -> None:
@@ -126,6 +137,7 @@ def test_a_body_that_is_not_answered_is_sent_again_under_its_key(trouble: tuple[
     done = tillroll("generate", url, *arguments, TILLROLL_TOKEN="word")
     sent = json.loads(done.stdout)["sent"]
     assert (sent["accepted"], sent["retries"]) == (95, 20)
+    assert done.stderr.decode().splitlines() == [f"{url}: the server answers 503; tried again for two minutes"]
     assert set(handler.attempts.values()) == {3}
     assert handler.tokens == {"Bearer word"}
     lines = [line for body in handler.lines.values() for line in body.split(b"\n")]

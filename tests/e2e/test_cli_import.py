@@ -94,6 +94,14 @@ def test_a_conflict_is_kept_with_its_line(tmp_path: Path) -> None:
     assert (kept["code"], kept["position"], kept["body"].encode()) == ("conflict", 1, other.strip())
 
 
+@pytest.mark.parametrize("name", ["", "two\nlines"])
+def test_a_name_that_could_not_be_told_apart_is_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "purchases.ndjson"
+    file.write_bytes(b"")
+    done = tillroll("import", "--data", tmp_path / "data", "--name", name, file, code=2)
+    assert b"is no name. Give printable characters" in done.stderr
+
+
 def test_the_same_content_under_another_name_is_asked_about(tmp_path: Path) -> None:
     data, moved = tmp_path / "data", tmp_path / "moved.ndjson.gz"
     content = b"".join(EVENT for _ in range(10))

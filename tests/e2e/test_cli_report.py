@@ -101,6 +101,15 @@ def test_every_report_can_be_drawn(filled: Filled, name: str) -> None:
     assert plain.isascii()
 
 
+@pytest.mark.parametrize("name", ["day-merchant", "merchant-method"])
+def test_a_chart_says_that_it_leaves_out_something(filled: Filled, name: str) -> None:
+    assert b"20 shown, --limit shows more" in tillroll("report", name, "--chart", "--data", filled.data).stderr
+    few = tillroll(
+        "report", name, "--chart", "--by", "method" if name == "merchant-method" else "day", "--data", filled.data
+    )
+    assert b"shown" not in few.stderr
+
+
 def test_a_chart_over_hours_stacks_brackets_and_over_weeks_days(filled: Filled) -> None:
     hours = filled.report("hour-bracket", "--chart", "--from", "2026-03-03", "--to", "2026-03-04").decode()
     assert "2026-03-03:12" in hours
@@ -119,6 +128,7 @@ def test_a_chart_over_hours_stacks_brackets_and_over_weeks_days(filled: Filled) 
         (("hour-bracket", "--from", "2026-03-02", "--to", "2026-03-01"), b"is not after"),
         (("hour-bracket", "--bracket", "10"), b"'10' is none of its values"),
         (("hour-bracket", "--order", "events"), b"'events' is none of its values"),
+        (("hour-bracket", "--chart", "--order=-events"), b"--order: a chart of what has a time has its own order"),
     ],
 )
 def test_a_question_no_report_can_answer_ends_with_2(filled: Filled, arguments: tuple[str, ...], told: bytes) -> None:

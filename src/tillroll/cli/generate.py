@@ -2,6 +2,7 @@
 
 import datetime as dt
 import gzip
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from tillroll import config, sender
 from tillroll.cli.options import ConfigFile, Json
 from tillroll.cli.output import messages, write_json
+from tillroll.core import limits
 from tillroll.errors import ConfigError
 from tillroll.generator import Generator, Plan
 from tillroll.importer import InputError
@@ -25,6 +27,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+_ADDRESS = re.compile(r"(localhost|[\d.]+|\[[\da-fA-F:]+\]):\d+(/.*)?")
 _HOUR_S = 3_600
 _DAY_S = 86_400
 
@@ -81,7 +84,13 @@ def run(
     are. What every report must show of them is counted beside, and written with --summary. To a server each request
     carries an Idempotency-Key, and is sent again until it is answered.
     """
+    to_server = _is_server(target, rate)
+    if summary is not None and not Path(summary).absolute().parent.is_dir():
+        raise InputError(summary, "cannot be written (there is no such directory)", "Name another file")
     start_s, stop_s = _range(start, stop, days)
+    if stop_s > time.time() + limits.FUTURE_S_MAX:
+        until = dt.datetime.fromtimestamp(stop_s, dt.UTC).isoformat()
+        typer.echo(f"this goes on until {until}: what is dated more than a day ahead is not accepted", err=True)
     plan = Plan(
         seed=seed,
         events=events,
@@ -96,16 +105,34 @@ def run(
     generator = Generator(plan)
     sent = None
     with _progress(events) as on_events:
-        if "://" in target:
+        if to_server:
             settings = config.load({"token": token, "config": config_file}).settings
             bodies = _bodies(generator, batch)
             server = sender.Target(target, settings.token)
-            sent = sender.send(server, bodies, rate, connections, lambda sent: on_events(sent.events))
+            sent = sender.send(
+                server,
+                bodies,
+                rate,
+                connections,
+                on_answer=lambda sent: on_events(sent.events),
+                on_trouble=lambda problem: typer.echo(f"{problem}; tried again for two minutes", err=True),
+            )
         else:
             _write(generator, target, on_events)
     if summary is not None:
         Path(summary).write_bytes(msgspec.json.format(msgspec.json.encode(generator.summary())) + b"\n")
     _tell(generator, sent, json=json and target != "-")
+
+
+def _is_server(target: str, rate: float | None) -> bool:
+    """Tell whether purchases go to a server, and not to a file."""
+    if "://" in target:
+        return True
+    if _ADDRESS.fullmatch(target):
+        raise ConfigError(target, "this is neither a file nor the address of a server", f"Write http://{target}")
+    if rate is not None:
+        raise ConfigError("--rate", "a file is written as fast as can be", "Name a server, such as http://HOST:PORT")
+    return False
 
 
 def _range(start: str | None, stop: str | None, days: float) -> tuple[int, int]:

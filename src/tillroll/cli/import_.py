@@ -50,6 +50,8 @@ def run(
     """
     if name is not None and len(files) > 1:
         raise ConfigError("--name", f"one name cannot be that of {len(files)} files", "Import them one by one")
+    if name is not None and not (name and name.isprintable()):
+        raise ConfigError("--name", f"{name!r} is no name", "Give printable characters, such as 2026-11")
     kernel.keep_memory()
     started = time.monotonic()
     tallies = {}

@@ -66,6 +66,8 @@ def run(
     query = ask.ask(ask.find_report(name), parameters)
     if chart and form is not Format.TABLE:
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
+    if chart and order is not None and report_chart.has_own_order(query):
+        raise ConfigError("--order", "a chart of what has a time has its own order", "Leave out --order or --chart")
     with opened(data, config_file) as store:
         if chart:
             report_chart.draw(console(), store, query, limit)

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from tillroll.cli.charts import bar, draws_blocks, grid, legend, sparkline, squeezed, stack, stack_marks
 from tillroll.core import limits
-from tillroll.core.query import Aggregate, Query
+from tillroll.core.query import Aggregate, Page, Query
 from tillroll.core.report import BRACKETS, SEPARATOR, DimensionName, parse_day, window_text
 from tillroll.ports import Store
 
@@ -18,6 +19,11 @@ _HOURS_MAX = 72  # drawn one by one; a longer range is drawn by day
 _BAR_MIN = 10
 _SPARKLINE = 30
 _DAY_S = 86_400
+
+
+def has_own_order(query: Query) -> bool:
+    """Tell whether a query is drawn by time, or by merchants with their days, whatever order it asks for."""
+    return query.report.window is not None and not query.by
 
 
 def draw(console: Console, store: Store, query: Query, limit: int | None) -> None:
@@ -54,7 +60,8 @@ def _draw_time(console: Console, store: Store, query: Query, limit: int | None) 
 
 def _draw_merchants(console: Console, store: Store, query: Query, limit: int) -> None:
     """Draw the busiest merchants, each with its days as a sparkline."""
-    busiest = store.page(msgspec.structs.replace(query, by=("merchant",), order="-events", limit=limit)).aggregates
+    page = store.page(msgspec.structs.replace(query, by=("merchant",), order="-events", limit=limit))
+    busiest = page.aggregates
     days: dict[str, dict[int, int]] = defaultdict(dict)
     names = [merchant for merchant, _ in busiest]
     for start in range(0, len(names), limits.FILTER_VALUES_MAX):
@@ -76,10 +83,18 @@ def _draw_merchants(console: Console, store: Store, query: Query, limit: int) ->
     )
     if seen:
         console.print(f"by day from {window_text(_DAY_S, first)} to {window_text(_DAY_S, last)}")
+    _tell_more(page)
 
 
 def _draw_bars(console: Console, store: Store, query: Query, limit: int) -> None:
-    _print_bars(console, store.page(msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX))).aggregates, {})
+    page = store.page(msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
+    _print_bars(console, page.aggregates, {})
+    _tell_more(page)
+
+
+def _tell_more(page: Page) -> None:
+    if page.next is not None:
+        typer.echo(f"{len(page.aggregates):,} shown, --limit shows more", err=True)
 
 
 def _print_bars(console: Console, aggregates: list[Aggregate], lines: dict[str, list[int]]) -> None:
