@@ -383,20 +383,37 @@ static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_p
     return status == INVALID ? add_unsure(parser, line) : status;
 }
 
-/* A line that the template took. */
+/* A line that was read, and is not added yet. */
 typedef struct {
     Fields fields;
     uint32_t hash; /* of the merchant */
     const char *end;
 } Taken;
 
-/* Take lines from `at` on while the template does, at most so many; return how many. */
+/* Read the object that a line is, when it ends well before the text does; the result stands at the end of the line. */
+static const char *take_object(const char *at, const char *stop, Fields *fields) {
+    const char *feed = memchr(at, '\n', (size_t)(stop - at));
+    if (feed == NULL || stop - feed <= PADDING) {
+        return NULL;
+    }
+    const char *end = feed;
+    while (at < end && is_space(*at)) {
+        at++;
+    }
+    while (at < end && is_space(end[-1])) {
+        end--;
+    }
+    bool ordinary = end - at >= LINE_BYTES_MIN && end - at <= LINE_BYTES_MAX;
+    return ordinary && parse_object(at, end, false, fields) ? feed : NULL;
+}
+
+/* Take lines from `at` on, at most so many; return how many. */
 static size_t take_lines(const Parser *parser, const char *at, const char *stop, size_t most, Before *before, Taken *taken) {
     size_t count = 0;
     while (count < most && stop - at >= MARGIN) {
         Taken *line = &taken[count];
         const char *end = parse_template(at, before, &line->fields);
-        if (end == NULL) {
+        if (end == NULL && (end = take_object(at, stop, &line->fields)) == NULL) {
             break;
         }
         line->hash = names_hash(&parser->names, line->fields.merchant, line->fields.merchant_length);
