@@ -310,16 +310,16 @@ def test_lanes_split_minutes_and_repeats_are_still_found(tables: Tables) -> None
 def test_a_minute_of_large_events_is_cut_into_chunks_and_commits(tables: Tables) -> None:
     chance = random.Random(1)
     letters = [chr(0x4E00 + number) for number in range(20_000)]
-    names = ["".join(chance.choices(letters, k=128)) for _ in range(14_000)]
-    events = [Event(NOON + number % 60, 0, number, 0, names[number], names[-1 - number]) for number in range(7_000)]
+    names = ["".join(chance.choices(letters, k=128)) for _ in range(18_000)]
+    events = [Event(NOON + number % 60, 0, number, 0, names[number], names[-1 - number]) for number in range(9_000)]
     store = tables.store()
-    assert store.journal(batch_of(events)) == bytes([NEW] * 7_000)
+    assert store.journal(batch_of(events)) == bytes([NEW] * 9_000)
     entries = store.client.run(read_ledger(store.context, 0))
     assert len(entries) > 1
     items = tables.boto.get_paginator("scan").paginate(TableName=tables.names[1])
     sizes = [len(item["chunk"]["B"]) for page in items for item in page["Items"] if "chunk" in item]
     assert max(sizes) <= limits.CHUNK_BYTES_MAX
-    assert tables.store().journal(batch_of(events)) == bytes([REPEAT] * 7_000)
+    assert tables.store().journal(batch_of(events)) == bytes([REPEAT] * 9_000)
 
 
 def test_missing_tables_are_named(dynamodb_local: DynamoDBLocal) -> None:
