@@ -24,6 +24,10 @@ _HASH_SPAN: Final = 1 << 64
 _ROWS_AT_ONCE: Final = 100  # in one statement: after each, Python's lock is given away and waited for
 _ADD_ROW: Final = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_ROWS: Final = _ADD_ROW.replace("(?, ?, ?)", ", ".join(["(?, ?, ?)"] * _ROWS_AT_ONCE))
+_FIND_ROWS: Final = (  # noqa: S608 question marks only
+    f"WITH named (minute, hash, event) AS (VALUES {', '.join(['(?, ?, ?)'] * _ROWS_AT_ONCE)})"
+    " SELECT count(*) FROM named CROSS JOIN identity USING (minute, hash, event)"
+)
 _ADD_RUN: Final = "INSERT INTO run VALUES (?, ?, ?, ?)"
 _SINGLE: Final = (NameKind.KEY, NameKind.MESSAGE)
 
@@ -93,20 +97,33 @@ class Dedupe:
 
     def missing(self, batch: Batch, events: int) -> Missing:
         """Return what the index lacks of a batch that is stored as events `events` + 1 onward."""
+        rows = [(minute, name, events + 1 + index) for minute, name, index in identity_rows(batch)]
+        doubtful = []
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[at : at + _ROWS_AT_ONCE]
+            if len(some) < _ROWS_AT_ONCE or self._connection.execute(
+                _FIND_ROWS, list(chain.from_iterable(some))
+            ).fetchone() != (len(some),):
+                doubtful += some
+        names = self._missing_names(doubtful)
+        query = "SELECT 1 FROM run WHERE source = ? AND first = ? AND last = ? AND event = ?"
+        runs = [row for row in _run_rows(batch, events) if self._connection.execute(query, row).fetchone() is None]
+        return Missing(names, runs)
+
+    def _missing_names(self, rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Return the rows that are not there, each with the hash that is free for it."""
         taken: set[Slot] = set()
-        names = []
-        for minute, hashed, index in identity_rows(batch):
-            event, number = events + 1 + index, hashed
+        missing = []
+        for minute, hashed, event in rows:
+            number = hashed
             held = self._event_at(minute, number)
             while held != event and (held is not None or (minute, number) in taken):
                 number = _next_hash(number)
                 held = self._event_at(minute, number)
             if held is None:
-                names.append((minute, number, event))
+                missing.append((minute, number, event))
                 taken.add((minute, number))
-        query = "SELECT 1 FROM run WHERE source = ? AND first = ? AND last = ? AND event = ?"
-        runs = [row for row in _run_rows(batch, events) if self._connection.execute(query, row).fetchone() is None]
-        return Missing(names, runs)
+        return missing
 
     def restore(self, batch: Batch, events: int) -> None:
         """Add what the index lacks of a batch that is stored as events `events` + 1 onward."""
