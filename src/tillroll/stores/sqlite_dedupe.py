@@ -24,7 +24,7 @@ _HASH_SPAN: Final = 1 << 64
 _ROWS_AT_ONCE: Final = 100  # in one statement: after each, Python's lock is given away and waited for
 _ROW: Final = "(?, ?, ?)"
 _ROWS: Final = ", ".join([_ROW] * _ROWS_AT_ONCE)
-_ADD_ROW: Final = f"INSERT INTO identity VALUES {_ROW} ON CONFLICT DO NOTHING"
+_ADD_ROW: Final = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_ROWS: Final = _ADD_ROW.replace(_ROW, _ROWS)
 _FIND_ROWS: Final = (
     "WITH named (minute, hash, event) AS (VALUES (?, ?, ?))"
