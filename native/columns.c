@@ -147,43 +147,25 @@ void pick(const void *column, int width, const uint32_t *indexes, size_t count, 
     BY_WIDTH(width, PICK)
 }
 
-/* Item by item to byte by byte: all first bytes of the items, then all second ones. Some at a time, while they are near;
- * for a constant width the compiler takes many at once. */
+/* Between items and their bytes apart: all first bytes, then all second ones. Some at a time, while they are near; for a
+ * constant width the compiler takes many at once. */
 #define SOME 1024
-#define BY_ITEM_WIDTH(DO)   \
-    switch (width) {        \
-    case 2:                 \
-        DO(2) break;        \
-    case 4:                 \
-        DO(4) break;        \
-    case 8:                 \
-        DO(8) break;        \
-    default:                \
-        DO(1) break;        \
+#define EACH_BYTE(width, to, from)                                              \
+    for (size_t start = 0; start < count; start += SOME) {                      \
+        size_t stop = count - start < SOME ? count : start + SOME;              \
+        for (size_t byte = 0; byte < (width); byte++) {                         \
+            for (size_t i = start; i < stop; i++) {                             \
+                out[to] = data[from];                                           \
+            }                                                                   \
+        }                                                                       \
     }
 
 void shuffle(const unsigned char *data, int width, size_t count, unsigned char *out) {
-#define SHUFFLE(WIDTH)                                                          \
-    for (size_t start = 0; start < count; start += SOME) {                      \
-        size_t stop = count - start < SOME ? count : start + SOME;              \
-        for (size_t byte = 0; byte < WIDTH; byte++) {                           \
-            for (size_t i = start; i < stop; i++) {                             \
-                out[byte * count + i] = data[i * WIDTH + byte];                 \
-            }                                                                   \
-        }                                                                       \
-    }
-    BY_ITEM_WIDTH(SHUFFLE)
+#define SHUFFLE(type) EACH_BYTE(sizeof(type), byte * count + i, i * sizeof(type) + byte)
+    BY_WIDTH(width, SHUFFLE)
 }
 
 void unshuffle(const unsigned char *data, int width, size_t count, unsigned char *out) {
-#define UNSHUFFLE(WIDTH)                                                        \
-    for (size_t start = 0; start < count; start += SOME) {                      \
-        size_t stop = count - start < SOME ? count : start + SOME;              \
-        for (size_t byte = 0; byte < WIDTH; byte++) {                           \
-            for (size_t i = start; i < stop; i++) {                             \
-                out[i * WIDTH + byte] = data[byte * count + i];                 \
-            }                                                                   \
-        }                                                                       \
-    }
-    BY_ITEM_WIDTH(UNSHUFFLE)
+#define UNSHUFFLE(type) EACH_BYTE(sizeof(type), i * sizeof(type) + byte, byte * count + i)
+    BY_WIDTH(width, UNSHUFFLE)
 }

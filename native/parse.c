@@ -355,6 +355,16 @@ static bool is_space(char character) {
     return character == ' ' || character == '\t' || character == '\r' || character == '\n';
 }
 
+/* Leave out the spaces around a text. */
+static inline void trim(const char **start, const char **end) {
+    while (*start < *end && is_space(**start)) {
+        (*start)++;
+    }
+    while (*start < *end && is_space((*end)[-1])) {
+        (*end)--;
+    }
+}
+
 /* Take a line that the template did not: [start, end) of the text, without the spaces around it. `in_place`: a line feed
  * follows, and PADDING bytes. */
 static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_place, bool whole) {
@@ -397,12 +407,7 @@ static const char *take_object(const char *at, const char *stop, Fields *fields)
         return NULL;
     }
     const char *end = feed;
-    while (at < end && is_space(*at)) {
-        at++;
-    }
-    while (at < end && is_space(end[-1])) {
-        end--;
-    }
+    trim(&at, &end);
     bool ordinary = end - at >= LINE_BYTES_MIN && end - at <= LINE_BYTES_MAX;
     return ordinary && parse_object(at, end, false, fields) ? feed : NULL;
 }
@@ -466,12 +471,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
         const char *feed = memchr(at, '\n', (size_t)(stop - at));
         const char *start = at, *end = feed == NULL ? stop : feed;
         at = end + 1;
-        while (start < end && is_space(*start)) {
-            start++;
-        }
-        while (start < end && is_space(end[-1])) {
-            end--;
-        }
+        trim(&start, &end);
         if (start < end) {
             Unsure line = {text, parser->count, position, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
             status = add_line(parser, line, bytes, feed != NULL && stop - feed > PADDING, false);
@@ -504,12 +504,8 @@ Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size
     if (!whole) {
         return add_lines(parser, text, bytes, size, position);
     }
-    size_t start = 0, end = *size;
-    while (start < end && is_space(bytes[start])) {
-        start++;
-    }
-    while (start < end && is_space(bytes[end - 1])) {
-        end--;
-    }
-    return add_line(parser, (Unsure){text, parser->count, (*position)++, start, end}, bytes, false, true);
+    const char *start = bytes, *end = bytes + *size;
+    trim(&start, &end);
+    Unsure object = {text, parser->count, (*position)++, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
+    return add_line(parser, object, bytes, false, true);
 }

@@ -81,7 +81,7 @@ class Dedupe:
         if not rows:
             return True
         before = self._connection.total_changes
-        numbered = [(minute, name, events + 1 + index) for minute, name, index in rows]
+        numbered = _numbered(rows, events)
         stop = len(numbered) // _ROWS_AT_ONCE * _ROWS_AT_ONCE
         for at in range(0, stop, _ROWS_AT_ONCE):
             self._connection.execute(_ADD_ROWS, list(chain.from_iterable(numbered[at : at + _ROWS_AT_ONCE])))
@@ -99,7 +99,7 @@ class Dedupe:
 
     def missing(self, batch: Batch, events: int) -> Missing:
         """Return what the index lacks of a batch that is stored as events `events` + 1 onward."""
-        rows = [(minute, name, events + 1 + index) for minute, name, index in identity_rows(batch)]
+        rows = _numbered(identity_rows(batch), events)
         doubtful = []
         for at in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[at : at + _ROWS_AT_ONCE]
@@ -310,6 +310,11 @@ def _file_runs(batch: Batch) -> list[tuple[Source, int, int, int]]:
             found.append((run.source, start, batch.positions[start], batch.positions[stop - 1]))
         start = stop
     return found
+
+
+def _numbered(rows: list[IdentityRow], events: int) -> list[tuple[int, int, int]]:
+    """Return identity rows with the numbers of their events in place of the indexes."""
+    return [(minute, name, events + 1 + index) for minute, name, index in rows]
 
 
 def _run_rows(batch: Batch, events: int) -> list[tuple[int, int, int, int]]:
