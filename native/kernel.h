@@ -60,15 +60,14 @@ static inline uint64_t mix(uint64_t a, uint64_t b) {
 #endif
 }
 
-/* names.c: the distinct merchants of a batch, each with a number by first appearance. */
+/* names.c: distinct names, each with a number: in a batch by first appearance, or for good in the order they were added. */
 
-#define NAME_NEW (UINT32_MAX - 1)
-#define NAME_UNSURE (UINT32_MAX - 2)
-#define NAME_NO_MEMORY (UINT32_MAX - 3)
+#define NAME_NEW UINT32_MAX
+#define NAME_NO_MEMORY (UINT32_MAX - 1)
 #define NAME_UNIT 16 /* bytes in which the heap of names is counted */
 
 typedef struct {
-    uint32_t epoch, number, id; /* number: in the batch of that epoch; id: among all names held */
+    uint32_t epoch, number; /* in the batch of that epoch */
     uint32_t length;
     char name[];
 } Name;
@@ -79,17 +78,23 @@ typedef struct {
     size_t slots_mask;
     char *heap;
     size_t heap_used, heap_size;
-    uint32_t held, epoch;
+    uint32_t held, epoch; /* 0 for good: every name that is held has a number then */
     uint32_t *batch; /* by number, where in the heap, in units */
     uint32_t batch_count, batch_size;
 } Names;
 
 void names_init(Names *names, uint64_t seed);
 void names_free(Names *names);
-bool names_begin(Names *names); /* a new batch; true when all names were let go to bound the memory */
-/* A name has 1 to NAME_CHARACTERS_MAX printable ASCII characters, of which 16 more may be read; names.h looks it up. */
-uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length); /* of a new name, its number */
+void names_begin(Names *names); /* a new batch */
+/* Hold a new name, which names.h has looked up, and return its number. */
+uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length);
 uint32_t names_number(Names *names, Name *name, uint32_t unit); /* of a held name that the batch had not yet */
+/* The numbers of a string column's names, NAME_NEW for those that are not held. */
+void names_find_all(Names *names, const uint32_t *ends, size_t count, const char *heap, uint32_t *numbers);
+Status names_add_all(Names *names, const uint32_t *ends, size_t count, const char *heap); /* INVALID: one is held */
+/* The names of the batch as a string column: the size of its heap, and the column itself. */
+size_t names_size(const Names *names);
+void names_write(const Names *names, uint32_t *ends, char *heap);
 static inline Name *names_at(const Names *names, uint32_t number) {
     return (Name *)(names->heap + (size_t)names->batch[number] * NAME_UNIT);
 }

@@ -1,11 +1,11 @@
-/* The distinct merchants of a batch: a hash table over a heap of names, kept from batch to batch. */
+/* Distinct names: a hash table over a heap of them, kept from batch to batch. */
 #include "names.h"
 
 #include <stdlib.h>
 
 #define SLOTS_FIRST 1024
 #define HEAP_KEPT_MAX (8u << 20)
-#define ID_MAX (UINT32_MAX - 8)
+#define SOME 32 /* names that are looked up together, so that memory answers many at once */
 
 static uint64_t no_slots[1]; /* of a table that holds nothing; never written to */
 
@@ -24,28 +24,12 @@ void names_free(Names *names) {
     names_init(names, names->seed);
 }
 
-bool names_begin(Names *names) {
-    names->batch_count = 0;
+void names_begin(Names *names) {
     if (names->heap_used > HEAP_KEPT_MAX || names->epoch == UINT32_MAX) {
         names_free(names);
-        names->epoch = 1;
-        return true;
     }
+    names->batch_count = 0;
     names->epoch++;
-    return false;
-}
-
-static bool is_digit(char character) { return (unsigned char)(character - '0') < 10; }
-
-/* A bracket or a day, or what may be one: the reference decoder shall say. */
-static bool perhaps_reserved(const char *text, size_t length) {
-    if (memchr(text, '|', length) != NULL) {
-        return true;
-    }
-    if (length <= 7) {
-        return text[0] == '<' || text[0] == '>' || memchr(text, '-', length) != NULL;
-    }
-    return length == 10 && text[4] == '-' && text[7] == '-' && is_digit(text[0]);
 }
 
 static void place(uint64_t *slots, size_t mask, uint64_t entry) {
@@ -107,9 +91,6 @@ uint32_t names_number(Names *names, Name *name, uint32_t unit) {
 }
 
 uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length) {
-    if (perhaps_reserved(text, length) || names->held >= ID_MAX) {
-        return NAME_UNSURE;
-    }
     size_t bytes = (sizeof(Name) + length + NAME_UNIT - 1) / NAME_UNIT * NAME_UNIT;
     if (((size_t)names->held + 1) * 2 > names->slots_mask + 1 && !grow_slots(names)) {
         return NAME_NO_MEMORY;
@@ -119,11 +100,71 @@ uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length
     }
     uint32_t unit = (uint32_t)(names->heap_used / NAME_UNIT);
     Name *name = (Name *)(names->heap + names->heap_used);
-    name->epoch = 0;
-    name->id = names->held++;
     name->length = (uint32_t)length;
     memcpy(name->name, text, length);
     names->heap_used += bytes;
+    names->held++;
     place(names->slots, names->slots_mask, (uint64_t)hash << 32 | (unit + 1));
     return names_number(names, name, unit);
+}
+
+/* Hash the names of a column from `first` up to `stop`. The hash of a short one reads eight bytes. */
+static void hash_some(const Names *names, const uint32_t *ends, size_t count, const char *heap, size_t first, size_t stop,
+                      uint32_t *hashes) {
+    for (size_t i = first; i < stop; i++) {
+        uint32_t start = i == 0 ? 0 : ends[i - 1], length = ends[i] - start;
+        if (ends[count - 1] - start >= 8) {
+            hashes[i - first] = names_hash(names, heap + start, length);
+        } else {
+            char padded[8] = {0};
+            memcpy(padded, heap + start, length);
+            hashes[i - first] = names_hash(names, padded, length);
+        }
+    }
+}
+
+void names_find_all(Names *names, const uint32_t *ends, size_t count, const char *heap, uint32_t *numbers) {
+    uint32_t hashes[SOME];
+    for (size_t first = 0, stop; first < count; first = stop) {
+        stop = count - first < SOME ? count : first + SOME;
+        hash_some(names, ends, count, heap, first, stop, hashes);
+        for (size_t i = first; i < stop; i++) {
+            names_fetch(names, hashes[i - first]);
+        }
+        for (size_t i = first; i < stop; i++) {
+            uint32_t start = i == 0 ? 0 : ends[i - 1];
+            numbers[i] = names_find(names, hashes[i - first], heap + start, ends[i] - start);
+        }
+    }
+}
+
+Status names_add_all(Names *names, const uint32_t *ends, size_t count, const char *heap) {
+    for (size_t i = 0; i < count; i++) {
+        uint32_t hash, start = i == 0 ? 0 : ends[i - 1], length = ends[i] - start;
+        hash_some(names, ends, count, heap, i, i + 1, &hash);
+        if (names_find(names, hash, heap + start, length) != NAME_NEW) {
+            return INVALID;
+        }
+        if (names_hold(names, hash, heap + start, length) == NAME_NO_MEMORY) {
+            return NO_MEMORY;
+        }
+    }
+    return DONE;
+}
+
+size_t names_size(const Names *names) {
+    size_t size = 0;
+    for (uint32_t number = 0; number < names->batch_count; number++) {
+        size += names_at(names, number)->length;
+    }
+    return size;
+}
+
+void names_write(const Names *names, uint32_t *ends, char *heap) {
+    uint32_t end = 0;
+    for (uint32_t number = 0; number < names->batch_count; number++) {
+        const Name *name = names_at(names, number);
+        memcpy(heap + end, name->name, name->length);
+        ends[number] = end += name->length;
+    }
 }

@@ -132,6 +132,19 @@ static inline void add_uneven(Parser *parser, const Fields *fields, uint64_t pos
     parser->id_ends[parser->count] = (uint32_t)parser->ids_used;
 }
 
+static bool is_digit(char character) { return (unsigned char)(character - '0') < 10; }
+
+/* A bracket or a day, or what may be one: the reference decoder shall say. */
+static bool perhaps_reserved(const char *text, size_t length) {
+    if (memchr(text, '|', length) != NULL) {
+        return true;
+    }
+    if (length <= 7) {
+        return text[0] == '<' || text[0] == '>' || memchr(text, '-', length) != NULL;
+    }
+    return length == 10 && text[4] == '-' && text[7] == '-' && is_digit(text[0]);
+}
+
 /* Append an event whose merchant has this hash. INVALID: it is not certain after all. */
 static inline Status add_event(Parser *parser, const Fields *fields, uint32_t hash, uint64_t position) {
     if (fields->seconds > parser->latest || fields->seconds < YEAR_1_S) {
@@ -139,13 +152,14 @@ static inline Status add_event(Parser *parser, const Fields *fields, uint32_t ha
     }
     uint32_t merchant = names_find(&parser->names, hash, fields->merchant, fields->merchant_length);
     if (merchant == NAME_NEW) {
-        if (plain_length(fields->merchant, NAME_CHARACTERS_MAX) != fields->merchant_length) {
+        if (plain_length(fields->merchant, NAME_CHARACTERS_MAX) != fields->merchant_length ||
+            perhaps_reserved(fields->merchant, fields->merchant_length)) {
             return INVALID;
         }
         merchant = names_hold(&parser->names, hash, fields->merchant, fields->merchant_length);
     }
-    if (merchant >= NAME_NO_MEMORY) {
-        return merchant == NAME_NO_MEMORY ? NO_MEMORY : INVALID;
+    if (merchant == NAME_NO_MEMORY) {
+        return NO_MEMORY;
     }
     if (parser->count == parser->size && !reserve(parser, 1)) {
         return NO_MEMORY;
@@ -487,6 +501,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
 }
 
 void parser_begin(Parser *parser) {
+    names_begin(&parser->names);
     parser->count = parser->ids_used = parser->unsure_count = 0;
     parser->uneven = false;
 }

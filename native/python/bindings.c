@@ -19,6 +19,27 @@ PyObject *py_keep_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 
 State *state_of(PyObject *module) { return PyModule_GetState(module); }
 
+PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    if (!PyArg_ParseTuple(args, "") || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
+        return NULL;
+    }
+    PyObject *module = PyType_GetModule(type);
+    allocfunc alloc = module == NULL ? NULL : (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Owned *self = alloc == NULL ? NULL : (Owned *)alloc(type, 0);
+    if (self != NULL) {
+        self->state = PyModule_GetState(module);
+        self->module = Py_NewRef(module);
+    }
+    return (PyObject *)self;
+}
+
+void owned_free(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    Py_XDECREF(((Owned *)object)->module);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+    Py_DECREF(type);
+}
+
 void column_release(Column *column) {
     if (column->held) {
         PyBuffer_Release(&column->view);

@@ -13,7 +13,6 @@ typedef struct {
     PyObject *array;         /* the type array.array */
     PyObject *codes[4];      /* "q", "Q", "I", "B" */
     PyObject *frombytes;     /* the method's name */
-    PyObject *parser_type;
     uint64_t seed;
 } State;
 
@@ -32,6 +31,16 @@ State *state_of(PyObject *module);
             PyEval_RestoreThread(saved);                                \
         }                                                               \
     } while (0)
+
+/* What our objects begin with. */
+typedef struct {
+    PyObject_HEAD
+    State *state;
+    PyObject *module; /* keeps the state alive */
+} Owned;
+
+PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* zeros after that; takes no arguments */
+void owned_free(PyObject *object);
 
 /* A column as it came in. */
 typedef struct {
@@ -60,7 +69,7 @@ PyObject *array_take(State *state, int code, void *data, size_t count); /* gives
 PyObject *pair(PyObject *one, PyObject *other);                         /* steals both */
 PyObject *value_error(const char *problem);                             /* NULL, always */
 
-extern PyType_Spec parser_spec;
+extern PyType_Spec dictionary_spec, parser_spec;
 
 /* The functions of the module. */
 PyObject *py_add_counts(PyObject *module, PyObject *args);

@@ -4,72 +4,34 @@
 #include <stdlib.h>
 
 typedef struct {
-    PyObject_HEAD
+    Owned owned;
     Parser parser;
-    PyObject **names; /* strings by the id of the name, made when first asked for */
-    size_t names_size;
-    State *state;
-    PyObject *module; /* keeps the state alive */
     bool busy;
 } ParserObject;
 
-static void forget_names(ParserObject *self) {
-    for (size_t i = 0; i < self->names_size; i++) {
-        Py_CLEAR(self->names[i]);
-    }
-}
-
 static PyObject *parser_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    if (!PyArg_ParseTuple(args, ":Parser") || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
-        return NULL;
-    }
-    PyObject *module = PyType_GetModule(type);
-    allocfunc alloc = module == NULL ? NULL : (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    ParserObject *self = alloc == NULL ? NULL : (ParserObject *)alloc(type, 0);
+    ParserObject *self = (ParserObject *)owned_new(type, args, kwargs);
     if (self != NULL) {
-        self->state = PyModule_GetState(module);
-        self->module = Py_NewRef(module);
-        parser_init(&self->parser, self->state->seed);
+        parser_init(&self->parser, self->owned.state->seed);
     }
     return (PyObject *)self;
 }
 
 static void parser_dealloc(PyObject *object) {
-    ParserObject *self = (ParserObject *)object;
-    PyTypeObject *type = Py_TYPE(object);
-    forget_names(self);
-    free(self->names);
-    parser_free(&self->parser);
-    Py_XDECREF(self->module);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-    Py_DECREF(type);
+    parser_free(&((ParserObject *)object)->parser);
+    owned_free(object);
 }
 
-static PyObject *parser_names(ParserObject *self) {
+/* The names of the merchants as a string column. */
+static void parser_names(ParserObject *self, PyObject **ends_out, PyObject **heap_out) {
     const Names *names = &self->parser.names;
-    if (names->held > self->names_size) {
-        size_t size = names->held + (size_t)names->held / 2;
-        PyObject **grown = realloc(self->names, size * sizeof *grown);
-        if (grown == NULL) {
-            return PyErr_NoMemory();
-        }
-        memset(grown + self->names_size, 0, (size - self->names_size) * sizeof *grown);
-        self->names = grown;
-        self->names_size = size;
+    PyObject *heap = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)names_size(names));
+    uint32_t *ends = malloc(names->batch_count * sizeof *ends + 8);
+    if (heap != NULL && ends != NULL) {
+        names_write(names, ends, PyBytes_AsString(heap));
     }
-    PyObject *list = PyList_New((Py_ssize_t)names->batch_count);
-    for (uint32_t number = 0; list != NULL && number < names->batch_count; number++) {
-        const Name *name = names_at(names, number);
-        PyObject **held = &self->names[name->id];
-        if (*held == NULL) {
-            *held = PyUnicode_FromStringAndSize(name->name, (Py_ssize_t)name->length);
-        }
-        if (*held == NULL || PyList_SetItem(list, (Py_ssize_t)number, Py_NewRef(*held)) < 0) {
-            Py_DECREF(list);
-            list = NULL;
-        }
-    }
-    return list;
+    *ends_out = array_take(self->owned.state, CODE_I, ends, names->batch_count);
+    *heap_out = heap;
 }
 
 /* How far the last text that was looked at was read. */
@@ -80,15 +42,18 @@ typedef struct {
 
 static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_t texts, const Reach *reach) {
     const Parser *parser = &self->parser;
-    State *state = self->state;
+    State *state = self->owned.state;
     size_t count = parser->count;
+    PyObject *name_ends, *name_heap;
+    parser_names(self, &name_ends, &name_heap);
     PyObject *parts[] = {
         array_new(state, CODE_q, parser->seconds, count),
         array_new(state, CODE_I, parser->nanos, count),
         array_new(state, CODE_q, parser->amounts, count),
         array_new(state, CODE_B, parser->methods, count),
         array_new(state, CODE_I, parser->merchants, count),
-        parser_names(self),
+        name_ends,
+        name_heap,
         array_new(state, CODE_Q, parser->positions, count),
         array_new(state, CODE_I, parser->id_ends, parser->ids_used == 0 ? 0 : count),
         PyBytes_FromStringAndSize(parser->ids, (Py_ssize_t)parser->ids_used),
@@ -183,9 +148,6 @@ static PyObject *parse_held(ParserObject *self, const Texts *texts, const Column
     Reach reach = {0};
     Status status;
     parser_begin(parser);
-    if (names_begin(&parser->names)) {
-        forget_names(self);
-    }
     UNLOCKED_IF(texts->bytes > LOCKED_BYTES_MAX,
                 status = parse_texts(parser, texts, firsts->view.buf, whole->buf, counts, &reach));
     PyObject *result = status == DONE ? parser_result(self, counts, texts->count, &reach) : PyErr_NoMemory();

@@ -34,6 +34,13 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int added = PyModule_AddObjectRef(module, name, type);
+    Py_XDECREF(type);
+    return added;
+}
+
 static int module_exec(PyObject *module) {
     State *state = PyModule_GetState(module);
     PyObject *arrays = PyImport_ImportModule("array"), *salt = PyUnicode_FromString("tillroll._kernel");
@@ -56,17 +63,15 @@ static int module_exec(PyObject *module) {
                                        floors[0], floors[1], floors[2], floors[3]);
     int added = contract == NULL ? -1 : PyModule_AddObjectRef(module, "CONTRACT", contract);
     Py_XDECREF(contract);
-    state->parser_type = PyType_FromModuleAndSpec(module, &parser_spec, NULL);
-    if (added < 0 || state->array == NULL || state->frombytes == NULL || state->parser_type == NULL) {
+    if (added < 0 || state->array == NULL || state->frombytes == NULL) {
         return -1;
     }
-    return PyModule_AddObjectRef(module, "Parser", state->parser_type);
+    return add_type(module, "Dictionary", &dictionary_spec) < 0 ? -1 : add_type(module, "Parser", &parser_spec);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->array);
-    Py_VISIT(state->parser_type);
     return 0;
 }
 
@@ -74,7 +79,6 @@ static int module_clear(PyObject *module) {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->array);
     Py_CLEAR(state->frombytes);
-    Py_CLEAR(state->parser_type);
     for (int code = 0; code < 4; code++) {
         Py_CLEAR(state->codes[code]);
     }

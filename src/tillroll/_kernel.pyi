@@ -48,7 +48,8 @@ Parsed: TypeAlias = tuple[
     array[int],  # amounts (q)
     array[int],  # methods (B)
     array[int],  # merchants (I), indexes into the names
-    list[str],  # names of merchants
+    array[int],  # ends of the merchants' names (I)
+    bytes,  # the names' bytes
     array[int],  # positions (Q)
     array[int],  # ends of ids (I), empty when there are none
     bytes,  # the ids' bytes
@@ -57,6 +58,11 @@ Parsed: TypeAlias = tuple[
     int,  # bytes read of the last text
     int,  # the position after its last line that was read
 ]
+
+@final
+class Dictionary:
+    def add(self, ends: array[int], heap: bytes, /) -> None: ...
+    def find(self, ends: array[int], heap: bytes, /) -> array[int]: ...
 
 # Keeps its memory from call to call. Only one thread at a time may call it; it gives away Python's lock.
 @final

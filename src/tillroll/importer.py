@@ -13,7 +13,7 @@ import queue
 import sys
 import threading
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 32 * 2**20
-_BLOCK_BYTES_FIRST: Final = 1 * 2**20  # doubled from block to block, so that the first is soon there to be committed
-_BLOCKS_AT_ONCE: Final = 3  # one is read and parsed, one waits, one is committed
+_BLOCK_BYTES_FIRST: Final = 4 * 2**20  # doubled from block to block, so that the first is soon there to be committed
+_BLOCKS_AT_ONCE: Final = 2  # one is committed while another is read and parsed; a third costs more than it gains
 _UNSURE_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -83,7 +83,9 @@ class Readable(Protocol):
         ...
 
 
-class _Parsed(NamedTuple):
+class Parsed(NamedTuple):
+    """A block of a file's lines: its bytes, its events, and what else was in it."""
+
     block: Text
     first: int  # the number of its first line
     lines: int
@@ -158,9 +160,9 @@ def _block() -> bytearray | mmap.mmap:
 
 
 def import_lines(
-    store: Store, content: Input, source: Source, clock: Clock, on_commit: Callable[[Tally], None] | None = None
+    store: Store, lines: Iterator[Parsed], clock: Clock, on_commit: Callable[[Tally], None] | None = None
 ) -> Tally:
-    """Take every line of a file into a store and return what became of them.
+    """Take every line of a file, as `read_ahead` gives them, into a store and return what became of them.
 
     Each block is one commit; `on_commit` hears of it. Calling this again with the same content and source, whatever
     stopped it before, counts nothing twice. What is not accepted is kept with the rejected under its source and line.
@@ -170,7 +172,7 @@ def import_lines(
         StoreError: the store cannot take it.
     """
     tally = Tally()
-    for block in _ahead(_parsed(content, source, clock)):
+    for block in lines:
         _commit(store, block, clock, tally)
         if on_commit is not None:
             on_commit(tally)
@@ -178,54 +180,56 @@ def import_lines(
     return tally
 
 
-def _ahead(parsed: Iterator[_Parsed]) -> Iterator[_Parsed]:
-    """Yield what another thread parses, which is one block ahead.
+@contextmanager
+def read_ahead(content: Input, source: Source, clock: Clock) -> Iterator[Iterator[Parsed]]:
+    """Lend the lines of a file as another thread parses them, which begins at once and is one block ahead.
 
     A daemon thread, so that Ctrl-C ends the process although that thread waits for standard input.
     """
-    ready: queue.Queue[_Parsed | Exception | None] = queue.Queue(1)
+    ready: queue.SimpleQueue[Parsed | Exception | None] = queue.SimpleQueue()
+    room = threading.Semaphore(_BLOCKS_AT_ONCE)
     stopped = threading.Event()
 
-    def put(block: _Parsed | Exception | None) -> None:
-        while not stopped.is_set():
-            with suppress(queue.Full):
-                ready.put(block, timeout=_STOP_S)
-                return
-
     def parse() -> None:
+        lines = _parsed(content, source, clock)
         try:
-            for block in parsed:
-                put(block)
-                if stopped.is_set():
+            while room.acquire() and not stopped.is_set():
+                block = next(lines, None)
+                ready.put(block)
+                if block is None:
                     return
-            put(None)
         except Exception as error:  # noqa: BLE001 raised where the blocks are taken
-            put(error)
+            ready.put(error)
 
-    thread = threading.Thread(target=parse, name="tillroll-parse", daemon=True)
-    thread.start()
-    try:
+    def blocks() -> Iterator[Parsed]:
         while (block := ready.get()) is not None:
             if isinstance(block, Exception):
                 raise block
             yield block
+            room.release()
+
+    thread = threading.Thread(target=parse, name="tillroll-parse", daemon=True)
+    thread.start()
+    try:
+        yield blocks()
     finally:
         stopped.set()
+        room.release()
         thread.join(_STOP_S)
 
 
-def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[_Parsed]:
+def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[Parsed]:
     first = 0
     for block in content.blocks():
         rest = block
         while len(rest):
             batch, rejections, size, lines = parse_lines(rest, source, first, clock(), _UNSURE_MAX)
-            yield _Parsed(rest[:size], first, lines, batch, rejections)
+            yield Parsed(rest[:size], first, lines, batch, rejections)
             first += lines
             rest = rest[size:]
 
 
-def _commit(store: Store, parsed: _Parsed, clock: Clock, tally: Tally) -> None:
+def _commit(store: Store, parsed: Parsed, clock: Clock, tally: Tally) -> None:
     outcomes = store.journal(parsed.batch) if len(parsed.batch) else b""
     accepted = outcomes.count(Outcome.ACCEPTED)
     conflicts = outcomes.count(Outcome.CONFLICT) if accepted < len(outcomes) else 0
@@ -242,7 +246,7 @@ def _commit(store: Store, parsed: _Parsed, clock: Clock, tally: Tally) -> None:
     tally.listed.extend(refused[: _LISTED_MAX - len(tally.listed)])
 
 
-def _conflicts(parsed: _Parsed, outcomes: bytes) -> Iterator[Rejection]:
+def _conflicts(parsed: Parsed, outcomes: bytes) -> Iterator[Rejection]:
     texts = bytes(parsed.block).split(b"\n")
     sources = parsed.batch.sources()
     for source, position, outcome in zip(sources, parsed.batch.positions, outcomes, strict=True):

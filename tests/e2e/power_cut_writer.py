@@ -51,11 +51,11 @@ def main(directory: Path, seed: int, synchronous: str) -> None:
 
 def _change(synchronous: str) -> None:
     """Make checkpoints frequent, and plant another way to sync if asked."""
-    sqlite_schema._CHECKPOINT_PAGES = _CHECKPOINT_PAGES  # type: ignore[misc]
     open_file = sqlite_schema.connect
 
     def connect(path: Path) -> sqlite3.Connection:
         connection = open_file(path)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         if synchronous:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection

@@ -36,7 +36,6 @@ static void begin(Parser *parser) {
     parser_begin(parser);
     parser->latest = LATEST;
     parser->unsure_most = SIZE_MAX;
-    names_begin(&parser->names);
 }
 
 static size_t add(Parser *parser, const char *text, size_t size, uint64_t *position, bool whole) {

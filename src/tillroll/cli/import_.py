@@ -1,8 +1,9 @@
 """`tillroll import`: take events from files or from standard input."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from tillroll.cli.progress import import_progress
 from tillroll.core import kernel
 from tillroll.core.batch import NameKind, Source
 from tillroll.errors import ConfigError
-from tillroll.importer import Input, InputError, Tally, import_lines
+from tillroll.importer import Input, InputError, Tally, import_lines, read_ahead
 from tillroll.imports import Imports, name_of
 from tillroll.ports import Store
 
@@ -56,9 +57,10 @@ def run(
     started = time.monotonic()
     tallies = {}
     settings = config.load({"data": data, "config": config_file}).settings
-    with opened(settings.data, config_file, make=True) as store:
+    imports = None if "://" in settings.data else Imports(Path(settings.data))
+    with ExitStack() as stack:
+        store = cache(lambda: stack.enter_context(opened(settings.data, config_file, make=True)))
         for file in files:
-            imports = None if "://" in settings.data else Imports(Path(settings.data))
             tallies[file] = _import_file(store, imports, file, name, anyway=anyway, quiet=json)
             if not json:
                 _tell(file, tallies[file])
@@ -72,19 +74,24 @@ def run(
 
 
 def _import_file(
-    store: Store, imports: Imports | None, file: str, name: str | None, *, anyway: bool, quiet: bool
+    store: Callable[[], Store], imports: Imports | None, file: str, name: str | None, *, anyway: bool, quiet: bool
 ) -> Tally:
+    """Import a file; the store is opened when it is first called for, while the file is read already."""
     with _opened_file(file) as raw:
         content = Input(file, raw)
         if name is None:
             name = name_of(content.head) if file == _STDIN else str(Path(file).resolve())
-        if imports is not None:
-            if not anyway:
-                imports.check(name, content.head)
-            imports.add(name, content.head)
+        if imports is not None and not anyway:
+            imports.check(name, content.head)
         try:
-            with import_progress(file, None if file == _STDIN else raw) as on_commit:
-                tally = import_lines(store, content, Source(NameKind.FILE, name), time.time, on_commit)
+            with (
+                read_ahead(content, Source(NameKind.FILE, name), time.time) as lines,
+                import_progress(file, None if file == _STDIN else raw) as on_commit,
+            ):
+                opened_store = store()
+                if imports is not None:
+                    imports.add(name, content.head)
+                tally = import_lines(opened_store, lines, time.time, on_commit)
         except KeyboardInterrupt:
             _say(f"{file}: interrupted. Import it again to go on; nothing is counted twice")
             raise

@@ -16,7 +16,7 @@ import msgspec
 from tillroll.core import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 NANOS: Final = 10**9
 
@@ -77,19 +77,21 @@ class Run(msgspec.Struct):
 class Batch:
     """Valid events as columns of one length, in input order.
 
-    `seconds` (q), `nanos` (I), `amounts` (q, cents), `methods` (B, index into METHODS), `merchants` (I, index into
-    `merchant_names`), `positions` (Q, line or element of the body, from 0). `id_ends` (I) is empty when no event has
-    an id of its own; else event i's id is `id_bytes[id_ends[i-1]:id_ends[i]]` in UTF-8, empty for none. `runs` says
-    which source each stretch of events came from.
+    `seconds` (q), `nanos` (I), `amounts` (q, cents), `methods` (B, index into METHODS), `merchants` (I, index into the
+    list of merchants), `positions` (Q, line or element of the body, from 0). Merchant i's name is
+    `name_bytes[name_ends[i-1]:name_ends[i]]` in UTF-8. `id_ends` (I) is empty when no event has an id of its own; else
+    event i's id is found likewise in `id_bytes`, empty for none. `runs` says which source each stretch of events came
+    from.
     """
 
     __slots__ = (
         "amounts",
         "id_bytes",
         "id_ends",
-        "merchant_names",
         "merchants",
         "methods",
+        "name_bytes",
+        "name_ends",
         "nanos",
         "positions",
         "runs",
@@ -102,7 +104,8 @@ class Batch:
         self.amounts: array[int] = array("q")
         self.methods: array[int] = array("B")
         self.merchants: array[int] = array("I")
-        self.merchant_names: list[str] = []
+        self.name_ends: array[int] = array("I")
+        self.name_bytes: bytes = b""
         self.positions: array[int] = array("Q")
         self.id_ends: array[int] = array("I")
         self.id_bytes: bytes = b""
@@ -113,10 +116,16 @@ class Batch:
 
     def id_of(self, index: int) -> str:
         """Return an event's own id, "" for none."""
-        if not self.id_ends:
-            return ""
-        start = self.id_ends[index - 1] if index else 0
-        return self.id_bytes[start : self.id_ends[index]].decode()
+        return _text(self.id_ends, self.id_bytes, index) if self.id_ends else ""
+
+    @property
+    def merchant_names(self) -> list[str]:
+        """The list of merchants, made anew each time."""
+        return kernel.split_strings(self.name_ends, self.name_bytes)
+
+    @merchant_names.setter
+    def merchant_names(self, names: Sequence[str]) -> None:
+        self.name_ends, self.name_bytes = kernel.join_strings(names)
 
     def event(self, index: int) -> Event:
         """Return one event."""
@@ -125,7 +134,7 @@ class Batch:
             self.nanos[index],
             self.amounts[index],
             self.methods[index],
-            self.merchant_names[self.merchants[index]],
+            _text(self.name_ends, self.name_bytes, self.merchants[index]),
             self.id_of(index),
         )
 
@@ -191,14 +200,18 @@ class Batch:
         batch.amounts = kernel.pick(self.amounts, indexes)
         batch.methods = kernel.pick(self.methods, indexes)
         batch.positions = kernel.pick(self.positions, indexes)
-        names = self.merchant_names
-        batch.merchants, used = kernel.renumber(kernel.pick(self.merchants, indexes), len(names))
-        batch.merchant_names = [names[index] for index in used]
+        batch.merchants, used = kernel.renumber(kernel.pick(self.merchants, indexes), len(self.name_ends))
+        batch.name_ends, batch.name_bytes = kernel.pick_strings(self.name_ends, self.name_bytes, used)
         if self.id_ends:
             ends, heap = kernel.pick_strings(self.id_ends, self.id_bytes, indexes)
             if heap:
                 batch.id_ends, batch.id_bytes = ends, heap
         return batch
+
+
+def _text(ends: array[int], heap: bytes, index: int) -> str:
+    start = ends[index - 1] if index else 0
+    return heap[start : ends[index]].decode()
 
 
 class BatchBuilder:

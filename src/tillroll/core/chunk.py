@@ -92,10 +92,10 @@ def _encode_columns(batch: Batch) -> bytes:
         gaps_width,
         bool(batch.id_ends),
         0,
-        len(batch.merchant_names),
+        len(batch.name_ends),
         len(batch.runs),
     )
-    names = kernel.pack_strings(*kernel.join_strings(batch.merchant_names))
+    names = kernel.pack_strings(batch.name_ends, batch.name_bytes)
     parts = [head, seconds, nanos, amounts, batch.methods.tobytes(), merchants, gaps, names, runs]
     if batch.id_ends:
         parts.append(kernel.pack_strings(batch.id_ends, batch.id_bytes))
@@ -201,7 +201,7 @@ def _decode_columns(read: _Reader, events: int) -> Batch:
     batch.methods = read.column(1, 0, events, "B")
     batch.merchants = read.column(merchants_w, 0, events, "I")
     gaps = read.column(gaps_w, 0, events, "Q")
-    batch.merchant_names = kernel.split_strings(*read.strings(merchant_count))
+    batch.name_ends, batch.name_bytes = read.strings(merchant_count)
     heads = list(_RUN.iter_unpack(read.take(_RUN.size * run_count)))
     values = kernel.split_strings(*read.strings(run_count))
     batch.runs = [
@@ -218,6 +218,8 @@ def _decode_columns(read: _Reader, events: int) -> Batch:
 
 
 def _check_ranges(batch: Batch, merchant_count: int) -> None:
+    if not batch.name_bytes.isascii():
+        kernel.split_strings(batch.name_ends, batch.name_bytes)  # each is UTF-8
     if kernel.largest(batch.merchants) >= merchant_count:
         raise ValueError("a merchant is not in the chunk's list")
     if kernel.largest(batch.methods) >= len(METHODS):

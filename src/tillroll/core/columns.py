@@ -24,6 +24,7 @@ _WIDTH_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _UUID_LENGTH: Final = 0xFFFF  # the length that marks a canonical UUID, packed into 16 bytes
 _UUID_TEXT: Final = 36
 _WORD: Final = (1 << 64) - 1
+MISSING: Final = (1 << 32) - 1  # what a dictionary has for a string without a number
 _CODES: Final = ("q", "Q", "I", "B")
 _SECONDS_LIMIT: Final = 1 << 40  # far outside the years 1 to 9999
 _MERCHANT_IDS_MAX: Final = 1 << 40
@@ -157,6 +158,32 @@ def split_strings(ends: array[int], heap: bytes) -> list[str]:
         ValueError: a string is not UTF-8, or the ends are not those of the heap's strings.
     """
     return [text.decode() for text in _pieces(ends, heap)]
+
+
+class Dictionary:
+    """The numbers of distinct strings, from 0 in the order they were added."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+
+    def add(self, ends: array[int], heap: bytes) -> None:
+        """Give the strings of a column the next numbers.
+
+        Raises:
+            ValueError: one has a number already, or the ends are not those of the heap's strings.
+        """
+        for text in _pieces(ends, heap):
+            if text in self._numbers:
+                raise ValueError("a string has a number already")
+            self._numbers[text] = len(self._numbers)
+
+    def find(self, ends: array[int], heap: bytes) -> array[int]:
+        """Return the numbers (I) of a column's strings, MISSING for those that have none.
+
+        Raises:
+            ValueError: the ends are not those of the heap's strings.
+        """
+        return array("I", [self._numbers.get(text, MISSING) for text in _pieces(ends, heap)])
 
 
 def _pack_uuid(text: bytes) -> bytes | None:

@@ -78,10 +78,9 @@ def count_datapoints(batches: Iterable[Batch]) -> Counter[str]:
     """Return how many events of the batches each datapoint of each report counts."""
     counted: Counter[str] = Counter()
     for batch in batches:
-        merchant_ids = range(len(batch.merchant_names))
-        for report, counts in zip(REPORTS, fold(batch, merchant_ids), strict=True):
+        names = batch.merchant_names
+        for report, counts in zip(REPORTS, fold(batch, range(len(names))), strict=True):
             for window, code, count in zip(*counts, strict=True):
                 cell = cell_of(report, code)
-                merchant = batch.merchant_names[cell.merchant]
-                counted[datapoint(report, window, cell.bracket, cell.method, merchant)] += count
+                counted[datapoint(report, window, cell.bracket, cell.method, names[cell.merchant])] += count
     return counted

@@ -26,7 +26,9 @@ try:
 except ImportError:  # built without a compiler: every line takes the reference path
     compiled = False
 
+MISSING: Final = columns.MISSING
 if compiled:
+    Dictionary = _kernel.Dictionary
     Parser = _kernel.Parser
     add_counts = _kernel.add_counts
     bounds = _kernel.bounds
@@ -54,6 +56,7 @@ if compiled:
     unshuffle = _kernel.unshuffle
     widen = _kernel.widen
 else:
+    Dictionary = columns.Dictionary  # type: ignore[assignment,misc]
     add_counts = columns.add_counts
     bounds = columns.bounds
     gaps_of = columns.gaps_of

@@ -71,7 +71,11 @@ class Merchants:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._ids: dict[str, int] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew: after a rollback, or when a rebuild renumbered them."""
+        self._numbers = kernel.Dictionary()
         self._names: list[str] = []
         self._orders: dict[str, Order] = {}
 
@@ -84,9 +88,7 @@ class Merchants:
     def refresh(self) -> None:
         """Read what was added since."""
         found = self._connection.execute("SELECT name FROM merchant WHERE id >= ? ORDER BY id", (len(self._names),))
-        for (name,) in found:
-            self._ids[name] = len(self._names)
-            self._names.append(name)
+        self._take_in([name for (name,) in found])
 
     def names(self) -> list[str]:
         """Return all names, by number, as of the last refresh or add."""
@@ -94,29 +96,29 @@ class Merchants:
 
     def find(self, name: str) -> int | None:
         """Return a merchant's number, None when there is none of this name."""
-        return self._ids.get(name)
+        (number,) = self._numbers.find(*kernel.join_strings([name]))
+        return None if number == kernel.MISSING else number
 
-    def ids(self, names: Sequence[str]) -> array[int]:
-        """Return the numbers (I) of names, giving new ones the next numbers in the table. Call within a transaction."""
-        ids = self._ids
-        try:
-            return array("I", map(ids.__getitem__, names))
-        except KeyError:
+    def ids(self, batch: Batch) -> array[int]:
+        """Return the number (I) of each of a batch's merchants, giving new ones the next. Call within a transaction."""
+        numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
+        if kernel.MISSING in numbers:
             self.refresh()
-        added = [name for name in dict.fromkeys(names) if name not in ids]
-        known = len(self._names)
-        # One statement and not one a name: each would give Python's lock away and wait for it again.
-        names_json = msgspec.json.encode(added).decode()
-        self._connection.execute("INSERT INTO merchant SELECT key + ?, value FROM json_each(?)", (known, names_json))
-        ids.update(zip(added, range(known, known + len(added)), strict=True))
-        self._names.extend(added)
-        return array("I", map(ids.__getitem__, names))
+            numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
+            new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
+            self._add(kernel.split_strings(*kernel.pick_strings(batch.name_ends, batch.name_bytes, new)))
+            numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
+        return numbers
 
-    def forget(self) -> None:
-        """Read everything anew: after a rollback, or when a rebuild renumbered them."""
-        self._ids.clear()
-        self._names = []
-        self._orders.clear()
+    def _add(self, names: list[str]) -> None:
+        # One statement and not one a name: each would give Python's lock away and wait for it again.
+        values = (len(self._names), msgspec.json.encode(names).decode())
+        self._connection.execute("INSERT INTO merchant SELECT key + ?, value FROM json_each(?)", values)
+        self._take_in(names)
+
+    def _take_in(self, names: list[str]) -> None:
+        self._numbers.add(*kernel.join_strings(names))
+        self._names.extend(names)
 
 
 class Segments:

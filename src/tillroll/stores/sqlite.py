@@ -129,7 +129,7 @@ class SqliteStore:
         head = events + len(batch)
         fold = folded == events and len(batch) >= _FOLD_IN_COMMIT
         encoding = self._encoder.submit(chunk.encode, batch) if fold else None
-        merchant_ids = self._merchants.ids(batch.merchant_names)
+        merchant_ids = self._merchants.ids(batch)
         if fold:
             self._segments.add_batch(batch, merchant_ids)
         payload = encoding.result() if encoding else chunk.encode(batch)
@@ -182,7 +182,7 @@ class SqliteStore:
             if first != self._unfolded.last + 1:
                 raise _hole(self.path, self._unfolded.last + 1, first - 1)
             batch = chunk.decode(payload)
-            self._unfolded.extend(batch, self._merchants.ids(batch.merchant_names))
+            self._unfolded.extend(batch, self._merchants.ids(batch))
         if not self._unfolded.events:
             raise _hole(self.path, folded + 1, events)
 

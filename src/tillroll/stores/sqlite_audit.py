@@ -66,7 +66,7 @@ class Recount:
                 expected = first + events
                 batch = self._read(first, events, payload)
                 if batch is not None and first <= upto:
-                    self.segments.add_batch(batch, self.merchants.ids(batch.merchant_names))
+                    self.segments.add_batch(batch, self.merchants.ids(batch))
                     self.events += events
                 if batch is not None:
                     self._check_index(index, batch, first)
@@ -276,7 +276,7 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
     merchants = Merchants(connection)  # readers count the tail, so they must find its merchants too
     query = "SELECT payload FROM chunk WHERE first > ? ORDER BY first"
     for (payload,) in connection.execute(query, (recount.events,)).fetchall():
-        merchants.ids(chunk.decode(payload).merchant_names)
+        merchants.ids(chunk.decode(payload))
     connection.execute(
         "UPDATE state SET folded = ?, folded_at = ?, generation = generation + 1, reports = ?",
         (recount.events, now, reports),
@@ -313,9 +313,10 @@ def _matching(batch: Batch, at: Coordinates, low: int, high: int) -> Iterator[in
     keys = at.report.keys
     merchant = None
     if "merchant" in keys:
-        if at.merchant not in batch.merchant_names:
+        names = batch.merchant_names
+        if at.merchant not in names:
             return
-        merchant = batch.merchant_names.index(at.merchant)
+        merchant = names.index(at.merchant)
     for index, second in enumerate(batch.seconds):
         if (
             low <= second < high

@@ -326,7 +326,18 @@ def _share_a_source(runs: list[tuple[Source, int, int, int]]) -> bool:
 
 
 def _same_columns(one: Batch, other: Batch) -> bool:
-    names = ("seconds", "nanos", "amounts", "methods", "merchants", "positions", "merchant_names", "id_ends", "runs")
+    names = (
+        "seconds",
+        "nanos",
+        "amounts",
+        "methods",
+        "merchants",
+        "positions",
+        "name_ends",
+        "name_bytes",
+        "id_ends",
+        "runs",
+    )
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 

@@ -45,7 +45,7 @@ class Tail:
         query = "SELECT payload, committed_at FROM chunk WHERE first > ? ORDER BY first"
         for payload, committed_at in connection.execute(query, (self.events,)):
             batch = chunk.decode(payload)
-            ids = merchants.ids(batch.merchant_names)
+            ids = merchants.ids(batch)
             self.since = committed_at if self.since is None else self.since
             for report, counts in zip(REPORTS, fold(batch, ids), strict=True):
                 windows = self._counts[report.name]

@@ -23,7 +23,6 @@ _BUSY_S: Final = 30.0  # how long a writer waits for another process's commit
 _WAL_AGAIN_S: Final = 0.01
 _CACHE_KIB: Final = 32 * 1024
 _MMAP_BYTES: Final = 1 << 30
-_CHECKPOINT_PAGES: Final = 4_000
 
 AGGREGATE_TABLES: Final = """
 CREATE TABLE merchant (
@@ -94,7 +93,6 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     return connection
 
 
