@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tillroll.errors import ConfigError
+from tillroll.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from tillroll.ports import Queue, Store
 
 
-def open_store(address: str) -> Store:
+def open_store(address: str, *, make: bool = True) -> Store:
     """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
+
+    `make` says whether a directory without a store becomes one; tables are made by a deployment.
 
     Raises:
         ConfigError: the address is of neither form, or the AWS extra is not installed.
@@ -29,6 +31,9 @@ def open_store(address: str) -> Store:
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
     from tillroll.stores.sqlite import SqliteStore  # noqa: PLC0415 sqlite3 only when it is used
 
+    if not make and not SqliteStore.is_in(Path(address)):
+        remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
+        raise StoreError(f"there is no store in {address}", remedy)
     return SqliteStore(Path(address))
 
 

@@ -1,8 +1,8 @@
 """Import: take a file of one event a line into a store, in bounded memory, as often as one likes.
 
 A line's identity is the import's name and the line's number (where the event has no id of its own), so a run that was
-killed is simply run again. Reading and parsing go on in one thread while another journals: both leave Python's lock
-alone for most of their time.
+killed is simply run again. One thread reads, one parses and one journals, each a block behind the other: all leave
+Python's lock alone for most of their time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import zlib
 from contextlib import contextmanager
 from itertools import cycle
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -40,14 +40,15 @@ if TYPE_CHECKING:
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 32 * 2**20
 _BLOCK_BYTES_FIRST: Final = 4 * 2**20  # doubled from block to block, so that the first is soon there to be committed
-_BLOCKS_AT_ONCE: Final = 2  # one is committed while another is read and parsed; a third costs more than it gains
+_BLOCKS_AT_ONCE: Final = 4  # one is read, one parsed, one waits, one is committed
 _UNSURE_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = b" \t\r\n"
 _LISTED_MAX: Final = 10
-_STOP_S: Final = 0.5
+_STOP_S: Final = 0.25
+_Item = TypeVar("_Item")
 
 
 class InputError(TillrollError):
@@ -182,45 +183,51 @@ def import_lines(
 
 @contextmanager
 def read_ahead(content: Input, source: Source, clock: Clock) -> Iterator[Iterator[Parsed]]:
-    """Lend the lines of a file as another thread parses them, which begins at once and is one block ahead.
+    """Lend the lines of a file as they are read by one thread and parsed by another, which begin at once."""
+    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(blocks, source, clock), 3) as parsed:
+        yield parsed
+
+
+@contextmanager
+def _ahead(items: Iterator[_Item], at_once: int) -> Iterator[Iterator[_Item]]:
+    """Lend items as another thread makes them: there are at most so many, the one in use and the one being made too.
 
     A daemon thread, so that Ctrl-C ends the process although that thread waits for standard input.
     """
-    ready: queue.SimpleQueue[Parsed | Exception | None] = queue.SimpleQueue()
-    room = threading.Semaphore(_BLOCKS_AT_ONCE)
+    ready: queue.SimpleQueue[_Item | Exception | None] = queue.SimpleQueue()
+    room = threading.Semaphore(at_once)
     stopped = threading.Event()
 
-    def parse() -> None:
-        lines = _parsed(content, source, clock)
+    def make() -> None:
         try:
             while room.acquire() and not stopped.is_set():
-                block = next(lines, None)
-                ready.put(block)
-                if block is None:
+                item = next(items, None)
+                ready.put(item)
+                if item is None:
                     return
-        except Exception as error:  # noqa: BLE001 raised where the blocks are taken
+        except Exception as error:  # noqa: BLE001 raised where the items are taken
             ready.put(error)
 
-    def blocks() -> Iterator[Parsed]:
-        while (block := ready.get()) is not None:
-            if isinstance(block, Exception):
-                raise block
-            yield block
+    def take() -> Iterator[_Item]:
+        while (item := ready.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
             room.release()
 
-    thread = threading.Thread(target=parse, name="tillroll-parse", daemon=True)
+    thread = threading.Thread(target=make, name="tillroll-ahead", daemon=True)
     thread.start()
     try:
-        yield blocks()
+        yield take()
     finally:
         stopped.set()
         room.release()
         thread.join(_STOP_S)
 
 
-def _parsed(content: Input, source: Source, clock: Clock) -> Iterator[Parsed]:
+def _parsed(blocks: Iterator[Text], source: Source, clock: Clock) -> Iterator[Parsed]:
     first = 0
-    for block in content.blocks():
+    for block in blocks:
         rest = block
         while len(rest):
             batch, rejections, size, lines = parse_lines(rest, source, first, clock(), _UNSURE_MAX)

@@ -6,7 +6,6 @@ other content under a name that was used would be told from the first only by it
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -92,4 +91,6 @@ def name_of(head: bytes) -> str:
 
 
 def _hash(data: bytes) -> str:
+    import hashlib  # noqa: PLC0415 it takes a while, in which an import reads its file already
+
     return hashlib.sha256(data).hexdigest()

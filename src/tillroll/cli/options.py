@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tillroll import config
 from tillroll.app import open_store
-from tillroll.errors import StoreError
 from tillroll.ports import Store
-from tillroll.stores.sqlite_schema import FILE_NAME
 
 Data = Annotated[
     str | None,
@@ -32,10 +29,7 @@ def opened(data: str | None, config_file: str | None, *, make: bool = False) -> 
         StoreError: there is no such store.
     """
     address = config.load({"data": data, "config": config_file}).settings.data
-    if not make and "://" not in address and not (Path(address) / FILE_NAME).is_file():
-        remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
-        raise StoreError(f"there is no store in {address}", remedy)
-    store = open_store(address)
+    store = open_store(address, make=make)
     try:
         yield store
     finally:

@@ -71,10 +71,6 @@ class Merchants:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.forget()
-
-    def forget(self) -> None:
-        """Read everything anew: after a rollback, or when a rebuild renumbered them."""
         self._numbers = kernel.Dictionary()
         self._names: list[str] = []
         self._orders: dict[str, Order] = {}
@@ -119,6 +115,12 @@ class Merchants:
     def _take_in(self, names: list[str]) -> None:
         self._numbers.add(*kernel.join_strings(names))
         self._names.extend(names)
+
+    def forget(self) -> None:
+        """Read everything anew: after a rollback, or when a rebuild renumbered them."""
+        self._numbers = kernel.Dictionary()
+        self._names = []
+        self._orders.clear()
 
 
 class Segments:

@@ -75,6 +75,11 @@ class SqliteStore:
         if stored != reports:  # a report was added or changed: the journal has its history
             self.rebuild()
 
+    @staticmethod
+    def is_in(directory: Path) -> bool:
+        """Tell whether there is a store in a directory."""
+        return (directory / sqlite_schema.FILE_NAME).is_file()
+
     def close(self) -> None:
         """Release every connection."""
         with self._lock:
