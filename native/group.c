@@ -28,6 +28,7 @@ typedef struct {
     bool by_merchant, by_bracket, by_method, bracket_first;
     uint32_t *table; /* a counter for every cell of every window, or, where those are many, */
     uint64_t *keys;  /* the cell of every event, and as much room */
+    int finer;       /* the way whose table is added up to this one's; -1 when events are counted */
 } Plan;
 
 /* A block of events as numbers to make keys of, each found once for all ways that need it. */
@@ -120,7 +121,7 @@ static Status check_events(Common *common, bool by_method, bool by_merchant, con
 }
 
 static void plan_keys(Plan *plan, const Way *way) {
-    *plan = (Plan){.way = way, .cells = 1, .windows = 1};
+    *plan = (Plan){.way = way, .cells = 1, .windows = 1, .finer = -1};
     for (int i = 0; i < way->keys_count; i++) {
         plan->by_merchant |= way->keys[i] == KEY_MERCHANT;
         plan->by_method |= way->keys[i] == KEY_METHOD;
@@ -254,6 +255,9 @@ static void count_events(const Common *common, Plan *plans, int ways) {
         block.with_brackets = block.with_ranks = false;
         for (int way = 0; way < ways; way++) {
             Plan *plan = &plans[way];
+            if (plan->finer >= 0) {
+                continue;
+            }
             if (plan->table == NULL) {
                 block_keys(plan, common, &block, plan->keys + start);
                 continue;
@@ -261,6 +265,59 @@ static void count_events(const Common *common, Plan *plans, int ways) {
             block_keys(plan, common, &block, keys);
             for (size_t i = 0; i < block.count; i++) {
                 plan->table[keys[i]]++;
+            }
+        }
+    }
+}
+
+/* Whether each cell of one way is the sum of cells of another. */
+static bool is_sum_of(const Plan *plan, const Plan *finer) {
+    uint32_t window_s = plan->way->window_s, finer_s = finer->way->window_s;
+    return plan->by_merchant <= finer->by_merchant && plan->by_bracket <= finer->by_bracket &&
+           plan->by_method <= finer->by_method && (window_s == 0 || (finer_s != 0 && window_s % finer_s == 0));
+}
+
+/* The finest way whose table adds up to that of a way; -1 where there is none. Of two alike, the first is the finer. */
+static int find_finer(const Plan *plans, int ways, int way) {
+    for (int other = 0; other < ways && plans[way].table != NULL; other++) {
+        bool finer = plans[other].table != NULL && is_sum_of(&plans[way], &plans[other]);
+        if (finer && other != way && (other < way || !is_sum_of(&plans[other], &plans[way]))) {
+            int finest = find_finer(plans, ways, other);
+            return finest < 0 ? other : finest;
+        }
+    }
+    return -1;
+}
+
+/* How many codes a merchant has. */
+static uint64_t radix_of(const Plan *plan) {
+    return (plan->by_method ? METHODS : 1) * (plan->by_bracket ? BRACKETS : 1);
+}
+
+static uint64_t code_of(const Plan *plan, uint64_t bracket, uint64_t method) {
+    uint64_t code = plan->by_bracket && plan->bracket_first ? bracket : 0;
+    code = plan->by_method ? code * METHODS + method : code;
+    return plan->by_bracket && !plan->bracket_first ? code * BRACKETS + bracket : code;
+}
+
+static void add_up(const Plan *finer, const Plan *plan) {
+    uint64_t radix = radix_of(finer), ranks = finer->cells / radix, merchant = plan->by_merchant ? radix_of(plan) : 0;
+    uint64_t codes[BRACKETS * METHODS];
+    for (uint64_t bracket = 0; bracket < BRACKETS; bracket++) {
+        for (uint64_t method = 0; method < METHODS; method++) {
+            codes[code_of(finer, bracket, method)] = code_of(plan, bracket, method);
+        }
+    }
+    const uint32_t *from = finer->table;
+    for (uint64_t window = 0; window < finer->windows; window++) {
+        uint64_t start = 0;
+        if (plan->way->window_s != 0) {
+            int64_t second = finer->first_s + (int64_t)(window * finer->way->window_s);
+            start = (uint64_t)(second - plan->first_s) / plan->way->window_s * plan->cells;
+        }
+        for (uint64_t rank = 0; rank < ranks; rank++, from += radix) {
+            for (uint64_t code = 0; code < radix; code++) {
+                plan->table[start + rank * merchant + codes[code]] += from[code];
             }
         }
     }
@@ -288,11 +345,6 @@ static inline void groups_add(Groups *groups, int64_t window, uint64_t code, uin
 
 static int64_t first_window(const Plan *plan) {
     return plan->way->window_s == 0 ? 0 : plan->first_s / plan->way->window_s;
-}
-
-/* How many codes a merchant has. */
-static uint64_t radix_of(const Plan *plan) {
-    return (plan->by_method ? METHODS : 1) * (plan->by_bracket ? BRACKETS : 1);
 }
 
 static Status groups_of_table(const Plan *plan, const Common *common, Groups *groups) {
@@ -368,7 +420,15 @@ static Status group_planned(Common *common, const Way *ways, int count, Plan *pl
         status = plan_cells(&plans[way], common, problem);
     }
     if (status == DONE) {
+        for (int way = 0; way < count; way++) {
+            plans[way].finer = find_finer(plans, count, way);
+        }
         count_events(common, plans, count);
+    }
+    for (int way = 0; way < count && status == DONE; way++) {
+        if (plans[way].finer >= 0) {
+            add_up(&plans[plans[way].finer], &plans[way]);
+        }
     }
     for (int way = 0; way < count && status == DONE; way++) {
         const Plan *plan = &plans[way];

@@ -280,6 +280,22 @@ def test_groups_agree(
     agree("group", *parts[:3], parts[3][1:], ids, ways)
 
 
+@given(
+    st.lists(events, max_size=40),
+    st.permutations([(window_s, keys) for window_s in (0, 3_600, 7_200) for keys in KEYS]),
+)
+def test_groups_that_are_sums_of_one_another_agree(
+    some: list[tuple[int, int, int, int]], ways: list[tuple[int, tuple[str, ...]]]
+) -> None:
+    columns_of_events = [
+        array("q", [second % 10**6 for second, _, _, _ in some]),
+        array("q", [amount for _, amount, _, _ in some]),
+        array("B", [method % 3 for _, _, method, _ in some]),
+        array("I", [merchant for _, _, _, merchant in some]),
+    ]
+    agree("group", *columns_of_events, range(10), ways[:16])
+
+
 def test_a_quote_where_the_name_before_ended_does_not_end_the_name() -> None:
     """The kernel guesses that a merchant's name is as long as the one before."""
     start = '{"date":"2011-12-03T10:15:30Z","amount":5000,"paymentMethod":"PAY_NOW","merchantId":"'
