@@ -28,7 +28,6 @@ _BACKLOG: Final = 2_048
 _SWEEP_S: Final = 1.0
 _FILES_KEPT: Final = 64  # for the store and the log, of those the process may open
 _CONNECTIONS_MAX: Final = 10_000
-_COLLECTED_AFTER: Final = 20_000  # objects: rows by the thousand are in no cycle, and worth no search for one
 
 
 def serve(
@@ -82,7 +81,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.freeze()  # what is loaded now stays: the collector need not look at it again and again
-        gc.set_threshold(_COLLECTED_AFTER)
         self._sweeper = asyncio.create_task(self._sweep())
         self._on_started()
 
