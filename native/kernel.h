@@ -143,6 +143,12 @@ void widen(const unsigned char *data, int width, size_t count, uint64_t base, in
 void shuffle(const unsigned char *data, int width, size_t count, unsigned char *out);
 void unshuffle(const unsigned char *data, int width, size_t count, unsigned char *out);
 void pick(const void *values, int width, const uint32_t *indexes, size_t count, void *out);
+typedef struct {
+    int64_t index, minute, hash;
+} NameRow;
+
+/* Rows of the events whose byte in `named` is not 0, sorted; how many. There is room for all events. */
+size_t name_rows(const int64_t *seconds, const int64_t *hashes, const char *named, size_t count, NameRow *rows);
 uint64_t stored_at(const unsigned char *data, int width, size_t index);
 
 /* strings.c: string columns, each string ending where `ends` says in one heap. */

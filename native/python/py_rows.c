@@ -49,6 +49,38 @@ PyObject *py_indexes_of(PyObject *module, PyObject *mask) {
     return array_take(state_of(module), CODE_I, indexes, count);
 }
 
+static PyObject *sorted_rows(State *state, const Column *seconds, const Column *hashes, const Py_buffer *named) {
+    size_t count = seconds->count;
+    if (hashes->count != count || (size_t)named->len != count) {
+        return value_error("columns differ in length");
+    }
+    NameRow *rows = malloc((count + 1) * sizeof *rows);
+    size_t used = 0;
+    if (rows != NULL) {
+        UNLOCKED_IF(seconds->view.len > LOCKED_BYTES_MAX,
+                    used = name_rows(seconds->view.buf, hashes->view.buf, named->buf, count, rows));
+    }
+    return array_take(state, CODE_q, rows, used * (sizeof *rows / sizeof(int64_t)));
+}
+
+PyObject *py_name_rows(PyObject *module, PyObject *args) {
+    PyObject *times, *numbers, *result = NULL;
+    Py_buffer named;
+    Column seconds, hashes;
+    if (!PyArg_ParseTuple(args, "OOy*:name_rows", &times, &numbers, &named)) {
+        return NULL;
+    }
+    if (column_get(times, 'q', &seconds)) {
+        if (column_get(numbers, 'q', &hashes)) {
+            result = sorted_rows(state_of(module), &seconds, &hashes, &named);
+            column_release(&hashes);
+        }
+        column_release(&seconds);
+    }
+    PyBuffer_Release(&named);
+    return result;
+}
+
 /* The order that puts each row from `count` on before the row that `before` names for it. */
 PyObject *py_interleave(PyObject *module, PyObject *args) {
     PyObject *places;

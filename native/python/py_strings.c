@@ -193,3 +193,18 @@ PyObject *py_hash_ids(PyObject *module, PyObject *args) {
     strings_release(&strings);
     return result;
 }
+
+PyObject *py_not_empty(PyObject *Py_UNUSED(module), PyObject *from) {
+    Column column;
+    if (!column_get(from, 'I', &column)) {
+        return NULL;
+    }
+    const uint32_t *ends = column.view.buf;
+    PyObject *mask = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)column.count);
+    char *bytes = mask == NULL ? NULL : PyByteArray_AsString(mask);
+    for (size_t i = 0; bytes != NULL && i < column.count; i++) {
+        bytes[i] = ends[i] != (i == 0 ? 0 : ends[i - 1]);
+    }
+    column_release(&column);
+    return mask;
+}

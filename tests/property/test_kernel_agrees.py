@@ -199,6 +199,16 @@ def test_hashes_of_names_agree(kind: int, value: bytes, position: int) -> None:
     agree("hash_name", kind, value, position)
 
 
+@given(columns_of("I"), st.lists(st.tuples(signed, st.sampled_from([-1, 0, 7]), st.integers(0, 1))))
+def test_rows_of_names_agree(ends: array[int], named: list[tuple[int, int, int]]) -> None:
+    agree("not_empty", ends)
+    seconds, hashes = (array("q", [each[item] for each in named]) for item in range(2))
+    agree("name_rows", seconds, hashes, bytes(each[2] for each in named))
+    agree("name_rows", seconds, hashes[1:], bytearray(len(named)))
+    seconds = array("q", [second % 240 - 120 for second in seconds])
+    agree("name_rows", seconds, hashes, bytearray(each[2] for each in named))
+
+
 @given(any_column, columns_of("I"), strings)
 def test_picking_agrees(values: array[int], indexes: array[int], some: list[bytes]) -> None:
     agree("pick", values, indexes)

@@ -418,6 +418,26 @@ def hash_ids(id_ends: array[int], id_bytes: bytes, kind: int) -> array[int]:
     return array("q", [hash_name(kind, text, 0) if text else 0 for text in _pieces(id_ends, id_bytes)])
 
 
+def not_empty(ends: array[int]) -> bytearray:
+    """Return a byte for each string of a column that ends there: 0 where it is empty, else 1."""
+    return bytearray(map(operator.ne, [0, *ends], ends))
+
+
+def name_rows(seconds: array[int], hashes: array[int], named: bytes | bytearray) -> array[int]:
+    """Return (index, minute, hash) of each event whose byte in `named` is not 0, one after another (q).
+
+    They are sorted by minute, then hash, then index: as an index of names is.
+
+    Raises:
+        ValueError: the columns differ in length.
+    """
+    if not len(seconds) == len(hashes) == len(named):
+        raise ValueError("columns differ in length")
+    events = enumerate(zip(seconds, hashes, named, strict=True))
+    rows = sorted((second // 60, hashed, index) for index, (second, hashed, is_named) in events if is_named)
+    return array("q", [item for minute, hashed, index in rows for item in (index, minute, hashed)])
+
+
 def add_counts(cells: bytes, codes: Sequence[int], counts: Sequence[int], first: int, size: int) -> bytes:
     """Return a segment's cells with counts added.
 

@@ -42,7 +42,9 @@ if compiled:
     keep_memory = _kernel.keep_memory
     largest = _kernel.largest
     measure_counts = _kernel.measure_counts
+    name_rows = _kernel.name_rows
     narrow = _kernel.narrow
+    not_empty = _kernel.not_empty
     pack_strings = _kernel.pack_strings
     pick = _kernel.pick
     pick_strings = _kernel.pick_strings
@@ -69,7 +71,9 @@ else:
     keep_memory = columns.keep_memory
     largest = columns.largest
     measure_counts = columns.measure_counts
+    name_rows = columns.name_rows
     narrow = columns.narrow
+    not_empty = columns.not_empty
     pack_strings = columns.pack_strings
     pick = columns.pick
     pick_strings = columns.pick_strings

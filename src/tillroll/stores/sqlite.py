@@ -26,7 +26,7 @@ from tillroll.errors import StoreError
 from tillroll.ports import Kept, Outcome, Status
 from tillroll.stores import sqlite_audit, sqlite_schema
 from tillroll.stores.segments import Merchants, Segments, Unfolded
-from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRow, identity_rows, may_repeat
+from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRows, identity_rows, may_repeat
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 
@@ -112,7 +112,7 @@ class SqliteStore:
                 self._append(fresh, events, folded)
         return outcomes
 
-    def _index(self, batch: Batch, rows: list[IdentityRow], events: int) -> tuple[bytes, Batch]:
+    def _index(self, batch: Batch, rows: IdentityRows, events: int) -> tuple[bytes, Batch]:
         """Return the outcomes of a batch and its new events, having indexed these from number `events` + 1 on."""
         self._connection.execute("SAVEPOINT all_new")
         all_new = self._dedupe.add_all_new(batch, rows, events)

@@ -7,9 +7,10 @@ lines instead. A hash only finds candidates; the event in the chunk decides.
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
-from itertools import accumulate, chain, count, pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from tillroll.core import chunk, kernel
 from tillroll.core.batch import Batch, Event, Identity, NameKind, Source
@@ -17,24 +18,27 @@ from tillroll.ports import Outcome
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _CHUNKS_CACHED: Final = 8
 _HASH_SPAN: Final = 1 << 64
+_ROW_ITEMS: Final = 3
 _ROWS_AT_ONCE: Final = 100  # in one statement: after each, Python's lock is given away and waited for
-_ROW: Final = "(?, ?, ?)"
+_ITEMS_AT_ONCE: Final = _ROW_ITEMS * _ROWS_AT_ONCE
+_ROW: Final = "(?1 + ?, ?, ?)"  # ?1 is the number of the batch's first event
 _ROWS: Final = ", ".join([_ROW] * _ROWS_AT_ONCE)
-_ADD_ROW: Final = "INSERT INTO identity VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_ROW: Final = "INSERT INTO identity (event, minute, hash) VALUES (?1 + ?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_ROWS: Final = _ADD_ROW.replace(_ROW, _ROWS)
 _FIND_ROWS: Final = (
-    "WITH named (minute, hash, event) AS (VALUES (?, ?, ?))"
+    "WITH named (event, minute, hash) AS (VALUES (?1 + ?, ?, ?))"
     " SELECT count(*) FROM named CROSS JOIN identity USING (minute, hash, event)"
 ).replace(_ROW, _ROWS)
 _ADD_RUN: Final = "INSERT INTO run VALUES (?, ?, ?, ?)"
 _SINGLE: Final = (NameKind.KEY, NameKind.MESSAGE)
 
 
-IdentityRow = tuple[int, int, int]  # minute, hash of the name, index of the event in its batch
+# (index in the batch, minute, hash of the name) of each event, one after another (q), sorted by minute, hash and index.
+IdentityRows: TypeAlias = "array[int]"
 Slot = tuple[int, int]  # minute and hash: the key of an identity
 
 
@@ -69,7 +73,7 @@ class Dedupe:
         self._connection = connection
         self._chunks: OrderedDict[int, tuple[Batch, list[Source]]] = OrderedDict()
 
-    def add_all_new(self, batch: Batch, rows: list[IdentityRow], events: int) -> bool:
+    def add_all_new(self, batch: Batch, rows: IdentityRows, events: int) -> bool:
         """Index a batch that will be events `events` + 1 onward, if none of it can be a repeat. Else return False.
 
         After a False the transaction's savepoint must be rolled back.
@@ -81,12 +85,12 @@ class Dedupe:
         if not rows:
             return True
         before = self._connection.total_changes
-        numbered = _numbered(rows, events)
-        stop = len(numbered) // _ROWS_AT_ONCE * _ROWS_AT_ONCE
-        for at in range(0, stop, _ROWS_AT_ONCE):
-            self._connection.execute(_ADD_ROWS, list(chain.from_iterable(numbered[at : at + _ROWS_AT_ONCE])))
-        self._connection.executemany(_ADD_ROW, numbered[stop:])
-        return self._connection.total_changes - before == len(rows)
+        first = array("q", [events + 1])
+        whole = len(rows) // _ITEMS_AT_ONCE * _ITEMS_AT_ONCE
+        for at in range(0, whole, _ITEMS_AT_ONCE):
+            self._connection.execute(_ADD_ROWS, first + rows[at : at + _ITEMS_AT_ONCE])
+        self._connection.executemany(_ADD_ROW, ((events + 1, *row) for row in _each(rows[whole:])))
+        return self._connection.total_changes - before == len(rows) // _ROW_ITEMS
 
     def add_rows(self, slots: dict[Slot, int], numbers: Mapping[int, int]) -> None:
         """Index new events under the numbers that `numbers` has for their indexes."""
@@ -99,14 +103,13 @@ class Dedupe:
 
     def missing(self, batch: Batch, events: int) -> Missing:
         """Return what the index lacks of a batch that is stored as events `events` + 1 onward."""
-        rows = _numbered(identity_rows(batch), events)
-        doubtful = []
-        for at in range(0, len(rows), _ROWS_AT_ONCE):
-            some = rows[at : at + _ROWS_AT_ONCE]
-            if len(some) < _ROWS_AT_ONCE or self._connection.execute(
-                _FIND_ROWS, list(chain.from_iterable(some))
-            ).fetchone() != (len(some),):
-                doubtful += some
+        rows, first = identity_rows(batch), array("q", [events + 1])
+        doubtful: list[tuple[int, int, int]] = []
+        for at in range(0, len(rows), _ITEMS_AT_ONCE):
+            some = rows[at : at + _ITEMS_AT_ONCE]
+            all_there = (_ROWS_AT_ONCE,)
+            if len(some) < _ITEMS_AT_ONCE or self._connection.execute(_FIND_ROWS, first + some).fetchone() != all_there:
+                doubtful += [(minute, hashed, events + 1 + index) for index, minute, hashed in _each(some)]
         names = self._missing_names(doubtful)
         query = "SELECT 1 FROM run WHERE source = ? AND first = ? AND last = ? AND event = ?"
         runs = [row for row in _run_rows(batch, events) if self._connection.execute(query, row).fetchone() is None]
@@ -130,7 +133,7 @@ class Dedupe:
     def restore(self, batch: Batch, events: int) -> None:
         """Add what the index lacks of a batch that is stored as events `events` + 1 onward."""
         missing = self.missing(batch, events)
-        self._connection.executemany(_ADD_ROW, missing.names)
+        self._connection.executemany("INSERT INTO identity VALUES (?, ?, ?)", missing.names)
         self._connection.executemany(_ADD_RUN, missing.runs)
 
     def _event_at(self, minute: int, number: int) -> int | None:
@@ -138,7 +141,7 @@ class Dedupe:
         found = self._connection.execute(query, (minute, number)).fetchone()
         return None if found is None else int(found[0])
 
-    def sort_out(self, batch: Batch, rows: list[IdentityRow]) -> Sorted:
+    def sort_out(self, batch: Batch, rows: IdentityRows) -> Sorted:
         """Return what each event of a batch is, whatever repeats there are. Indexes nothing.
 
         Only suspects, which share a slot with a stored event or with another of the batch, are looked at one by one.
@@ -150,7 +153,7 @@ class Dedupe:
             suspects.update(
                 range(at, at + self._run_events(batch, at)) if self._shares_lines(batch, source, first, last) else ()
             )
-        slots = {(minute, name): at for minute, name, at in rows if at not in suspects}
+        slots = {(minute, hashed): index for index, minute, hashed in _each(rows) if index not in suspects}
         sorting = _Sorting(batch, list(batch.sources()), slots, {}, {})
         outcomes = bytearray(len(batch))
         for index in sorted(suspects):
@@ -161,17 +164,17 @@ class Dedupe:
                     outcomes[index] = Outcome.DUPLICATE if found == batch.event(index) else Outcome.CONFLICT
         return Sorted(bytes(outcomes), slots)
 
-    def _suspects(self, rows: list[IdentityRow]) -> set[int]:
+    def _suspects(self, rows: IdentityRows) -> set[int]:
         """Return the indexes whose slot another event of the batch has too, or a stored one."""
         suspects: set[int] = set()
-        for one, other in pairwise(rows):
-            if one[:2] == other[:2]:
-                suspects.update((one[2], other[2]))
+        for (one, *slot), (other, *other_slot) in pairwise(_each(rows)):
+            if slot == other_slot:
+                suspects.update((one, other))
         self._connection.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS candidate (minute INTEGER, hash INTEGER, at INTEGER) STRICT"
+            "CREATE TEMP TABLE IF NOT EXISTS candidate (at INTEGER, minute INTEGER, hash INTEGER) STRICT"
         )
         self._connection.execute("DELETE FROM candidate")
-        self._connection.executemany("INSERT INTO candidate VALUES (?, ?, ?)", rows)
+        self._connection.executemany("INSERT INTO candidate VALUES (?, ?, ?)", _each(rows))
         query = "SELECT at FROM candidate CROSS JOIN identity USING (minute, hash)"
         suspects.update(at for (at,) in self._connection.execute(query))
         return suspects
@@ -268,36 +271,34 @@ class Dedupe:
         self._chunks.clear()
 
 
-def may_repeat(batch: Batch, rows: list[IdentityRow]) -> bool:
+def may_repeat(batch: Batch, rows: IdentityRows) -> bool:
     """Tell whether any event of a batch, whose identity rows these are, has a name."""
     return bool(rows) or any(run.source.kind is NameKind.FILE for run in batch.runs)
 
 
-def identity_rows(batch: Batch) -> list[IdentityRow]:
-    """Return a row for each event of a batch that an id, a key or a message names, sorted."""
-    rows: list[IdentityRow] = []
-    seconds, ends = batch.seconds, batch.id_ends
-    if ends:
-        hashes = kernel.hash_ids(ends, batch.id_bytes, NameKind.ID)
-        starts = chain((0,), ends)
-        columns = zip(seconds, hashes, count(), starts, ends)
-        rows = [(second // 60, name, at) for second, name, at, start, end in columns if end > start]
+def identity_rows(batch: Batch) -> IdentityRows:
+    """Return the rows of the events that an id, a key or a message names."""
+    if not batch.id_ends and all(run.source.kind not in _SINGLE for run in batch.runs):
+        return array("q")
+    named, hashes = bytearray(len(batch)), array("q", bytes(8 * len(batch)))
+    if batch.id_ends:
+        named, hashes = kernel.not_empty(batch.id_ends), kernel.hash_ids(batch.id_ends, batch.id_bytes, NameKind.ID)
     start = 0
     for run in batch.runs:
+        stop = start + run.events
         if run.source.kind in _SINGLE:
             value = run.source.value.encode()
-            for index in range(start, start + run.events):
-                if not _has_id(batch, index):
-                    name = kernel.hash_name(run.source.kind, value, batch.positions[index])
-                    rows.append((seconds[index] // 60, name, index))
-        start += run.events
-    rows.sort()
-    return rows
+            for index in range(start, stop):
+                if not named[index]:
+                    named[index] = 1
+                    hashes[index] = kernel.hash_name(run.source.kind, value, batch.positions[index])
+        start = stop
+    return kernel.name_rows(batch.seconds, hashes, named)
 
 
-def _has_id(batch: Batch, index: int) -> bool:
-    ends = batch.id_ends
-    return bool(ends) and ends[index] > (ends[index - 1] if index else 0)
+def _each(rows: IdentityRows) -> Iterator[tuple[int, int, int]]:
+    items = iter(rows)
+    return zip(items, items, items, strict=True)
 
 
 def _file_runs(batch: Batch) -> list[tuple[Source, int, int, int]]:
@@ -310,11 +311,6 @@ def _file_runs(batch: Batch) -> list[tuple[Source, int, int, int]]:
             found.append((run.source, start, batch.positions[start], batch.positions[stop - 1]))
         start = stop
     return found
-
-
-def _numbered(rows: list[IdentityRow], events: int) -> list[tuple[int, int, int]]:
-    """Return identity rows with the numbers of their events in place of the indexes."""
-    return [(minute, name, events + 1 + index) for minute, name, index in rows]
 
 
 def _run_rows(batch: Batch, events: int) -> list[tuple[int, int, int, int]]:
