@@ -142,6 +142,35 @@ static void parse_whole(const uint8_t *data, size_t size) {
     free(text);
 }
 
+static bool same_string(const uint32_t *ends, const char *heap, size_t one, size_t other) {
+    uint32_t start = one == 0 ? 0 : ends[one - 1], other_start = other == 0 ? 0 : ends[other - 1];
+    return ends[one] - start == ends[other] - other_start &&
+           memcmp(heap + start, heap + other_start, ends[one] - start) == 0;
+}
+
+/* Strings are numbered up to the first that is there already, and found again under their numbers. */
+static void number_strings(const uint32_t *ends, size_t count, const char *heap) {
+    Names names;
+    names_init(&names, 3);
+    bool distinct = names_add_all(&names, ends, count, heap) == DONE;
+    uint32_t held = names.held, *numbers = malloc(count * 4 + 1), *held_ends = malloc(held * 4 + 1);
+    require(held <= count && (held == count) == distinct, "all are numbered that are distinct");
+    names_find_all(&names, ends, count, heap, numbers);
+    for (size_t i = 0; i < count; i++) {
+        require(i >= held || numbers[i] == i, "numbers go on from 0");
+        require(i != held || numbers[i] < held, "what is numbered once is not numbered again");
+        require(numbers[i] == NAME_NEW || same_string(ends, heap, i, numbers[i]), "a number is that of the string");
+    }
+    size_t size = names_size(&names);
+    char *held_heap = malloc(size + 1);
+    names_write(&names, held_ends, held_heap);
+    require(memcmp(held_ends, ends, held * 4) == 0 && memcmp(held_heap, heap, size) == 0, "the names come back");
+    names_free(&names);
+    free(numbers);
+    free(held_ends);
+    free(held_heap);
+}
+
 /* What can be unpacked packs and unpacks to the same strings. */
 static void strings(const uint8_t *data, size_t size) {
     if (size < 2) {
@@ -166,6 +195,9 @@ static void strings(const uint8_t *data, size_t size) {
         int64_t *hashes = malloc(count * 8 + 1);
         hash_ids(ends, count, heap, 1, hashes);
         free(hashes);
+        char *exact = exact_copy((const uint8_t *)heap, heap_size);
+        number_strings(ends, count, exact);
+        free(exact);
         free(repacked);
         free(ends);
         free(again_ends);
@@ -243,13 +275,14 @@ static void group_events(const uint8_t *data, size_t size) {
         columns->ids[i] = data[3] & 32 ? (uint64_t)load32(data) * (i % 7) : i;
     }
     Events from = {columns->seconds, columns->amounts, columns->methods, columns->merchants, count, columns->ids, merchants};
-    Way ways[2] = {reports[data[1] % 6], reports[data[1] / 6 % 6]};
+    Way ways[3] = {reports[data[1] % 6], reports[data[1] / 6 % 6], reports[data[2] % 6]};
     ways[0].window_s = windows[data[0] % 4];
     ways[1].window_s = windows[data[0] / 4 % 4];
-    Groups groups[2];
+    ways[2].window_s = windows[data[0] / 16 % 4];
+    Groups groups[3];
     const char *problem;
-    bool done = group(&from, ways, 2, groups, &problem) == DONE;
-    for (int way = 0; way < 2; way++) {
+    bool done = group(&from, ways, 3, groups, &problem) == DONE;
+    for (int way = 0; way < 3; way++) {
         if (done) {
             check_groups(&from, &ways[way], &groups[way]);
         }
