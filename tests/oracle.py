@@ -128,8 +128,9 @@ class Oracle:
     def find_rejected(self, rejected_id: str) -> Kept | None:
         return self.kept.get(rejected_id)
 
-    def settle(self, rejected_id: str) -> None:
-        self.kept.pop(rejected_id, None)
+    def settle(self, rejected_ids: Sequence[str]) -> None:
+        for rejected_id in rejected_ids:
+            self.kept.pop(rejected_id, None)
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         events = [event for event in self.events()[: self.folded] if event.seconds // 86_400 >= since or not since]

@@ -89,5 +89,5 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> C
     outcome = Outcome(store.journal(batch_of([decoded], source, position))[0])
     if outcome is Outcome.CONFLICT:
         return Corrected(outcome, CONFLICT)
-    store.settle(rejected_id)
+    store.settle([rejected_id])
     return Corrected(outcome, None)

@@ -61,8 +61,9 @@ class Imports:
         for other in known:
             if other.begins(head):
                 raise ImportNameError(
-                    f"{name}: the same content was imported under the name {other.name}. To go on with that import, "
-                    f"which counts nothing twice: --name '{other.name}'. To count these purchases as well: --anyway"
+                    f"{name}: content of the same first {other.head_bytes:,} bytes was imported under the name "
+                    f"{other.name}. To go on with that import, which counts nothing twice: --name '{other.name}'. "
+                    "To count these purchases as well: --anyway"
                 )
 
     def add(self, name: str, head: bytes) -> None:

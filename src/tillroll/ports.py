@@ -160,8 +160,8 @@ class RejectedStore(Protocol):
         """Return one kept rejection, or None when there is none of this id."""
         ...
 
-    def settle(self, rejected_id: str) -> None:
-        """Forget a rejection that was corrected and accepted, or given up. Nothing happens when there is none."""
+    def settle(self, rejected_ids: Sequence[str]) -> None:
+        """Forget rejections that were corrected and accepted, or given up. What is not kept is passed over."""
         ...
 
 

@@ -366,11 +366,12 @@ def test_rejections_of_an_unnamed_source_are_all_kept(store: Store) -> None:
 def test_a_settled_rejection_is_forgotten(store: Store) -> None:
     store.set_aside([rejection(position) for position in range(3)], 1.0)
     kept = store.rejected()
-    store.settle(kept[1].id)
-    store.settle(kept[1].id)
-    store.settle("unknown")
+    store.settle([kept[1].id])
+    store.settle([kept[1].id, "unknown"])
     assert store.rejected() == [kept[0], kept[2]]
     assert store.find_rejected(kept[1].id) is None
+    store.settle([each.id for each in kept])
+    assert store.rejected() == []
     assert store.find_rejected("unknown") is None
 
 

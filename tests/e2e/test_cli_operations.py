@@ -61,6 +61,19 @@ def test_what_is_dropped_is_no_longer_listed(data: Path) -> None:
     assert b"0 dropped" in tillroll("rejected", "drop", "--all", "--data", data).stdout
 
 
+def test_what_came_with_a_source_is_listed_and_dropped_together(data: Path) -> None:
+    (kept,) = listed(data)
+    tillroll("import", "-", "--name", "broken", "--data", data, stdin=b"1\n2\n3\n", code=3)
+    tillroll("rejected", "drop", "--all", "--source", "broken", "--data", data, code=2)
+    assert len(listed(data)) == 4
+    found = json.loads(
+        tillroll("rejected", "list", "--source", "broken", "--limit", "2", "--json", "--data", data).stdout
+    )
+    assert [one["body"] for one in found] == ["1", "2"]
+    assert b"3 dropped" in tillroll("rejected", "drop", "--source", "broken", "--data", data).stdout
+    assert listed(data) == [kept]
+
+
 def test_audit_passes_names_what_differs_and_repairs_it(data: Path) -> None:
     done = json.loads(tillroll("audit", "--json", "--data", data).stdout)
     assert (done["events"], done["differences_total"]) == (2, 0)

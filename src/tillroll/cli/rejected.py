@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,10 @@ _STILL_REJECTED_CODE = 3
 _PAGE = 1_000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", help="Those that came with this: a file's name, a key or a message's id."),
+]
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `tillroll rejected list` shows it.")]
 
 
@@ -28,14 +33,15 @@ def list_(
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many.")] = 100,
     after: Annotated[str | None, typer.Option("--after", metavar="ID", help="Begin after this one.")] = None,
+    source: SourceOption = None,
     data: Data = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
     """List what is kept, oldest first: where each came from and why it was not accepted."""
     with opened(data, config_file) as store:
-        found = list(_kept(store, after, limit))
-        total = store.status().rejected
+        found = list(islice(_kept(store, after, source, min(limit, _PAGE)), limit))
+        total = store.status().rejected if source is None else None
     if json:
         write_json([correction.plain(kept) for kept in found])
         return
@@ -100,19 +106,18 @@ def drop(
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Drop all that are kept.")] = False,
+    source: SourceOption = None,
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Give rejected events up: they are no longer listed, and were never counted."""
-    if bool(rejected_ids) == everything:
+    if [bool(rejected_ids), everything, source is not None].count(True) != 1:
         raise NothingNamedError
     with opened(data, config_file) as store:
-        dropped = rejected_ids or [kept.id for kept in _kept(store, None, None)]
-        if not everything:
-            for rejected_id in dropped:
-                correction.find(store, rejected_id)
-        for rejected_id in dropped:
-            store.settle(rejected_id)
+        for rejected_id in rejected_ids or ():
+            correction.find(store, rejected_id)
+        dropped = rejected_ids or [kept.id for kept in _kept(store, None, source, _PAGE)]
+        store.settle(dropped)
     typer.echo(f"{len(dropped):,} dropped")
 
 
@@ -122,18 +127,13 @@ class NothingNamedError(TillrollError):
     exit_code = 2
 
     def __init__(self) -> None:
-        super().__init__("name the rejected events to drop, or say --all; not both")
+        super().__init__("name the rejected events to drop, or their --source, or say --all; one of these")
 
 
-def _kept(store: Store, after: str | None, limit: int | None) -> Iterator[Kept]:
-    """Yield what is kept, oldest first."""
-    seen = 0
-    while limit is None or seen < limit:
-        page = store.rejected(after=after, limit=_PAGE if limit is None else min(_PAGE, limit - seen))
-        if not page:
-            return
-        yield from page
-        seen += len(page)
+def _kept(store: Store, after: str | None, source: str | None, page_size: int) -> Iterator[Kept]:
+    """Yield what is kept, or what is of a source, oldest first, read so many at once."""
+    while page := store.rejected(after=after, limit=page_size):
+        yield from (kept for kept in page if source in {None, kept.rejection.source.value})
         after = page[-1].id
 
 

@@ -119,10 +119,22 @@ def _parse(line: bytes) -> _Fields:
             raise _Rejected("not_json", None, f"this is not JSON; got {_shown_text(text)}") from error
         raise _Rejected("not_an_object", None, f"a purchase is a JSON object; this is {_kind_of(text)}") from error
     except msgspec.DecodeError as error:
-        raise _Rejected("not_json", None, f"{error}; got {_shown_text(text)}") from error
+        problem = "a \\u escape is half of a surrogate pair" if _has_half_pair(text) else error
+        raise _Rejected("not_json", None, f"{problem}; got {_shown_text(text)}") from error
     if b"\\" in line or any(line.count(field) > 1 for field in _QUOTED_FIELDS):
         _refuse_duplicates(text)
     return fields
+
+
+def _has_half_pair(text: str) -> bool:
+    """Tell whether a text is JSON but for a half of a surrogate pair, which Python takes."""
+    try:
+        json.dumps(json.loads(text, parse_int=_int), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _parse_carefully(text: str) -> _Fields:

@@ -144,9 +144,10 @@ class DynamoDBStore:
         """See ports.RejectedStore."""
         return self.client.run(dynamodb_rejected.find(self.context, rejected_id))
 
-    def settle(self, rejected_id: str) -> None:
+    def settle(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore."""
-        self.client.run(dynamodb_rejected.settle(self.context, rejected_id))
+        for rejected_id in rejected_ids:
+            self.client.run(dynamodb_rejected.settle(self.context, rejected_id))
 
 
 def _status(context: Context) -> Protocol[Status]:

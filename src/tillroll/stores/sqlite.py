@@ -240,10 +240,10 @@ class SqliteStore:
         """See ports.RejectedStore."""
         return next(iter(self._kept("id = ?", (rejected_id,))), None)
 
-    def settle(self, rejected_id: str) -> None:
+    def settle(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore."""
         with self._write():
-            self._connection.execute("UPDATE rejected SET settled = 1 WHERE id = ?", (rejected_id,))
+            self._connection.executemany("UPDATE rejected SET settled = 1 WHERE id = ?", zip(rejected_ids))
 
     def _kept(self, where: str, values: tuple[object, ...]) -> list[Kept]:
         columns = "id, received_at, kind, source, position, code, field, message, body"

@@ -75,7 +75,7 @@ class RejectedRoutes:
     async def drop(self, request: Request) -> Response:
         """DELETE /rejected/{id}."""
         kept = await self._find(request)
-        await self._state.read(self._store.settle, kept.id)
+        await self._state.read(self._store.settle, [kept.id])
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
     async def _find(self, request: Request) -> Kept:
