@@ -210,7 +210,7 @@ def test_what_is_no_name_is_rejected(name: Any) -> None:
 
 @pytest.mark.parametrize("half", [r"\ud83d", r"\ud83dx", r"\ud83d\"", r"\ude00"])
 def test_half_a_surrogate_pair_is_named(half: str) -> None:
-    line = LINE.replace(b'merchantId":"', f'merchantId":"{half}'.encode())
+    line = LINE.replace(b'merchantId": "', f'merchantId": "{half}'.encode())
     found = decode_event(line, NOW_S)
     assert isinstance(found, Reason)
     assert found.message.startswith(r"a \u escape is half of a surrogate pair")
