@@ -135,7 +135,8 @@ class Input:
                 problem = f"a line is longer than {_BLOCK_BYTES} bytes"
                 raise InputError(self.name, problem, "Give a file of one event a line")
             rest = bytes(memoryview(buffer)[cut:filled])
-            yield memoryview(buffer).toreadonly()[:cut]
+            if cut:
+                yield memoryview(buffer).toreadonly()[:cut]
         if rest:
             yield rest
 

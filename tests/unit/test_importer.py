@@ -1,0 +1,78 @@
+"""The pipeline of an import: its blocks share a few buffers, none filled again before its lines are done with."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.oracle import Oracle
+
+from tillroll import importer
+from tillroll.core.batch import NameKind, Source
+from tillroll.importer import Input, InputError, Tally, import_lines, read_ahead
+
+if TYPE_CHECKING:
+    from tillroll.core.batch import Batch
+
+SOURCE = Source(NameKind.FILE, "till")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "_BLOCK_BYTES", 4_096)
+    monkeypatch.setattr(importer, "_BLOCK_BYTES_FIRST", 256)
+    monkeypatch.setattr(importer, "HEAD_BYTES", 64)
+
+
+def lines(amount: int, events: int = 2_000) -> list[bytes]:
+    start = b'{"date":"2011-12-03T10:15:30Z","amount":%d,"paymentMethod":"PAY_NOW","merchantId":"m","id":"%d"}'
+    return [start % (amount, number) if number % 7 else b"no event %d" % number for number in range(events)]
+
+
+def imported(store: Oracle, content: bytes) -> Tally:
+    with read_ahead(Input("till", io.BufferedReader(io.BytesIO(content))), SOURCE, lambda: 2e9) as parsed:
+        return import_lines(store, parsed, lambda: 2e9)
+
+
+class Slow(Oracle):
+    """A store for which reading and parsing do not wait."""
+
+    def journal(self, batch: Batch) -> bytes:
+        time.sleep(0.002)
+        return super().journal(batch)
+
+
+def test_what_is_not_accepted_is_kept_as_it_stood_however_slow_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "_UNSURE_MAX", 3)
+    store = Slow()
+    first, changed = lines(100), lines(200)
+    tally = imported(store, b"\n".join(first))
+    assert (tally.lines, tally.accepted, tally.rejected) == (2_000, 1_714, 286)
+    tally = imported(store, b"\n".join(changed))
+    assert (tally.accepted, tally.conflicts, tally.rejected) == (0, 1_714, 286)
+    kept = {
+        each.rejection.position: each.rejection.body
+        for each in store.rejected(limit=10_000)
+        if each.rejection.reason.code == "conflict"
+    }
+    assert kept == {position: line for position, line in enumerate(changed) if position % 7}
+
+
+def test_an_error_of_the_file_is_told_after_the_blocks_before_it() -> None:
+    store = Oracle()
+    with pytest.raises(InputError, match="a line is longer than"):
+        imported(store, b"\n".join(lines(100)) + b" " * 9_000)
+    assert len(store.events()) > 1_600
+
+
+def test_a_store_that_fails_ends_the_reading() -> None:
+    class Broken(Oracle):
+        def journal(self, batch: Batch) -> bytes:
+            raise OSError(f"no room for {len(batch)} events")
+
+    started = time.monotonic()
+    with pytest.raises(OSError, match="no room"):
+        imported(Broken(), b"\n".join(lines(100)))
+    assert time.monotonic() - started < 5
