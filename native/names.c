@@ -65,6 +65,9 @@ static bool grow_heap(Names *names, size_t wanted) {
         return true;
     }
     size_t size = names->heap_size == 0 ? 1u << 16 : names->heap_size * 2;
+    while (size < names->heap_used + wanted) {
+        size *= 2;
+    }
     char *heap = realloc(names->heap, size);
     if (heap == NULL) {
         return false;
@@ -102,10 +105,13 @@ uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length
     Name *name = (Name *)(names->heap + names->heap_used);
     name->length = (uint32_t)length;
     memcpy(name->name, text, length);
-    names->heap_used += bytes;
-    names->held++;
-    place(names->slots, names->slots_mask, (uint64_t)hash << 32 | (unit + 1));
-    return names_number(names, name, unit);
+    uint32_t number = names_number(names, name, unit);
+    if (number != NAME_NO_MEMORY) {
+        names->heap_used += bytes;
+        names->held++;
+        place(names->slots, names->slots_mask, (uint64_t)hash << 32 | (unit + 1));
+    }
+    return number;
 }
 
 /* Hash the names of a column from `first` up to `stop`. The hash of a short one reads eight bytes. */

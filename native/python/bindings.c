@@ -20,7 +20,8 @@ PyObject *py_keep_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 State *state_of(PyObject *module) { return PyModule_GetState(module); }
 
 PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    if (!PyArg_ParseTuple(args, "") || (kwargs != NULL && PyDict_Size(kwargs) != 0)) {
+    static char *nothing[] = {NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "", nothing)) {
         return NULL;
     }
     PyObject *module = PyType_GetModule(type);

@@ -123,11 +123,11 @@ class Input:
         the last _BLOCKS_AT_ONCE are still what they were.
         """
         buffers = cycle([_block() for _ in range(_BLOCKS_AT_ONCE)])
+        buffer = next(buffers)
         rest = self.head.removeprefix(_BOM)
-        size = filled = _BLOCK_BYTES_FIRST
+        size = filled = 0
         while filled == size:
-            size = min(2 * size, _BLOCK_BYTES)
-            buffer = next(buffers)
+            size = min(2 * size, _BLOCK_BYTES) or _BLOCK_BYTES_FIRST
             buffer[: len(rest)] = rest
             filled = len(rest) + self._fill(memoryview(buffer)[len(rest) : size])
             cut = buffer.rfind(b"\n", 0, filled) + 1
@@ -137,6 +137,7 @@ class Input:
             rest = bytes(memoryview(buffer)[cut:filled])
             if cut:
                 yield memoryview(buffer).toreadonly()[:cut]
+                buffer = next(buffers)
         if rest:
             yield rest
 

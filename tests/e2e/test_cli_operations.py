@@ -70,8 +70,24 @@ def test_what_came_with_a_source_is_listed_and_dropped_together(data: Path) -> N
         tillroll("rejected", "list", "--source", "broken", "--limit", "2", "--json", "--data", data).stdout
     )
     assert [one["body"] for one in found] == ["1", "2"]
+    cut = tillroll("rejected", "list", "--source", "broken", "--limit", "2", "--data", data)
+    assert f"2; more with --limit N, or --after {found[1]['id']}".encode() in cut.stderr
+    assert b"3 of 4; more" in tillroll("rejected", "list", "--limit", "3", "--data", data).stderr
+    tillroll("rejected", "drop", "--source", "unknown", "--data", data, code=2)
     assert b"3 dropped" in tillroll("rejected", "drop", "--source", "broken", "--data", data).stdout
     assert listed(data) == [kept]
+
+
+def test_a_name_that_is_no_utf8_is_that_of_no_merchant(data: Path) -> None:
+    assert b"|" not in tillroll("report", "day-merchant", "--merchant", "\udcff", "--data", data).stdout
+    assert b"0 events" in tillroll("explain", "2011-12-03|\udcff", "--data", data).stdout
+
+
+def test_a_file_is_a_source_by_any_path_to_it(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.ndjson").write_bytes(b"1\n")
+    tillroll("import", tmp_path / "bad.ndjson", "--data", data, code=3)
+    path = tmp_path / "none" / ".." / "bad.ndjson"
+    assert b"1 dropped" in tillroll("rejected", "drop", "--source", path, "--data", data).stdout
 
 
 def test_audit_passes_names_what_differs_and_repairs_it(data: Path) -> None:

@@ -43,6 +43,17 @@ def test_a_column_takes_as_few_bytes_as_its_range_needs(
     assert operations.widen(data, width, base, len(values), "q") == column
 
 
+def test_strings_are_numbered_in_the_order_they_were_added(operations: Any) -> None:
+    numbers = operations.Dictionary()
+    strings = [b"", b"m", "h\u00e9".encode(), b"x" * 200_000, UUID, b"y" * 70_000]
+    numbers.add(*columns.column_of(strings))
+    asked = [b"z" * 200_000, *reversed(strings), b"M"]
+    assert list(numbers.find(*columns.column_of(asked))) == [columns.MISSING, 5, 4, 3, 2, 1, 0, columns.MISSING]
+    with pytest.raises(ValueError, match="already"):
+        numbers.add(*columns.column_of([b"new", b"m"]))
+    assert list(numbers.find(*columns.column_of([b"new"]))) == [6]
+
+
 def test_an_empty_column_takes_nothing(operations: Any) -> None:
     assert operations.narrow(array("q"), 7) == (0, b"")
     assert operations.widen(b"", 0, 7, 0, "q") == array("q")

@@ -60,6 +60,18 @@ def test_what_is_not_accepted_is_kept_as_it_stood_however_slow_the_store(monkeyp
     assert kept == {position: line for position, line in enumerate(changed) if position % 7}
 
 
+def test_a_line_longer_than_a_block_does_not_cost_a_buffer() -> None:
+    store = Slow()
+    filler = b" " * 2_000
+    imported(store, b"\n".join(lines(100)))
+    changed = lines(200)
+    changed[3:3] = [filler]  # blank, and longer than the blocks are at first
+    tally = imported(store, b"\n".join(changed))
+    bodies = {each.rejection.body for each in store.rejected(limit=10_000) if each.rejection.reason.code == "conflict"}
+    assert tally.conflicts == len(bodies) == 1_714
+    assert bodies <= set(changed)
+
+
 def test_an_error_of_the_file_is_told_after_the_blocks_before_it() -> None:
     store = Oracle()
     with pytest.raises(InputError, match="a line is longer than"):

@@ -76,13 +76,13 @@ def run(
 def _import_file(
     store: Callable[[], Store], imports: Imports | None, file: str, name: str | None, *, anyway: bool, quiet: bool
 ) -> Tally:
-    """Import a file; the store is opened when it is first called for, while the file is read already."""
+    """Import a file; the store is opened when it is first called for, while a regular file is read already."""
     with _opened_file(file) as raw:
+        if not raw.seekable():
+            store()  # whoever sends the lines hears at once of a store that cannot be opened
         content = Input(file, raw)
         if name is None:
             name = name_of(content.head) if file == _STDIN else str(Path(file).resolve())
-        if imports is not None and not anyway:
-            imports.check(name, content.head)
         try:
             with (
                 read_ahead(content, Source(NameKind.FILE, name), time.time) as lines,
@@ -90,6 +90,8 @@ def _import_file(
             ):
                 opened_store = store()
                 if imports is not None:
+                    if not anyway:
+                        imports.check(name, content.head)
                     imports.add(name, content.head)
                 tally = import_lines(opened_store, lines, time.time, on_commit)
         except KeyboardInterrupt:
@@ -106,16 +108,15 @@ def _import_file(
 
 @contextmanager
 def _opened_file(file: str) -> Iterator[Any]:
-    if file == _STDIN:
-        # Not sys.stdin, and never closed: either would wait for a thread that still reads when Ctrl-C ends us.
-        yield open(0, "rb", closefd=False)  # noqa: SIM115 a descriptor has no path
-        return
     try:
-        raw = Path(file).open("rb")  # noqa: SIM115 closed below; the try is for the opening alone
+        raw = open(0, "rb", closefd=False) if file == _STDIN else Path(file).open("rb")  # noqa: SIM115 closed below
     except OSError as error:
         raise InputError(file, f"cannot be opened ({error.strerror})", "Check the name") from error
-    with raw:
+    try:
         yield raw
+    finally:
+        if raw.seekable():  # to close a pipe is to wait for the thread that reads it
+            raw.close()
 
 
 def _summary(file: str, tally: Tally) -> dict[str, object]:

@@ -23,7 +23,7 @@ _PAGE = 1_000
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 SourceOption = Annotated[
     str | None,
-    typer.Option("--source", metavar="NAME", help="Those that came with this: a file's name, a key or a message's id."),
+    typer.Option("--source", metavar="NAME", help="Those of an import's name or file, a key, or a message's id."),
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `tillroll rejected list` shows it.")]
 
@@ -40,7 +40,9 @@ def list_(
 ) -> None:
     """List what is kept, oldest first: where each came from and why it was not accepted."""
     with opened(data, config_file) as store:
-        found = list(islice(_kept(store, after, source, min(limit, _PAGE)), limit))
+        every = _kept(store, after, source, min(limit + 1, _PAGE) if source is None else _PAGE)
+        found = list(islice(every, limit))
+        more = next(every, None) is not None
         total = store.status().rejected if source is None else None
     if json:
         write_json([correction.plain(kept) for kept in found])
@@ -52,8 +54,9 @@ def list_(
         rows.add_row(kept.id, instant(kept.received_at), place, explained(rejection.reason))
     if found:
         console().print(rows)
-    if total is not None and total > len(found):
-        typer.echo(f"{len(found):,} of {total:,}", err=True)
+    if more:
+        shown = f"{len(found):,}" if total is None else f"{len(found):,} of {total:,}"
+        typer.echo(f"{shown}; more with --limit N, or --after {found[-1].id}", err=True)
 
 
 @app.command()
@@ -117,6 +120,8 @@ def drop(
         for rejected_id in rejected_ids or ():
             correction.find(store, rejected_id)
         dropped = rejected_ids or [kept.id for kept in _kept(store, None, source, _PAGE)]
+        if source is not None and not dropped:
+            raise NothingOfSourceError(source)
         store.settle(dropped)
     typer.echo(f"{len(dropped):,} dropped")
 
@@ -130,10 +135,20 @@ class NothingNamedError(TillrollError):
         super().__init__("name the rejected events to drop, or their --source, or say --all; one of these")
 
 
+class NothingOfSourceError(TillrollError):
+    """Nothing is kept of the source that was named."""
+
+    exit_code = 2
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"{source}: nothing of this source is kept. See which there are with: tillroll rejected list")
+
+
 def _kept(store: Store, after: str | None, source: str | None, page_size: int) -> Iterator[Kept]:
     """Yield what is kept, or what is of a source, oldest first, read so many at once."""
+    wanted = set() if source is None else {source, str(Path(source).resolve())}
     while page := store.rejected(after=after, limit=page_size):
-        yield from (kept for kept in page if source in {None, kept.rejection.source.value})
+        yield from (kept for kept in page if not wanted or kept.rejection.source.value in wanted)
         after = page[-1].id
 
 

@@ -92,7 +92,10 @@ class Merchants:
 
     def find(self, name: str) -> int | None:
         """Return a merchant's number, None when there is none of this name."""
-        (number,) = self._numbers.find(*kernel.join_strings([name]))
+        try:
+            (number,) = self._numbers.find(*kernel.join_strings([name]))
+        except UnicodeEncodeError:  # from a command line that is not UTF-8
+            return None
         return None if number == kernel.MISSING else number
 
     def ids(self, batch: Batch) -> array[int]:
@@ -102,7 +105,8 @@ class Merchants:
             self.refresh()
             numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
             new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
-            self._add(kernel.split_strings(*kernel.pick_strings(batch.name_ends, batch.name_bytes, new)))
+            names = kernel.split_strings(*kernel.pick_strings(batch.name_ends, batch.name_bytes, new))
+            self._add(list(dict.fromkeys(names)))
             numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
         return numbers
 

@@ -332,14 +332,21 @@ class SqliteStore:
                 reader = self._readers.pop() if self._readers else None
             if reader is None:
                 reader = Reader(sqlite_schema.connect(self.path))
+            whole = True
             try:
                 with reader.transaction():
                     yield reader
-            except ValueError as error:
-                raise _damaged(self.path, error) from error
+            except Exception as error:
+                whole = False  # what the reader keeps between transactions may be
+                if isinstance(error, ValueError):
+                    raise _damaged(self.path, error) from error
+                raise
             finally:
-                with self._lock:
-                    self._readers.append(reader)
+                if whole:
+                    with self._lock:
+                        self._readers.append(reader)
+                else:
+                    reader.close()
 
 
 def _damaged(path: Path, error: ValueError) -> StoreError:

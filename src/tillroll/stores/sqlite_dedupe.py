@@ -25,12 +25,16 @@ _HASH_SPAN: Final = 1 << 64
 _ROW_ITEMS: Final = 3
 _ROWS_AT_ONCE: Final = 100  # in one statement: after each, Python's lock is given away and waited for
 _ITEMS_AT_ONCE: Final = _ROW_ITEMS * _ROWS_AT_ONCE
-_ROW: Final = "(?1 + ?, ?, ?)"  # ?1 is the number of the batch's first event
+_ROW: Final = "(?, ?, ?)"
 _ROWS: Final = ", ".join([_ROW] * _ROWS_AT_ONCE)
-_ADD_ROW: Final = "INSERT INTO identity (event, minute, hash) VALUES (?1 + ?, ?, ?) ON CONFLICT DO NOTHING"
+# The first value is the number of the batch's first event.
+_ADD_ROW: Final = (
+    "INSERT INTO identity (event, minute, hash) SELECT ? + column1, column2, column3 FROM (VALUES (?, ?, ?))"
+    " WHERE true ON CONFLICT DO NOTHING"
+)
 _ADD_ROWS: Final = _ADD_ROW.replace(_ROW, _ROWS)
 _FIND_ROWS: Final = (
-    "WITH named (event, minute, hash) AS (VALUES (?1 + ?, ?, ?))"
+    "WITH named AS (SELECT ? + column1 AS event, column2 AS minute, column3 AS hash FROM (VALUES (?, ?, ?)))"
     " SELECT count(*) FROM named CROSS JOIN identity USING (minute, hash, event)"
 ).replace(_ROW, _ROWS)
 _ADD_RUN: Final = "INSERT INTO run VALUES (?, ?, ?, ?)"
