@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVENTS = 130_000
-ROUNDS = 15
+ROUNDS = 50
 _NOW_S = 2e9
 _SPAN_S = 365 * 86_400
 
