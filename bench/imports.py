@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.measure import ROOT, TILLROLL, Run, events_file, interleaved, median_wall, show, timed
 
 COMPARED = ((3_000_000, 5), (30_000_000, 3))  # events, and rounds
-GROWTH = (100_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000)
+GROWTH = (100_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000)
 ENGINES = ("duckdb", "polars", "chdb")
 
 

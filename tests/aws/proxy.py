@@ -47,9 +47,11 @@ class Proxy:
         self.faults = faults
         self.seen: Counter[str] = Counter()
         self.endpoint = ""
+        self._connections: set[asyncio.Task[None] | None] = set()  # asyncio holds on to none
 
     async def serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
         """Pass on the requests of one connection until one of them is lost."""
+        self._connections.add(asyncio.current_task())
         service: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         try:
             while (request := await _message(client)) is not None:
@@ -81,6 +83,7 @@ class Proxy:
             answer.close()
             if service is not None:
                 service[1].close()
+            self._connections.discard(asyncio.current_task())
 
     def _fault(self) -> str:
         drawn = self._random.random()
