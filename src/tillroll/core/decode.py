@@ -128,6 +128,8 @@ def _parse(line: bytes) -> _Fields:
 
 def _has_half_pair(text: str) -> bool:
     """Tell whether a text is JSON but for a half of a surrogate pair, which Python takes."""
+    if "\\u" not in text:
+        return False
     try:
         json.dumps(json.loads(text, parse_int=_int), ensure_ascii=False).encode()
     except UnicodeEncodeError:
