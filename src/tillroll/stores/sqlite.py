@@ -7,8 +7,6 @@ number of threads and processes may share the file; SQLite lets one write at a t
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +17,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tillroll.core import chunk, kernel, limits
-from tillroll.core.accept import Reason, Rejection
-from tillroll.core.batch import NameKind, Source
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreError
-from tillroll.ports import Kept, Outcome, Status
-from tillroll.stores import sqlite_audit, sqlite_schema
+from tillroll.ports import Outcome, Status
+from tillroll.stores import sqlite_audit, sqlite_rejected, sqlite_schema
 from tillroll.stores.segments import Merchants, Segments, Unfolded
 from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRows, identity_rows, may_repeat
 from tillroll.stores.sqlite_reader import Reader
@@ -34,14 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.query import Page, Query
-    from tillroll.ports import Audit, Clock, Progress, Trace
+    from tillroll.ports import Audit, Clock, Kept, Progress, Trace
 
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
 _FOLD_BEHIND_MAX: Final = 200_000  # a commit folds when the tail that readers count has grown to this
-_ID_BYTES: Final = 12
 
 
 class SqliteStore:
@@ -210,54 +206,23 @@ class SqliteStore:
 
     def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
         """See ports.RejectedStore."""
-        rows = [
-            (
-                _rejected_id(rejection),
-                now_s,
-                rejection.source.kind,
-                rejection.source.value,
-                rejection.position,
-                rejection.reason.code,
-                rejection.reason.field,
-                rejection.reason.message,
-                rejection.body,
-            )
-            for rejection in rejections
-        ]
         with self._write():
-            self._connection.executemany(
-                "INSERT INTO rejected (id, received_at, kind, source, position, code, field, message, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                rows,
-            )
+            sqlite_rejected.set_aside(self._connection, rejections, now_s)
 
     def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
         """See ports.RejectedStore."""
-        where = "seq > coalesce((SELECT seq FROM rejected WHERE id = ?), 0) ORDER BY seq LIMIT ?"
-        return self._kept(where, (after, limit))
+        with self._read() as reader:
+            return sqlite_rejected.rejected(reader.connection, after, limit)
 
     def find_rejected(self, rejected_id: str) -> Kept | None:
         """See ports.RejectedStore."""
-        return next(iter(self._kept("id = ?", (rejected_id,))), None)
+        with self._read() as reader:
+            return sqlite_rejected.find(reader.connection, rejected_id)
 
     def settle(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore."""
         with self._write():
-            self._connection.executemany("UPDATE rejected SET settled = 1 WHERE id = ?", zip(rejected_ids))
-
-    def _kept(self, where: str, values: tuple[object, ...]) -> list[Kept]:
-        columns = "id, received_at, kind, source, position, code, field, message, body"
-        with self._read() as reader:
-            query = f"SELECT {columns} FROM rejected WHERE settled = 0 AND {where}"  # noqa: S608 written above
-            rows = reader.connection.execute(query, values).fetchall()
-        return [
-            Kept(
-                id=rejected_id,
-                received_at=received_at,
-                rejection=Rejection(Source(NameKind(kind), source), position, body, Reason(code, field, message)),
-            )
-            for rejected_id, received_at, kind, source, position, code, field, message, body in rows
-        ]
+            sqlite_rejected.settle(self._connection, rejected_ids)
 
     # Proof and repair.
 
@@ -359,14 +324,3 @@ def _damaged(path: Path, error: ValueError) -> StoreError:
 def _hole(path: Path, first: int, last: int) -> StoreError:
     problem = f"{path}: the events from {first} to {last} are missing from the journal"
     return StoreError(problem, "Run tillroll audit, and restore the file from a copy")
-
-
-def _rejected_id(rejection: Rejection) -> str:
-    """Return an id: the same for the same bytes at the same place of one named source, else always a new one."""
-    source = rejection.source
-    digest = hashlib.blake2b(digest_size=_ID_BYTES)
-    if source.kind is NameKind.NONE:
-        return secrets.token_hex(_ID_BYTES)
-    digest.update(msgspec.json.encode([source.kind, source.value, rejection.position]))
-    digest.update(rejection.body)
-    return digest.hexdigest()
