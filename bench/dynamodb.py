@@ -78,7 +78,7 @@ def updates(count: int) -> list[Count]:
 def fold(client: Client, counts: list[Count]) -> Protocol[None]:
     from tillroll.stores.dynamodb import DynamoDBStore
 
-    context = DynamoDBStore(client).context
+    context = DynamoDBStore(client, freshness_s=60.0).context
     for start in range(0, len(counts), 2_000):
         yield from ask_all(context, counts[start : start + 2_000])
 

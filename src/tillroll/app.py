@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tillroll.config import FRESHNESS_S
 from tillroll.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from tillroll.ports import Queue, Store
 
 
-def open_store(address: str, *, make: bool = True) -> Store:
+def open_store(address: str, *, make: bool = True, freshness_s: float = FRESHNESS_S) -> Store:
     """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
-    `make` says whether a directory without a store becomes one; tables are made by a deployment.
+    `make` says whether a directory without a store becomes one; tables are made by a deployment. `freshness_s` is the
+    setting of that name. Readers of a directory are always up to date, and need none.
 
     Raises:
         ConfigError: the address is of neither form, or the AWS extra is not installed.
@@ -25,7 +27,7 @@ def open_store(address: str, *, make: bool = True) -> Store:
             from tillroll.stores.dynamodb import open_dynamodb_store  # noqa: PLC0415 boto3 only when it is used
         except ModuleNotFoundError as error:
             raise _aws_missing("data", error) from error
-        return open_dynamodb_store(address)
+        return open_dynamodb_store(address, freshness_s=freshness_s)
     if "://" in address:
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "TILLROLL_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 CONFIG_FILE: Final = "tillroll.toml"
+FRESHNESS_S: Final = 60.0
 _SECRETS: Final = frozenset({"send_tokens", "read_tokens", "token"})
 
 
@@ -61,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     freshness_s: Annotated[
         float, msgspec.Meta(gt=0, le=3_600, description="The oldest that a report may be on AWS; longer is cheaper")
-    ] = 60.0
+    ] = FRESHNESS_S
 
 
 class Origin(NamedTuple):

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _GROUP_BYTES: Final = 8 * 2**20
-_FOLD_AFTER_S: Final = 1.0  # readers count what is not folded yet, so a fold is owed to their speed alone
+_FOLD_LOOK_S: Final = 1.0  # how often the store is asked whether a fold is due
+_FOLD_PAUSE_S_MAX: Final = 30.0  # between folds that fail
 
 
 Done = Callable[[Receipt | TillrollError], None]  # is told, in the loop's thread, what became of a body
@@ -105,21 +106,24 @@ class Intake:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        folded_at = self._timer()
-        unfolded = False
+        look_at = 0.0
+        pause_s = _FOLD_LOOK_S
+        committed = False
         while True:
-            self._wake.wait(_FOLD_AFTER_S if unfolded else None)
+            self._wake.wait(_FOLD_LOOK_S)
             self._wake.clear()
             group = self._next_group()
             if group:
                 self._commit(group)
-                unfolded = True
-            if unfolded and (self._closing or self._timer() - folded_at >= _FOLD_AFTER_S):
-                self._fold()
-                folded_at = self._timer()
-                unfolded = False
+                committed = True
             if self._closing and not self._waiting:
+                if committed:
+                    self._fold(self._store.fold)
                 return
+            if self._timer() >= look_at:
+                done = self._fold(self._store.fold_if_due)
+                pause_s = _FOLD_LOOK_S if done else min(2 * pause_s, _FOLD_PAUSE_S_MAX)
+                look_at = self._timer() + pause_s
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
@@ -161,11 +165,14 @@ class Intake:
 
         return take(self._store, [waiting.body for waiting in group], now, set_aside)
 
-    def _fold(self) -> None:
+    def _fold(self, fold: Callable[[], int | None]) -> bool:
+        """Fold, and return whether that worked."""
         try:
-            self._store.fold()
+            fold()
         except TillrollError as error:  # everything is journaled: the next fold counts it
             _log.warning("a fold failed: %s", error)
+            return False
+        return True
 
 
 def _tell(group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:

@@ -132,6 +132,14 @@ class Aggregates(Protocol):
         """
         ...
 
+    def fold_if_due(self) -> int | None:
+        """Fold when what this store journaled has waited as long as it may; return the folded position, else None.
+
+        It costs nothing when nothing is due: call it every second or so, also after the last commit. Any number of
+        callers, in any processes, share the work: between them they fold about once in the time that the store allows.
+        """
+        ...
+
     def page(self, query: Query) -> Page:
         """Return one page of a report, as `core.query.answer` defines it, of one prefix of the journal."""
         ...

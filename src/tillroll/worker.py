@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SLICE_BYTES: Final = 2 * 2**20  # of bodies in one commit: past that, a commit gets no cheaper by the event
 BATCH_MESSAGES_MAX: Final = 1_000  # that a worker collects before it commits
 _IDLE_WAIT_S: Final = 20.0  # a long poll, by SQS at most
+_IDLE_WAIT_S_MIN: Final = 1.0
 _PAUSE_S_MAX: Final = 30.0
 _log: Final = logging.getLogger(__name__)
 
@@ -137,44 +138,13 @@ def _take_commit(journal: Journal, queue: Buries, messages: Sequence[Message], n
     return taken
 
 
-@runtime_checkable
-class FoldsInTurn(Protocol):
-    """A store that knows whose turn it is to fold, so that several workers do not do the same work."""
-
-    def fold_if_due(self) -> int | None:
-        """Fold when it is this store's turn; None when it is not."""
-        ...
-
-
-class Folder:
-    """Folds a store when its reports are older than a bound, and never lets an error of that cost anybody a message."""
-
-    def __init__(self, store: Store, freshness_s: float, clock: Clock) -> None:
-        self._store = store
-        self._freshness_s = freshness_s
-        self._clock = clock
-        self._due_at = 0.0
-
-    def fold_if_due(self) -> bool:
-        """Fold when the last fold is older than the bound, or the store says that it is time; return whether it did."""
-        now_s = self._clock()
-        try:
-            if isinstance(self._store, FoldsInTurn):
-                return self._store.fold_if_due() is not None
-            if now_s < self._due_at:
-                return False
-            folded_at = self._store.status().folded_at
-            if folded_at is not None and folded_at <= now_s < folded_at + self._freshness_s:
-                self._due_at = folded_at + self._freshness_s
-                return False
-            self._store.fold()
-        except Exception as error:  # noqa: BLE001 the messages are journaled: nothing about a fold may fail them
-            _log.warning("the fold is put off: %s", error, exc_info=not isinstance(error, TillrollError))
-            return False
-        finally:
-            self._due_at = max(self._due_at, now_s + min(self._freshness_s, 1.0))
-        self._due_at = self._clock() + self._freshness_s
-        return True
+def fold_if_due(store: Store) -> bool:
+    """Fold when it is time, and return whether it was. No error of that may cost anybody a message: it is put off."""
+    try:
+        return store.fold_if_due() is not None
+    except Exception as error:  # noqa: BLE001 the messages are journaled: nothing about a fold may fail them
+        _log.warning("the fold is put off: %s", error, exc_info=not isinstance(error, TillrollError))
+        return False
 
 
 class Worker:
@@ -187,8 +157,7 @@ class Worker:
         self.queue = queue
         self.counted = Taken()
         self._clock = clock
-        self._folder = Folder(store, freshness_s, clock)
-        self._freshness_s = freshness_s
+        self._idle_wait_s = min(_IDLE_WAIT_S, max(freshness_s / 2, _IDLE_WAIT_S_MIN))
         self._visible_after_s = visible_after_s
         self._stopped = threading.Event()
 
@@ -204,7 +173,7 @@ class Worker:
         pause_s = 1.0
         while not self._stopped.is_set():
             try:
-                messages = self._collect(0.0 if until_empty else min(_IDLE_WAIT_S, self._freshness_s))
+                messages = self._collect(0.0 if until_empty else self._idle_wait_s)
                 if not messages and until_empty:
                     break
                 error = self._take(messages).error if messages else None
@@ -212,7 +181,7 @@ class Worker:
                 error = raised
             if error is None:
                 pause_s = 1.0
-                self._folder.fold_if_due()
+                fold_if_due(self.store)
             else:
                 pause_s = self._wait_out(error, pause_s)
         self.store.fold()

@@ -48,11 +48,11 @@ class DynamoDBLocal:
         return Client(Connections(self.endpoint, signer), self.endpoint, Wire(*tables))
 
     def store(self, tables: tuple[str, str], clock: Callable[[], float], freshness_s: float = 0.0) -> DynamoDBStore:
-        return DynamoDBStore(self.client(tables), clock=clock, freshness_s=freshness_s)
+        return DynamoDBStore(self.client(tables), freshness_s=freshness_s, clock=clock)
 
     def address(self, tables: tuple[str, str]) -> str:
         """Return the store's address, for a process that has credentials in its environment."""
-        return f"dynamodb://{REGION}/{tables[0]}/{tables[1]}?endpoint={self.endpoint}&freshness=0"
+        return f"dynamodb://{REGION}/{tables[0]}/{tables[1]}?endpoint={self.endpoint}"
 
 
 @contextmanager

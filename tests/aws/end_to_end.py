@@ -134,7 +134,7 @@ def through_rie(messages: int, seed: int, directory: Path, *, kill_every_s: floa
         queue, dead_url = _make_queues(aws)
         queue.send(sent.messages)
         variables = aws.environment() | {
-            "TILLROLL_DATA": f"dynamodb://{ministack.REGION}/{tables[0]}/{tables[1]}?endpoint={proxy.endpoint}&freshness=1",
+            "TILLROLL_DATA": f"dynamodb://{ministack.REGION}/{tables[0]}/{tables[1]}?endpoint={proxy.endpoint}",
             # DynamoDB Local keeps the tables of each access key apart.
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",

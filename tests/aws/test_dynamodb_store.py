@@ -200,7 +200,7 @@ def test_a_region_that_does_not_exist_is_named() -> None:
     signer = Signer(host, "eu-nowhere-1", lambda: Credentials("k", "s", None))
     client = Client(Connections(f"https://{host}", signer), f"https://{host}", Wire("a", "b"))
     with pytest.raises(StoreError, match=r"no address for dynamodb\.eu-nowhere-1.*region"):
-        DynamoDBStore(client).status()
+        DynamoDBStore(client, freshness_s=1.0).status()
 
 
 def test_throttling_without_end_is_an_error_that_says_when_to_come_back(tables: Tables) -> None:
@@ -277,6 +277,32 @@ def test_only_the_worker_whose_commit_ends_a_range_folds_it(tables: Tables) -> N
     tables.now += 10
     second.journal(batch_of([PURCHASE], KEY, 2))
     assert second.fold_if_due() == 3
+
+
+def test_what_came_last_before_a_pause_is_folded_by_one_that_committed_it(tables: Tables) -> None:
+    first, second = tables.store(10.0), tables.store(10.0)
+    for number, store in enumerate((first, second, first)):
+        store.journal(batch_of([PURCHASE], KEY, number))
+        store.fold_if_due()
+    tables.now += 14.9
+    assert [first.fold_if_due(), second.fold_if_due()] == [None, None]
+    assert first.status().unfolded_since is not None
+    tables.now += 0.2
+    assert second.fold_if_due() == 4  # the third commit's entry, and the mark after it
+    assert first.status().unfolded_since is None
+    assert first.fold_if_due() == 4  # it sees that somebody did
+    assert [first.fold_if_due(), second.fold_if_due()] == [None, None]
+
+
+def test_a_commit_after_the_end_of_a_range_is_folded_later(tables: Tables) -> None:
+    store = tables.store(10.0)
+    store.journal(batch_of([PURCHASE], KEY, 0))
+    store.journal(batch_of([PURCHASE], KEY, 1))
+    assert store.fold_if_due() == 1
+    assert store.fold_if_due() is None
+    tables.now += 15
+    assert store.fold_if_due() == 3
+    check(store, [PURCHASE] * 2)
 
 
 def test_a_clock_that_is_set_back_does_not_stop_folds(tables: Tables) -> None:

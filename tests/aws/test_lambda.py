@@ -46,7 +46,7 @@ class World:
 
     def variables(self, **given: str) -> dict[str, str]:
         return self.aws.environment() | {
-            "TILLROLL_DATA": f"dynamodb://{REGION}/{self.tables[0]}/{self.tables[1]}?freshness=1",
+            "TILLROLL_DATA": f"dynamodb://{REGION}/{self.tables[0]}/{self.tables[1]}",
             "TILLROLL_QUEUE": self.queue,
             "TILLROLL_DEAD_LETTERS": self.dead,
             "TILLROLL_FRESHNESS_S": "1",

@@ -24,7 +24,7 @@ from tillroll.ports import Message
 from tillroll.queues.sqs import SqsQueue
 from tillroll.stores.dynamodb_schema import create_tables
 from tillroll.stores.sqlite import SqliteStore
-from tillroll.worker import SLICE_BYTES, Folder, Taken, Worker, take_messages, wall_clock
+from tillroll.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +61,8 @@ def tables(aws: Ministack) -> tuple[str, str]:
 
 
 def address(tables: tuple[str, str], endpoint: str = "") -> str:
-    where = f"dynamodb://{REGION}/{tables[0]}/{tables[1]}?freshness=1"
-    return f"{where}&endpoint={endpoint}" if endpoint else where
+    where = f"dynamodb://{REGION}/{tables[0]}/{tables[1]}"
+    return f"{where}?endpoint={endpoint}" if endpoint else where
 
 
 def count(store: Store) -> int:
@@ -131,15 +131,12 @@ def test_taken_counts_add_up() -> None:
     assert taken.codes == {"not_json": 3, "conflict": 1}
 
 
-def test_an_error_in_a_fold_costs_nobody_a_message(store: SqliteStore) -> None:
-    class Unfolding:
-        def status(self) -> object:
-            return store.status()
-
-        def fold(self) -> int:
+def test_an_error_in_a_fold_costs_nobody_a_message() -> None:
+    class Unfolding(SqliteStore):
+        def fold_if_due(self) -> int | None:
             raise StoreError("throttled", "Wait", retry_after_s=1)
 
-    assert not Folder(Unfolding(), 0.001, wall_clock).fold_if_due()  # type: ignore[arg-type]
+    assert not fold_if_due(Unfolding.__new__(Unfolding))
 
 
 def test_throttling_is_waited_out_and_nothing_is_lost(

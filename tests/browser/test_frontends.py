@@ -120,7 +120,7 @@ def test_dynamodb_example_and_the_page_over_dynamodb(
 ) -> None:
     with running() as local:
         tables = local.create_tables()
-        server = Server(tmp_path / "data", address=local.address(tables), environ=AWS)
+        server = Server(tmp_path / "data", address=local.address(tables), environ=AWS | {"TILLROLL_FRESHNESS_S": "0.1"})
         try:
             server.start()
             server.post(json.dumps(BOUGHT).encode())

@@ -144,7 +144,7 @@ def _stores(kind: str) -> Iterator[Callable[[Path], str]]:
         return
     from tests.aws.dynamodb_local import running
 
-    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")
+    os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", TILLROLL_FRESHNESS_S="0.001")
     with running() as local:
         yield lambda _: local.address(local.create_tables())
 

@@ -34,7 +34,7 @@ from tillroll.queues.sqs import SqsQueue
 from tillroll.service import take
 from tillroll.stores.dynamodb import DynamoDBStore
 from tillroll.stores.dynamodb_protocol import Context, Count, MoveFold, Put, TransactWrite
-from tillroll.worker import Folder, Worker
+from tillroll.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -225,7 +225,6 @@ class Processes:
         self._parts[world.scheduler.current.name] = SimpleNamespace(
             settings=SimpleNamespace(freshness_s=FRESHNESS_S),
             store=store,
-            folder=Folder(store, FRESHNESS_S, world.scheduler.clock),
             dead_letters=world.queue(),
             logger=_Quiet(),
             metrics=_Quiet(),

@@ -293,12 +293,16 @@ def test_a_connection_that_cannot_be_made_had_no_effect() -> None:
         "dynamodb://eu-west-1/only",
         "dynamodb://eu-west-1/a/b/c",
         "dynamodb:///a/b?speed=9",
-        "dynamodb://r/a/b?freshness=x",
     ],
 )
 def test_an_address_that_names_no_two_tables_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="data: "):
-        open_dynamodb_store(address)
+        open_dynamodb_store(address, freshness_s=60.0)
+
+
+def test_an_address_has_no_freshness_and_says_where_it_is_set() -> None:
+    with pytest.raises(ConfigError, match="TILLROLL_FRESHNESS_S"):
+        open_dynamodb_store("dynamodb://r/a/b?freshness=5", freshness_s=60.0)
 
 
 def test_missing_credentials_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
@@ -308,7 +312,7 @@ def test_missing_credentials_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: o
         monkeypatch.setenv(name, f"{tmp_path}/none")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(StoreError, match="no AWS credentials"):
-        open_dynamodb_store("dynamodb://eu-west-1/a/b")
+        open_dynamodb_store("dynamodb://eu-west-1/a/b", freshness_s=60.0)
 
 
 def test_a_query_from_the_end_has_no_bound() -> None:

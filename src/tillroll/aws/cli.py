@@ -111,7 +111,7 @@ def status(
     """Show how the queues stand, what is journaled, and how far it is counted."""
     session = _session(profile, region)
     outputs = stack.outputs(session, stack_name)
-    store = open_store(outputs["Store"])
+    store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
     try:
         found = statuses.status(session, outputs, store, wall_clock)
     finally:
@@ -227,7 +227,7 @@ def redrive_(
     if dry_run:
         _show_letters([redrive.DeadLetter(message, None) for message in redrive.look(queue)], json=json)
         return 0
-    store = open_store(outputs["Store"])
+    store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
     try:
         corrections = {only: body.read_bytes()} if only is not None and body is not None else None
         done = redrive.redrive(store, queue, wall_clock, corrections)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tillroll.app import open_queue, open_store
 from tillroll.config import load
 from tillroll.envelope import open_envelope
-from tillroll.worker import Folder, Taken, take_messages, wall_clock
+from tillroll.worker import Taken, fold_if_due, take_messages, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,6 @@ class _Parts(NamedTuple):
 
     settings: Settings
     store: Store
-    folder: Folder
     dead_letters: _DeadLetters
     logger: Logger
     metrics: Metrics
@@ -69,11 +68,10 @@ def _parts() -> _Parts:
     settings = load().settings
     logger = Logger(level=settings.log_level.upper())
     copy_config_to_registered_loggers(logger, include={"tillroll"}, ignore_log_level=False)
-    store = open_store(settings.data)
+    store = open_store(settings.data, freshness_s=settings.freshness_s)
     return _Parts(
         settings=settings,
         store=store,
-        folder=Folder(store, settings.freshness_s, wall_clock),
         dead_letters=_DeadLetters(settings),
         logger=logger,
         metrics=Metrics(namespace=NAMESPACE),
@@ -97,7 +95,7 @@ def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, li
     taken = take_messages(parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on)
     _tell(parts, taken, len(messages))
     if taken.error is None and context.get_remaining_time_in_millis() > FOLD_RESERVE_S * 1_000:
-        parts.folder.fold_if_due()
+        fold_if_due(parts.store)
     if messages and len(taken.left) == len(messages):
         raise BatchFailedError(str(taken.error or "the time was up, or no message of the batch could be taken"))
     return {"batchItemFailures": [{"itemIdentifier": records[index]["messageId"]} for index in taken.left]}

@@ -17,19 +17,24 @@ Data = Annotated[
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings, instead of ./tillroll.toml.")
 ]
+Freshness = Annotated[
+    float | None, typer.Option("--freshness-s", help="How old reports may be on DynamoDB; longer is cheaper.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
 
 
 @contextmanager
-def opened(data: str | None, config_file: str | None, *, make: bool = False) -> Iterator[Store]:
+def opened(
+    data: str | None, config_file: str | None, *, make: bool = False, freshness_s: float | None = None
+) -> Iterator[Store]:
     """Open the store that the settings name, for the body's time. A directory that is missing is only made if asked.
 
     Raises:
         ConfigError: the address names no store.
         StoreError: there is no such store.
     """
-    address = config.load({"data": data, "config": config_file}).settings.data
-    store = open_store(address, make=make)
+    settings = config.load({"data": data, "freshness_s": freshness_s, "config": config_file}).settings
+    store = open_store(settings.data, make=make, freshness_s=settings.freshness_s)
     try:
         yield store
     finally:

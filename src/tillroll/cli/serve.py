@@ -7,7 +7,7 @@ import typer
 from tillroll import config
 from tillroll.app import open_queue
 from tillroll.cli.logs import log_to_stderr
-from tillroll.cli.options import ConfigFile, Data, opened
+from tillroll.cli.options import ConfigFile, Data, Freshness, opened
 from tillroll.web.auth import read_tokens_file
 from tillroll.web.server import serve
 from tillroll.web.settings import Settings
@@ -29,6 +29,7 @@ def run(
     queue: Annotated[
         str | None, typer.Option("--queue", metavar="URL", help="Put events on this SQS queue, for workers to count.")
     ] = None,
+    freshness_s: Freshness = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
     config_file: ConfigFile = None,
@@ -45,6 +46,7 @@ def run(
         "tokens_file": tokens_file,
         "open_to_all": open_to_all,
         "queue": queue,
+        "freshness_s": freshness_s,
         "log_level": log_level,
         "log_json": log_json,
         "config": config_file,
@@ -53,7 +55,7 @@ def run(
     server = _server_settings(settings)
     server.check()
     log_to_stderr(settings.log_level, as_json=settings.log_json)
-    with opened(settings.data, config_file, make=True) as store:
+    with opened(settings.data, config_file, make=True, freshness_s=settings.freshness_s) as store:
         serve(store, server, queue=open_queue(settings.queue) if settings.queue else None)
 
 

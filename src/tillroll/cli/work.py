@@ -8,7 +8,7 @@ import typer
 from tillroll import config
 from tillroll.app import open_queue
 from tillroll.cli.logs import log_to_stderr
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, Freshness, Json, opened
 from tillroll.cli.output import write_json
 from tillroll.errors import ConfigError
 from tillroll.worker import Worker, wall_clock
@@ -26,9 +26,7 @@ def run(
             help="Where rejected events go; what the queue's own policy says, if not given.",
         ),
     ] = None,
-    freshness_s: Annotated[
-        float | None, typer.Option("--freshness-s", help="How old reports may be; longer is cheaper on DynamoDB.")
-    ] = None,
+    freshness_s: Freshness = None,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="Stop when the queue has nothing more.")] = False,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
@@ -53,7 +51,7 @@ def run(
     if not settings.queue:
         raise ConfigError("queue", "no queue is named", "Give its URL with --queue, or set TILLROLL_QUEUE")
     log_to_stderr(settings.log_level, as_json=settings.log_json)
-    with opened(settings.data, config_file, make=True) as store:
+    with opened(settings.data, config_file, make=True, freshness_s=settings.freshness_s) as store:
         worker = Worker(store, open_queue(settings.queue, settings.dead_letters), settings.freshness_s, wall_clock)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from tillroll.errors import ConfigError
-from tillroll.ports import Status
+from tillroll.ports import Outcome, Status
 from tillroll.stores import dynamodb_audit, dynamodb_reader, dynamodb_rejected
 from tillroll.stores.dynamodb_client import open_client
 from tillroll.stores.dynamodb_commit import KnownLogs, commit
-from tillroll.stores.dynamodb_fold import fold_all, fold_marked
+from tillroll.stores.dynamodb_fold import fold_all, fold_marked, read_folded
 from tillroll.stores.dynamodb_ledger import append_lanes, decode_entry, read_head
 from tillroll.stores.dynamodb_protocol import Context, Get, Query, ask
 from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb_client import Client
     from tillroll.stores.dynamodb_protocol import Protocol, QueryReply
 
-FRESHNESS_S: Final = 10.0
+_GRACE_S_MAX: Final = 5.0  # for the worker whose commit ends a range to fold it
 
 
 class DynamoDBStore:
     """The store port over two DynamoDB tables. Safe to use from any number of threads and processes."""
 
     def __init__(
-        self, client: Client, *, clock: Clock = time.time, freshness_s: float = FRESHNESS_S, patience_s: float = 30.0
+        self, client: Client, *, freshness_s: float, clock: Clock = time.time, patience_s: float = 30.0
     ) -> None:
         """Use the tables of a client. `freshness_s` is how often commits let a range of the fold end."""
         self.client = client
@@ -49,7 +49,8 @@ class DynamoDBStore:
         self._freshness_s = freshness_s
         self._logs = KnownLogs()
         self._commits = threading.Lock()  # guards _logs; commits of one process would only race each other
-        self._fold_is_due = True
+        self._fold_is_due = True  # what others marked and did not fold
+        self._unfolded_since: float | None = None  # the oldest commit of this store that no mark covers
 
     def close(self) -> None:
         """See ports.Store."""
@@ -61,7 +62,11 @@ class DynamoDBStore:
         """See ports.Journal."""
         with self._commits:
             done = self.client.run(commit(self.context, self._logs, batch, self._freshness_s))
-            self._fold_is_due = self._fold_is_due or done.marked
+            if done.marked:
+                self._fold_is_due = True
+                self._unfolded_since = None
+            elif self._unfolded_since is None and Outcome.ACCEPTED in done.outcomes:
+                self._unfolded_since = self.context.clock()
         return done.outcomes
 
     def status(self) -> Status:
@@ -100,19 +105,40 @@ class DynamoDBStore:
 
     def fold(self) -> int:
         """See ports.Aggregates."""
-        self._fold_is_due = False
-        return self.client.run(fold_all(self.context))
+        since, self._unfolded_since = self._unfolded_since, None
+        try:
+            return self._fold(fold_all(self.context))
+        except BaseException:
+            self._unfolded_since = since
+            raise
 
     def fold_if_due(self) -> int | None:
-        """Fold when a commit of this store let a range end, as happens once in `freshness_s`; None when it is not due.
+        """See ports.Aggregates.
 
-        For workers: the one whose commit marks the range folds it, so that several do not do the same work.
+        The store whose commit ends a range, as happens once in `freshness_s`, folds it, so that several do not do the
+        same work. What came last before a pause is folded by a store that committed some of it.
         """
-        if not self._fold_is_due:
+        if self._fold_is_due:
+            return self._fold(fold_marked(self.context))
+        if self._unfolded_since is None or self._is_fresh(self._unfolded_since):
             return None
+        since, folded = self.client.run(_unfolded(self.context))
+        if since is None:
+            self._unfolded_since = None
+            return folded
+        if self._is_fresh(since):  # others fold: what this store committed is counted
+            self._unfolded_since = since
+            return None
+        return self.fold()
+
+    def _is_fresh(self, since: float) -> bool:
+        grace_s = min(_GRACE_S_MAX, self._freshness_s / 2)
+        return abs(self.context.clock() - since) < self._freshness_s + grace_s
+
+    def _fold(self, protocol: Protocol[int]) -> int:
         self._fold_is_due = False
         try:
-            return self.client.run(fold_marked(self.context))
+            return self.client.run(protocol)
         except BaseException:
             self._fold_is_due = True
             raise
@@ -154,23 +180,33 @@ def _status(context: Context) -> Protocol[Status]:
     head = yield from read_head(context)
     state = yield from ask(context, Get(FOLD_KEY))
     folded = int(state["upto"]) if state else 0
-    reply: QueryReply = yield from ask(context, Query(LEDGER, folded, limit=10))
-    unfolded = [entry.at for _, entry in map(decode_entry, reply.items) if entry.chunks]
+    since = yield from _oldest_after(context, folded)
     kept = yield from dynamodb_rejected.count(context)
     return Status(
         events=head.entry.events,
         journal_position=head.number,
         folded_position=folded,
         folded_at=float(state["folded_at"]) if state else None,
-        unfolded_since=unfolded[0] if unfolded else None,
+        unfolded_since=since,
         rejected=kept,
     )
 
 
-def open_dynamodb_store(address: str, *, profile: str | None = None) -> DynamoDBStore:
+def _unfolded(context: Context) -> Protocol[tuple[float | None, int]]:
+    """Read when the oldest commit was that is not counted, None when all are, and up to where they are counted."""
+    folded = yield from read_folded(context)
+    return (yield from _oldest_after(context, folded)), folded
+
+
+def _oldest_after(context: Context, folded: int) -> Protocol[float | None]:
+    reply: QueryReply = yield from ask(context, Query(LEDGER, folded, limit=10))
+    return next((entry.at for _, entry in map(decode_entry, reply.items) if entry.chunks), None)
+
+
+def open_dynamodb_store(address: str, *, freshness_s: float, profile: str | None = None) -> DynamoDBStore:
     """Return the store at dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
-    An empty region is the profile's. Options: `endpoint`, a server's URL in place of AWS; `freshness`, in seconds.
+    An empty region is the profile's. The one option is `endpoint`, a server's URL in place of AWS.
 
     Raises:
         ConfigError: the address is not of this form.
@@ -180,13 +216,11 @@ def open_dynamodb_store(address: str, *, profile: str | None = None) -> DynamoDB
     tables = url.path.strip("/").split("/")
     options = {name: values[-1] for name, values in parse_qs(url.query).items()}
     endpoint = options.pop("endpoint", None)
-    freshness = options.pop("freshness", str(FRESHNESS_S))
+    if "freshness" in options:
+        remedy = "Set freshness_s instead: in tillroll.toml, as TILLROLL_FRESHNESS_S or as --freshness-s"
+        raise ConfigError("data", f"{address} has the option freshness, which is a setting of its own", remedy)
     if len(tables) != 2 or not all(tables) or options:
-        remedy = (
-            "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL&freshness=SECONDS"
-        )
+        remedy = "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL"
         raise ConfigError("data", f"{address} does not name two tables", remedy)
-    if not freshness.replace(".", "", 1).isdigit():
-        raise ConfigError("data", f"freshness={freshness} is not a number of seconds", "Give one, such as 10")
     client = open_client(url.netloc or None, tables[0], tables[1], endpoint, profile)
-    return DynamoDBStore(client, freshness_s=float(freshness))
+    return DynamoDBStore(client, freshness_s=freshness_s)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
 _FOLD_BEHIND_MAX: Final = 200_000  # a commit folds when the tail that readers count has grown to this
+_FOLD_AFTER_S: Final = 1.0
 
 
 class SqliteStore:
@@ -66,6 +67,8 @@ class SqliteStore:
         self._segments = Segments(self._connection)
         self._dedupe = Dedupe(self._connection)
         self._unfolded = Unfolded(0)
+        self._fold_is_due = False
+        self._folded_at = 0.0
         self._generation = -1
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
         if stored != reports:  # a report was added or changed: the journal has its history
@@ -143,6 +146,7 @@ class SqliteStore:
             self._unfolded.clear(head)
             return
         self._connection.execute("UPDATE state SET events = ?", (head,))
+        self._fold_is_due = True
         if self._unfolded.last != events:  # another process journaled in between, or folded
             self._unfolded.clear(events)
         self._unfolded.extend(batch, merchant_ids)
@@ -165,6 +169,18 @@ class SqliteStore:
                     folded = self._fold_stride(folded, events)
             if folded >= events:
                 return folded
+
+    def fold_if_due(self) -> int | None:
+        """See ports.Aggregates. Readers are up to date without; it is for their speed."""
+        now = self._clock()
+        if not self._fold_is_due or abs(now - self._folded_at) < _FOLD_AFTER_S:
+            return None
+        self._fold_is_due, self._folded_at = False, now
+        try:
+            return self.fold()
+        except BaseException:
+            self._fold_is_due = True
+            raise
 
     def _fold_stride(self, folded: int, events: int) -> int:
         """Fold whole chunks up to a stride's worth of events; return the new folded position."""

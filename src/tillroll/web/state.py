@@ -89,5 +89,12 @@ class _TimedFolds:
         with self._metrics.fold.time():
             return self._store.fold()
 
+    def fold_if_due(self) -> int | None:
+        began = time.perf_counter()
+        position = self._store.fold_if_due()
+        if position is not None:
+            self._metrics.fold.observe(time.perf_counter() - began)
+        return position
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

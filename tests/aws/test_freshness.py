@@ -1,0 +1,154 @@
+"""Freshness is one setting: given in one place only, it paces the folds of a server, a worker and the function."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.aws import dynamodb_local, lambda_runtime
+from tests.aws.deployed import wait_until
+from tests.aws.dynamodb_local import REGION
+from tests.e2e.server import free_port, post_until_answered
+
+from tillroll.queues.sqs import SqsQueue
+from tillroll.stores.dynamodb_ledger import read_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.aws.dynamodb_local import DynamoDBLocal
+    from tests.aws.ministack import Ministack
+
+    from tillroll.stores.dynamodb import DynamoDBStore
+
+EVENT = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
+BODY = json.dumps(EVENT).encode()
+DATAPOINT = "2011-12-03:10|10-50|SLICE_IT"
+LASTS_S = 9.0
+PAUSE_S = 0.25
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[DynamoDBLocal]:
+    with dynamodb_local.running() as found:
+        yield found
+
+
+class World:
+    """Tables, and what a process needs to use them. Nothing in it says how fresh reports shall be."""
+
+    def __init__(self, aws: Ministack, local: DynamoDBLocal, directory: Path) -> None:
+        self.aws = aws
+        self.directory = directory
+        self.tables = local.create_tables()
+        self.address = f"dynamodb://{REGION}/{self.tables[0]}/{self.tables[1]}?endpoint={local.endpoint}"
+        self.store: DynamoDBStore = local.store(self.tables, time.time)
+        keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}  # whose tables DynamoDB Local shows
+        self.environment = aws.environment() | keys | {"TILLROLL_DATA": self.address}
+
+    def ranges(self) -> int:
+        """Return how many ranges of the fold have ended: each is folded once."""
+        return sum(entry.mark for _, entry in self.store.client.run(read_ledger(self.store.context, 0)))
+
+    @contextmanager
+    def process(self, *words: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "tillroll", *words]
+        with (self.directory / "log").open("ab") as log:
+            process = subprocess.Popen(command, env=self.environment | variables, cwd=self.directory, stderr=log)
+        try:
+            yield process
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(60) == 0, (self.directory / "log").read_text()[-2_000:]
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def queue(self) -> str:
+        url: str = self.aws.client("sqs").create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
+        return url
+
+
+@pytest.fixture
+def world(aws: Ministack, local: DynamoDBLocal, tmp_path: Path) -> Iterator[World]:
+    found = World(aws, local, tmp_path)
+    yield found
+    found.store.close()
+
+
+def sending(send: Callable[[int], object]) -> int:
+    """Send one event after another for a while; return how many."""
+    ends_at = time.monotonic() + LASTS_S
+    number = 0
+    while time.monotonic() < ends_at:
+        send(number)
+        number += 1
+        time.sleep(PAUSE_S)
+    return number
+
+
+def check(world: World, sent: int, freshness_s: float) -> None:
+    """Compare the folds with what the setting asks for, and see that what came last is counted in time as well."""
+    during = world.ranges()
+    asked = LASTS_S / freshness_s
+    assert asked / 2 < during <= asked + 2, f"{during} ranges ended in {LASTS_S} s"
+    wait_until(
+        lambda: world.store.get([DATAPOINT]) == [sent], "the last event in the reports", within_s=4 * freshness_s + 10
+    )
+    assert world.ranges() <= during + 1
+
+
+def test_a_server_folds_as_often_as_the_file_of_settings_says(world: World) -> None:
+    (world.directory / "tillroll.toml").write_text("freshness_s = 3\n")
+    port = free_port()
+    with world.process("serve", "--port", str(port)):
+        sent = sending(lambda number: post_until_answered(port, f"k{number}", [BODY]))
+        check(world, sent, 3.0)
+
+
+def test_a_server_with_a_long_freshness_folds_its_first_commit_and_then_waits(world: World) -> None:
+    port = free_port()
+    with world.process("serve", "--port", str(port), TILLROLL_FRESHNESS_S="600"):
+        sent = sending(lambda number: post_until_answered(port, f"k{number}", [BODY]))
+        assert world.ranges() == 1
+        assert world.store.get([DATAPOINT])[0] < sent
+    assert world.store.get([DATAPOINT]) == [sent]  # one that stops leaves nothing uncounted
+
+
+def test_a_worker_folds_as_often_as_its_flag_says(world: World) -> None:
+    url = world.queue()
+    queue = SqsQueue(world.aws.client("sqs"), url)
+    with world.process("work", "--queue", url, "--dead-letters", world.queue(), "--freshness-s", "3"):
+        sent = sending(lambda number: queue.send([(BODY, f"k{number}")]))
+        check(world, sent, 3.0)
+
+
+def test_the_function_folds_as_often_as_its_variable_says(world: World) -> None:
+    code = lambda_runtime.unpack(world.directory)
+    urls = {"TILLROLL_QUEUE": world.queue(), "TILLROLL_DEAD_LETTERS": world.queue()}
+    given = world.environment | urls | {"TILLROLL_FRESHNESS_S": "3"}
+
+    def record(number: int) -> dict[str, object]:
+        return {"messageId": f"m{number}", "body": BODY.decode(), "attributes": {}, "messageAttributes": {}}
+
+    handler = "tillroll.aws.functions.take_batch"
+    with lambda_runtime.running(code, handler, world.directory / "log", given) as runtime:
+        runtime.invoke({"Records": []})  # a cold start is not counted
+        sent = sending(lambda number: runtime.invoke({"Records": [record(number)]}))
+        during = world.ranges()
+    assert LASTS_S / 3 / 2 < during <= LASTS_S / 3 + 2, f"{during} ranges ended in {LASTS_S} s"
+    time.sleep(5)  # what came last grows older than the setting allows
+    handler = "tillroll.aws.functions.fold"
+    with lambda_runtime.running(code, handler, world.directory / "log", given, timeout_s=21) as runtime:  # looks once
+        runtime.invoke({})
+    assert world.store.get([DATAPOINT]) == [sent]
+    assert world.ranges() <= during + 1
