@@ -149,17 +149,17 @@ static inline const char *parse_instant(const char *at, Fields *fields) {
     if (*at == '.' && (at = parse_fraction(at + 1, &fields->nanos)) == NULL) {
         return NULL;
     }
-    if (*at == 'Z') {
+    if ((*at | 0x20) == 'z') {
         return at + 1;
     }
     int64_t hours, minutes;
-    if ((*at != '+' && *at != '-') || !parse_pair(at + 1, 23, &hours) || at[3] != ':' ||
-        !parse_pair(at + 4, 59, &minutes)) {
+    int colon = at[3] == ':';
+    if ((*at != '+' && *at != '-') || !parse_pair(at + 1, 23, &hours) || !parse_pair(at + 3 + colon, 59, &minutes)) {
         return NULL;
     }
     int64_t offset = hours * 3600 + minutes * 60;
     fields->seconds -= *at == '+' ? offset : -offset;
-    return at + 6;
+    return at + 5 + colon;
 }
 
 /* Read 1 to 13 digits without a leading zero. */

@@ -147,12 +147,14 @@ static bool perhaps_reserved(const char *text, size_t length) {
 
 /* Append an event whose merchant has this hash. INVALID: it is not certain after all. */
 static inline Status add_event(Parser *parser, const Fields *fields, uint32_t hash, uint64_t position) {
-    if (fields->seconds > parser->latest || fields->seconds < YEAR_1_S) {
+    if (fields->seconds > parser->latest || fields->seconds < YEAR_1_S ||
+        (fields->id_length != 0 && *fields->id == ' ')) { /* perhaps nothing but spaces, which are no name */
         return INVALID;
     }
     uint32_t merchant = names_find(&parser->names, hash, fields->merchant, fields->merchant_length);
     if (merchant == NAME_NEW) {
-        if (plain_length(fields->merchant, NAME_CHARACTERS_MAX) != fields->merchant_length ||
+        if (*fields->merchant == ' ' ||
+            plain_length(fields->merchant, NAME_CHARACTERS_MAX) != fields->merchant_length ||
             perhaps_reserved(fields->merchant, fields->merchant_length)) {
             return INVALID;
         }
@@ -365,6 +367,14 @@ static bool parse_object(const char *at, const char *end, bool whole, Fields *fi
     return *at == '}' && at + 1 == end && (seen & SEEN_ALL) == SEEN_ALL;
 }
 
+/* The mark that some programs write at the beginning of a file, and so of any line of two that were joined. */
+static inline const char *skip_marks(const char *at, const char *end) {
+    while (end - at >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) {
+        at += 3;
+    }
+    return at;
+}
+
 static bool is_space(char character) {
     return character == ' ' || character == '\t' || character == '\r' || character == '\n';
 }
@@ -483,7 +493,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
             ahead = 1;
         }
         const char *feed = memchr(at, '\n', (size_t)(stop - at));
-        const char *start = at, *end = feed == NULL ? stop : feed;
+        const char *end = feed == NULL ? stop : feed, *start = skip_marks(at, end);
         at = end + 1;
         trim(&start, &end);
         if (start < end) {

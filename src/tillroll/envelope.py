@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core import limits
 from tillroll.core.accept import Body, Reason, Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.text import NAME_RULE, is_name
 from tillroll.ports import Message
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def body_of(message: Message) -> Body:
 def refusal(message: Message) -> Rejection | None:
     """Return why a message cannot be taken as a whole: its event id is none. None when nothing is wrong with it."""
     key = message.event_id
-    if key is None or (0 < len(key) <= limits.NAME_CHARACTERS_MAX and key.isprintable()):
+    if key is None or is_name(key):
         return None
-    problem = f"the attribute eventId is not a string of 1 to {limits.NAME_CHARACTERS_MAX} printable characters"
+    problem = f"the attribute eventId is not a string of {NAME_RULE}"
     source = Source(NameKind.MESSAGE, message.id)
     return Rejection(source, message.first_position, message.body, Reason("invalid_id", EVENT_ID, problem))

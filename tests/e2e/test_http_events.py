@@ -172,7 +172,7 @@ DEEP = b'{"x":' * 100_000 + b"1" + b"}" * 100_000
         (LINE.replace(b'"amount"', b'"amount": 1, "amount"'), "duplicate_field", "amount"),
         (LINE.replace(b'"date": "2011-12-03T10:15:30Z", ', b""), "missing_field", "date"),
         (LINE[:-1] + b', "id": ""}', "invalid_id", "id"),
-        (DEEP, "too_deep", None),
+        (DEEP, "missing_field", "date"),
         (b"[" * 100_000, "not_json", None),
         (LINE[:-1] + b', "note": "' + b"x" * (1 << 20) + b'"}', "too_long", None),
     ],

@@ -15,7 +15,9 @@ _years = st.sampled_from(
     ["0000", "0001", "1900", "1969", "1970", "2000", "2011", "2023", "2024", "9999", "10000", "201"]
 )
 _fractions = st.sampled_from(["", "", ".5", ".25", ".000000001", ".999999999", ".1234567890", ".", ",5"])
-_offsets = st.sampled_from(["Z", "Z", "Z", "+01:00", "-23:59", "+24:00", "-00:00", "+0100", "z", "", "+1:00", "+00:60"])
+_offsets = st.sampled_from(
+    ["Z", "Z", "Z", "+01:00", "-23:59", "+24:00", "-00:00", "+0100", "-2360", "z", "", "+1:00", "+00:60"]
+)
 valid_dates = st.builds(
     lambda day, second, fraction, offset: (
         f"20{day % 23 + 1:02}-{day % 12 + 1:02}-{day % 28 + 1:02}"
@@ -47,13 +49,49 @@ _amount_texts = st.one_of(
         [999, 1000, 4999, 5000, 9999, 10000, 50000, 50001, 10**7 - 1, 10**7, 10**8, 10**12, 10**12 + 1]
     ).map(str),
     st.sampled_from(
-        ["-1", "-0", "0", "00", "007", "1.0", "1e3", "1E3", "0.5", "1e400", '"5"', "true", "null", "[]", "{}", "9" * 30]
+        [
+            "-1",
+            "-0",
+            "0",
+            "00",
+            "007",
+            "1.0",
+            "1e3",
+            "1E3",
+            "0.5",
+            "4285.0",
+            "4.285e3",
+            "1e-2",
+            "100e-2",
+            "-0.0",
+            "1e400",
+            '"5"',
+            "true",
+            "null",
+            "[]",
+            "{}",
+            "9" * 30,
+        ]
     ),
 )
 merchants = st.one_of(
     st.uuids().map(str),
     st.sampled_from(
-        ["m", "m", "Café", "日本", "10-50", "<10", ">500", "100-500", "2011-12-03", "2011-13-03", "2011-12-3"]
+        [
+            "m",
+            "m",
+            "Café",
+            "日本",
+            "10-50",
+            "<10",
+            ">500",
+            "100-500",
+            "2011-12-03",
+            "2011-13-03",
+            "2011-12-3",
+            " ",
+            " m",
+        ]
     ),
     st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=20),
     st.text(max_size=10),
@@ -63,12 +101,48 @@ _methods = st.one_of(
     st.sampled_from(["PAY_NOW", "PAY_LATER", "SLICE_IT"]), st.sampled_from(["pay_now", "", "PAY_NOW ", "PAY"])
 )
 _ids = st.one_of(
-    st.uuids().map(str), st.sampled_from(["", "a", "a|b", "é", "\x7f", "x" * 128, "x" * 129]), st.text(max_size=8)
+    st.uuids().map(str),
+    st.sampled_from(["", "a", "a|b", "é", "\x7f", "x" * 128, "x" * 129, " ", "   ", " x"]),
+    st.text(max_size=8),
 )
 _extra_values = st.one_of(
-    st.sampled_from(["true", "false", "null", "0", "-1", "-0", "12", "01", "1.5", "1e5", "-", "1" * 16, "tru", "NaN"]),
+    st.sampled_from(
+        [
+            "true",
+            "false",
+            "null",
+            "0",
+            "-1",
+            "-0",
+            "12",
+            "01",
+            "1.5",
+            "1e5",
+            "-",
+            "1" * 16,
+            "tru",
+            "NaN",
+            "1e400",
+            "[[[]]]",
+        ]
+    ),
     st.text(max_size=8).map(json.dumps),
-    st.sampled_from(['"x"', '""', '"a\\"b"', '"\\u0041"', '"date"', "[]", "[1,2]", '{"date":1}', '"\x01"', "'x'"]),
+    st.sampled_from(
+        [
+            '"x"',
+            '""',
+            '"a\\"b"',
+            '"\\u0041"',
+            '"date"',
+            "[]",
+            "[1,2]",
+            '{"date":1}',
+            '"\x01"',
+            "'x'",
+            r'"\ud83d"',
+            r'"\ude00\ud83d"',
+        ]
+    ),
 )
 
 

@@ -23,12 +23,13 @@ from tillroll.core.report import (
     parse_window,
     window_text,
 )
+from tillroll.core.text import is_name
 
 FIRST_S = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())
 LAST_S = int(datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC).timestamp())
 seconds = st.integers(FIRST_S, LAST_S)
 merchants = st.text(min_size=1, max_size=128).filter(
-    lambda text: text.isprintable() and "|" not in text and not merchant_is_reserved(text)
+    lambda text: is_name(text) and "|" not in text and not merchant_is_reserved(text)
 )
 cells = st.builds(Cell, st.integers(0, 4), st.integers(0, 2), st.integers(0, 10**6))
 
@@ -104,7 +105,7 @@ def test_a_code_and_its_cell_are_inverse(cell: Cell) -> None:
     st.integers(0, limits.AMOUNT_MAX),
     st.integers(0, len(METHODS) - 1),
     merchants,
-    st.just("") | st.text(min_size=1, max_size=128).filter(str.isprintable),
+    st.just("") | st.text(min_size=1, max_size=128).filter(is_name),
 )
 def test_an_event_written_and_read_is_the_same(
     second: int, nanos: int, amount: int, method: int, merchant: str, own: str

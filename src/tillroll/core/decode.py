@@ -1,7 +1,7 @@
 """Decode one event: the reference, which alone defines what is valid and what an error says.
 
 The compiled kernel recognises the ordinary text much faster, and hands every text of which it is not certain to this
-decoder, so that it can be wrong about nothing.
+decoder, so that it can be wrong about nothing. What JSON is, `core.grammar` defines; msgspec takes most texts sooner.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.core.batch import Event
+from tillroll.core.grammar import InvalidJsonError, Raw, end_of_text, members
 from tillroll.core.report import METHODS, SEPARATOR, merchant_is_reserved
+from tillroll.core.text import NAME_RULE, is_name, shown
 
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
 _DATE: Final = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:Z|([+-])(\d{2}):(\d{2}))", re.ASCII
+    r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):?(\d{2}))", re.ASCII
 )
 _YEAR_1_S: Final = (datetime.date.min.toordinal() - _EPOCH_ORDINAL) * 86_400
 YEAR_10000_S: Final = (datetime.date.max.toordinal() + 1 - _EPOCH_ORDINAL) * 86_400
 _FIELDS: Final = ("date", "amount", "paymentMethod", "merchantId", "id")
 _QUOTED_FIELDS: Final = tuple(f'"{field}"'.encode() for field in _FIELDS)
+_NUMBER: Final = re.compile(r"(-?)(\d++)(?:\.(\d++))?(?:[eE]([-+]?)(\d++))?", re.ASCII)
 _METHOD_INDEX: Final = {method: index for index, method in enumerate(METHODS)}
-_SHOWN_CHARACTERS_MAX: Final = 80
+_AMOUNT_DIGITS_MAX: Final = len(str(limits.AMOUNT_MAX))
+_EXPONENT_DIGITS_MAX: Final = 7  # an event has no more digits than that could make up for
 
 ReasonCode = Literal[
     "conflict",
@@ -41,7 +45,6 @@ ReasonCode = Literal[
     "not_json",
     "not_utf8",
     "reserved_merchant",
-    "too_deep",
     "too_long",
     "unknown_method",
 ]
@@ -95,7 +98,7 @@ def _decode(line: bytes, now_s: float) -> Event:
             raise _missing("paymentMethod")
         raise _Rejected("unknown_method", "paymentMethod", f"{_shown(method)} is none of {', '.join(METHODS)}")
     merchant = _merchant(fields.merchantId)
-    own = "" if fields.id is msgspec.UNSET else _name("id", "invalid_id", fields.id)
+    own = "" if fields.id is msgspec.UNSET or fields.id is None else _name("id", "invalid_id", fields.id)
     return Event(seconds, nanos, amount, index, merchant, own)
 
 
@@ -110,66 +113,32 @@ def _parse(line: bytes) -> _Fields:
         raise _Rejected("not_utf8", None, message) from error
     try:
         fields = _decode_fields(line)
-    except RecursionError as error:
-        raise _Rejected("too_deep", None, "the event is nested too deep to be a purchase") from error
-    except msgspec.ValidationError as error:
-        if "out of range" in str(error):
-            return _parse_carefully(text)
-        if not is_json(line):
-            raise _Rejected("not_json", None, f"this is not JSON; got {_shown_text(text)}") from error
-        raise _Rejected("not_an_object", None, f"a purchase is a JSON object; this is {_kind_of(text)}") from error
+    except (RecursionError, msgspec.ValidationError):
+        return _parse_by_grammar(text)
     except msgspec.DecodeError as error:
-        problem = "a \\u escape is half of a surrogate pair" if _has_half_pair(text) else error
-        raise _Rejected("not_json", None, f"{problem}; got {_shown_text(text)}") from error
-    if b"\\" in line or any(line.count(field) > 1 for field in _QUOTED_FIELDS):
-        _refuse_duplicates(text)
+        if b"\\u" in line:  # half a surrogate pair is JSON, and msgspec does not take it
+            return _parse_by_grammar(text)
+        problem = str(error).removeprefix("JSON is malformed: ") if line else "an event is missing here"
+        raise _Rejected("not_json", None, f"this is not JSON: {problem}; got {shown(text)}") from error
+    if type(fields.amount) is float or b"\\" in line or any(line.count(field) > 1 for field in _QUOTED_FIELDS):
+        return _parse_by_grammar(text)
     return fields
 
 
-def _has_half_pair(text: str) -> bool:
-    """Tell whether a text is JSON but for a half of a surrogate pair, which Python takes."""
-    if "\\u" not in text:
-        return False
+def _parse_by_grammar(text: str) -> _Fields:
+    """Parse what msgspec refuses or changes, and refuse a field given twice: parsers differ in which one counts."""
     try:
-        json.dumps(json.loads(text, parse_int=_int), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    except (ValueError, RecursionError):
-        return False
-    return False
-
-
-def _parse_carefully(text: str) -> _Fields:
-    """Parse an event with a number that no float holds: which is an error only where the number matters."""
-    try:
-        parsed = json.loads(text, parse_int=_int)
-    except (ValueError, RecursionError) as error:
-        raise _Rejected("not_json", None, f"{error}; got {_shown_text(text)}") from error
-    if not isinstance(parsed, dict):
-        raise _Rejected("not_an_object", None, f"a purchase is a JSON object; this is {_kind_of(text)}")
-    _refuse_duplicates(text)
-    return _Fields(**{field: parsed[field] for field in _FIELDS if field in parsed})
-
-
-def _int(digits: str) -> int:
-    """Return an integer, of whose digits Python converts 4,300; one cut short is far above any amount all the same."""
-    return int(digits[:1_000])
-
-
-def _refuse_duplicates(text: str) -> None:
-    """Refuse a purchase that gives a field twice: parsers differ in which one they take."""
-
-    class Pairs(list[tuple[str, object]]):
-        pass
-
-    try:
-        pairs = json.loads(text, object_pairs_hook=Pairs, parse_int=_int)
-    except (ValueError, RecursionError) as error:
-        raise _Rejected("not_json", None, f"{error}; got {_shown_text(text)}") from error
+        if not text.lstrip().startswith("{"):
+            end_of_text(text)
+            raise _Rejected("not_an_object", None, f"a purchase is a JSON object; this is {_kind_of(text)}")
+        pairs = members(text, _FIELDS)
+    except InvalidJsonError as error:
+        raise _Rejected("not_json", None, f"this is not JSON: {error}; got {shown(text)}") from error
     names = [name for name, _ in pairs]
     for field in _FIELDS:
         if names.count(field) > 1:
             raise _Rejected("duplicate_field", field, f"{field} is given {names.count(field)} times")
+    return _Fields(**dict(pairs))
 
 
 def _date(value: object, now_s: float) -> tuple[int, int]:
@@ -202,17 +171,41 @@ def _date(value: object, now_s: float) -> tuple[int, int]:
 
 
 def _amount(value: object) -> int:
-    if type(value) is int:
-        if 0 <= value <= limits.AMOUNT_MAX:
-            return value
-        message = f"{_shown(value)} is not between 0 and {limits.AMOUNT_MAX} cents"
-    elif value is msgspec.UNSET:
+    if value is msgspec.UNSET:
         raise _missing("amount")
-    elif type(value) is float:
-        message = f"{_shown(value)} is not a whole number of cents, written without point or exponent"
+    if type(value) is int:
+        cents: int | None = value
+    elif isinstance(value, Raw) and (number := _NUMBER.fullmatch(value)):
+        cents = _whole_number(*number.groups(default=""))
     else:
-        message = f"{_shown(value)} is not a number of cents, such as 4285"
-    raise _Rejected("invalid_amount", "amount", message)
+        raise _Rejected("invalid_amount", "amount", f"{_shown(value)} is not a number of cents, such as 4285")
+    if cents is None:
+        raise _Rejected("invalid_amount", "amount", f"{_shown(value)} is not a whole number of cents")
+    if not 0 <= cents <= limits.AMOUNT_MAX:
+        message = f"{_shown(value)} is not between 0 and {limits.AMOUNT_MAX} cents"
+        raise _Rejected("invalid_amount", "amount", message)
+    return cents
+
+
+def _whole_number(minus: str, whole: str, fraction: str, exponent_sign: str, exponent: str) -> int | None:
+    """Return what a JSON number is by its decimal value, None when it is not whole.
+
+    One that is too large, however large, is returned as some number that is too large.
+    """
+    digits = (whole + fraction).strip("0")
+    if not digits:
+        return 0
+    sign = -1 if minus else 1
+    exponent = exponent.lstrip("0")
+    if len(exponent) > _EXPONENT_DIGITS_MAX:
+        return None if exponent_sign == "-" else sign * (limits.AMOUNT_MAX + 1)
+    zeros = len(whole + fraction) - len((whole + fraction).rstrip("0"))
+    power = int(f"{exponent_sign}{exponent or 0}") - len(fraction) + zeros
+    if power < 0:
+        return None
+    if len(digits) + power > _AMOUNT_DIGITS_MAX:
+        return sign * (limits.AMOUNT_MAX + 1)
+    return sign * int(digits + "0" * power)
 
 
 def _merchant(value: object) -> str:
@@ -228,10 +221,9 @@ def _merchant(value: object) -> str:
 
 
 def _name(field: str, code: ReasonCode, value: object) -> str:
-    if type(value) is str and 0 < len(value) <= limits.NAME_CHARACTERS_MAX and value.isprintable():
+    if type(value) is str and is_name(value):
         return value
-    message = f"{_shown(value)} is not a string of 1 to {limits.NAME_CHARACTERS_MAX} printable characters"
-    raise _Rejected(code, field, message)
+    raise _Rejected(code, field, f"{_shown(value)} is not a string of {NAME_RULE}")
 
 
 def _missing(field: str) -> _Rejected:
@@ -244,22 +236,19 @@ def _kind_of(text: str) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Raw):
+        return shown(value)
     try:
-        return _shown_text(json.dumps(value, ensure_ascii=False))
+        return shown(json.dumps(value, ensure_ascii=False))
     except (ValueError, RecursionError):
         return "the value"
-
-
-def _shown_text(text: str) -> str:
-    shown = text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}…"
-    return "".join(x if x.isprintable() else f"\\u{ord(x):04x}" for x in shown)
 
 
 def is_json(text: bytes) -> bool:
     """Tell whether a text is one whole JSON text, of any kind."""
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError):
+        end_of_text(text.decode())
+    except ValueError:
         return False
     return True
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tillroll import _kernel
 
 Text = bytes | memoryview | msgspec.Raw
+BOM: Final = b"\xef\xbb\xbf"  # at the beginning of a line it says nothing: files are joined as they are
 _SPACE: Final = b" \t\r\n"
 _UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
 _idle: Final[list[_kernel.Parser]] = []  # a parser serves one thread at a time, and keeps its memory for the next
@@ -102,6 +103,8 @@ def _lines(text: bytes, first: int, whole: int) -> Iterator[tuple[int, bytes]]:
         yield first, text.strip(_SPACE)
         return
     for position, line in enumerate(text.split(b"\n"), first):
+        while line.startswith(BOM):
+            line = line.removeprefix(BOM)  # noqa: PLW2901
         stripped = line.strip(_SPACE)
         if stripped:
             yield position, stripped

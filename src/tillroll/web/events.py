@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from tillroll.core import limits
 from tillroll.core.accept import Body, is_empty, split
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.text import NAME_RULE, is_name
 from tillroll.errors import TillrollError
 from tillroll.service import ONE
 from tillroll.web.auth import Right
@@ -244,7 +244,7 @@ def _source_of(key: bytes) -> Source:
         text = key.decode()
     except UnicodeDecodeError:
         text = ""
-    if not 0 < len(text) <= limits.NAME_CHARACTERS_MAX or not text.isprintable():
-        detail = f"The Idempotency-Key is not 1 to {limits.NAME_CHARACTERS_MAX} printable characters. Send another"
+    if not is_name(text):
+        detail = f"The Idempotency-Key is not {NAME_RULE}. Send another"
         raise Problem("bad_idempotency_key", detail)
     return Source(NameKind.KEY, text)

@@ -20,7 +20,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 # Every code there is, with its status and what it says.
 CODES: Final[dict[str, tuple[int, str]]] = {
     "bad_encoding": (400, "the body is not what its Content-Encoding says, or ends early"),
-    "bad_idempotency_key": (400, "the Idempotency-Key is not 1 to 128 printable characters"),
+    "bad_idempotency_key": (400, "the Idempotency-Key is no name of 1 to 128 characters"),
     "bad_request": (400, "the request is not HTTP that this server understands"),
     "bad_body": (400, "the body of a request that asks, or corrects, is not of its form"),
     "bad_query": (400, "a parameter is unknown, or has a value that no report can answer; `field` names it"),

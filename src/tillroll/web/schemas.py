@@ -12,12 +12,12 @@ from tillroll.web.problem import CODES
 Schema = dict[str, Any]
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 TEXT: Final[Schema] = {"type": "string"}
-# A string of printable characters, by Unicode: what str.isprintable says. No JSON Schema format covers it.
+# What `core.text.is_name` says. No JSON Schema format covers it.
 NAME: Final[Schema] = {
     "type": "string",
     "minLength": 1,
     "maxLength": limits.NAME_CHARACTERS_MAX,
-    "format": "printable",
+    "format": "name",
 }
 _ORDINARY: Final = (
     r"(?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|"

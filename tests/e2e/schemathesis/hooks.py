@@ -27,7 +27,7 @@ def _datapoints(draw: st.DrawFn) -> str:
 
 
 FORMATS = {
-    "printable": _ASCII,  # also a header
+    "name": _ASCII,  # also a header
     "merchant": _PRINTABLE.filter(lambda text: text not in BRACKETS and len(text) != 10),
     "date-time": _PAST.map(lambda moment: f"{moment.isoformat()}Z"),
     "datapoint": _datapoints(),

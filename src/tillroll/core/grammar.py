@@ -1,0 +1,136 @@
+"""JSON by the grammar of RFC 8259, nothing more and nothing less, and as deep as a text is long.
+
+A text is only walked along: what is in it is made into objects where somebody asks for it. So half a surrogate pair, a
+number that no float holds and any depth of nesting are what the grammar says they are: JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+_STRING: Final = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
+_NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
+_SPACE: Final = r"[ \t\n\r]*+"
+_scalar: Final = re.compile(rf"{_SPACE}(?:{_STRING}|{_NUMBER}|true|false|null)").match
+_bracket: Final = re.compile(rf"{_SPACE}([\[{{])(?:{_SPACE}([\]}}]))?").match
+_name: Final = re.compile(rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}").match
+_after: Final = re.compile(rf"{_SPACE}([,\]}}])").match
+_space: Final = re.compile(_SPACE).match
+_CLOSES: Final = {"[": "]", "{": "}"}
+_WORDS: Final = {"true": True, "false": False, "null": None}
+
+
+class InvalidJsonError(ValueError):
+    """A text is not JSON."""
+
+    def __init__(self, problem: str, at: int) -> None:
+        super().__init__(f"{problem} (character {at})")
+
+
+class Raw(str):
+    """The JSON text of a number, an array or an object."""
+
+    __slots__ = ()
+
+
+def end_of_text(text: str) -> None:
+    """See that a text is one JSON value with nothing but spaces around it.
+
+    Raises:
+        InvalidJsonError: it is not.
+    """
+    _see_end(text, _end_of_value(text, 0))
+
+
+def members(text: str, wanted: tuple[str, ...]) -> list[tuple[str, object]]:
+    """Return the members of a JSON object that have one of these names, in order and as often as they are there.
+
+    A string comes as str, true, false and null as Python's, anything else as Raw.
+
+    Raises:
+        InvalidJsonError: the text is not a JSON object.
+    """
+    opened = _bracket(text, 0)
+    if opened is None or opened[1] != "{":
+        raise InvalidJsonError("an object is expected", 0)
+    if opened[2] == "}":
+        _see_end(text, opened.end())
+        return []
+    found: list[tuple[str, object]] = []
+    at = opened.end() if opened[2] is None else opened.start(2)
+    while True:
+        name = _name(text, at)
+        if name is None:
+            raise InvalidJsonError("a name and a colon are expected", at)
+        start = name.end()
+        at = _end_of_value(text, start)
+        key = name[1][1:-1] if "\\" not in name[1] else json.loads(name[1])
+        if key in wanted:
+            found.append((key, _value_of(text[start:at])))
+        after = _after(text, at)
+        if after is None or after[1] == "]":
+            raise InvalidJsonError("a comma or } is expected", at)
+        at = after.end()
+        if after[1] == "}":
+            _see_end(text, at)
+            return found
+
+
+def _value_of(text: str) -> object:
+    if text[0] == '"':
+        return json.loads(text) if "\\" in text else text[1:-1]
+    return _WORDS[text] if text in _WORDS else Raw(text)
+
+
+def _see_end(text: str, at: int) -> None:
+    space = _space(text, at)
+    if space is not None and space.end() != len(text):
+        raise InvalidJsonError("nothing more is expected", space.end())
+
+
+def _end_of_value(text: str, at: int) -> int:
+    """Return where the value ends that begins here, after spaces."""
+    scalar = _scalar(text, at)
+    if scalar is not None:
+        return scalar.end()
+    closers: list[str] = []  # of what is open, the innermost last
+    while True:
+        at, is_open = _begin_value(text, at, closers)
+        while not is_open:
+            if not closers:
+                return at
+            after = _after(text, at)
+            if after is None or (after[1] != "," and after[1] != closers[-1]):
+                raise InvalidJsonError(f"a comma or {closers[-1]} is expected", at)
+            at = after.end()
+            if after[1] == ",":
+                at = _begin_member(text, at, closers)
+                break
+            closers.pop()
+
+
+def _begin_value(text: str, at: int, closers: list[str]) -> tuple[int, bool]:
+    """Return where a scalar or an empty bracket ends; with True, where the first value of an open one is due."""
+    scalar = _scalar(text, at)
+    if scalar is not None:
+        return scalar.end(), False
+    bracket = _bracket(text, at)
+    if bracket is None:
+        raise InvalidJsonError("a value is expected", at)
+    closer = _CLOSES[bracket[1]]
+    if bracket[2] == closer:
+        return bracket.end(), False
+    closers.append(closer)
+    return _begin_member(text, bracket.end(1), closers), True
+
+
+def _begin_member(text: str, at: int, closers: list[str]) -> int:
+    """Return where the next value is due in the innermost bracket: after its name, in an object."""
+    if closers[-1] == "]":
+        return at
+    name = _name(text, at)
+    if name is None:
+        raise InvalidJsonError("a name and a colon are expected", at)
+    return name.end()
