@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     read_tokens: Annotated[
         tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment parted by commas")
     ] = ()
+    peer_connections_max: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Connections that one address may have to the server; 0 is half of all"),
+    ] = 0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], msgspec.Meta(description="debug, info, warning or error")
     ] = "info"

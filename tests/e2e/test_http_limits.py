@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import socket
@@ -150,10 +151,94 @@ def test_an_upgrade_that_is_asked_for_is_answered_without(running: Running) -> N
         assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("length", [2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**40])
+@pytest.mark.parametrize("address", [b"/events", b"/aggregates"])
+def test_length_beyond_all_bounds_is_too_large_at_once(running: Running, length: int, address: bytes) -> None:
+    with socket.create_connection(running.address, timeout=10) as connection:
+        connection.sendall(b"POST " + address + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % length)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"too_large" in answer
+
+
+def test_chunk_beyond_all_bounds_is_too_large_at_once(running: Running) -> None:
+    with socket.create_connection(running.address, timeout=10) as connection:
+        connection.sendall(
+            b"POST /events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + b"F" * 20
+        )
+        assert read_all(connection).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"",
+        b"Host: localhost\r\nHost: localhost\r\n",
+        b"Host: localhost\r\nHOST: evil.example\r\n",
+        b"Host: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+        b"Host: localhost\r\nContent-Type: application/json\r\nContent-Type: text/csv\r\n",
+        b"Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n",
+    ],
+    ids=["no-host", "hosts", "hosts-that-differ", "tokens", "types", "origins"],
+)
+def test_header_that_is_missing_or_there_twice_is_refused_everywhere(running: Running, fields: bytes) -> None:
+    posted = b"POST /events HTTP/1.1\r\n" + fields + b"Content-Length: %d\r\n\r\n" % len(LINE) + LINE
+    for sent in (posted, b"GET /reports HTTP/1.1\r\n" + fields + b"\r\n", b"GET / HTTP/1.1\r\n" + fields + b"\r\n"):
+        answer = running.talk(sent)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"bad_request" in answer
+
+
+def test_old_http_needs_no_host(running: Running) -> None:
+    assert running.talk(b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("trailer", "status"),
+    [
+        (b"Content-Encoding: gzip", b" 202 "),
+        (b"Idempotency-Key: trailing", b" 202 "),
+        (b"Host: evil.example", b" 202 "),
+        (b"Content-Type: text/csv", b" 202 "),
+        (b"Expect: 100-continue", b" 202 "),
+    ],
+)
+def test_trailer_is_no_header(running: Running, trailer: bytes, status: bytes) -> None:
+    chunks = b"%x\r\n%s\r\n0\r\n%s\r\n\r\n" % (len(LINE), LINE, trailer)
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n%s\r\n"
+    quick, slow = running.talk(head % b"" + chunks), running.talk(head % b"Content-Encoding: identity\r\n" + chunks)
+    assert status in quick.partition(b"\r\n")[0] + b" "
+    assert status in slow.partition(b"\r\n")[0] + b" "
+    again = running.talk(head % b"" + chunks)
+    assert b'"accepted":1,' in again  # under a key that counted it would be a duplicate
+
+
+def test_second_coding_of_a_body_counts(running: Running) -> None:
+    fields = b"Content-Encoding: %s\r\nContent-Encoding: %s\r\n"
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n"
+    packed = gzip.compress(LINE)
+    for names in ((b"identity", b"gzip"), (b"gzip", b"identity"), (b"gzip", b"")):
+        answer = running.talk(head % len(packed) + fields % names + b"\r\n" + packed)
+        assert answer.startswith(b"HTTP/1.1 202 "), (names, answer)
+    answer = running.talk(head % len(packed) + fields % (b"gzip", b"gzip") + b"\r\n" + packed)
+    assert answer.startswith(b"HTTP/1.1 415 ")
+
+
 def test_what_follows_a_request_cannot_take_its_answer(running: Running) -> None:
     head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(LINE)
     answer = running.talk(head + LINE + b"this is not HTTP\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 202 ")
+
+
+def test_what_is_wrong_behind_a_request_leaves_it_its_answer(running: Running) -> None:
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(LINE)
+    slow = (
+        b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    for first in (head + LINE, b"GET /reports HTTP/1.1\r\nHost: localhost\r\n\r\n", (head + LINE) * 3):
+        answer = running.talk(first + slow + b"zz\r\n")
+        assert b" 400 " not in answer
+        assert answer.count(b"HTTP/1.1 20") == first.count(b"HTTP/1.1")
 
 
 def test_a_request_that_trickles_in_is_ended_and_holds_up_nobody(tmp_path: Path) -> None:
@@ -271,3 +356,64 @@ def test_a_stopped_server_has_kept_all_it_acknowledged_and_answered_all_it_took(
     with serving(tmp_path) as again, client(again) as http:
         assert http.get("/status").json()["events"] == acknowledged
         assert again.stop() == 0
+
+
+FEW = (
+    "import resource, sys\n"
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
+    "from tillroll.app import open_store\n"
+    "from tillroll.web.server import serve\n"
+    "from tillroll.web.settings import Settings\n"
+    "serve(open_store(sys.argv[1]), Settings(port=0))\n"
+)
+SILENT = {
+    "silent": b"",
+    "blank": b"\r\n",
+    "kept-alive": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "half-a-head": b"GET /heal",
+    "half-a-body": b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n{",
+    "streams": b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "heads-of-streams": b"HEAD /live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", SILENT)
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"], ids=["same-peer", "other-peer"])
+def test_connections_that_wait_for_nothing_do_not_shut_a_server_of_few_descriptors(
+    tmp_path: Path, kind: str, source: str
+) -> None:
+    with serving(tmp_path, code=FEW) as running:
+        held = []
+        for _ in range(300):
+            connection = socket.create_connection(running.address, timeout=10, source_address=(source, 0))
+            with suppress(OSError):
+                connection.sendall(SILENT[kind])
+            held.append(connection)
+        give_up = time.monotonic() + 10
+        answered = 0
+        while answered < 20 and time.monotonic() < give_up:
+            with suppress(httpx.HTTPError), client(running) as http:
+                answered += http.post("/events", json=EVENT).status_code == 202
+        assert answered == 20
+        for connection in held:
+            connection.close()
+        still_serves(running)
+        assert "Traceback" not in running.log.read_text()
+
+
+def test_one_address_cannot_have_all_connections(tmp_path: Path) -> None:
+    code = FEW.replace("port=0", "port=0, peer_connections_max=10")
+    slow = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n{"
+    with serving(tmp_path, code=code) as running:
+        held = [socket.create_connection(running.address, source_address=("127.0.0.2", 0)) for _ in range(10)]
+        for connection in held:
+            connection.sendall(slow)
+        still_serves(running)  # from another address
+        with socket.create_connection(running.address, timeout=10, source_address=("127.0.0.2", 0)) as connection:
+            assert b"overloaded" in read_all(connection)
+        time.sleep(2.1)  # those that are slow have had their time
+        with socket.create_connection(running.address, timeout=10, source_address=("127.0.0.2", 0)) as connection:
+            connection.sendall(SILENT["kept-alive"])
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
+        for connection in held:
+            connection.close()

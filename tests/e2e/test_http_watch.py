@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import struct
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +66,68 @@ def test_a_stream_ends_when_the_server_stops(running: Running) -> None:
         assert time.monotonic() - began < 8
         for _ in lines:
             pass
+
+
+def streams(http: httpx.Client) -> float:
+    return metrics(http)[("tillroll_live_streams",)]
+
+
+def wait_for_streams(http: httpx.Client, count: int) -> None:
+    give_up = time.monotonic() + 10
+    while streams(http) != count:
+        assert time.monotonic() < give_up, streams(http)
+        time.sleep(0.1)
+
+
+def test_head_of_a_stream_is_no_stream(running: Running) -> None:
+    with client(running) as http:
+        for _ in range(250):
+            answer = http.head("/live")
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert streams(http) == 0
+        with http.stream("GET", "/live") as stream:
+            assert stream.status_code == 200
+
+
+LIVE = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"", LIVE, b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n" + b" " * 900_000],
+)
+@pytest.mark.parametrize("reset", [False, True], ids=["left", "reset"])
+def test_watcher_who_left_is_no_watcher_whatever_stands_behind(running: Running, behind: bytes, reset: bool) -> None:  # noqa: FBT001
+    with client(running) as http:
+        for _ in range(2):
+            watchers = [socket.create_connection(running.address, timeout=30) for _ in range(10)]
+            for watcher in watchers:
+                watcher.sendall(LIVE)
+                received = b""
+                while b"retry" not in received:
+                    received += watcher.recv(4_000)
+                watcher.setblocking(False)
+                with suppress(BlockingIOError):
+                    watcher.send(behind)
+            assert streams(http) == 10
+            for watcher in watchers:
+                if reset:
+                    watcher.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                watcher.close()
+            wait_for_streams(http, 0)
+
+
+def test_streams_that_begin_at_once_are_counted_each(running: Running) -> None:
+    watchers = [socket.create_connection(running.address, timeout=30) for _ in range(230)]
+    for watcher in watchers:
+        watcher.sendall(LIVE)
+    answers = [watcher.recv(4_000).partition(b"\r\n")[0] for watcher in watchers]
+    assert answers.count(b"HTTP/1.1 200 OK") == 200
+    assert answers.count(b"HTTP/1.1 503 Service Unavailable") == 30
+    for watcher in watchers:
+        watcher.close()
+    with client(running) as http:
+        wait_for_streams(http, 0)
 
 
 def test_status_and_metrics_count_every_outcome(running: Running) -> None:

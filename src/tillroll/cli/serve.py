@@ -70,4 +70,5 @@ def _server_settings(settings: config.Settings) -> Settings:
         send_tokens=send,
         read_tokens=read,
         open_to_all=settings.open_to_all,
+        peer_connections_max=settings.peer_connections_max,
     )

@@ -27,6 +27,7 @@ PAGE_MAX: Final = 10_000  # datapoints in one page of a report
 PAGE_DEFAULT: Final = 1_000
 DATAPOINTS_MAX: Final = 1_000  # in one batch read
 FILTER_VALUES_MAX: Final = 100
+STREAMS_MAX: Final = 200  # pages that watch; of few connections at most a quarter
 
 # Journal chunks. DynamoDB allows an item 400 KB; half leaves room for keys and a poor ratio.
 CHUNK_BYTES_MAX: Final = 200_000

@@ -93,7 +93,8 @@ def encoding_of(header: bytes | None) -> str:
     Raises:
         Problem: none of them.
     """
-    name = (header or b"identity").strip().lower().decode("latin-1") or "identity"
+    names = [part.strip().lower() for part in (header or b"").decode("latin-1").split(",")]
+    name = ", ".join(name for name in names if name not in {"", "identity"}) or "identity"
     name = "gzip" if name == "x-gzip" else name
     if name not in ENCODINGS:
         detail = f"The Content-Encoding {name!r} is none of {', '.join(ENCODINGS)}"

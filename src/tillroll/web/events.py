@@ -92,6 +92,7 @@ class _Asked(NamedTuple):
     source: Source
     encoding: str
     length: bytes | None
+    usual: bool  # it names its host, and no browser sends it for a page
 
 
 class EventsRoute:
@@ -132,7 +133,7 @@ class EventsRoute:
             return False
         try:
             asked = self._asked(headers)
-            if asked.encoding != "identity" or is_empty(data):
+            if asked.encoding != "identity" or not asked.usual or is_empty(data):
                 return False
             self._submit_to(Body(data, asked.source, asked.ndjson), done)
         except (Problem, TillrollError):
@@ -170,8 +171,8 @@ class EventsRoute:
         found: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in _READ_HEADERS:
-                if name == b"idempotency-key" and name in found:
-                    raise Problem("bad_idempotency_key", "The header Idempotency-Key is there twice. Send one")
+                if name in found:
+                    value = _together(name, found[name], value)  # noqa: PLW2901
                 found[name] = value
         self._admit(Right.SEND, found, changes=True)
         content_type = found.get(b"content-type")
@@ -183,6 +184,7 @@ class EventsRoute:
             UNNAMED if key is None else _source_of(key),
             "identity" if encoding is None else encoding_of(encoding),
             found.get(b"content-length"),
+            b"host" in found and b"origin" not in found,
         )
 
     async def _refuse_too_many(self, data: bytes, *, ndjson: bool) -> None:
@@ -222,6 +224,18 @@ def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
         return _messages(400, Problem("empty_body", _NO_EVENT).body())
     detail = f"{_DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else _DETAIL
     return _messages(422, Problem("not_accepted", detail, members=fields).body())
+
+
+def _together(name: bytes, first: bytes, second: bytes) -> bytes:
+    """Return what a header says that is there twice.
+
+    Raises:
+        Problem: it may be there once.
+    """
+    if name == b"content-encoding":
+        return first + b"," + second
+    code = "bad_idempotency_key" if name == b"idempotency-key" else "bad_request"
+    raise Problem(code, f"The header {name.decode().title()} is there twice. Send one")
 
 
 def _is_ndjson(header: bytes | None) -> bool:

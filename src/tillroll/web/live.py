@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -12,16 +12,16 @@ from tillroll.errors import TillrollError
 from tillroll.web.answers import answer, json_answer
 from tillroll.web.openapi import describe
 from tillroll.web.problem import Problem
+from tillroll.web.protocol import STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.requests import Request
 
     from tillroll.web.audits import AuditRoutes
     from tillroll.web.state import State
 
-STREAMS_MAX: Final = 200
 _TICK_S: Final = 0.5
 _QUIET_S: Final = 15.0  # proxies drop a connection on which nothing comes for a minute
 
@@ -83,33 +83,36 @@ class LiveRoutes:
         """GET /openapi.json."""
         return answer(request, self._description)
 
-    async def live(self, _: Request) -> Response:
-        """GET /live."""
-        if self._streams >= STREAMS_MAX or self._state.stopping.is_set():
-            raise Problem("overloaded", f"{self._streams} streams are open already", headers={"Retry-After": "10"})
+    async def live(self, request: Request) -> Response:
+        """GET /live; HEAD is told what it would be, and has no stream."""
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._ticks(), headers=headers, media_type="text/event-stream")
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="text/event-stream")
+        if self._streams >= self._state.streams_max or self._state.stopping.is_set():
+            raise Problem("overloaded", f"{self._streams} streams are open already", headers={"Retry-After": "10"})
+        request.scope[STREAM] = True
+        self._streams += 1
+        return _Stream(self._ticks(), self._end_stream, headers)
+
+    def _end_stream(self) -> None:
+        self._streams -= 1
 
     async def _ticks(self) -> AsyncIterator[bytes]:
         """Yield a tick whenever something changed, and a comment when nothing did for a while."""
-        self._streams += 1
-        try:
-            yield b"retry: 2000\n\n"
-            last = b""
-            quiet_s = 0.0
-            while not self._state.stopping.is_set():
-                tick = await self._tick()
-                if tick not in {b"", last}:
-                    yield b"event: tick\ndata: " + tick + b"\n\n"
-                    last = tick
-                    quiet_s = 0.0
-                elif quiet_s >= _QUIET_S:
-                    yield b": nothing new\n\n"
-                    quiet_s = 0.0
-                quiet_s += _TICK_S
-                await self._pause()
-        finally:
-            self._streams -= 1
+        yield b"retry: 2000\n\n"
+        last = b""
+        quiet_s = 0.0
+        while not self._state.stopping.is_set():
+            tick = await self._tick()
+            if tick not in {b"", last}:
+                yield b"event: tick\ndata: " + tick + b"\n\n"
+                last = tick
+                quiet_s = 0.0
+            elif quiet_s >= _QUIET_S:
+                yield b": nothing new\n\n"
+                quiet_s = 0.0
+            quiet_s += _TICK_S
+            await self._pause()
 
     async def _tick(self) -> bytes:
         try:
@@ -127,3 +130,17 @@ class LiveRoutes:
             await asyncio.wait_for(self._state.stopping.wait(), _TICK_S)
         except TimeoutError:
             return
+
+
+class _Stream(StreamingResponse):
+    """A stream that says when it has ended, however it does."""
+
+    def __init__(self, ticks: AsyncIterator[bytes], on_end: Callable[[], None], headers: Mapping[str, str]) -> None:
+        super().__init__(ticks, headers=headers, media_type="text/event-stream")
+        self._on_end = on_end
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()

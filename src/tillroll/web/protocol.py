@@ -6,26 +6,36 @@ sender who is still sending never sees the answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+import select
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, cast
 
+import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tillroll.web.body import too_large
 from tillroll.web.problem import MEDIA_TYPE, Problem
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Mapping
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from tillroll.errors import TillrollError
     from tillroll.service import Receipt
+    from tillroll.web.crowd import Crowd
     from tillroll.web.events import EventsRoute
     from tillroll.web.settings import Settings
 
+STREAM: Final = "tillroll.stream"  # in the scope of a request whose answer has no end
 _LINGER_S: Final = 2.0
 _STALLED_S: Final = 60.0  # that a reader may take no byte of its answer
+_PATIENCE_S: Final = 2.0  # that a slow request or reader has when room is needed
 _NEVER: Final = float("inf")
+# Two of them could be read as one thing by a proxy and as another by this server.
+_ONCE: Final = frozenset({b"authorization", b"content-type", b"host", b"origin"})
+_CLOSED: Final = select.POLLERR | select.POLLHUP
 
 
 class _Transport:
@@ -63,11 +73,12 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. `sweep` is called about every second."""
 
     settings: Settings
-    connections_max: int
+    crowd: Crowd
     route: EventsRoute
 
     # When the request that is being received began; infinity between requests.
     _since: float
+    _began: float  # the same, of the last one; or when the connection was made
     _raw_bytes: int
     _posted: bytes | None  # what has come of a body that may be taken quickly
 
@@ -78,10 +89,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many connections."""
-        self._since = self.loop.time()
+        self._since = self._began = self.loop.time()
         self._raw_bytes = 0
         self._in_head = True
-        self._head_refused = False
+        self._offers = False
+        self._posted = None
+        self._fault: Problem | None = None
+        self._running: RequestResponseCycle | None = None
         self._deaf = False
         self._ended = False
         self._close_at = _NEVER
@@ -89,8 +103,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unsent_since = _NEVER
         self._plain_transport = cast("asyncio.Transport", transport)
         super().connection_made(cast("asyncio.Transport", _Transport(transport, self)))
-        if len(self.connections) > self.connections_max:
-            self._refuse(Problem("overloaded", "Too many connections are open", headers={"Retry-After": "1"}))
+        if not self.crowd.enter(self, self._since):
+            self.evict()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room for another."""
+        self.crowd.leave(self)
+        running = self._running
+        if running is not None and not running.response_complete:  # uvicorn tells the last one that came, of several
+            running.disconnected = True
+            running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless nobody wants it any more."""
@@ -98,9 +121,52 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deaf:
             self._check_spill()
             return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
+        if self._posted is not None and not self._deaf:
+            self._look_ahead()
         if self._raw_bytes > self.settings.header_bytes_max:
             self._check_size()
+
+    def _parse(self, data: bytes) -> None:
+        while not self._deaf:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._head_without_offer() + data[offer.args[0] :]
+            except httptools.HttpParserError as error:
+                self._refuse(self._fault_of(error))
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        """Return the head that came, as it would be without its offer of another protocol, for a new parser.
+
+        Any client may offer: Java's does with each request. The parser takes the rest of the connection for what was
+        offered; by HTTP it is the body, and the next request (RFC 9110, 7.8).
+        """
+        lines = [name + b": " + value + b"\r\n" for name, value in self.headers if name != b"upgrade"]
+        version: str = self.parser.get_http_version()
+        first = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version.encode())
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return first + b"".join(lines) + b"\r\n"
+
+    def _fault_of(self, error: Exception) -> Problem:
+        if self._fault is not None:
+            return self._fault
+        if str(error).endswith("overflow"):  # of a Content-Length, or of a chunk's size
+            return too_large(self.settings.body_bytes_max)
+        return Problem("bad_request", "Invalid HTTP request received. Send HTTP/1.1")
+
+    def _look_ahead(self) -> None:
+        """Refuse a body at once that says it will be too large, and let a large one be read as it comes."""
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        if int(length) > HIGH_WATER_LIMIT:
+            try:
+                self._begin()
+            except _RefusedError as error:
+                self._refuse(self._fault_of(error))
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer what was asked before whoever asked stopped sending."""
@@ -119,12 +185,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start the clock of a request."""
-        self._since = self.loop.time()
+        self._since = self._began = self.loop.time()
         self._in_head = True
+        self._offers = False
         self._posted = None
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header. A trailer is dropped: it comes too late to say who sends, or what."""
+        if not self._in_head:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Begin the request, unless its head is too large."""
@@ -132,8 +208,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._raw_bytes > self.settings.header_bytes_max:  # only then can it be
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self.settings.header_bytes_max:
-                self._head_refused = True
-                raise _HeadTooLargeError
+                self._stop(self._head_too_large())
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                self._stop(Problem("bad_request", "The server is no proxy. Send GET or POST"))
+            self._offers = True  # the parser stops now, and begins again without the offer
+            return
         if self.url == b"/events" and self.parser.get_method() == b"POST" and self._may_be_quick():
             self._posted = b""
         else:
@@ -146,6 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _begin(self) -> None:
         """Hand the request to its route, with what has come of a body."""
         posted, self._posted = self._posted, None
+        self._check_head()
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -153,6 +234,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if posted:
             self.cycle.body += posted
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _check_head(self) -> None:
+        names = [name for name, _ in self.headers]
+        for name in _ONCE.intersection(names):
+            if names.count(name) > 1:
+                self._stop(Problem("bad_request", f"The header {name.decode().title()} is there twice. Send one"))
+        if b"host" not in names and self.parser.get_http_version() != "1.0":
+            self._stop(Problem("bad_request", "There is no header Host. Send the name of the server in one"))
+
+    def _stop(self, fault: Problem) -> NoReturn:
+        """Stop the parser, which has the fault answered."""
+        self._fault = fault
+        raise _RefusedError
 
     def on_body(self, body: bytes) -> None:
         """Collect a body that may be taken quickly, until it is too large for that."""
@@ -165,12 +263,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Stop the clock of a request."""
+        if self._offers:
+            return
         self._since = _NEVER
         self._raw_bytes = 0
         if self._posted is not None:
             posted = _Posted(self, self.parser.should_keep_alive())
             if self.route.take_quickly(self.headers, self._posted, posted.answer):
-                self.cycle = cast("RequestResponseCycle", posted)
+                self.cycle = self._running = cast("RequestResponseCycle", posted)
                 return
             self._begin()
         super().on_message_complete()
@@ -193,17 +293,14 @@ class BoundedProtocol(HttpToolsProtocol):
         detail = f"The address and headers are larger than {self.settings.header_bytes_max} bytes. Send fewer"
         return Problem("headers_too_large", detail)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what could not be parsed."""
-        self._refuse(self._head_too_large() if self._head_refused else Problem("bad_request", f"{msg} Send HTTP/1.1"))
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: any client may ask for an upgrade, and is answered without."""
-
     def _refuse(self, problem: Problem) -> None:
         """Answer for the connection itself, and close it. An answer that is under way is finished instead."""
         self._deaf = True
         cycle = self._unanswered()
+        if cycle is not None and cycle.more_body and self.pipeline:  # what came in part waits behind others
+            self.pipeline.popleft()
+            cycle = self.pipeline[0][0] if self.pipeline else self._running
+            self.cycle = cast("RequestResponseCycle", cycle)
         if cycle is not None:
             cycle.keep_alive = False
             if cycle.response_started or not cycle.more_body:
@@ -223,7 +320,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """End whatever takes too long."""
-        if now > self._close_at or self._is_stalled(now):
+        if now > self._close_at or self._is_stalled(now) or self._is_left():
             self._plain_transport.abort()
         elif now - self._since > self.settings.request_s_max and not self._deaf and not self.flow.read_paused:
             detail = f"The request did not come within {self.settings.request_s_max:g} s. Send it faster, or in parts"
@@ -236,6 +333,43 @@ class BoundedProtocol(HttpToolsProtocol):
     def _unanswered(self) -> RequestResponseCycle | None:
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return None if cycle is None or cycle.response_complete else cycle
+
+    def standing(self, now: float) -> tuple[bool, float] | None:
+        """Return whether it is in the midst of something, and since when; None if it is not to be closed for room."""
+        if self._plain_transport.get_write_buffer_size():
+            return (True, self._unsent_since) if now - self._unsent_since > _PATIENCE_S else None
+        cycle = self._unanswered()
+        if self.receiving and (cycle is None or cycle.more_body):
+            if self._raw_bytes == 0:
+                return False, self._began  # not a word yet
+            return (True, self._since) if now - self._since > _PATIENCE_S else None
+        return (False, self._began) if cycle is None else None
+
+    def evict(self) -> None:
+        """Close, since others need the room."""
+        if self._plain_transport.get_write_buffer_size():
+            self._plain_transport.abort()
+        elif self.receiving:
+            if self.crowd.is_tight(len(self.connections)):
+                self._since = _NEVER  # so that it does not linger
+            self._refuse(Problem("overloaded", "Too many connections are open", headers={"Retry-After": "1"}))
+        else:
+            self.transport.close()
+
+    def _is_left(self) -> bool:
+        """Tell whether who asked is gone, where the event loop does not see it: it reads no more, or need not.
+
+        Half a connection that is closed may be one that has asked all and waits for the answer. But an answer without
+        end is for who stays; and nothing can be asked behind it, so who sends more waits for nothing either.
+        """
+        running = self._running
+        if running is not None and not running.response_complete and STREAM in running.scope:
+            return self._ended or self.flow.read_paused
+        if not self.flow.read_paused or self._plain_transport.is_closing():
+            return False
+        poll = select.poll()
+        poll.register(self._plain_transport.get_extra_info("socket").fileno(), 0)
+        return any(event & _CLOSED for _, event in poll.poll(0))
 
     def _is_stalled(self, now: float) -> bool:
         unsent = self._plain_transport.get_write_buffer_size()
@@ -260,6 +394,7 @@ class _Posted:
         "response_complete",
         "response_started",
     )
+    scope: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, protocol: BoundedProtocol, keep_alive: bool) -> None:  # noqa: FBT001 httptools says it
         self._protocol = protocol
@@ -303,5 +438,5 @@ class _NoEvent:
 _NO_EVENT: Final = _NoEvent()
 
 
-class _HeadTooLargeError(Exception):
+class _RefusedError(Exception):
     """Stops the parser."""

@@ -14,6 +14,7 @@ import uvicorn
 
 from tillroll.errors import ConfigError
 from tillroll.web.asgi import Application
+from tillroll.web.crowd import Crowd
 from tillroll.web.protocol import BoundedProtocol
 from tillroll.web.state import State
 
@@ -48,9 +49,12 @@ def serve(
 async def _serve(
     store: Store, settings: Settings, queue: Queue | None, listener: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
+    connections_max = _connections_max()
     state = State(store, settings, queue)
+    state.streams_max = min(state.streams_max, connections_max // 4)
     application = Application(state)
-    bounds = {"settings": settings, "connections_max": _connections_max(), "route": application.events}
+    crowd = Crowd(connections_max, settings.peer_connections_max or connections_max // 2)
+    bounds = {"settings": settings, "crowd": crowd, "route": application.events}
     config = uvicorn.Config(
         application,
         http=type("Protocol", (BoundedProtocol,), bounds),
@@ -58,6 +62,7 @@ async def _serve(
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # anyone could name another peer
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=round(settings.keep_alive_s),

@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_events_max: int = limits.BODY_EVENTS_MAX
     header_bytes_max: int = limits.HEADER_BYTES_MAX
     request_s_max: float = limits.REQUEST_S_MAX
+    peer_connections_max: int = 0  # of one address; 0 is half of what the process may have
     keep_alive_s: float = 75.0
     stop_s_max: float = 10.0  # that requests under way have to finish when the server is told to stop
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
+from tillroll.core import limits
 from tillroll.errors import OverloadedError
 from tillroll.intake import Intake
 from tillroll.web.auth import Gate
@@ -40,6 +41,7 @@ class State:
         folding = cast("Store", _TimedFolds(store, self.metrics))
         self.intake = Intake(folding, self.clock, time.perf_counter, self.metrics.note_commit)
         self.stopping = asyncio.Event()
+        self.streams_max = limits.STREAMS_MAX
         self._pool = ThreadPoolExecutor(_READERS, "tillroll-read")
         self._reads = 0
         self._status: asyncio.Future[Status] | None = None
