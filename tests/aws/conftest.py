@@ -16,19 +16,33 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
-    """A ministack, which this process takes for AWS."""
-    with running(tmp_path_factory.mktemp("ministack")) as found, pytest.MonkeyPatch.context() as patch:
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
-        patch.setenv("AWS_ENDPOINT_URL", found.endpoint)
-        patch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
+    """A ministack, which no process takes for AWS yet."""
+    with running(tmp_path_factory.mktemp("ministack")) as found:
         yield found
 
 
+@pytest.fixture
+def aws(ministack: Ministack, monkeypatch: pytest.MonkeyPatch) -> Ministack:
+    """A ministack, which this process takes for AWS during the test."""
+    _take_for_aws(ministack, monkeypatch)
+    return ministack
+
+
 @pytest.fixture(scope="session")
-def deployed(aws: Ministack, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+def once_deployed(ministack: Ministack, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    with pytest.MonkeyPatch.context() as patch:
+        _take_for_aws(ministack, patch)
+        return deployments.deploy(ministack, tmp_path_factory.mktemp("package"), HttpApi="true")
+
+
+@pytest.fixture
+def deployed(aws: Ministack, once_deployed: Deployed) -> Deployed:
     """The template's stack, with an HTTP API."""
-    return deployments.deploy(aws, tmp_path_factory.mktemp("package"), HttpApi="true")
+    assert once_deployed.aws is aws
+    return once_deployed
+
+
+def _take_for_aws(found: Ministack, patch: pytest.MonkeyPatch) -> None:
+    for name, value in (CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": found.endpoint}).items():
+        patch.setenv(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,9 +45,11 @@ def install(name: str) -> Path:
     else:
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, *PINNED[name]], check=True)
+    # uv trusts what the machine trusts, as pip does.
+    variables = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"} | os.environ
+    subprocess.run([*command, *PINNED[name]], check=True, env=variables)
     if bare:
-        subprocess.run([*command, "--no-deps", *bare], check=True)
+        subprocess.run([*command, "--no-deps", *bare], check=True, env=variables)
     stamp.write_text(wanted)
     return environment
 

@@ -127,7 +127,10 @@ def test_an_error_says_what_to_do(
 
 
 def test_a_host_that_is_not_there_is_tried_again() -> None:
-    queue = SqsQueue(boto3.client("sqs", region_name="eu-west-1", endpoint_url="http://127.0.0.1:9"), URL)
+    client = boto3.client(
+        "sqs", "eu-west-1", endpoint_url="http://127.0.0.1:9", aws_access_key_id="k", aws_secret_access_key="s"
+    )
+    queue = SqsQueue(client, URL)
     with pytest.raises(QueueError) as raised:
         queue.receive(0.0)
     assert raised.value.retry_after_s is not None

@@ -21,7 +21,8 @@ SEEN_MS = 8_000
 DESK = {"width": 1360, "height": 900}
 
 
-@pytest.fixture(scope="session")
+# For a module and no longer: playwright keeps an event loop running in the thread where other tests start their own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
@@ -68,7 +69,7 @@ def close(pages: list[Page]) -> None:
         pages.pop().close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def contexts() -> dict[str, BrowserContext]:
     """Browser sessions by their options: making one for each test would take longer than most tests."""
     return {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
-from tests.aws.dynamodb_local import REGION, running
+from tests.aws.dynamodb_local import REGION
 from tests.browser.conftest import close
 from tests.browser.process import Server
 from tests.browser.reading import ready
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
+    from tests.aws.dynamodb_local import DynamoDBLocal
 
 DOC = (Path(__file__).parents[2] / "docs" / "frontends.md").read_text()
 HERE = "http://127.0.0.1:8080"
@@ -116,26 +117,27 @@ def test_addresses_of_views_open_what_they_say(open_page: Callable[..., Page], b
 
 
 def test_dynamodb_example_and_the_page_over_dynamodb(
-    open_page: Callable[..., Page], pages: list[Page], tmp_path: Path
+    open_page: Callable[..., Page], pages: list[Page], tmp_path: Path, dynamodb_local: DynamoDBLocal
 ) -> None:
-    with running() as local:
-        tables = local.create_tables()
-        server = Server(tmp_path / "data", address=local.address(tables), environ=AWS | {"TILLROLL_FRESHNESS_S": "0.1"})
-        try:
-            server.start()
-            server.post(json.dumps(BOUGHT).encode())
-            page = open_page(f"{server.url}/#/day-merchant")
-            expect(page.locator("#total")).to_have_text("1")
-            expect(page.get_by_role("link", name=MERCHANT).first).to_be_visible()
-            (example,) = (text for text in examples("python") if "boto3" in text)
-            example = example.replace("tillroll-aggregates", tables[0])
-            printed = run([sys.executable, "-"], example, tmp_path, server, AWS_ENDPOINT_URL=local.endpoint, **AWS)
-            assert printed.splitlines() == ["2011-12-03:10|10-50|SLICE_IT 1", "10-50|SLICE_IT 1"]
-            server.post(json.dumps(BOUGHT | {"date": "2011-12-03T12:00:00Z"}).encode())
-            expect(page.locator("#total")).to_have_text("2")
-            page.goto(f"{server.url}/")
-            ready(page)
-            expect(page.locator(".part-columns .sub a")).to_have_text("2")
-        finally:
-            close(pages)
-            server.close()
+    tables = dynamodb_local.create_tables()
+    server = Server(
+        tmp_path / "data", address=dynamodb_local.address(tables), environ=AWS | {"TILLROLL_FRESHNESS_S": "0.1"}
+    )
+    try:
+        server.start()
+        server.post(json.dumps(BOUGHT).encode())
+        page = open_page(f"{server.url}/#/day-merchant")
+        expect(page.locator("#total")).to_have_text("1")
+        expect(page.get_by_role("link", name=MERCHANT).first).to_be_visible()
+        (example,) = (text for text in examples("python") if "boto3" in text)
+        example = example.replace("tillroll-aggregates", tables[0])
+        printed = run([sys.executable, "-"], example, tmp_path, server, AWS_ENDPOINT_URL=dynamodb_local.endpoint, **AWS)
+        assert printed.splitlines() == ["2011-12-03:10|10-50|SLICE_IT 1", "10-50|SLICE_IT 1"]
+        server.post(json.dumps(BOUGHT | {"date": "2011-12-03T12:00:00Z"}).encode())
+        expect(page.locator("#total")).to_have_text("2")
+        page.goto(f"{server.url}/")
+        ready(page)
+        expect(page.locator(".part-columns .sub a")).to_have_text("2")
+    finally:
+        close(pages)
+        server.close()

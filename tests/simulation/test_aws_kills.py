@@ -39,6 +39,7 @@ def test_no_kill_point_of_a_commit_and_a_fold_makes_a_count_wrong() -> None:
     figures.note("AWS, every kill point", f"{2 * calls} runs, 0 wrong")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", KILLS)
 def test_no_pair_of_kill_points_makes_a_count_wrong(first: Fault) -> None:
     runs = 0

@@ -1,33 +1,35 @@
-"""Ten thousand seeds and more, on all cores, and the same seed twice."""
+"""Random seeds of each world, and the same seed twice. The long run has ten thousand."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from tests.simulation import figures
-from tests.simulation.campaign import CORES, WORLDS, Result, blocks, run
+from tests.simulation.campaign import BLOCK, WORLDS, Block, run_block
 
-SEEDS = {"aws": 10_000, "sqlite": 1_500}
+BLOCKS = {"aws": 10, "sqlite": 2}
+BLOCKS_LONG = {"aws": 100, "sqlite": 15}
 _TRAIL = (
     "from tests.simulation.{0}_world import simulate; s = [simulate(n) for n in range(6)]; print([x.trail for x in s])"
 )
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("world", WORLDS)
-def test_no_seed_makes_a_count_wrong(world: str) -> None:
-    total = Result()
-    started = time.perf_counter()
-    for _, result in run(blocks(world, 0, SEEDS[world])):
-        total.add(result)
-    seconds = time.perf_counter() - started
-    figures.note(f"{world}, random", f"{total}; seeds 0 to {SEEDS[world] - 1:,}, {seconds:.0f} s on {CORES} cores")
-    figures.note(f"{world}, random", ", ".join(f"{fault} {count:,}" for fault, count in sorted(total.injected.items())))
-    assert not total.wrong, "\n".join(total.wrong)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "block" in metafunc.fixturenames:
+        blocks = BLOCKS_LONG if metafunc.config.getoption("--long") else BLOCKS
+        drawn = [Block(world, BLOCK * number, BLOCK) for world in WORLDS for number in range(blocks[world])]
+        metafunc.parametrize("block", drawn, ids=[f"{block.world}-{block.first}" for block in drawn])
+
+
+def test_no_seed_makes_a_count_wrong(block: Block) -> None:
+    result = run_block(block)
+    faults = {f"faults: {name}": number for name, number in sorted(result.injected.items())}
+    wrong = len(result.wrong)
+    figures.count(f"{block.world}, random", seeds=result.seeds, wrong=wrong, steps=result.steps, **faults)
+    assert not result.wrong, "\n".join(result.wrong)
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -80,6 +80,7 @@ def test_no_kill_point_makes_a_count_wrong() -> None:
     figures.note("SQLite, every kill point", f"{2 * statements} runs, 0 wrong")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("half", [0, 1])
 def test_no_pair_of_kill_points_makes_a_count_wrong(half: int) -> None:
     """A kill after a statement is one before the next, so each pair of gaps between statements is tried once."""

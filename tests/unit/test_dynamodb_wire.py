@@ -18,6 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from tillroll.errors import ConfigError, StoreError
+from tillroll.stores import dynamodb_http
 from tillroll.stores.dynamodb import open_dynamodb_store
 from tillroll.stores.dynamodb_http import Connections, Credentials, Reply, Request, Signer
 from tillroll.stores.dynamodb_protocol import (
@@ -257,7 +258,8 @@ def test_a_reply_in_pieces_is_joined() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_a_reply_that_does_not_come_whole_is_lost(reply: bytes | None) -> None:
+def test_a_reply_that_does_not_come_whole_is_lost(reply: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb_http, "_REPLY_S", 1.0)
     with serving(reply, None) as connections:
         (lost,) = connections.make(ASK)
         assert isinstance(lost, ReplyLost)

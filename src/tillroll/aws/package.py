@@ -6,6 +6,7 @@ boto3 is not in it: the Python runtimes of Lambda bring it. Powertools is, so no
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -31,6 +32,8 @@ _LEFT_OUT: Final = ("cli", "web", "__pycache__")
 _MACHINES: Final[dict[Architecture, str]] = {"arm64": "aarch64", "x86_64": "x86_64"}
 _GLIBC: Final = "2_28"  # Amazon Linux 2023, under every runtime from python3.12, has 2.34; python3.11's has 2.26
 _OLD_GLIBC: Final = "2_17"
+# A company's own package index is trusted by its machines, but not by uv unless told; the setting has two names.
+_SYSTEM_CERTIFICATES: Final = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
 _ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)  # the same content gives the same package
 
 
@@ -73,7 +76,8 @@ def _install(root: Path, architecture: Architecture, python: str) -> None:
         command += ["--disable-pip-version-check", "--no-compile", "--target", str(root)]
         command += ["--python-version", python, "--implementation", "cp"]
         command += [f"--platform=manylinux_{glibc}_{machine}" for glibc in glibcs]
-    done = subprocess.run([*command, *_pinned()], capture_output=True, text=True, check=False)  # noqa: S603 our own words
+    trusting = _SYSTEM_CERTIFICATES | os.environ
+    done = subprocess.run([*command, *_pinned()], capture_output=True, text=True, check=False, env=trusting)  # noqa: S603 our own words
     if done.returncode:
         problem = f"the wheels for {architecture} cannot be installed: {done.stderr.strip()[-500:]}"
         raise ConfigError("package", problem, "pip or uv must be here, and able to reach a package index")
