@@ -48,6 +48,10 @@ class StoreFullError(StoreError):
     """The disk under the store is full. Nothing that was acknowledged is lost."""
 
 
+class StoreDamagedError(StoreError):
+    """Something in the store is not what was written. Nothing is answered from it."""
+
+
 class QueueError(TillrollError):
     """The queue cannot do it, now or at all."""
 

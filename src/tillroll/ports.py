@@ -42,8 +42,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Difference(msgspec.Struct, frozen=True):
     """Something `audit` found wrong.
 
-    `kind` is `aggregate` (a total differs from the recount), `chunk` (missing or damaged), `index` (names of events by
-    which repeats are found are missing from it), `ledger`, or `position`.
+    `kind` is `aggregate` (a total differs from the recount, or its row is damaged), `chunk` (missing or damaged),
+    `index` (names of events by which repeats are found are missing from it), `file` (the file's own structure is
+    damaged), `ledger`, or `position`.
     """
 
     kind: str

@@ -11,8 +11,9 @@ from tests.oracle import Oracle
 
 from tillroll.app import open_store
 from tillroll.core import kernel
-from tillroll.core.report import BRACKETS, METHODS, parse_datapoint
+from tillroll.core.report import BRACKETS, METHODS, REPORTS_BY_NAME, parse_datapoint
 from tillroll.stores.dynamodb_schema import report_of
+from tillroll.stores.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,13 +81,13 @@ class SqliteBench:
         at = parse_datapoint(datapoint)
         assert at is not None
         connection = sqlite3.connect(self.directory / "tillroll.db")
-        where = "report = 'bracket-method'"
-        (cells,) = connection.execute(f"SELECT cells FROM segment WHERE {where}").fetchone()
-        connection.close()
+        segments, report = Segments(connection), REPORTS_BY_NAME["bracket-method"]
         code = at.bracket * len(METHODS) + at.method
         size = len(BRACKETS) * len(METHODS)
-        changed = kernel.add_counts(cells, array("Q", [code]), array("Q", [events]), 0, size)
-        self._change((f"UPDATE segment SET cells = ? WHERE {where}", (changed,)))
+        added = kernel.add_counts(segments.cells(report, 0, 0), array("Q", [code]), array("Q", [events]), 0, size)
+        segments.put(report, 0, 0, added)
+        connection.commit()
+        connection.close()
 
     def lose_chunk(self) -> None:
         self._change(("DELETE FROM chunk WHERE first = 1", ()))

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.command import EVENT, command, environment, report, tillroll
 
+from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.stores.segments import Segments
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -107,6 +110,20 @@ def test_audit_passes_names_what_differs_and_repairs_it(data: Path) -> None:
     assert b"is not a day" in tillroll("audit", "--since", "yesterday", "--data", data, code=2).stderr
 
 
+def test_a_flipped_bit_is_refused_and_repaired(data: Path) -> None:
+    connection = sqlite3.connect(data / "tillroll.db")
+    with connection:
+        connection.execute("UPDATE segment SET cells = x'05' || substr(cells, 2) WHERE cells <> x''")
+    connection.close()
+    refused = tillroll("report", "hour-bracket", "--data", data, code=4).stderr
+    assert b"is damaged" in refused
+    assert b"tillroll audit --repair" in refused
+    assert b"is damaged" in tillroll("audit", "--data", data, code=1).stdout
+    tillroll("audit", "--repair", "--data", data, code=1)
+    assert report(data, "hour-bracket") == {"2011-12-03:10|10-50": 2}
+    tillroll("audit", "--data", data)
+
+
 def test_rebuild_sets_right_what_was_changed(data: Path) -> None:
     change_an_aggregate(data)
     assert report(data, "hour-bracket-method") == {"2011-12-03:10|10-50|SLICE_IT": 3}
@@ -116,18 +133,13 @@ def test_rebuild_sets_right_what_was_changed(data: Path) -> None:
 
 
 def change_an_aggregate(data: Path) -> None:
-    """Add one to the only counter of a report, as no program of ours would."""
+    """Add one to the only counter of a report, as a fault in our own program would."""
     connection = sqlite3.connect(data / "tillroll.db")
+    segments, report = Segments(connection), REPORTS_BY_NAME["hour-bracket-method"]
     with connection:
-        rows = connection.execute(
-            "SELECT window, part, cells FROM segment WHERE report = 'hour-bracket-method'"
-        ).fetchall()
+        rows = list(segments.read(report))
         for window, part, cells in rows:
-            changed = bytes(cell + 1 if cell else 0 for cell in cells)
-            connection.execute(
-                "UPDATE segment SET cells = ? WHERE report = 'hour-bracket-method' AND window = ? AND part = ?",
-                (changed, window, part),
-            )
+            segments.put(report, window, part, bytes(cell + 1 if cell else 0 for cell in cells))
     connection.close()
     assert rows
 
@@ -144,11 +156,10 @@ def test_a_store_that_is_not_there_is_said_to_be_missing_and_is_not_made(tmp_pat
 
 def test_a_repair_says_what_it_could_not_mend(data: Path) -> None:
     with sqlite3.connect(data / "tillroll.db") as file:
-        file.execute("UPDATE segment SET cells = x'00ff' WHERE report = 'bracket-method'")
+        file.execute("UPDATE chunk SET low = low - 1")
     file.close()
-    assert b"tillroll rebuild" in tillroll("audit", "--repair", "--data", data, code=1).stderr
-    tillroll("rebuild", "--data", data)
-    tillroll("audit", "--data", data)
+    assert b"restore the store from a copy" in tillroll("audit", "--repair", "--data", data, code=1).stderr
+    assert b"Restore the file from a copy" in tillroll("rebuild", "--data", data, code=4).stderr
 
 
 def test_a_chart_is_no_csv(data: Path) -> None:

@@ -13,6 +13,7 @@ from tillroll.stores.segments import Merchants
 from tillroll.stores.sqlite import SqliteStore
 from tillroll.stores.sqlite_dedupe import Dedupe, Sorted, identity_rows
 from tillroll.stores.sqlite_reader import Tail
+from tillroll.stores.sqlite_state import State, read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,27 +25,27 @@ _take_over = sqlite_audit.take_over
 def _fold_in_two(self: SqliteStore) -> int:
     """Count in one transaction, and move the position in the next."""
     with self._write():
-        events, folded = self._state()
-        if folded == events:
-            return folded
-        self._read_unfolded(folded, events)
+        state = self._state()
+        if state.folded == state.events:
+            return state.folded
+        self._read_unfolded(state)
         self._unfolded.add_to(self._segments, len(self._merchants.names()))
         last = self._unfolded.last
     with self._write():
-        self._connection.execute("UPDATE state SET folded = ?", (last,))
+        write_state(self._connection, self._state()._replace(folded=last))
     return last
 
 
 def _position_first(self: SqliteStore) -> int:
     """Move the position in one transaction, and count in the next."""
     with self._write():
-        events, folded = self._state()
-        self._connection.execute("UPDATE state SET folded = ?", (events,))
+        state = self._state()
+        write_state(self._connection, state._replace(folded=state.events))
     with self._write():
-        if folded < events:
-            self._read_unfolded(folded, events)
+        if state.folded < state.events:
+            self._read_unfolded(state)
             self._unfolded.add_to(self._segments, len(self._merchants.names()))
-    return events
+    return state.events
 
 
 def _indexes_nothing(self: Dedupe, batch: Any, rows: Any, events: int) -> bool:
@@ -75,10 +76,10 @@ def _lines_not_indexed(self: Dedupe, batch: Any, events: int) -> None:
     """Forget which lines of a named import are journaled."""
 
 
-def _counts_again(self: Tail, connection: Any, merchants: Any, folded: int, events: int) -> None:
+def _counts_again(self: Tail, connection: Any, merchants: Any, state: State) -> None:
     """Count the tail without forgetting what was folded meanwhile."""
-    self.folded = folded
-    _catch_up(self, connection, merchants, folded, events)
+    self.folded = state.folded
+    _catch_up(self, connection, merchants, state)
 
 
 _catch_up = Tail.catch_up
@@ -95,16 +96,16 @@ def _committed_apart(self: SqliteStore, batch: Any) -> bytes:
     """Journal in one transaction, and index in the next."""
     rows = identity_rows(batch)
     with self._write():
-        events, folded = self._state()
+        state = self._state()
         self._connection.execute("SAVEPOINT found")
-        new = self._dedupe.add_all_new(batch, rows, events)
+        new = self._dedupe.add_all_new(batch, rows, state.events)
         self._connection.execute("ROLLBACK TO found")
         if new:
-            self._append(batch, events, folded)
+            self._append(batch, state)
     if not new:
         return _commit(self, batch)
     with self._write():
-        self._dedupe.add_all_new(batch, rows, events)
+        self._dedupe.add_all_new(batch, rows, state.events)
     return bytes(len(batch))
 
 
@@ -122,21 +123,25 @@ def _answers_first(self: SqliteStore, batch: Any) -> bytes:
 
 def _not_renumbered(connection: Any, recount: Any, reports: str, now: float) -> None:
     """Replace the aggregates without telling other processes that merchants have other numbers."""
-    connection.execute("UPDATE state SET generation = generation - 1")
+    generation = read_state(connection).generation
     _take_over(connection, recount, reports, now)
+    write_state(connection, read_state(connection)._replace(generation=generation))
 
 
 def _rebuild_to_the_end(connection: Any, recount: Any, reports: str, now: float) -> None:
     """Take a recount for whole that does not know what came since."""
     _take_over(connection, recount, reports, now)
-    connection.execute("UPDATE state SET folded = events")
+    state = read_state(connection)
+    write_state(connection, state._replace(folded=state.events))
 
 
 def _without_merchants(connection: Any, recount: Any, reports: str, now: float) -> None:
     """Replace the merchants by those of the recount, though the tail has others."""
     _take_over(connection, recount, reports, now)
-    known = recount.connection.execute("SELECT count(*) FROM merchant").fetchone()[0]
-    connection.execute("DELETE FROM merchant WHERE id >= ?", (known,))
+    known = recount.merchants
+    connection.execute("DELETE FROM merchant WHERE id >= ?", (len(known.names()),))
+    state = read_state(connection)
+    write_state(connection, state._replace(merchants=len(known.names()), merchants_crc=known.crc))
 
 
 def _keeps_cache(self: Any) -> None:
@@ -147,9 +152,9 @@ def _set_aside_nothing(self: SqliteStore, rejections: Any, now_s: float) -> None
     """Keep no rejected event."""
 
 
-def _aggregates_lag(self: Tail, _connection: Any, _merchants: Any, folded: int, _events: int) -> None:
+def _aggregates_lag(self: Tail, _connection: Any, _merchants: Any, state: State) -> None:
     """Show what is folded, and not the tail."""
-    self.clear(folded)
+    self.clear(state.folded)
 
 
 PLANTED: Final = (

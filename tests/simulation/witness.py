@@ -100,7 +100,9 @@ class Witness:
     def _segments(self) -> Counter[str]:
         names = dict(self.connection.execute("SELECT id, name FROM merchant"))
         found: Counter[str] = Counter()
-        for report, window, part, cells in self.connection.execute("SELECT * FROM segment"):
+        for report, window, part, cells in self.connection.execute(
+            "SELECT report, window, part, cells FROM segment WHERE cells <> x''"
+        ):
             per_merchant = {"day-merchant": 1, "merchant-method": 3}.get(report)
             size = {"hour-bracket": 5, "hour-bracket-method": 15, "bracket-method": 15}.get(
                 report, _MERCHANTS_OF_A_PART * (per_merchant or 0)

@@ -20,10 +20,11 @@ from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.fold import count_datapoints
 from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName, Report, bracket_of
-from tillroll.errors import StoreError, StoreFullError
+from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite_state import read_state, write_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +159,7 @@ def test_a_report_that_was_added_gets_its_history(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(50)))
     store.fold()
-    store._connection.execute("UPDATE state SET reports = '[]'")
+    write_state(store._connection, read_state(store._connection)._replace(reports="[]"))
     store._connection.execute("DELETE FROM segment WHERE report = ?", (REPORTS[4].name,))
     store.close()
     again = SqliteStore(tmp_path)
@@ -189,8 +190,10 @@ def test_a_rebuild_in_another_process_is_noticed(tmp_path: Path) -> None:
         ("DELETE FROM chunk WHERE first = 81", "chunk", "events 81 to 100 are missing"),
         ("UPDATE chunk SET payload = flip(payload) WHERE first = 41", "chunk", "checksum"),
         ("UPDATE state SET folded = 80", "position", "add up to 100"),
-        ("UPDATE state SET events = 90, folded = 90", "position", "ends at 100"),
+        ("UPDATE state SET events = 90, folded = 90", "position", "how far the store has come is damaged"),
         ("UPDATE merchant SET name = 'other' WHERE id = 3", "aggregate", "stored as other"),
+        ("UPDATE chunk SET committed_at = committed_at + 1 WHERE first = 41", "chunk", "not what was written there"),
+        ("UPDATE segment SET checksum = checksum + 1", "aggregate", "is damaged"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, damage: str, kind: str, said: str) -> None:
@@ -231,7 +234,7 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
     store.fold()
     store._connection.execute("UPDATE segment SET cells = x'00ff'")
     for ask in (lambda: store.page(Query(report=REPORTS[0])), lambda: store.get(["10-50|SLICE_IT"])):
-        with pytest.raises(StoreError, match=r"damaged.*tillroll rebuild"):
+        with pytest.raises(StoreDamagedError, match=r"damaged.*tillroll audit --repair"):
             ask()
     assert any("cannot be read" in one.message for one in store.audit().differences)
     store.rebuild()

@@ -6,6 +6,7 @@ A row for each datapoint would cost a hundred times the bytes and the time: 4,00
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ import msgspec
 from tillroll.core import kernel
 from tillroll.core.fold import Counts, count_columns, fold
 from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report
+from tillroll.stores.damage import DamageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
 
 PART_MERCHANTS: Final = 1_024
+Key = tuple[int, int]  # window and part
+_FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
+_AFTER_LAST: Final = (1 << 62, 0)
+_PART_MAX: Final = 1 << 62
+_COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
+_REBUILD: Final = "Make them and the aggregates anew from the journal with: tillroll rebuild"
+_RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
 _INSERTED_SINGLY_MAX: Final = 64
 _RADIX: Final = {"bracket": len(BRACKETS), "method": len(METHODS)}
 
@@ -74,6 +83,7 @@ class Merchants:
         self._numbers = kernel.Dictionary()
         self._names: list[str] = []
         self._orders: dict[str, Order] = {}
+        self.crc = 0  # of all names, in order
 
     def order(self, suffix: str) -> Order:
         """Return the merchants in the order of their names with this suffix."""
@@ -85,6 +95,18 @@ class Merchants:
         """Read what was added since."""
         found = self._connection.execute("SELECT name FROM merchant WHERE id >= ? ORDER BY id", (len(self._names),))
         self._take_in([name for (name,) in found])
+
+    def check(self, count: int, crc: int) -> None:
+        """Hold exactly the names that there are, which make so many and this checksum.
+
+        Raises:
+            DamageError: the table's names are not what was written.
+        """
+        if len(self._names) != count:
+            self.refresh()
+        if (len(self._names), self.crc) != (count, crc):
+            problem = f"the names of the {count} merchants are not what was written"
+            raise DamageError(problem, _REBUILD)
 
     def names(self) -> list[str]:
         """Return all names, by number, as of the last refresh or add."""
@@ -117,21 +139,50 @@ class Merchants:
         self._take_in(names)
 
     def _take_in(self, names: list[str]) -> None:
-        self._numbers.add(*kernel.join_strings(names))
+        try:
+            self._numbers.add(*kernel.join_strings(names))
+        except TypeError as error:  # damage may change what type SQLite takes a column for
+            raise DamageError("the name of a merchant is damaged", _REBUILD) from error
         self._names.extend(names)
+        self.crc = names_crc(names, self.crc)
 
     def forget(self) -> None:
         """Read everything anew: after a rollback, or when a rebuild renumbered them."""
         self._numbers = kernel.Dictionary()
         self._names = []
         self._orders.clear()
+        self.crc = 0
+
+
+def names_crc(names: Iterable[str], before: int = 0) -> int:
+    """Return the checksum of names that follow those of a checksum; no name has a line break."""
+    return zlib.crc32("".join([f"{name}\n" for name in names]).encode(), before)
+
+
+class Segment:
+    """One row: the counters of a window and a part, and which segment of the report comes next.
+
+    As each names the next, a reader knows of a segment that it does not find whether there is none.
+    """
+
+    __slots__ = ("cells", "key", "next")
+
+    def __init__(self, key: Key, following: Key, cells: bytes = b"") -> None:
+        self.key = key
+        self.next = following
+        self.cells = cells
 
 
 class Segments:
-    """The segment table of one connection."""
+    """The segment table of one connection. Whatever is read is checked: DamageError says what is not as written."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    def begin(self) -> None:
+        """Make the empty segment that each report begins with. Call within a transaction."""
+        for report in REPORTS:
+            self._write(report, [Segment(_FIRST, _AFTER_LAST)])
 
     def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
         """Count a batch into every report. Call within a transaction."""
@@ -144,37 +195,128 @@ class Segments:
 
     def add(self, report: Report, counts: Counts) -> None:
         """Add counts to a report. Call within a transaction."""
-        rows = []
+        changed: list[Segment] = []
         size = part_size(report)
         for window, part, start, stop in _stretches(counts, size):
-            found = self.cells(report, window, part)
+            at = self._change(report, (window, part), changed)
             codes, added = counts.codes[start:stop], counts.counts[start:stop]
-            rows.append((report.name, window, part, kernel.add_counts(found, codes, added, part * size, size)))
-        self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", rows)
+            at.cells = kernel.add_counts(at.cells, codes, added, part * size, size)
+        self._write(report, changed)
+
+    def _change(self, report: Report, key: Key, changed: list[Segment]) -> Segment:
+        """Return a segment that is to be written, new or as it is; keys rise from call to call."""
+        if not changed or changed[-1].next <= key:
+            changed.append(self._find(report, key))
+        at = changed[-1]
+        if at.key != key:
+            changed.append(Segment(key, at.next))
+            at.next = key
+        return changed[-1]
 
     def cells(self, report: Report, window: int, part: int) -> bytes:
         """Return one segment's cells, empty when it has none."""
-        query = "SELECT cells FROM segment WHERE report = ? AND window = ? AND part = ?"
-        found = self._connection.execute(query, (report.name, window, part)).fetchone()
-        return bytes(found[0]) if found else b""
+        found = self._find(report, (window, part))
+        return found.cells if found.key == (window, part) else b""
 
     def put(self, report: Report, window: int, part: int, cells: bytes) -> None:
         """Replace one segment. Call within a transaction."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?)", (report.name, window, part, cells)
-        )
+        changed: list[Segment] = []
+        self._change(report, (window, part), changed).cells = cells
+        self._write(report, changed)
 
     def read(
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
     ) -> Iterator[tuple[int, int, bytes]]:
         """Yield (window, part, cells) of a range of windows, by window, then part."""
-        where = "report = ? AND window >= ? AND window < ?"
-        low = -(1 << 62) if start is None else start
-        high = 1 << 62 if stop is None else stop
-        if parts is not None:
-            where += f" AND part IN ({','.join(str(int(part)) for part in parts)})"
-        query = f"SELECT window, part, cells FROM segment WHERE {where} ORDER BY window, part"  # noqa: S608 numbers only
-        yield from self._connection.execute(query, (report.name, low, high))
+        low = _FIRST if start is None else (start, -1)
+        high = _AFTER_LAST if stop is None else (stop, -1)
+        found = self._scan(report, low, high) if parts is None else self._pick(report, low, high, sorted(parts))
+        for at in found:
+            yield *at.key, at.cells
+
+    def _scan(self, report: Report, low: Key, high: Key) -> Iterator[Segment]:
+        """Yield the segments after one key and before another."""
+        expected = self._find(report, low).next
+        if expected >= high:
+            return
+        where = "report = ? AND (window, part) >= (?, ?) AND (window, part) < (?, ?) ORDER BY window, part"
+        query = f"SELECT {_COLUMNS} FROM segment WHERE {where}"  # noqa: S608 names, above
+        for row in self._connection.execute(query, (report.name, *expected, *high)):
+            at = _checked(report, row)
+            if at.key != expected:
+                raise _lost(report, expected)
+            expected = at.next
+            yield at
+        if expected < high:
+            raise _lost(report, expected)
+
+    def _pick(self, report: Report, low: Key, high: Key, parts: list[int]) -> Iterator[Segment]:
+        """Do the same for some parts alone: the others are passed over and not read."""
+        at = self._find(report, low)
+        while at.next < high:
+            window = at.next[0]
+            for part in parts:
+                at = self._find(report, (window, part))
+                if at.key == (window, part):
+                    yield at
+            if at.next[0] <= window:
+                at = self._find(report, (window, _PART_MAX))
+
+    def _find(self, report: Report, key: Key) -> Segment:
+        """Return the segment with a key; where there is none, the one before."""
+        where = "report = ? AND (window, part) <= (?, ?) ORDER BY window DESC, part DESC LIMIT 1"
+        query = f"SELECT {_COLUMNS} FROM segment WHERE {where}"  # noqa: S608 names, above
+        row = self._connection.execute(query, (report.name, *key)).fetchone()
+        if row is None:
+            raise _lost(report, _FIRST)
+        at = _checked(report, row)
+        if at.next <= key:
+            raise _lost(report, at.next)
+        return at
+
+    def _write(self, report: Report, segments: list[Segment]) -> None:
+        name = report.name
+        rows = [(name, *at.key, *at.next, _checksum(name, at.key, at.next, at.cells), at.cells) for at in segments]
+        self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def doubtful_rows(self, report: Report) -> Iterator[tuple[Key, bytes, str]]:
+        """Yield (key, cells, problem) of every segment of a report as it stands there, for who looks into damage.
+
+        The problem is empty where there is none. One that another names and that is not there has no cells.
+        """
+        expected = _FIRST
+        query = f"SELECT {_COLUMNS} FROM segment WHERE report = ? ORDER BY window, part"  # noqa: S608 names, above
+        for row in self._connection.execute(query, (report.name,)):
+            key = (row[0], row[1])
+            if key != expected:
+                yield expected, b"", _lost(report, expected).problem
+            problem = ""
+            try:
+                _checked(report, row)
+            except DamageError as error:
+                problem = error.problem
+            expected = (row[2], row[3])
+            yield key, row[5], problem
+        if expected != _AFTER_LAST:
+            yield expected, b"", _lost(report, expected).problem
+
+
+def _checked(report: Report, row: tuple[int, int, int, int, int, bytes]) -> Segment:
+    window, part, next_window, next_part, checksum, cells = row
+    at = Segment((window, part), (next_window, next_part), cells)
+    # Damage may change what type SQLite takes a column for.
+    if type(cells) is not bytes or _checksum(report.name, at.key, at.next, cells) != checksum:
+        raise DamageError(f"a segment of {report.name} is damaged (window {window}, part {part})", _RECOUNT)
+    return at
+
+
+def _checksum(report: str, key: Key, following: Key, cells: bytes) -> int:
+    """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
+    return zlib.crc32(cells, zlib.crc32(f"{report} {key} {following}".encode()))
+
+
+def _lost(report: Report, key: Key) -> DamageError:
+    return DamageError(f"a segment of {report.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
 
 
 class Unfolded:

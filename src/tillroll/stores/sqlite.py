@@ -18,13 +18,16 @@ import msgspec
 
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.report import REPORTS, parse_datapoint
-from tillroll.errors import StoreError
+from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.ports import Outcome, Status
 from tillroll.stores import sqlite_audit, sqlite_rejected, sqlite_schema
+from tillroll.stores.damage import DamageError
 from tillroll.stores.segments import Merchants, Segments, Unfolded
+from tillroll.stores.sqlite_chunks import Chunk, append, chunk_of, read_chunks
 from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRows, identity_rows, may_repeat
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
+from tillroll.stores.sqlite_state import State, read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,7 +65,7 @@ class SqliteStore:
         with translated(self.path):
             self._connection = sqlite_schema.connect(self.path)
             sqlite_schema.migrate(self._connection, self.path, reports)
-            (stored,) = self._connection.execute("SELECT reports FROM state").fetchone()
+            stored = self._stored_reports()
         self._merchants = Merchants(self._connection)
         self._segments = Segments(self._connection)
         self._dedupe = Dedupe(self._connection)
@@ -71,8 +74,15 @@ class SqliteStore:
         self._folded_at = 0.0
         self._generation = -1
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
-        if stored != reports:  # a report was added or changed: the journal has its history
+        if stored not in {reports, None}:  # a report was added or changed: the journal has its history
             self.rebuild()
+
+    def _stored_reports(self) -> str | None:
+        """Return the definitions that the segments were counted by, None when that is damaged: see what asks for it."""
+        try:
+            return read_state(self._connection).reports
+        except DamageError:
+            return None
 
     @staticmethod
     def is_in(directory: Path) -> bool:
@@ -103,12 +113,12 @@ class SqliteStore:
     def _commit(self, batch: Batch) -> bytes:
         rows = identity_rows(batch)
         with self._write():
-            events, folded = self._state()
+            state = self._state()
             outcomes, fresh = bytes(len(batch)), batch
             if may_repeat(batch, rows):
-                outcomes, fresh = self._index(batch, rows, events)
+                outcomes, fresh = self._index(batch, rows, state.events)
             if len(fresh):
-                self._append(fresh, events, folded)
+                self._append(fresh, state)
         return outcomes
 
     def _index(self, batch: Batch, rows: IdentityRows, events: int) -> tuple[bytes, Batch]:
@@ -128,30 +138,32 @@ class SqliteStore:
         self._dedupe.add_runs(fresh, events)
         return outcomes, fresh
 
-    def _append(self, batch: Batch, events: int, folded: int) -> None:
+    def _append(self, batch: Batch, state: State) -> None:
         now = self._clock()
+        events = state.events
         head = events + len(batch)
-        fold = folded == events and len(batch) >= _FOLD_IN_COMMIT
+        fold = state.folded == events and len(batch) >= _FOLD_IN_COMMIT
         encoding = self._encoder.submit(chunk.encode, batch) if fold else None
         merchant_ids = self._merchants.ids(batch)
         if fold:
             self._segments.add_batch(batch, merchant_ids)
         payload = encoding.result() if encoding else chunk.encode(batch)
-        self._connection.execute(
-            "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)",
-            (events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload),
+        row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
+        chain = append(self._connection, row, state.chain)
+        state = state._replace(
+            events=head, chain=chain, merchants=len(self._merchants.names()), merchants_crc=self._merchants.crc
         )
         if fold:
-            self._connection.execute("UPDATE state SET events = ?, folded = ?, folded_at = ?", (head, head, now))
+            write_state(self._connection, state._replace(folded=head, folded_at=now))
             self._unfolded.clear(head)
             return
-        self._connection.execute("UPDATE state SET events = ?", (head,))
         self._fold_is_due = True
         if self._unfolded.last != events:  # another process journaled in between, or folded
             self._unfolded.clear(events)
         self._unfolded.extend(batch, merchant_ids)
-        if head - folded >= _FOLD_BEHIND_MAX:
-            self._fold_stride(folded, head)
+        if head - state.folded >= _FOLD_BEHIND_MAX:
+            state = self._fold_stride(state)
+        write_state(self._connection, state)
 
     def status(self) -> Status:
         """See ports.Journal. Positions are event numbers."""
@@ -164,11 +176,12 @@ class SqliteStore:
         """See ports.Aggregates. Readers need none; it keeps what they count themselves short."""
         while True:
             with self._write():
-                events, folded = self._state()
-                if folded < events:
-                    folded = self._fold_stride(folded, events)
-            if folded >= events:
-                return folded
+                state = self._state()
+                if state.folded < state.events:
+                    state = self._fold_stride(state)
+                    write_state(self._connection, state)
+            if state.folded >= state.events:
+                return state.folded
 
     def fold_if_due(self) -> int | None:
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
@@ -182,26 +195,21 @@ class SqliteStore:
             self._fold_is_due = True
             raise
 
-    def _fold_stride(self, folded: int, events: int) -> int:
-        """Fold whole chunks up to a stride's worth of events; return the new folded position."""
-        if self._unfolded.first != folded + 1 or not self._unfolded.events:
-            self._read_unfolded(folded, events)
+    def _fold_stride(self, state: State) -> State:
+        """Fold whole chunks up to a stride's worth of events; return the new state, which is to be written."""
+        if self._unfolded.first != state.folded + 1 or not self._unfolded.events:
+            self._read_unfolded(state)
         self._unfolded.add_to(self._segments, len(self._merchants.names()))
         last = self._unfolded.last
-        self._connection.execute("UPDATE state SET folded = ?, folded_at = ?", (last, self._clock()))
         self._unfolded.clear(last)
-        return last
+        return state._replace(folded=last, folded_at=self._clock())
 
-    def _read_unfolded(self, folded: int, events: int) -> None:
-        self._unfolded.clear(folded)
-        query = "SELECT first, payload FROM chunk WHERE first > ? AND first <= ? ORDER BY first"
-        for first, payload in self._connection.execute(query, (folded, folded + _FOLD_STRIDE)):
-            if first != self._unfolded.last + 1:
-                raise _hole(self.path, self._unfolded.last + 1, first - 1)
-            batch = chunk.decode(payload)
+    def _read_unfolded(self, state: State) -> None:
+        self._unfolded.clear(state.folded)
+        upto = state.folded + _FOLD_STRIDE
+        for row in read_chunks(self._connection, state.folded, state.events, upto=upto):
+            batch = row.batch()
             self._unfolded.extend(batch, self._merchants.ids(batch))
-        if not self._unfolded.events:
-            raise _hole(self.path, folded + 1, events)
 
     def page(self, query: Query) -> Page:
         """See ports.Aggregates."""
@@ -246,7 +254,9 @@ class SqliteStore:
         """See ports.Journal."""
         with translated(self.path):
             found = sqlite_audit.audit(self.path, since, progress)
-        if repair and found.deltas:
+        if repair and found.damaged:
+            self.rebuild(progress)
+        elif repair and found.deltas:
             with self._write():
                 sqlite_audit.apply(self._segments, found.deltas)
         if repair:
@@ -257,8 +267,7 @@ class SqliteStore:
         """Put back what the index lacks of the chunks that begin with these events."""
         for first in chunks:
             with self._write():
-                (payload,) = self._connection.execute("SELECT payload FROM chunk WHERE first = ?", (first,)).fetchone()
-                self._dedupe.restore(chunk.decode(payload), first - 1)
+                self._dedupe.restore(chunk_of(self._connection, first).batch(), first - 1)
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """See ports.Journal. Traffic goes on until the recount is taken over, which is one transaction."""
@@ -280,13 +289,14 @@ class SqliteStore:
 
     # Transactions.
 
-    def _state(self) -> tuple[int, int]:
-        """Return (events, folded), having dropped what is cached if another process rebuilt. Call in a transaction."""
-        events, folded, generation = self._connection.execute("SELECT events, folded, generation FROM state").fetchone()
-        if generation != self._generation:
+    def _state(self) -> State:
+        """Return the state, having dropped what is cached if another process rebuilt. Call in a transaction."""
+        state = read_state(self._connection)
+        if state.generation != self._generation:
             self._forget()
-            self._generation = generation
-        return events, folded
+            self._generation = state.generation
+        self._merchants.check(state.merchants, state.merchants_crc)
+        return state
 
     def _forget(self) -> None:
         self._merchants.forget()
@@ -332,11 +342,11 @@ class SqliteStore:
 
 def _damaged(path: Path, error: ValueError) -> StoreError:
     """Return the error for bytes in the file that are not what was written."""
-    if isinstance(error, chunk.ChunkError):
-        return StoreError(f"{path}: {error}", "Run tillroll audit to see which chunk it is")
-    return StoreError(f"{path}: an aggregate is damaged ({error})", "Count the journal again with: tillroll rebuild")
-
-
-def _hole(path: Path, first: int, last: int) -> StoreError:
-    problem = f"{path}: the events from {first} to {last} are missing from the journal"
-    return StoreError(problem, "Run tillroll audit, and restore the file from a copy")
+    match error:
+        case DamageError():
+            return StoreDamagedError(f"{path}: {error.problem}", error.remedy)
+        case chunk.ChunkError():
+            return StoreDamagedError(f"{path}: {error}", "Run tillroll audit to see which chunk it is")
+        case _:
+            remedy = "Count the journal again with: tillroll rebuild"
+            return StoreDamagedError(f"{path}: an aggregate is damaged ({error})", remedy)

@@ -18,9 +18,13 @@ from tillroll.core.fold import cell_of
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Coordinates, Report, bracket_of, datapoint
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_schema
+from tillroll.stores.damage import DamageError
 from tillroll.stores.segments import Merchants, Segments, part_size
+from tillroll.stores.sqlite_chunks import GENESIS, Chunk, broken_end, chunk_of, doubtful_chunks, is_linked, read_chunks
 from tillroll.stores.sqlite_dedupe import Dedupe
 from tillroll.stores.sqlite_schema import transaction
+from tillroll.stores.sqlite_state import State, doubtful_state, read_state, write_state
+from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,6 +42,7 @@ class Found(NamedTuple):
     audit: Audit
     deltas: dict[SegmentKey, dict[int, int]]  # by how much each differing counter must be raised: by segment, then code
     unindexed: list[int]  # the first event of each chunk whose names the index lacks
+    damaged: bool  # whether something is not as written that a rebuild makes anew
 
 
 class Recount:
@@ -47,42 +52,47 @@ class Recount:
         self.path = path
         self.connection = sqlite_schema.connect(path)
         self.connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
-        self.connection.executescript(sqlite_schema.AGGREGATE_TABLES)
+        self.connection.executescript(AGGREGATE_TABLES)
         self.merchants = Merchants(self.connection)
         self.segments = Segments(self.connection)
+        self.segments.begin()
         self.events = 0
+        self.chain = GENESIS  # of the last chunk
         self.problems: list[Difference] = []
         self.unindexed: dict[int, int] = {}  # how many rows the index lacks of the chunk with this first event
 
     def count(self, journal: sqlite3.Connection, upto: int, last: int, progress: Progress | None) -> None:
         """Count the journal's events up to a number, noting every chunk up to `last` that is missing or damaged."""
-        query = "SELECT first, events, payload FROM chunk WHERE first <= ? ORDER BY first"
         index = Dedupe(journal)
         expected = 1
         with transaction(self.connection):
-            for first, events, payload in journal.execute(query, (last,)):
-                if first != expected:
-                    self._missing(expected, first - 1)
-                expected = first + events
-                batch = self._read(first, events, payload)
-                if batch is not None and first <= upto:
+            for row in doubtful_chunks(journal, last):
+                if row.first != expected:
+                    self._missing(expected, row.first - 1)
+                batch = self._read(row, linked=row.first != expected or is_linked(row, self.chain))
+                self.chain, expected = row.chain, row.first + row.events
+                if batch is not None and row.first <= upto:
                     self.segments.add_batch(batch, self.merchants.ids(batch))
-                    self.events += events
+                    self.events += row.events
                 if batch is not None:
-                    self._check_index(index, batch, first)
+                    self._check_index(index, batch, row.first)
                 if progress is not None:
                     progress(min(expected - 1, last), last)
         if expected <= last:
             self._missing(expected, last)
 
-    def _read(self, first: int, events: int, payload: bytes) -> Batch | None:
+    def _read(self, row: Chunk, *, linked: bool) -> Batch | None:
+        """Return a chunk's events, None when they cannot be used, having noted what is wrong with it."""
         try:
-            batch = chunk.decode(payload)
+            batch = chunk.decode(row.payload)
         except chunk.ChunkError as error:
-            self._unusable(first, events, None, str(error))
+            self._unusable(row, None, str(error))
             return None
-        if len(batch) != events:
-            self._unusable(first, events, len(batch), f"it holds {len(batch)} events where {events} are recorded")
+        if len(batch) != row.events:
+            self._unusable(row, len(batch), f"it holds {len(batch)} events where {row.events} are recorded")
+            return None
+        if not linked:
+            self._unusable(row, len(batch), "it is not what was written there, after the chunk before it")
             return None
         return batch
 
@@ -92,10 +102,10 @@ class Recount:
         if lacking:
             self.unindexed[first] = lacking
 
-    def _unusable(self, first: int, events: int, found: int | None, problem: str) -> None:
-        message = f"the chunk of events {first} to {first + events - 1} cannot be used: {problem}"
+    def _unusable(self, row: Chunk, found: int | None, problem: str) -> None:
+        message = f"the chunk of events {row.first} to {row.last} cannot be used: {problem}"
         self.problems.append(
-            Difference(kind="chunk", subject=str(first), stored=events, recounted=found, message=message)
+            Difference(kind="chunk", subject=str(row.first), stored=row.events, recounted=found, message=message)
         )
 
     def _missing(self, first: int, last: int) -> None:
@@ -118,12 +128,21 @@ def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
         recount = Recount(Path(directory) / "recount.db")
         try:
             with transaction(journal, "DEFERRED"):
-                (events,) = journal.execute("SELECT events FROM state").fetchone()
+                events = _journaled(journal)
                 recount.count(journal, events, events, progress)
             yield recount
         finally:
             recount.close()
             journal.close()
+
+
+def _journaled(connection: sqlite3.Connection) -> int:
+    """Return how many events there are, though the state is damaged."""
+    try:
+        return read_state(connection).events
+    except DamageError:
+        (last,) = connection.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+        return int(last)
 
 
 def audit(path: Path, since: int, progress: Progress | None) -> Found:
@@ -133,9 +152,12 @@ def audit(path: Path, since: int, progress: Progress | None) -> Found:
         recount = Recount(Path(directory) / "recount.db")
         try:
             with transaction(live, "DEFERRED"):  # one moment: traffic goes on beside it
-                events, folded = live.execute("SELECT events, folded FROM state").fetchone()
+                doubtful = doubtful_state(live)
+                events = _journaled(live)
+                folded = min(doubtful.folded, events)
                 recount.count(live, folded, events, progress)
-                problems = [*recount.problems, *_position_problems(live, events, folded, recount)]
+                broken = [*_state_problems(live), *_file_problems(live)]
+                problems = [*broken, *recount.problems, *_position_problems(live, doubtful, recount)]
                 differing = _Comparison(live, recount, since)
                 differing.run()
         finally:
@@ -152,7 +174,25 @@ def audit(path: Path, since: int, progress: Progress | None) -> Found:
         ),
         differing.deltas if not recount.problems else {},
         list(recount.unindexed),
+        (bool(broken) or differing.damaged) and not recount.problems,
     )
+
+
+def _state_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    try:
+        read_state(live)
+    except DamageError as error:
+        yield Difference(kind="position", subject="state", stored=None, recounted=None, message=str(error))
+
+
+def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    """Yield what SQLite itself finds wrong with the file: trees out of order, indexes that differ from their tables."""
+    for (table,) in live.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        for (message,) in live.execute(f"PRAGMA integrity_check('{table}')"):
+            # Of a key that is not the first columns of its table SQLite 3.40 says wrongly that others are NULL.
+            if message != "ok" and not message.startswith("NULL value in"):
+                text = f"the file is damaged: {message}"
+                yield Difference(kind="file", subject=table, stored=None, recounted=None, message=text)
 
 
 def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
@@ -163,13 +203,17 @@ def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
         yield Difference(kind="index", subject=str(first), stored=None, recounted=lacking, message=message)
 
 
-def _position_problems(live: sqlite3.Connection, events: int, folded: int, recount: Recount) -> list[Difference]:
+def _position_problems(live: sqlite3.Connection, state: State, recount: Recount) -> list[Difference]:
     """Return what is wrong with the recorded positions themselves."""
     problems = []
+    events, folded = state.events, state.folded
     (last,) = live.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
     if last != events:
         message = f"the journal is recorded to end at event {events}, and its last chunk ends at {last}"
         problems.append(Difference(kind="position", subject="events", stored=events, recounted=last, message=message))
+    elif recount.chain != state.chain and not recount.problems:
+        message = str(broken_end(last))
+        problems.append(Difference(kind="chunk", subject="chain", stored=events, recounted=last, message=message))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
     whole = REPORTS[0]
     try:
@@ -187,9 +231,7 @@ class _Comparison:
 
     def __init__(self, live: sqlite3.Connection, recount: Recount, since: int) -> None:
         self._stored, self._recounted = Segments(live), recount.segments
-        stored_merchants = Merchants(live)
-        stored_merchants.refresh()
-        self._names = stored_merchants.names()
+        self._names = [name for (name,) in live.execute("SELECT name FROM merchant ORDER BY id")]
         self._recounted_names = recount.merchants.names()
         self._same_names = self._names[: len(self._recounted_names)] == self._recounted_names
         self._since = since
@@ -197,6 +239,7 @@ class _Comparison:
         self.total = 0
         self.differences: list[Difference] = []
         self.deltas: dict[SegmentKey, dict[int, int]] = {}
+        self.damaged = not self._same_names  # whether a row is not as written, whatever it counts
 
     def run(self) -> None:
         """Compare every report that the range concerns."""
@@ -204,28 +247,37 @@ class _Comparison:
             if self._since and not report.window:
                 continue
             start = self._since * _DAY_S // report.window_s if self._since else None
-            stored = {(window, part): cells for window, part, cells in self._stored.read(report, start)}
-            recounted = {(window, part): cells for window, part, cells in self._recounted.read(report, start)}
-            for window, part in sorted({*stored, *recounted}):
-                self._compare(report, window, part, stored.get((window, part), b""), recounted.get((window, part), b""))
+            stored = {key: (cells, problem) for key, cells, problem in self._stored.doubtful_rows(report)}
+            recounted = {(window, part): cells for window, part, cells in self._recounted.read(report)}
+            for key in sorted({*stored, *recounted}):
+                cells, problem = stored.get(key, (b"", ""))
+                if start is None or key[0] >= start:
+                    self._compare(report, key, cells, recounted.get(key, b""), problem)
 
-    def _compare(self, report: Report, window: int, part: int, stored: bytes, recounted: bytes) -> None:
+    def _compare(self, report: Report, key: tuple[int, int], stored: bytes, recounted: bytes, problem: str) -> None:
+        window, part = key
         size = part_size(report)
         right = kernel.read_counts(recounted, size)
         self.datapoints += size - right.count(0)
+        self.damaged = self.damaged or bool(problem)
         if stored == recounted and self._same_names:
+            if problem:
+                self._note(report, window, part, problem)
             return
         try:
             have = kernel.read_counts(stored, size)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self._note(report, window, part, f"a segment cannot be read: {error}")
             return
+        total = self.total
         for index in range(size):
             code = part * size + index
             merchant = cell_of(report, code).merchant
             renamed = not self._same_names and _at(self._names, merchant) != _at(self._recounted_names, merchant)
             if have[index] != right[index] or (renamed and "merchant" in report.keys and have[index]):
                 self._differs(report, window, code, have[index], right[index])
+        if problem and self.total == total:
+            self._note(report, window, part, problem)
 
     def _differs(self, report: Report, window: int, code: int, stored: int, recounted: int) -> None:
         self.total += 1
@@ -268,31 +320,34 @@ def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, int]]) -> None:
 
 def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, now: float) -> None:
     """Put a recount in place of the aggregates. Call within a transaction; what came since is the tail again."""
+    doubtful = doubtful_state(connection)
+    events = _journaled(connection)
     connection.execute("DELETE FROM segment")
     connection.execute("DELETE FROM merchant")
-    for table, values in (("merchant", "?, ?"), ("segment", "?, ?, ?, ?")):
+    for table, values in (("merchant", "?, ?"), ("segment", "?, ?, ?, ?, ?, ?, ?")):
         rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
         connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
     merchants = Merchants(connection)  # readers count the tail, so they must find its merchants too
-    query = "SELECT payload FROM chunk WHERE first > ? ORDER BY first"
-    for (payload,) in connection.execute(query, (recount.events,)).fetchall():
-        merchants.ids(chunk.decode(payload))
-    connection.execute(
-        "UPDATE state SET folded = ?, folded_at = ?, generation = generation + 1, reports = ?",
-        (recount.events, now, reports),
-    )
+    merchants.refresh()
+    chain = recount.chain
+    for row in read_chunks(connection, recount.events, events, chain=chain):
+        merchants.ids(row.batch())
+        chain = row.chain
+    names = (len(merchants.names()), merchants.crc)
+    state = State(events, recount.events, now, doubtful.generation + 1, reports, chain, *names)
+    write_state(connection, state)
 
 
 def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
     """Yield the events behind a datapoint, in journal order. Call within a transaction."""
     report = at.report
-    (folded,) = connection.execute("SELECT folded FROM state").fetchone()
+    folded = read_state(connection).folded
     low, high = -(1 << 62), 1 << 62
     if report.window:
         low, high = at.window * report.window_s, (at.window + 1) * report.window_s
-    query = "SELECT first, payload FROM chunk WHERE high >= ? AND low < ? ORDER BY first"
-    for first, payload in connection.execute(query, (low, high)):
-        batch = chunk.decode(payload)
+    query = "SELECT first FROM chunk WHERE high >= ? AND low < ? ORDER BY first"
+    for (first,) in connection.execute(query, (low, high)):
+        batch = chunk_of(connection, first).batch()
         sources = list(batch.sources())
         for index in _matching(batch, at, low, high):
             identity = batch.identity(index, sources[index])

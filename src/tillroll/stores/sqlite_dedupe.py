@@ -12,9 +12,10 @@ from collections import OrderedDict
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from tillroll.core import chunk, kernel
+from tillroll.core import kernel
 from tillroll.core.batch import Batch, Event, Identity, NameKind, Source
 from tillroll.ports import Outcome
+from tillroll.stores.sqlite_chunks import chunk_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -260,11 +261,10 @@ class Dedupe:
     def _locate(self, event: int) -> tuple[Batch, list[Source], int]:
         """Return the chunk that holds an event as a batch with its sources, and the event's index in it."""
         query = "SELECT first FROM chunk WHERE first <= ? ORDER BY first DESC LIMIT 1"
-        (first,) = self._connection.execute(query, (event,)).fetchone()
+        (first,) = self._connection.execute(query, (event,)).fetchone() or (0,)
         cached = self._chunks.get(first)
-        if cached is None:
-            (payload,) = self._connection.execute("SELECT payload FROM chunk WHERE first = ?", (first,)).fetchone()
-            batch = chunk.decode(payload)
+        if cached is None or event - first >= len(cached[0]):
+            batch = chunk_of(self._connection, event).batch()
             cached = self._chunks[first] = (batch, list(batch.sources()))
             if len(self._chunks) > _CHUNKS_CACHED:
                 self._chunks.popitem(last=False)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tillroll.core import chunk, kernel
+from tillroll.core import kernel
 from tillroll.core.fold import Cell, code_of, fold
 from tillroll.core.report import REPORTS, Coordinates, Report
 from tillroll.ports import Status
 from tillroll.stores.segments import Merchants, Segments, part_size
+from tillroll.stores.sqlite_chunks import broken_end, chain_at, read_chunks
 from tillroll.stores.sqlite_page import Pager
 from tillroll.stores.sqlite_schema import transaction
+from tillroll.stores.sqlite_state import State, read_state
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +29,7 @@ class Tail:
         self.folded = 0
         self.events = 0
         self.since: float | None = None
+        self._chain: bytes | None = None  # of the last event's chunk
         self._counts: dict[str, dict[int, dict[int, int]]] = {}
         self.clear(0)
 
@@ -34,25 +37,29 @@ class Tail:
         """Begin anew after a fold."""
         self.folded = self.events = folded
         self.since = None
+        self._chain = None
         self._counts = {report.name: {} for report in REPORTS}
 
-    def catch_up(self, connection: sqlite3.Connection, merchants: Merchants, folded: int, events: int) -> None:
-        """Hold exactly the events after `folded`, up to `events`."""
-        if folded != self.folded or events < self.events:
-            self.clear(folded)
-        if events == self.events:
+    def catch_up(self, connection: sqlite3.Connection, merchants: Merchants, state: State) -> None:
+        """Hold exactly the events after the folded position, to the journal's end."""
+        if state.folded != self.folded or state.events < self.events:
+            self.clear(state.folded)
+        if self._chain == state.chain:
             return
-        query = "SELECT payload, committed_at FROM chunk WHERE first > ? ORDER BY first"
-        for payload, committed_at in connection.execute(query, (self.events,)):
-            batch = chunk.decode(payload)
+        if self._chain is None:
+            self._chain = chain_at(connection, self.events)
+        for row in read_chunks(connection, self.events, state.events, chain=self._chain):
+            batch = row.batch()
             ids = merchants.ids(batch)
-            self.since = committed_at if self.since is None else self.since
+            self.since = row.committed_at if self.since is None else self.since
             for report, counts in zip(REPORTS, fold(batch, ids), strict=True):
                 windows = self._counts[report.name]
                 for window, code, count in zip(*counts, strict=True):
                     codes = windows.setdefault(window, {})
                     codes[code] = codes.get(code, 0) + count
-        self.events = events
+            self.events, self._chain = row.last, row.chain
+        if self._chain != state.chain:
+            raise broken_end(self.events)
 
     def windows(self, report: Report, query: Query) -> list[int]:
         """Return the windows in a query's range that have events here."""
@@ -82,14 +89,13 @@ class Reader:
     def transaction(self) -> Iterator[None]:
         """Read from one moment, for the body's time."""
         with transaction(self.connection, "DEFERRED"):
-            query = "SELECT events, folded, generation FROM state"
-            events, folded, generation = self.connection.execute(query).fetchone()
-            if generation != self._generation:
+            state = read_state(self.connection)
+            if state.generation != self._generation:
                 self._merchants.forget()
                 self._tail.clear(-1)
-                self._generation = generation
-            self._merchants.refresh()
-            self._tail.catch_up(self.connection, self._merchants, folded, events)
+                self._generation = state.generation
+            self._merchants.check(state.merchants, state.merchants_crc)
+            self._tail.catch_up(self.connection, self._merchants, state)
             yield
 
     def status(self) -> Status:

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError, StoreFullError
+from tillroll.stores.sqlite_upgrade import add_checksums, run_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Migration = Callable[[sqlite3.Connection], None]
 
 FILE_NAME: Final = "tillroll.db"
 APPLICATION_ID: Final = 0x54524C4C  # "TRLL"
@@ -24,22 +27,9 @@ _WAL_AGAIN_S: Final = 0.01
 _CACHE_KIB: Final = 32 * 1024
 _MMAP_BYTES: Final = 1 << 30
 
-AGGREGATE_TABLES: Final = """
-CREATE TABLE merchant (
-  id INTEGER PRIMARY KEY,              -- in order of first sight in the journal, from 0
-  name TEXT NOT NULL UNIQUE
-) STRICT;
-CREATE TABLE segment (
-  report TEXT NOT NULL,
-  window INTEGER NOT NULL,             -- hours or days since 1970; 0 for a report over all time
-  part INTEGER NOT NULL,               -- which block of merchants; 0 without merchants
-  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts)
-  PRIMARY KEY (report, window, part)
-) STRICT;
-"""
 # Each migration brings the file from the version before to its own; version 0 is an empty file.
-MIGRATIONS: Final = (
-    f"""
+MIGRATIONS: Final[tuple[str | Migration, ...]] = (
+    """
 CREATE TABLE state (
   id INTEGER PRIMARY KEY CHECK (id = 0),
   events INTEGER NOT NULL,             -- in the journal
@@ -82,8 +72,19 @@ CREATE TABLE rejected (
   body BLOB NOT NULL,
   settled INTEGER NOT NULL DEFAULT 0   -- corrected or given up: not listed, but known if it comes again
 ) STRICT;
-{AGGREGATE_TABLES}
+CREATE TABLE merchant (
+  id INTEGER PRIMARY KEY,              -- in order of first sight in the journal, from 0
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE segment (
+  report TEXT NOT NULL,
+  window INTEGER NOT NULL,             -- hours or days since 1970; 0 for a report over all time
+  part INTEGER NOT NULL,               -- which block of merchants; 0 without merchants
+  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts)
+  PRIMARY KEY (report, window, part)
+) STRICT;
 """,
+    add_checksums,
 )
 
 
@@ -120,8 +121,11 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for number in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
-            for statement in MIGRATIONS[number].split(";\n"):
-                connection.execute(statement)
+            migration = MIGRATIONS[number]
+            if isinstance(migration, str):
+                run_script(connection, migration)
+            else:
+                migration(connection)
             if not number:
                 connection.execute("INSERT INTO state VALUES (0, 0, 0, NULL, 0, ?)", (reports,))
             connection.execute(f"PRAGMA user_version = {number + 1}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 _JSON: Final = "application/json"
 _EVERYWHERE: Final = ("unknown_host", "headers_too_large", "request_timeout", "overloaded", "server_error")
-_STORE: Final = ("store_unavailable",)
+_STORE: Final = ("store_unavailable", "store_damaged")
 _BODY: Final = ("too_large", "request_timeout")
 _TAKING: Final = (
     "bad_encoding",

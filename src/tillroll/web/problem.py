@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tillroll.errors import OverloadedError, QueryError, QueueError, StoreError, StoreFullError, TillrollError
+from tillroll.errors import (
+    OverloadedError,
+    QueryError,
+    QueueError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    TillrollError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +55,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "overloaded": (503, "more waits than the server will hold; send again after Retry-After"),
     "stopping": (503, "the server is stopping"),
     "store_unavailable": (503, "the store cannot do it now"),
+    "store_damaged": (503, "something in the store is not what was written; `detail` says what to run"),
     "store_full": (507, "the disk under the store is full; nothing acknowledged is lost"),
 }
 
@@ -91,7 +100,8 @@ def problem_of(error: TillrollError) -> Problem:
         case OverloadedError():
             return Problem("overloaded", str(error), headers=_retry_after(error.retry_after_s))
         case StoreError():
-            return Problem("store_unavailable", str(error), headers=_retry_after(error.retry_after_s))
+            code = "store_damaged" if isinstance(error, StoreDamagedError) else "store_unavailable"
+            return Problem(code, str(error), headers=_retry_after(error.retry_after_s))
         case QueueError():
             return Problem("queue_unavailable", str(error), headers=_retry_after(error.retry_after_s))
         case _:

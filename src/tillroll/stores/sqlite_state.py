@@ -1,0 +1,67 @@
+"""The one row that says how far the SQLite file has come, under a checksum: every transaction begins by reading it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tillroll.stores.damage import DamageError
+from tillroll.stores.sqlite_chunks import GENESIS
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
+_COLUMNS: Final = "events, folded, folded_at, generation, reports, chain, merchants, merchants_crc"
+
+
+class State(NamedTuple):
+    """Where the file stands."""
+
+    events: int  # in the journal
+    folded: int  # of these, how many are in the segments
+    folded_at: float | None  # when the last fold finished, seconds since 1970
+    generation: int  # rises when a rebuild may have renumbered merchants
+    reports: str  # the definitions that the segments were counted by
+    chain: bytes  # of the last chunk
+    merchants: int  # how many there are
+    merchants_crc: int  # of all their names, in order
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """Return the state. Call in a transaction.
+
+    Raises:
+        DamageError: it is not what was written.
+    """
+    row = connection.execute(f"SELECT {_COLUMNS}, checksum FROM state").fetchone()  # noqa: S608 names, above
+    if row is None:
+        raise DamageError("the row that says how far the store has come is missing", _REBUILD)
+    state = State(*row[:-1])
+    if _checksum(state) != row[-1]:
+        raise DamageError("the row that says how far the store has come is damaged", _REBUILD)
+    return state
+
+
+def doubtful_state(connection: sqlite3.Connection) -> State:
+    """Return the state as it stands there, damaged or not, for who looks into the damage. Call in a transaction."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM state").fetchone() or ()  # noqa: S608 names, above
+    nothing = State(0, 0, None, 0, "", GENESIS, 0, 0)
+    kinds = (int, int, float, int, str, bytes, int, int)
+    if not row:
+        return nothing
+    values = [it if isinstance(it, kind) else none for it, kind, none in zip(row, kinds, nothing, strict=True)]
+    return State(*values)  # type: ignore[arg-type]
+
+
+def write_state(connection: sqlite3.Connection, state: State) -> None:
+    """Replace the state. Call in a transaction."""
+    values = ", ".join("?" * (len(state) + 1))
+    connection.execute(
+        f"INSERT OR REPLACE INTO state (id, {_COLUMNS}, checksum) VALUES (0, {values})",  # noqa: S608 names, above
+        (*state, _checksum(state)),
+    )
+
+
+def _checksum(state: State) -> int:
+    return zlib.crc32(repr(tuple(state)).encode())

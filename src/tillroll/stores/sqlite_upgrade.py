@@ -1,0 +1,95 @@
+"""Migrations of the SQLite file that SQL alone cannot do. Each runs in the transaction of `sqlite_schema.migrate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.stores.segments import Segments, names_crc
+from tillroll.stores.sqlite_chunks import GENESIS, Chunk
+from tillroll.stores.sqlite_state import State, write_state
+
+if TYPE_CHECKING:
+    import sqlite3
+
+AGGREGATE_TABLES: Final = """
+CREATE TABLE merchant (
+  id INTEGER PRIMARY KEY,              -- in order of first sight in the journal, from 0
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE segment (
+  report TEXT NOT NULL,
+  window INTEGER NOT NULL,             -- hours or days since 1970; 0 for a report over all time
+  part INTEGER NOT NULL,               -- which block of merchants; 0 without merchants
+  next_window INTEGER NOT NULL,        -- the report's next segment, so that one that is lost is missed
+  next_part INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,           -- of all other columns
+  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts)
+  PRIMARY KEY (report, window, part)
+) STRICT;
+"""
+_CHECKED_TABLES: Final = """
+ALTER TABLE chunk ADD COLUMN chain BLOB NOT NULL DEFAULT x'';
+ALTER TABLE state RENAME TO state_before;
+CREATE TABLE state (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  events INTEGER NOT NULL,             -- in the journal
+  folded INTEGER NOT NULL,             -- of these, how many are in the segments
+  folded_at REAL,                      -- when the last fold finished, seconds since 1970
+  generation INTEGER NOT NULL,         -- rises when a rebuild may have renumbered merchants
+  reports TEXT NOT NULL,               -- the definitions that the segments were counted by
+  chain BLOB NOT NULL,                 -- of the last chunk
+  merchants INTEGER NOT NULL,          -- how many there are
+  merchants_crc INTEGER NOT NULL,      -- of their names in order
+  checksum INTEGER NOT NULL            -- of all other columns
+) STRICT;
+ALTER TABLE segment RENAME TO segment_before;
+"""
+_CHUNKS_AT_ONCE: Final = 64
+_ROWS_AT_ONCE: Final = 10_000
+
+
+def run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run statements within the transaction that is open; `executescript` would commit it."""
+    for statement in script.split(";\n"):
+        connection.execute(statement)
+
+
+def add_checksums(connection: sqlite3.Connection) -> None:
+    """Bring a file of version 1, which is that of 0.1.0, to version 2: all that is read has a checksum."""
+    run_script(connection, _CHECKED_TABLES)
+    run_script(connection, AGGREGATE_TABLES[AGGREGATE_TABLES.index("CREATE TABLE segment") :])
+    chain = _chain_chunks(connection)
+    merchants, crc = _merchants(connection)
+    query = "SELECT events, folded, folded_at, generation, reports FROM state_before"
+    events, folded, folded_at, generation, reports = connection.execute(query).fetchone()
+    write_state(connection, State(events, folded, folded_at, generation, reports, chain, merchants, crc))
+    segments = Segments(connection)
+    segments.begin()
+    query = "SELECT report, window, part, cells FROM segment_before ORDER BY report, window, part"
+    for name, window, part, cells in connection.execute(query):
+        if name in REPORTS_BY_NAME:  # else a report of another edition, which is counted again anyhow
+            segments.put(REPORTS_BY_NAME[name], window, part, cells)
+    connection.execute("DROP TABLE segment_before")
+    connection.execute("DROP TABLE state_before")
+
+
+def _chain_chunks(connection: sqlite3.Connection) -> bytes:
+    """Give each chunk its hash; return the last."""
+    chain, last = GENESIS, 0
+    query = "SELECT first, events, low, high, committed_at, payload FROM chunk WHERE first > ? ORDER BY first LIMIT ?"
+    while rows := connection.execute(query, (last, _CHUNKS_AT_ONCE)).fetchall():
+        for row in rows:
+            chain = Chunk(*row).linked(chain)
+            connection.execute("UPDATE chunk SET chain = ? WHERE first = ?", (chain, row[0]))
+        last = rows[-1][0]
+    return chain
+
+
+def _merchants(connection: sqlite3.Connection) -> tuple[int, int]:
+    count, crc = 0, 0
+    query = "SELECT name FROM merchant WHERE id >= ? ORDER BY id LIMIT ?"
+    while rows := connection.execute(query, (count, _ROWS_AT_ONCE)).fetchall():
+        crc = names_crc([name for (name,) in rows], crc)
+        count += len(rows)
+    return count, crc

@@ -1,0 +1,114 @@
+"""A file that an earlier release wrote is brought to today's form, whole, at the first opening.
+
+The stored file was written by 0.1.0: an import of 3,000 lines of 1,500 merchants, twenty bodies under a key with ids
+and a bad event each, a fold, and 40 events after it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.fold import count_datapoints
+from tillroll.core.query import Query
+from tillroll.core.report import REPORTS
+from tillroll.errors import StoreError
+from tillroll.ports import Outcome
+from tillroll.stores import sqlite_schema, sqlite_upgrade
+from tillroll.stores.sqlite import SqliteStore
+
+STORED = Path(__file__).parent / "stored"
+NOON = 1_322_913_600  # 2011-12-03T12:00:00Z
+IMPORT = Source(NameKind.FILE, "november.ndjson")
+LATE = Source(NameKind.KEY, "late")
+
+
+def purchases(count: int, merchants: int, start: int = 0) -> list[Event]:
+    return [
+        Event(NOON + 977 * i, i % 3, i * 7919 % 60_000, i % 3, f"m{i % merchants}") for i in range(start, start + count)
+    ]
+
+
+def shop_purchases() -> list[Event]:
+    ten = NOON + 22 * 3_600  # 2011-12-04T10:00:00Z
+    return [
+        Event(ten + i % 10 * 3_600 + 930 + j, 0, 1_000 * j, 0, f"shop {i % 4}", f"p{i * 5 + j}")
+        for i in range(20)
+        for j in range(5)
+    ]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / sqlite_schema.FILE_NAME
+    path.write_bytes(gzip.decompress((STORED / "sqlite-0.1.0.db.gz").read_bytes()))
+    return tmp_path
+
+
+def test_a_file_of_0_1_0_keeps_its_counts_its_names_and_its_rejected(written: Path) -> None:
+    store = SqliteStore(written)
+    everything = [*purchases(3_000, 1_500), *shop_purchases(), *purchases(40, 7, 5_000)]
+    expected = count_datapoints([batch_of(everything)])
+    assert store.status().events == len(everything)
+    for report in REPORTS:
+        page = store.page(Query(report=report, limit=100_000))
+        assert page.aggregates
+        assert {datapoint: expected[datapoint] for datapoint, _ in page.aggregates} == dict(page.aggregates)
+        assert page.totals is not None
+        assert page.totals.events == len(everything)
+    assert store.audit().differences == []
+    assert set(store.journal(batch_of(purchases(3_000, 1_500), IMPORT))) == {Outcome.DUPLICATE}
+    assert set(store.journal(batch_of(shop_purchases()))) == {Outcome.DUPLICATE}
+    assert set(store.journal(batch_of(purchases(40, 7, 5_000), LATE))) == {Outcome.DUPLICATE}
+    kept = [each.rejection.body for each in store.rejected(limit=100)]
+    amounts = [amount for amount in range(-1, -21, -1) if amount != -4]  # that one was settled
+    assert kept == [b'{"date":"2011-12-04T10:15:30Z","amount":%d}' % amount for amount in amounts]
+    store.journal(batch_of(purchases(10, 7, 9_000)))
+    assert store.fold() == len(everything) + 10
+    assert store.audit().differences == []
+    store.close()
+
+
+def test_an_upgrade_that_is_interrupted_leaves_the_file_as_it_was(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written / sqlite_schema.FILE_NAME
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_upgrade, "write_state", killed)
+        with pytest.raises(KeyboardInterrupt):
+            SqliteStore(written)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert len(connection.execute("SELECT * FROM state").fetchone()) == 6
+    connection.close()
+    store = SqliteStore(written)
+    assert store.audit().differences == []
+    store.close()
+
+
+def test_an_older_program_refuses_a_newer_file(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SqliteStore(written).close()
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", sqlite_schema.MIGRATIONS[:1])
+    with pytest.raises(StoreError, match=r"Run the newer tillroll that wrote it"):
+        SqliteStore(written)
+
+
+def test_an_upgraded_file_has_the_tables_of_a_new_one(written: Path, tmp_path: Path) -> None:
+    SqliteStore(written).close()
+    SqliteStore(tmp_path / "new").close()
+
+    def tables(directory: Path) -> set[tuple[str, str]]:
+        connection = sqlite3.connect(directory / sqlite_schema.FILE_NAME)
+        found = set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+        connection.close()
+        return found
+
+    assert tables(written) == tables(tmp_path / "new")
