@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tillroll.core.accept import encode_event
 from tillroll.core.query import Page, Query, Row, answer
+from tillroll.core.rejection import CAPACITY, EVERY, Capacity, RejectedFilter, RejectedSummary, SourceCount
 from tillroll.core.report import BRACKETS, METHODS
 from tillroll.ports import Audit, Difference, Kept, Outcome, Progress, Status, Trace
 
@@ -57,7 +58,10 @@ def counted(events: Sequence[Event]) -> Counter[str]:
 class Oracle:
     """The store port, by lists and loops."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: Capacity = CAPACITY) -> None:
+        self.capacity = capacity
+        self.refused = False
+        self.gone: set[str] = set()
         self.journaled: list[tuple[Event, Identity | None]] = []
         self.by_identity: dict[Identity, Event] = {}
         self.aggregates: Counter[str] = Counter()
@@ -92,7 +96,8 @@ class Oracle:
             folded_position=self.folded,
             folded_at=0.0 if self.folded else None,
             unfolded_since=since,
-            rejected=len(self.kept),
+            rejected=len(self.waiting()),
+            rejected_full=self.refused,
         )
 
     def fold(self) -> int:
@@ -115,25 +120,54 @@ class Oracle:
         names = {event.merchant for event in self.events()[: self.folded] if wanted in event.merchant.casefold()}
         return sorted(names, key=lambda name: (not name.casefold().startswith(wanted), name))[:limit]
 
-    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
-        for rejection in rejections:
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
+        for index, rejection in enumerate(rejections):
             source = rejection.source
             name = json.dumps([source.kind, source.value, rejection.position, rejection.body.hex()])
             if not source.value:
                 name = f"unnamed {len(self.kept)} {now_s}"
+            if name not in self.kept and len(self.waiting()) >= self.capacity.rejections:
+                self.refused = True
+                return index
             self.kept.setdefault(name, Kept(id=name, received_at=now_s, rejection=rejection))
+        return len(rejections)
 
-    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
-        names = list(self.kept)
-        start = names.index(after) + 1 if after in names else 0
-        return [self.kept[name] for name in names[start : start + limit]]
+    def waiting(self, which: RejectedFilter = EVERY) -> list[Kept]:
+        return [
+            kept
+            for kept in self.kept.values()
+            if kept.id not in self.gone
+            and which.code in {None, kept.rejection.reason.code}
+            and (not which.sources or kept.rejection.source.value in which.sources)
+        ]
+
+    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
+        places = {name: place for place, name in enumerate(self.kept)}
+        start = places.get(after or "", -1)
+        return [kept for kept in self.waiting(which) if places[kept.id] > start][:limit]
 
     def find_rejected(self, rejected_id: str) -> Kept | None:
-        return self.kept.get(rejected_id)
+        return None if rejected_id in self.gone else self.kept.get(rejected_id)
+
+    def rejected_summary(self) -> RejectedSummary:
+        waiting = [kept.rejection for kept in self.waiting()]
+        sources = Counter(each.source for each in waiting)
+        most = sorted(sources.items(), key=lambda item: (-item[1], item[0].value, item[0].kind))
+        return RejectedSummary(
+            len(waiting),
+            _by_code(waiting),
+            [
+                SourceCount(
+                    source.kind.name.lower(), source.value, count, _by_code([x for x in waiting if x.source == source])
+                )
+                for source, count in most
+            ],
+            len(sources),
+        )
 
     def settle(self, rejected_ids: Sequence[str]) -> None:
-        for rejected_id in rejected_ids:
-            self.kept.pop(rejected_id, None)
+        self.gone.update(rejected_ids)
+        self.refused = False
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         events = [event for event in self.events()[: self.folded] if event.seconds // 86_400 >= since or not since]
@@ -176,3 +210,8 @@ class Oracle:
                 yield Trace(
                     chunk="memory", index=index, folded=index < self.folded, name=name, event=encode_event(event)
                 )
+
+
+def _by_code(rejections: Sequence[Rejection]) -> dict[str, int]:
+    counts = Counter(each.reason.code for each in rejections)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tillroll.config import FRESHNESS_S
+from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from tillroll.core.rejection import Capacity
     from tillroll.ports import Queue, Store
 
 
-def open_store(address: str, *, make: bool = True, freshness_s: float = FRESHNESS_S) -> Store:
+def open_store(
+    address: str, *, make: bool = True, freshness_s: float = FRESHNESS_S, capacity: Capacity = CAPACITY
+) -> Store:
     """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
     `make` says whether a directory without a store becomes one; tables are made by a deployment. `freshness_s` is the
-    setting of that name. Readers of a directory are always up to date, and need none.
+    setting of that name. Readers of a directory are always up to date, and need none. `capacity` is that of what is
+    not accepted.
 
     Raises:
         ConfigError: the address is of neither form, or the AWS extra is not installed.
@@ -27,7 +32,7 @@ def open_store(address: str, *, make: bool = True, freshness_s: float = FRESHNES
             from tillroll.stores.dynamodb import open_dynamodb_store  # noqa: PLC0415 boto3 only when it is used
         except ModuleNotFoundError as error:
             raise _aws_missing("data", error) from error
-        return open_dynamodb_store(address, freshness_s=freshness_s)
+        return open_dynamodb_store(address, freshness_s=freshness_s, capacity=capacity)
     if "://" in address:
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
@@ -36,7 +41,7 @@ def open_store(address: str, *, make: bool = True, freshness_s: float = FRESHNES
     if not make and not SqliteStore.is_in(Path(address)):
         remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
         raise StoreError(f"there is no store in {address}", remedy)
-    return SqliteStore(Path(address))
+    return SqliteStore(Path(address), capacity=capacity)
 
 
 def open_queue(url: str, dead_letters: str = "") -> Queue:

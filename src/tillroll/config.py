@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, get_typ
 
 import msgspec
 
+from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,6 +68,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     freshness_s: Annotated[
         float, msgspec.Meta(gt=0, le=3_600, description="The oldest that a report may be on AWS; longer is cheaper")
     ] = FRESHNESS_S
+    rejected_max: Annotated[
+        int, msgspec.Meta(ge=1, description="How many rejected events are kept; past it the senders are told")
+    ] = CAPACITY.rejections
+    rejected_bytes_max: Annotated[
+        int, msgspec.Meta(ge=1, description="The bytes that rejected events may take, as they are stored")
+    ] = CAPACITY.stored_bytes
 
 
 class Origin(NamedTuple):

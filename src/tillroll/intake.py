@@ -160,8 +160,8 @@ class Intake:
     def _take(self, group: list[_Waiting]) -> list[Receipt]:
         now = self._clock()
 
-        def set_aside(refused: list[list[Rejection]]) -> None:
-            self._store.set_aside([rejection for rejections in refused for rejection in rejections], now)
+        def set_aside(refused: list[list[Rejection]]) -> int:
+            return self._store.set_aside([rejection for rejections in refused for rejection in rejections], now)
 
         return take(self._store, [waiting.body for waiting in group], now, set_aside)
 

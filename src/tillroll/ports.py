@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from tillroll.core.rejection import EVERY
+
 if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.query import Page, Query
+    from tillroll.core.rejection import RejectedFilter, RejectedSummary
 
 Clock = Callable[[], float]  # seconds since 1970; nothing but freshness and the "future" rule depends on it
 Progress = Callable[[int, int], None]  # (done, of), in events; may be called often
@@ -37,6 +40,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     folded_at: float | None  # when the last fold finished, seconds since 1970
     unfolded_since: float | None  # when the oldest commit that no reader sees yet was made; None: readers see all
     rejected: int | None  # waiting to be corrected
+    rejected_full: bool = False  # rejections came for which there was no room, and none was discarded since
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -157,20 +161,32 @@ class Aggregates(Protocol):
 class RejectedStore(Protocol):
     """The events that were not accepted, kept byte for byte."""
 
-    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
-        """Keep rejections durably. The same bytes at the same position of the same named source are kept once."""
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
+        """Keep rejections durably, from the first on while there is room; return how many are kept.
+
+        The same bytes at the same position of the same named source are kept once, and known if they were discarded.
+        Call it right after the events beside them are journaled, and before the sender is told: a crash in between
+        leaves a sender who asks again.
+        """
         ...
 
-    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
-        """Return what is kept, oldest first, after an id."""
+    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
+        """Return what is kept, oldest first, after an id, whether that is still kept or not."""
         ...
 
     def find_rejected(self, rejected_id: str) -> Kept | None:
         """Return one kept rejection, or None when there is none of this id."""
         ...
 
+    def rejected_summary(self) -> RejectedSummary:
+        """Return how many are kept, by reason and of the sources with the most."""
+        ...
+
     def settle(self, rejected_ids: Sequence[str]) -> None:
-        """Forget rejections that were corrected and accepted, or given up. What is not kept is passed over."""
+        """Forget rejections that were corrected and accepted, or given up. What is not kept is passed over.
+
+        Their bytes are gone from what the store has written, as soon as nobody reads them; a hash stays.
+        """
         ...
 
 

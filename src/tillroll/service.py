@@ -37,6 +37,7 @@ class Receipt(msgspec.Struct):
     conflicts: int = 0
     rejected: int = 0
     not_accepted: list[NotAccepted] = []
+    not_kept: int = 0  # of the conflicts and the rejected: there was no room, so the sender alone has them
 
     @property
     def events(self) -> int:
@@ -51,13 +52,13 @@ def take(
     journal: Journal,
     bodies: Sequence[Body],
     now_s: float,
-    set_aside: Callable[[list[list[Rejection]]], None],
+    set_aside: Callable[[list[list[Rejection]]], int],
 ) -> list[Receipt]:
     """Journal the valid events of some bodies in one commit and return a receipt for each, in order.
 
-    What is rejected, or conflicts with what is journaled, goes to `set_aside`, a list for each body, before this
-    returns; it is not called when there is nothing. When this raises, calling it again with the same bodies counts
-    nothing twice, as far as they are named.
+    What is rejected, or conflicts with what is journaled, goes to `set_aside`, a list for each body, after the commit
+    and before this returns: it returns how many it kept, from the first on, and is not called when there is nothing.
+    When this raises, calling it again with the same bodies counts nothing twice, as far as they are named.
     """
     accepted = accept(bodies, now_s)
     outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""
@@ -66,9 +67,17 @@ def take(
         refused = _with_conflicts(bodies, accepted, outcomes)
     elif not any(refused):
         return [ONE if events == 1 else Receipt(events) for events in accepted.events]
+    receipts = _receipts(accepted, outcomes, refused)
     if any(refused):
-        set_aside(refused)
-    return _receipts(accepted, outcomes, refused)
+        _note_not_kept(receipts, set_aside(refused))
+    return receipts
+
+
+def _note_not_kept(receipts: list[Receipt], kept: int) -> None:
+    for receipt in receipts:
+        refused = receipt.conflicts + receipt.rejected
+        receipt.not_kept = max(0, refused - kept)
+        kept = max(0, kept - refused)
 
 
 def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes) -> list[list[Rejection]]:

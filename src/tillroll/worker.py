@@ -119,9 +119,10 @@ def _take_commit(journal: Journal, queue: Buries, messages: Sequence[Message], n
     to_bury = [(messages[index], refused) for index, refused in enumerate(refusals) if refused is not None]
     taken = Taken(receipt=Receipt(rejected=len(to_bury)))
 
-    def set_aside(rejections: list[list[Rejection]]) -> None:
+    def set_aside(rejections: list[list[Rejection]]) -> int:
         for index, refused in zip(named, rejections, strict=True):
             to_bury.extend((messages[index], rejection) for rejection in refused)
+        return sum(map(len, rejections))  # what cannot be buried leaves its message on the queue
 
     for receipt in take(journal, [body_of(messages[index]) for index in named], now_s, set_aside):
         taken.add(Taken(receipt=receipt))

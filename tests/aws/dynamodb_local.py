@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import botocore.session
 from tests.aws.fetch_dynamodb_local import classpath, fetch
 
+from tillroll.core.rejection import CAPACITY, Capacity
 from tillroll.stores.dynamodb import DynamoDBStore
 from tillroll.stores.dynamodb_client import Client
 from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
@@ -47,8 +48,14 @@ class DynamoDBLocal:
         signer = Signer(self.endpoint.removeprefix("http://"), REGION, lambda: Credentials("local", "local", None))
         return Client(Connections(self.endpoint, signer), self.endpoint, Wire(*tables))
 
-    def store(self, tables: tuple[str, str], clock: Callable[[], float], freshness_s: float = 0.0) -> DynamoDBStore:
-        return DynamoDBStore(self.client(tables), freshness_s=freshness_s, clock=clock)
+    def store(
+        self,
+        tables: tuple[str, str],
+        clock: Callable[[], float],
+        freshness_s: float = 0.0,
+        capacity: Capacity = CAPACITY,
+    ) -> DynamoDBStore:
+        return DynamoDBStore(self.client(tables), freshness_s=freshness_s, clock=clock, capacity=capacity)
 
     def address(self, tables: tuple[str, str]) -> str:
         """Return the store's address, for a process that has credentials in its environment."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
+from base64 import b64decode
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +15,8 @@ from tests.contract.test_store import KEY, NOON, PURCHASE, check, purchases
 
 from tillroll.app import open_store
 from tillroll.core import limits
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.accept import Reason, Rejection
+from tillroll.core.batch import UNNAMED, Event, batch_of
 from tillroll.core.query import Query as Asked
 from tillroll.core.report import REPORTS_BY_NAME
 from tillroll.errors import StoreError
@@ -479,6 +484,88 @@ def test_a_damaged_journal_is_not_a_measure_to_repair_by(filled: Tables) -> None
     store = filled.store()
     assert store.audit(repair=True).differences_total
     check(store, purchases(30, days=1))
+
+
+# What release 0.1.0 kept of a key three rejections, of nobody one, of a file one of 400,000 bytes.
+
+
+@pytest.fixture
+def old(tables: Tables) -> Tables:
+    text = gzip.decompress((Path(__file__).parent.parent / "fixtures" / "rejected-0.1.0.dynamodb.json.gz").read_bytes())
+    for item in json.loads(text, object_hook=lambda found: b64decode(found["base64"]) if "base64" in found else found):
+        kinds = {
+            name: {"B": value}
+            if isinstance(value, bytes)
+            else {"S": value}
+            if isinstance(value, str)
+            else {"N": f"{value}"}
+            for name, value in item.items()
+        }
+        tables.boto.put_item(TableName=tables.names[1], Item=kinds)
+    return tables
+
+
+def test_what_an_older_release_kept_is_brought_along_under_its_ids(old: Tables) -> None:
+    store = old.store()
+    assert store.status().rejected == 5
+    assert store.find_rejected("a1d1462b9deabeb15f5673ad") == store.rejected()[3]
+    kept = old.store().rejected()
+    bodies = [b"no event 0", b"no event 1", b"no event 2", b"nobody named this", b"\xff\x00" * 200_000]
+    assert [each.rejection.body for each in kept] == bodies
+    assert [each.received_at for each in kept] == [1000.5] * 3 + [2000.0] * 2
+    assert kept[0].id == "b5a2ce729928f1ac0b3cd8b4"
+    store.settle([kept[1].id])
+    store.set_aside([each.rejection for each in kept if each.rejection.source == KEY], 3000.0)
+    assert store.rejected() == [kept[0], *kept[2:]]
+    assert store.rejected(after=kept[1].id) == kept[2:]
+    items = old.boto.scan(TableName=old.names[1])["Items"]
+    assert not [item for item in items if item["log"]["S"] == "rejected" or "rejected" in item]
+
+
+def test_what_is_dropped_is_gone_from_the_table(tables: Tables) -> None:
+    store = tables.store()
+    body = b"a body that no compression hides: " + random.Random(7).randbytes(700_000)
+    given = [Rejection(source, 0, body, Reason("not_json", None, "no")) for source in (KEY, UNNAMED)]
+    store.set_aside(given, 1.0)
+    store.settle([each.id for each in store.rejected()])
+    items = tables.boto.scan(TableName=tables.names[1])["Items"]
+    assert sum(len(item["body"]["B"]) for item in items if "body" in item) < 1_000
+    store.set_aside(given[:1], 2.0)
+    assert store.rejected() == []
+
+
+def test_two_that_discard_of_one_group_at_once_bring_nothing_back(tables: Tables) -> None:
+    store, other = tables.store(), tables.store()
+    store.set_aside([Rejection(KEY, at, b"%d" % at, Reason("not_json", None, "no")) for at in range(3)], 1.0)
+    kept = store.rejected()
+    raced: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, TransactWrite) and not raced:
+            raced.append(call)
+            other.settle([kept[1].id])
+        return make()
+
+    between(store, befall)
+    store.settle([kept[0].id])
+    assert raced
+    assert tables.store().rejected() == [kept[2]]
+
+
+def test_two_that_keep_the_same_rejections_at_once_keep_them_once(tables: Tables) -> None:
+    store, other = tables.store(), tables.store()
+    given = [Rejection(KEY, at, b"%d" % at, Reason("not_json", None, "no")) for at in range(3)]
+    raced: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, TransactWrite) and not raced:
+            raced.append(call)
+            other.set_aside(given, 2.0)
+        return make()
+
+    between(store, befall)
+    assert store.set_aside(given, 1.0) == 3
+    assert [each.received_at for each in tables.store().rejected()] == [2.0] * 3
 
 
 def test_a_store_is_opened_by_its_address(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from tests.oracle import Oracle
 
 from tillroll.app import open_store
 from tillroll.core import kernel
+from tillroll.core.rejection import CAPACITY, Capacity
 from tillroll.core.report import BRACKETS, METHODS, REPORTS_BY_NAME, parse_datapoint
 from tillroll.stores.dynamodb_schema import report_of
 from tillroll.stores.segments import Segments
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Bench(Protocol):
     """A store under test, and what the suite needs besides the port."""
 
-    def open(self) -> Store:
+    def open(self, capacity: Capacity = CAPACITY) -> Store:
         """Return another user of the same store, as another process would be."""
         ...
 
@@ -48,7 +49,8 @@ class OracleBench:
     def __init__(self) -> None:
         self.store = Oracle()
 
-    def open(self) -> Store:
+    def open(self, capacity: Capacity = CAPACITY) -> Store:
+        self.store.capacity = capacity
         return self.store
 
     def add(self, datapoint: str, events: int) -> None:
@@ -66,8 +68,8 @@ class SqliteBench:
         self.directory = directory
         self.opened: list[Store] = []
 
-    def open(self) -> Store:
-        self.opened.append(open_store(str(self.directory)))
+    def open(self, capacity: Capacity = CAPACITY) -> Store:
+        self.opened.append(open_store(str(self.directory), capacity=capacity))
         return self.opened[-1]
 
     def _change(self, *statements: tuple[str, tuple[object, ...]]) -> None:
@@ -107,8 +109,8 @@ class DynamoDBBench:
         self.now = 1_700_000_000.0
         self.opened: list[Store] = []
 
-    def open(self) -> Store:
-        self.opened.append(self.local.store(self.tables, lambda: self.now))
+    def open(self, capacity: Capacity = CAPACITY) -> Store:
+        self.opened.append(self.local.store(self.tables, lambda: self.now, capacity=capacity))
         return self.opened[-1]
 
     def add(self, datapoint: str, events: int) -> None:

@@ -15,6 +15,7 @@ from tests.oracle import Oracle, counted
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
+from tillroll.core.rejection import Capacity, RejectedFilter
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
@@ -373,6 +374,111 @@ def test_a_settled_rejection_is_forgotten(store: Store) -> None:
     store.settle([each.id for each in kept])
     assert store.rejected() == []
     assert store.find_rejected("unknown") is None
+
+
+def test_a_page_goes_on_after_what_was_settled_meanwhile(store: Store) -> None:
+    store.set_aside([rejection(position, source=UNNAMED) for position in range(4)], 1.0)
+    kept = store.rejected()
+    store.settle([each.id for each in kept[:2]])
+    assert store.rejected(after=kept[1].id) == kept[2:]
+    store.settle([each.id for each in kept[2:]])
+    assert store.rejected(after=kept[3].id) == []
+
+
+@pytest.mark.parametrize("settled", [(0, 1, 2), (1,)])
+def test_a_repeat_of_what_was_settled_is_known(store: Store, settled: tuple[int, ...]) -> None:
+    given = [rejection(position, b"no event") for position in range(3)]
+    store.set_aside(given, 1.0)
+    kept = store.rejected()
+    store.settle([kept[index].id for index in settled])
+    left = store.rejected()
+    store.set_aside(given, 2.0)
+    store.set_aside(given[1:2], 3.0)
+    assert store.rejected() == left
+    store.set_aside([rejection(1, b"another")], 4.0)
+    assert [each.rejection.body for each in store.rejected()[len(left) :]] == [b"another"]
+
+
+def test_rejections_of_many_sources_are_listed_in_the_order_they_came(store: Store) -> None:
+    sources = [KEY, UNNAMED, Source(NameKind.FILE, "a"), KEY, Source(NameKind.KEY, "other"), UNNAMED]
+    given = [rejection(position, source=source) for position, source in enumerate(sources * 30)]
+    store.set_aside(given, 1.0)
+    assert [each.rejection for each in store.rejected(limit=1_000)] == given
+    assert len({each.id for each in store.rejected(limit=1_000)}) == 180
+
+
+def test_many_rejections_are_kept_and_found_one_by_one(store: Store) -> None:
+    given = [rejection(position, b"%d" % (position % 7)) for position in range(10_000)]
+    assert store.set_aside(given, 1.0) == 10_000
+    assert store.set_aside(given[4_000:], 2.0) == 6_000
+    kept = store.rejected(limit=20_000)
+    assert [each.rejection for each in kept] == given
+    assert store.find_rejected(kept[7_777].id) == kept[7_777]
+    store.settle([each.id for each in kept[::2]])
+    assert store.rejected(limit=20_000) == kept[1::2]
+    assert store.status().rejected == 5_000
+
+
+def test_a_rejection_as_large_as_a_body_is_kept(store: Store) -> None:
+    body = random.Random(4).randbytes(7 * 2**20)
+    store.set_aside([rejection(0), rejection(1, body), rejection(2)], 1.0)
+    kept = store.rejected()
+    assert [each.rejection.body for each in kept] == [b"{}", body, b"{}"]
+    store.settle([kept[1].id])
+    assert store.rejected() == [kept[0], kept[2]]
+
+
+def of_code(position: int, code: str, source: Source) -> Rejection:
+    return Rejection(source, position, b"[%d]" % position, Reason(code, None, "no"))  # type: ignore[arg-type]
+
+
+def test_rejections_are_counted_and_listed_by_reason_and_source(store: Store) -> None:
+    till = Source(NameKind.FILE, "till")
+    codes = ["not_json", "invalid_date", "not_json", "invalid_amount"]
+    store.set_aside([of_code(position, code, KEY) for position, code in enumerate(codes)], 1.0)
+    store.set_aside([of_code(position, "not_json", till) for position in range(3)], 2.0)
+    store.set_aside([of_code(0, "invalid_date", UNNAMED)], 3.0)
+    found = store.rejected_summary()
+    assert (found.rejected, found.sources_total) == (8, 3)
+    assert list(found.codes.items()) == [("not_json", 5), ("invalid_date", 2), ("invalid_amount", 1)]
+    assert [(each.kind, each.value, each.rejected) for each in found.sources] == [
+        ("key", "checkout-7", 4),
+        ("file", "till", 3),
+        ("none", "", 1),
+    ]
+    assert found.sources[0].codes == {"not_json": 2, "invalid_amount": 1, "invalid_date": 1}
+
+    def places(code: str | None, *sources: str) -> list[tuple[str, int]]:
+        which = RejectedFilter(code, sources)
+        one_by_one = []
+        after = None
+        while page := store.rejected(after=after, limit=1, which=which):
+            one_by_one += page
+            after = page[-1].id
+        assert store.rejected(which=which) == one_by_one
+        return [(each.rejection.source.value, each.rejection.position) for each in one_by_one]
+
+    assert places("not_json") == [("checkout-7", 0), ("checkout-7", 2), ("till", 0), ("till", 1), ("till", 2)]
+    assert places(None, "till") == [("till", 0), ("till", 1), ("till", 2)]
+    assert places("invalid_date", "checkout-7", "nowhere") == [("checkout-7", 1)]
+    assert places("invalid_date", "till") == places("no_such") == []
+    store.settle([each.id for each in store.rejected(which=RejectedFilter("not_json"))])
+    assert store.rejected_summary().codes == {"invalid_date": 2, "invalid_amount": 1}
+
+
+def test_what_there_is_no_room_for_is_told_and_room_is_made_by_settling(bench: Bench) -> None:
+    store = bench.open(Capacity(3, 2**30))
+    assert store.set_aside([rejection(0), rejection(1)], 1.0) == 2
+    other = Source(NameKind.KEY, "other")
+    given = [rejection(2), rejection(0, source=other), rejection(1, source=other)]
+    assert store.set_aside(given, 2.0) == 1
+    assert store.status().rejected_full
+    assert [each.rejection.position for each in store.rejected()] == [0, 1, 2]
+    assert store.set_aside([rejection(1), rejection(0)], 3.0) == 2  # what is kept needs no room
+    store.settle([each.id for each in store.rejected()])
+    assert not store.status().rejected_full
+    assert store.set_aside(given, 4.0) == 3
+    assert store.status().rejected == 2
 
 
 # Proof.

@@ -37,8 +37,8 @@ def main(directory: Path, seed: int, synchronous: str) -> None:
     store = SqliteStore(directory / "data")
     acknowledged = os.open(str(directory) + ACKNOWLEDGEMENTS, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
-    def set_aside(rejections: list[list[Rejection]]) -> None:
-        store.set_aside([each for part in rejections for each in part], STARTED_AT)
+    def set_aside(rejections: list[list[Rejection]]) -> int:
+        return store.set_aside([each for part in rejections for each in part], STARTED_AT)
 
     for number, delivery in enumerate(deliveries(seed)):
         take(store, [delivery.body], STARTED_AT, set_aside)

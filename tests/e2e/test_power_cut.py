@@ -72,8 +72,8 @@ def _problems(acknowledged: list[int], directory: Path) -> list[str]:
     return problems
 
 
-def _keep(store: SqliteStore, rejections: list[list[Rejection]]) -> None:
-    store.set_aside([each for part in rejections for each in part], STARTED_AT)
+def _keep(store: SqliteStore, rejections: list[list[Rejection]]) -> int:
+    return store.set_aside([each for part in rejections for each in part], STARTED_AT)
 
 
 def _wrong(store: SqliteStore, ledger: Ledger) -> list[str]:

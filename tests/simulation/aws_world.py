@@ -323,8 +323,8 @@ class Processes:
             self.in_hand = [self.waiting.pop() for _ in range(min(len(self.waiting), world.random.randint(1, 2)))]
             now = world.scheduler.clock()
 
-            def set_aside(rejections: list[list[Rejection]], now: float = now) -> None:
-                store.set_aside([each for part in rejections for each in part], now)
+            def set_aside(rejections: list[list[Rejection]], now: float = now) -> int:
+                return store.set_aside([each for part in rejections for each in part], now)
 
             try:
                 take(store, [delivery.body for delivery in self.in_hand], now, set_aside)

@@ -148,8 +148,9 @@ def _keeps_cache(self: Any) -> None:
     """Believe after a rollback what was true inside it."""
 
 
-def _set_aside_nothing(self: SqliteStore, rejections: Any, now_s: float) -> None:
-    """Keep no rejected event."""
+def _set_aside_nothing(_self: SqliteStore, rejections: Any, _now_s: float) -> int:
+    """Keep no rejected event, and say that all are kept."""
+    return len(rejections)
 
 
 def _aggregates_lag(self: Tail, _connection: Any, _merchants: Any, state: State) -> None:

@@ -219,8 +219,8 @@ class Process:
     def _take_in_hand(self) -> None:
         now = self._world.scheduler.clock()
 
-        def set_aside(rejections: list[list[Rejection]]) -> None:
-            self._store.set_aside([each for part in rejections for each in part], now)
+        def set_aside(rejections: list[list[Rejection]]) -> int:
+            return self._store.set_aside([each for part in rejections for each in part], now)
 
         bodies = [delivery.body for delivery in self._in_hand]
         receipts = take(self._store, bodies, now, set_aside)

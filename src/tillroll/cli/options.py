@@ -8,6 +8,7 @@ import typer
 
 from tillroll import config
 from tillroll.app import open_store
+from tillroll.core.rejection import Capacity
 from tillroll.ports import Store
 
 Data = Annotated[
@@ -34,7 +35,8 @@ def opened(
         StoreError: there is no such store.
     """
     settings = config.load({"data": data, "freshness_s": freshness_s, "config": config_file}).settings
-    store = open_store(settings.data, make=make, freshness_s=settings.freshness_s)
+    capacity = Capacity(settings.rejected_max, settings.rejected_bytes_max)
+    store = open_store(settings.data, make=make, freshness_s=settings.freshness_s, capacity=capacity)
     try:
         yield store
     finally:

@@ -13,6 +13,9 @@ import uuid
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
+
+from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import ConfigError
 from tillroll.ports import Outcome, Status
 from tillroll.stores import dynamodb_audit, dynamodb_reader, dynamodb_rejected
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
     from tillroll.core.query import Page
     from tillroll.core.query import Query as Asked
+    from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.ports import Audit, Clock, Kept, Progress, Trace
     from tillroll.stores.dynamodb_client import Client
     from tillroll.stores.dynamodb_protocol import Protocol, QueryReply
@@ -41,9 +45,18 @@ class DynamoDBStore:
     """The store port over two DynamoDB tables. Safe to use from any number of threads and processes."""
 
     def __init__(
-        self, client: Client, *, freshness_s: float, clock: Clock = time.time, patience_s: float = 30.0
+        self,
+        client: Client,
+        *,
+        freshness_s: float,
+        clock: Clock = time.time,
+        patience_s: float = 30.0,
+        capacity: Capacity = CAPACITY,
     ) -> None:
-        """Use the tables of a client. `freshness_s` is how often commits let a range of the fold end."""
+        """Use the tables of a client. `freshness_s` is how often commits let a range of the fold end.
+
+        `capacity` is that of the rejected.
+        """
         self.client = client
         self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s)
         self._freshness_s = freshness_s
@@ -51,6 +64,7 @@ class DynamoDBStore:
         self._commits = threading.Lock()  # guards _logs; commits of one process would only race each other
         self._fold_is_due = True  # what others marked and did not fold
         self._unfolded_since: float | None = None  # the oldest commit of this store that no mark covers
+        self._room = dynamodb_rejected.Room(capacity)
 
     def close(self) -> None:
         """See ports.Store."""
@@ -70,8 +84,9 @@ class DynamoDBStore:
         return done.outcomes
 
     def status(self) -> Status:
-        """See ports.Journal. Positions are ledger entries."""
-        return self.client.run(_status(self.context))
+        """See ports.Journal. Positions are ledger entries; of rejections refused this process knows its own."""
+        found = self.client.run(_status(self.context))
+        return msgspec.structs.replace(found, rejected_full=self._room.refused)
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         """See ports.Journal."""
@@ -158,22 +173,25 @@ class DynamoDBStore:
 
     # Rejected events.
 
-    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
         """See ports.RejectedStore."""
-        self.client.run(dynamodb_rejected.set_aside(self.context, rejections, now_s))
+        return self.client.run(dynamodb_rejected.set_aside(self.context, rejections, now_s, self._room))
 
-    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
         """See ports.RejectedStore."""
-        return self.client.run(dynamodb_rejected.rejected(self.context, after, limit))
+        return self.client.run(dynamodb_rejected.rejected(self.context, after, limit, which))
 
     def find_rejected(self, rejected_id: str) -> Kept | None:
         """See ports.RejectedStore."""
         return self.client.run(dynamodb_rejected.find(self.context, rejected_id))
 
+    def rejected_summary(self) -> RejectedSummary:
+        """See ports.RejectedStore."""
+        return self.client.run(dynamodb_rejected.summary(self.context))
+
     def settle(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore."""
-        for rejected_id in rejected_ids:
-            self.client.run(dynamodb_rejected.settle(self.context, rejected_id))
+        self.client.run(dynamodb_rejected.discard(self.context, rejected_ids, self._room))
 
 
 def _status(context: Context) -> Protocol[Status]:
@@ -203,7 +221,9 @@ def _oldest_after(context: Context, folded: int) -> Protocol[float | None]:
     return next((entry.at for _, entry in map(decode_entry, reply.items) if entry.chunks), None)
 
 
-def open_dynamodb_store(address: str, *, freshness_s: float, profile: str | None = None) -> DynamoDBStore:
+def open_dynamodb_store(
+    address: str, *, freshness_s: float, profile: str | None = None, capacity: Capacity = CAPACITY
+) -> DynamoDBStore:
     """Return the store at dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
     An empty region is the profile's. The one option is `endpoint`, a server's URL in place of AWS.
@@ -223,4 +243,4 @@ def open_dynamodb_store(address: str, *, freshness_s: float, profile: str | None
         remedy = "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL"
         raise ConfigError("data", f"{address} does not name two tables", remedy)
     client = open_client(url.netloc or None, tables[0], tables[1], endpoint, profile)
-    return DynamoDBStore(client, freshness_s=freshness_s)
+    return DynamoDBStore(client, freshness_s=freshness_s, capacity=capacity)

@@ -12,7 +12,8 @@ be called so, since every datapoint holds a `|`.
 - `2011-12-03T10:15`, or `2011-12-03T10:15/1` for the second lane and so on: the chunks of that minute, from 1, each
   with `chunk` (core.chunk) and `entry` (the ledger entry that lists it). Never changed.
 - `ledger`: one item a commit, from 1 without a gap, with `entry` (JSON, see LedgerEntry). Never changed.
-- `rejected`: what was not accepted, by time of arrival; `rejected/ID`: its bytes.
+- `rejected/groups`: groups of what was not accepted, by time of arrival; `rejected/part/NUMBER`: a group's bytes;
+  `rejected/source/HASH`: where the groups of a source are. Release 0.1.0 had `rejected` and `rejected/ID`.
 
 Both tables want point-in-time recovery. Restored to an earlier moment, the aggregates catch up by themselves, because
 the state of the fold is restored with them.
@@ -34,6 +35,7 @@ INDEX: Final = "report-datapoint"
 FOLD_KEY: Final = "#fold"
 LEDGER: Final = "ledger"
 REJECTED: Final = "rejected"
+REJECTED_GROUPS: Final = f"{REJECTED}/groups"
 _EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 minutes are UTC by definition; naive text is the key
 
 AGGREGATES_TABLE: Final[dict[str, Any]] = {
@@ -117,8 +119,18 @@ def minute_log(minute: int, lane: int) -> str:
 
 
 def rejected_log(rejected_id: str) -> str:
-    """Return the log that holds the bytes of a rejected event."""
+    """Return the log in which release 0.1.0 put the bytes of a rejected event."""
     return f"{REJECTED}/{rejected_id}"
+
+
+def rejected_parts(number: int) -> str:
+    """Return the log that holds the bytes of a group of rejected events."""
+    return f"{REJECTED}/part/{number}"
+
+
+def rejected_source(digest: str) -> str:
+    """Return the log that says where the groups of a source are."""
+    return f"{REJECTED}/source/{digest}"
 
 
 def report_of(datapoint: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tillroll.core import chunk, kernel, limits
+from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.ports import Outcome, Status
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.query import Page, Query
+    from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.ports import Audit, Clock, Kept, Progress, Trace
 
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
@@ -47,14 +49,16 @@ _FOLD_AFTER_S: Final = 1.0
 class SqliteStore:
     """The store port over one SQLite file in a directory."""
 
-    def __init__(self, directory: Path, clock: Clock = time.time) -> None:
-        """Open the file in the directory; both are made when missing.
+    def __init__(self, directory: Path, clock: Clock = time.time, capacity: Capacity = CAPACITY) -> None:
+        """Open the file in the directory; both are made when missing. `capacity` is that of the rejected.
 
         Raises:
             StoreError: the directory cannot be written, or holds something else.
         """
         self.path = directory / sqlite_schema.FILE_NAME
         self._clock = clock
+        self._capacity = capacity
+        self._log_holds_erased = False
         self._lock = threading.RLock()
         self._readers: list[Reader] = []
         try:
@@ -65,6 +69,7 @@ class SqliteStore:
         with translated(self.path):
             self._connection = sqlite_schema.connect(self.path)
             sqlite_schema.migrate(self._connection, self.path, reports)
+            sqlite_rejected.convert(self._connection)
             stored = self._stored_reports()
         self._merchants = Merchants(self._connection)
         self._segments = Segments(self._connection)
@@ -181,7 +186,11 @@ class SqliteStore:
                     state = self._fold_stride(state)
                     write_state(self._connection, state)
             if state.folded >= state.events:
-                return state.folded
+                break
+        if self._log_holds_erased:
+            with self._lock, translated(self.path):
+                self._log_holds_erased = not sqlite_rejected.empty_log(self._connection)
+        return state.folded
 
     def fold_if_due(self) -> int | None:
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
@@ -228,25 +237,32 @@ class SqliteStore:
 
     # Rejected events.
 
-    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> None:
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
         """See ports.RejectedStore."""
         with self._write():
-            sqlite_rejected.set_aside(self._connection, rejections, now_s)
+            return sqlite_rejected.set_aside(self._connection, rejections, now_s, self._capacity)
 
-    def rejected(self, *, after: str | None = None, limit: int = 100) -> list[Kept]:
+    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
         """See ports.RejectedStore."""
         with self._read() as reader:
-            return sqlite_rejected.rejected(reader.connection, after, limit)
+            return sqlite_rejected.rejected(reader.connection, after, limit, which)
 
     def find_rejected(self, rejected_id: str) -> Kept | None:
         """See ports.RejectedStore."""
         with self._read() as reader:
             return sqlite_rejected.find(reader.connection, rejected_id)
 
-    def settle(self, rejected_ids: Sequence[str]) -> None:
+    def rejected_summary(self) -> RejectedSummary:
         """See ports.RejectedStore."""
-        with self._write():
-            sqlite_rejected.settle(self._connection, rejected_ids)
+        with self._read() as reader:
+            return sqlite_rejected.summary(reader.connection)
+
+    def settle(self, rejected_ids: Sequence[str]) -> None:
+        """See ports.RejectedStore. The log is emptied of the bytes as well, now or by a later fold."""
+        with self._lock, translated(self.path), sqlite_rejected.erasing(self._connection):
+            with self._write():
+                sqlite_rejected.discard(self._connection, rejected_ids)
+            self._log_holds_erased = not sqlite_rejected.empty_log(self._connection)
 
     # Proof and repair.
 
@@ -345,6 +361,8 @@ def _damaged(path: Path, error: ValueError) -> StoreError:
     match error:
         case DamageError():
             return StoreDamagedError(f"{path}: {error.problem}", error.remedy)
+        case GroupError():
+            return StoreDamagedError(f"{path}: {error}", "Restore the file from a copy; no count is concerned")
         case chunk.ChunkError():
             return StoreDamagedError(f"{path}: {error}", "Run tillroll audit to see which chunk it is")
         case _:

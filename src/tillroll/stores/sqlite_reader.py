@@ -100,8 +100,8 @@ class Reader:
 
     def status(self) -> Status:
         """Return where the store stands."""
-        query = "SELECT events, folded_at, (SELECT count(*) FROM rejected WHERE settled = 0) FROM state"
-        events, folded_at, rejected = self.connection.execute(query).fetchone()
+        query = "SELECT events, folded_at, waiting, refused FROM state, rejected_total"
+        events, folded_at, rejected, refused = self.connection.execute(query).fetchone()
         return Status(
             events=events,
             journal_position=events,
@@ -109,6 +109,7 @@ class Reader:
             folded_at=folded_at,
             unfolded_since=None,
             rejected=rejected,
+            rejected_full=bool(refused),
         )
 
     def count(self, at: Coordinates | None) -> int:

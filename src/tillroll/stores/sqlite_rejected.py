@@ -1,87 +1,280 @@
-"""Rejected events in the SQLite file: kept once, listed by arrival, found by id, forgotten.
+"""Rejected events in the SQLite file: kept once and compressed, listed by arrival, found by id, discarded.
 
-Each function works on a connection within a transaction of the caller's.
+A row is a group of rejections (core.rejection). Each function works on a connection within a transaction of the
+caller's. What is discarded is overwritten: see `erasing`.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import secrets
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from contextlib import closing, contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
-
+from tillroll.core import rejection as groups
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, id_of, place_of
 from tillroll.ports import Kept
+from tillroll.stores.sqlite_schema import transaction
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-_ID_BYTES: Final = 12
+    from tillroll.core.rejection import Group
+
+_TOKEN_BYTES: Final = 4
+_READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
+_SOURCES_MAX: Final = 100  # of a summary
+_SEQ_MAX: Final = 2**63 - 1
 
 
-def set_aside(connection: sqlite3.Connection, rejections: Sequence[Rejection], now_s: float) -> None:
-    """Keep rejections; those that are kept already stay as they are."""
-    rows = [
-        (
-            _rejected_id(rejection),
-            now_s,
-            rejection.source.kind,
-            rejection.source.value,
-            rejection.position,
-            rejection.reason.code,
-            rejection.reason.field,
-            rejection.reason.message,
-            rejection.body,
-        )
-        for rejection in rejections
-    ]
-    connection.executemany(
-        "INSERT INTO rejected (id, received_at, kind, source, position, code, field, message, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        rows,
+def set_aside(connection: sqlite3.Connection, rejections: Sequence[Rejection], now_s: float, capacity: Capacity) -> int:
+    """Keep rejections from the first on while there is room; return how many are kept now, or were before."""
+    done = 0
+    for some in groups.in_groups(rejections):
+        new = _new(connection, groups.once(some))
+        if new and not _add(connection, groups.group_of(new, now_s), capacity):
+            connection.execute("UPDATE rejected_total SET refused = 1")
+            return done
+        done += len(some)
+    return done
+
+
+def _new(connection: sqlite3.Connection, rejections: list[Rejection]) -> list[Rejection]:
+    """Return those of some rejections of one source that are not kept."""
+    source = rejections[0].source
+    if source.kind is NameKind.NONE:
+        return rejections
+    positions = [rejection.position for rejection in rejections]
+    query = (
+        "SELECT payload FROM rejected_group WHERE source = ? AND kind = ? AND low <= ? AND high >= ?"
+        " ORDER BY low DESC LIMIT ?"
     )
+    overlapping = connection.execute(query, (source.value, source.kind, max(positions), min(positions), _READ_MAX))
+    for (payload,) in overlapping.fetchall():
+        known = {(each.position, each.body) for each in groups.decode(payload).known(rejections)}
+        rejections = [each for each in rejections if (each.position, each.body) not in known]
+    return rejections
 
 
-def rejected(connection: sqlite3.Connection, after: str | None, limit: int) -> list[Kept]:
-    """Return what is kept, oldest first, after an id."""
-    where = "seq > coalesce((SELECT seq FROM rejected WHERE id = ?), 0) ORDER BY seq LIMIT ?"
-    return _kept(connection, where, (after, limit))
+def _add(connection: sqlite3.Connection, group: Group, capacity: Capacity | None) -> bool:
+    """Add a group, unless there is no room for it."""
+    payload = group.encode()
+    waiting, size = connection.execute("SELECT waiting, bytes FROM rejected_total").fetchone()
+    if capacity and (waiting + len(group) > capacity.rejections or size + len(payload) > capacity.stored_bytes):
+        return False
+    positions = group.positions
+    low, high = min(positions), max(positions)
+    codes = json.dumps(group.codes(), sort_keys=True)
+    token = secrets.token_hex(_TOKEN_BYTES)
+    waiting = group.discarded.count(0)
+    connection.execute(
+        "INSERT INTO rejected_group (token, kind, source, low, high, waiting, codes, payload)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (token, group.kind, group.source, low, high, waiting, codes, payload),
+    )
+    _count(connection, waiting, len(payload) if waiting else 0)
+    return True
+
+
+def _count(connection: sqlite3.Connection, waiting: int, size: int) -> None:
+    connection.execute("UPDATE rejected_total SET waiting = waiting + ?, bytes = bytes + ?", (waiting, size))
+
+
+def rejected(connection: sqlite3.Connection, after: str | None, limit: int, which: RejectedFilter) -> list[Kept]:
+    """Return what is waiting, oldest first, after an id."""
+    seq, after_index, _ = _find(connection, after) if after is not None else _NOWHERE
+    wanted = "waiting > 0 AND seq >= ? AND instr(codes, ?) > 0"
+    values: list[object] = [seq, "" if which.code is None else json.dumps(which.code)]
+    if which.sources:
+        wanted += f" AND source IN ({', '.join('?' * len(which.sources))})"
+        values += which.sources
+    query = f"SELECT seq, token, payload FROM rejected_group WHERE {wanted} ORDER BY seq"  # noqa: S608 written above
+    found: list[Kept] = []
+    with closing(connection.execute(query, values)) as rows:
+        for number, token, payload in rows:
+            group = groups.decode(payload)
+            for index, rejection in group.waiting():
+                past = number > seq or index > after_index
+                if past and (which.code is None or rejection.reason.code == which.code):
+                    found.append(_kept(number, token, group, index, rejection))
+                    if len(found) == limit:
+                        return found
+    return found
 
 
 def find(connection: sqlite3.Connection, wanted: str) -> Kept | None:
-    """Return one kept rejection, None when there is none."""
-    return next(iter(_kept(connection, "id = ?", (wanted,))), None)
+    """Return one rejection that is waiting, None when there is none of this id."""
+    seq, index, token = _find(connection, wanted)
+    query = "SELECT payload FROM rejected_group WHERE seq = ? AND token = ?"
+    row = connection.execute(query, (seq, token)).fetchone()
+    if row is None:
+        return None
+    group = groups.decode(row[0])
+    found = next((rejection for at, rejection in group.waiting() if at == index), None)
+    return None if found is None else _kept(seq, token, group, index, found)
 
 
-def settle(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
-    """Forget rejections, those that there are."""
-    connection.executemany("UPDATE rejected SET settled = 1 WHERE id = ?", zip(wanted))
+def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
+    """Forget rejections, those that there are: of each only a hash stays, by which a repeat is known."""
+    places = sorted(_find(connection, each) for each in wanted)
+    query = "SELECT waiting, payload FROM rejected_group WHERE seq = ? AND token = ?"
+    for (seq, token), some in groupby(places, key=lambda place: (place.seq, place.token)):
+        row = connection.execute(query, (seq, token)).fetchone()
+        if row is None:
+            continue
+        group = groups.decode(row[1])
+        done = group.discard(each.place for each in some)
+        if not done:
+            continue
+        waiting = row[0] - done
+        payload = group.encode()
+        if not waiting and group.kind is NameKind.NONE and not group.ids:
+            connection.execute("DELETE FROM rejected_group WHERE seq = ?", (seq,))
+        else:
+            codes = json.dumps(group.codes(), sort_keys=True)
+            change = "UPDATE rejected_group SET waiting = ?, codes = ?, payload = ? WHERE seq = ?"
+            connection.execute(change, (waiting, codes, payload, seq))
+        _count(connection, -done, (len(payload) if waiting else 0) - len(row[1]))
+        connection.execute("UPDATE rejected_total SET refused = 0")
 
 
-def _kept(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[Kept]:
-    columns = "id, received_at, kind, source, position, code, field, message, body"
-    query = f"SELECT {columns} FROM rejected WHERE settled = 0 AND {where}"  # noqa: S608 written above
-    return [
-        Kept(
-            id=rejected_id,
-            received_at=received_at,
-            rejection=Rejection(Source(NameKind(kind), source), position, body, Reason(code, field, message)),
+def summary(connection: sqlite3.Connection) -> RejectedSummary:
+    """Return how many are waiting, by reason and of the sources with the most."""
+    query = (
+        "SELECT kind, source, sum(waiting), count(*) OVER () FROM rejected_group WHERE waiting > 0"
+        " GROUP BY source, kind ORDER BY 3 DESC, 2, 1 LIMIT ?"
+    )
+    rows = connection.execute(query, (_SOURCES_MAX,)).fetchall()
+    by_codes = "SELECT codes, count(*) FROM rejected_group WHERE waiting > 0"
+    sources = [
+        SourceCount(
+            NameKind(kind).name.lower(),
+            source,
+            waiting,
+            _added(connection.execute(f"{by_codes} AND source = ? AND kind = ? GROUP BY codes", (source, kind))),
         )
-        for rejected_id, received_at, kind, source, position, code, field, message, body in connection.execute(
-            query, values
-        )
+        for kind, source, waiting, _ in rows
     ]
+    codes = _added(connection.execute(f"{by_codes} GROUP BY codes"))
+    return RejectedSummary(sum(codes.values()), codes, sources, rows[0][3] if rows else 0)
 
 
-def _rejected_id(rejection: Rejection) -> str:
-    """Return an id: the same for the same bytes at the same place of one named source, else always a new one."""
-    source = rejection.source
-    digest = hashlib.blake2b(digest_size=_ID_BYTES)
-    if source.kind is NameKind.NONE:
-        return secrets.token_hex(_ID_BYTES)
-    digest.update(msgspec.json.encode([source.kind, source.value, rejection.position]))
-    digest.update(rejection.body)
-    return digest.hexdigest()
+def _added(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for codes, times in rows:
+        for code, count in json.loads(codes).items():
+            total[code] = total.get(code, 0) + count * times
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+@contextmanager
+def erasing(connection: sqlite3.Connection) -> Iterator[None]:
+    """Overwrite what is deleted, for the body's time. Call outside of a transaction; then `empty_log`."""
+    (before,) = connection.execute("PRAGMA secure_delete").fetchone()
+    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA secure_delete = {before}")
+
+
+def empty_log(connection: sqlite3.Connection) -> bool:
+    """Move the log into the file and cut it to nothing, unless somebody reads in it; return whether that was done."""
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+    return not busy
+
+
+class _Place(NamedTuple):
+    """Where a rejection is."""
+
+    seq: int
+    place: int  # in its group
+    token: str
+
+
+_NOWHERE: Final = _Place(0, -1, "")  # before all that there are
+
+
+def _find(connection: sqlite3.Connection, wanted: str) -> _Place:
+    """Return the place that an id names, whether there is such or not."""
+    place = place_of(wanted)
+    if place is None:
+        return _find_old(connection, wanted)
+    name, index = place
+    token_at = max(0, len(name) - 2 * _TOKEN_BYTES)
+    try:
+        return _Place(min(int(name[:token_at], 16), _SEQ_MAX), index, name[token_at:])
+    except ValueError:
+        return _NOWHERE
+
+
+def _find_old(connection: sqlite3.Connection, wanted: str) -> _Place:
+    """Return the place of an id that release 0.1.0 gave."""
+    (with_ids,) = connection.execute("SELECT with_ids FROM rejected_total").fetchone()
+    query = "SELECT seq, token, payload FROM rejected_group WHERE seq <= ? ORDER BY seq"
+    with closing(connection.execute(query, (with_ids,))) as rows:
+        for seq, token, payload in rows:
+            ids = groups.decode(payload).ids
+            if wanted in ids:
+                return _Place(seq, ids.index(wanted), token)
+    return _NOWHERE
+
+
+def _kept(seq: int, token: str, group: Group, index: int, rejection: Rejection) -> Kept:
+    name = group.ids[index] if group.ids else id_of(f"{seq:x}{token}", index)
+    return Kept(id=name, received_at=group.received_at, rejection=rejection)
+
+
+def convert(connection: sqlite3.Connection) -> None:
+    """Bring what release 0.1.0 kept, a row each, into groups. What it had dropped goes as well, and its bytes with it.
+
+    Repeated after a kill: it is one transaction.
+    """
+    if not _has_rows(connection):
+        return
+    with erasing(connection):
+        with transaction(connection):
+            if not _has_rows(connection):  # another process was quicker
+                return
+            query = (
+                "SELECT id, received_at, kind, source, position, code, field, message, body, settled"
+                " FROM rejected ORDER BY seq"
+            )
+            with closing(connection.cursor()) as rows:
+                rows.execute(query)
+                for received_at, some in groupby(rows, key=lambda row: row[1]):
+                    _convert(connection, received_at, some)
+            connection.execute(
+                "UPDATE rejected_total SET with_ids = (SELECT coalesce(max(seq), 0) FROM rejected_group)"
+            )
+            connection.execute("DROP TABLE rejected")
+        empty_log(connection)
+
+
+def _convert(connection: sqlite3.Connection, received_at: float, rows: Iterable[tuple[Any, ...]]) -> None:
+    names: deque[tuple[str, int]] = deque()
+
+    def rejections() -> Iterator[Rejection]:
+        for name, _, kind, source, position, code, field, message, body, settled in rows:
+            names.append((name, settled))
+            yield Rejection(Source(NameKind(kind), source), position, body, Reason(code, field, message))
+
+    for some in groups.in_groups(rejections()):
+        known = [names.popleft() for _ in some]
+        group = groups.group_of(some, received_at, [name for name, _ in known])
+        group.discard(index for index, (_, settled) in enumerate(known) if settled)
+        _add(connection, group, None)
+
+
+def _has_rows(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'rejected'").fetchone() is not None

@@ -85,6 +85,29 @@ CREATE TABLE segment (
 ) STRICT;
 """,
     add_checksums,
+    # What is in the table `rejected` goes into groups when the file is opened: sqlite_rejected.convert.
+    """
+CREATE TABLE rejected_group (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  token TEXT NOT NULL,                 -- drawn, so that ids of two files differ
+  kind INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  low INTEGER NOT NULL,                -- the least and the greatest position
+  high INTEGER NOT NULL,
+  waiting INTEGER NOT NULL,            -- rejections that are not discarded
+  codes TEXT NOT NULL,                 -- of these, how many by reason, as JSON
+  payload BLOB NOT NULL                -- core.rejection
+) STRICT;
+CREATE INDEX rejected_group_source ON rejected_group (source, kind, low);
+CREATE TABLE rejected_total (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  waiting INTEGER NOT NULL,            -- rejections, and the bytes of their groups
+  bytes INTEGER NOT NULL,
+  refused INTEGER NOT NULL,            -- 1 since some were not kept for want of room, until some are discarded
+  with_ids INTEGER NOT NULL            -- groups up to this one bring the ids that release 0.1.0 gave
+) STRICT;
+INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0);
+""",
 )
 
 

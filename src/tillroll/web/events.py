@@ -47,6 +47,10 @@ _TYPES: Final[dict[bytes | None, bool]] = {
     b"application/x-ndjson": True,
 }
 _NO_EVENT: Final = "The body is empty. Send a purchase, an array of them, or one on each line"
+_NOT_KEPT: Final = (
+    "No event of the body was counted, and there is no room to keep what is not: correct and send again. "
+    "The operator makes room with: tillroll rejected drop"
+)
 _DETAIL: Final = "No event of the body was counted: correct and send again"
 
 
@@ -69,7 +73,7 @@ def receipt_body(receipt: Receipt) -> dict[str, Any]:
         "rejected": receipt.rejected,
         "not_accepted": listed,
         "truncated": len(listed) < receipt.conflicts + receipt.rejected,
-    }
+    } | ({"not_kept": receipt.not_kept} if receipt.not_kept else {})
 
 
 def _messages(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[Any, Any]:
@@ -222,6 +226,8 @@ def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
         return _messages(202, msgspec.json.encode(fields))
     if not receipt.events:
         return _messages(400, Problem("empty_body", _NO_EVENT).body())
+    if receipt.not_kept:
+        return _messages(507, Problem("rejected_full", _NOT_KEPT, members=fields).body())
     detail = f"{_DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else _DETAIL
     return _messages(422, Problem("not_accepted", detail, members=fields).body())
 

@@ -56,6 +56,7 @@ class LiveRoutes:
                 "lag_s": round(freshness_s, 3),
                 "freshness_ms": round(freshness_s * 1_000),
                 "rejected": status.rejected,
+                "rejected_full": status.rejected_full,
                 "waiting": state.intake.depth,
                 "counters": state.metrics.totals(),
                 "series": state.metrics.series(),
@@ -76,6 +77,7 @@ class LiveRoutes:
         metrics.freshness.set(state.freshness_s(status))
         if status.rejected is not None:
             metrics.rejected.set(status.rejected)
+        metrics.rejected_full.set(status.rejected_full)
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 

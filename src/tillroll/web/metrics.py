@@ -61,6 +61,12 @@ class Metrics:
         self.journal_position = Gauge("tillroll_journal_position", "How far the journal has come", registry=registry)
         self.folded_position = Gauge("tillroll_folded_position", "How far readers see it", registry=registry)
         self.rejected = Gauge("tillroll_rejected_waiting", "Rejected events to be corrected", registry=registry)
+        self.rejected_full = Gauge(
+            "tillroll_rejected_full", "1 since rejected events came for which there was no room", registry=registry
+        )
+        self._not_kept = Counter(
+            "tillroll_rejected_not_kept", "Rejected events for which there was no room", registry=registry
+        )
         self.freshness = Gauge(
             "tillroll_freshness_seconds", "Age of the oldest acknowledged event no report shows yet", registry=registry
         )
@@ -74,6 +80,8 @@ class Metrics:
         for outcome, count in zip(OUTCOMES, counts, strict=True):
             if count:
                 self._events.labels(outcome).inc(count)
+        if counts[2] or counts[3]:
+            self._not_kept.inc(sum(receipt.not_kept for receipt in committed.receipts))
         minute = int(self._clock() // 60)
         with self._lock:
             for outcome, count in zip(OUTCOMES, counts, strict=True):

@@ -33,9 +33,15 @@ _TAKING: Final = (
     "unknown_type",
     "not_accepted",
     "queue_unavailable",
+    "rejected_full",
     "store_full",
 )
-_ID: Final = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{1,64}$"}}
+_ID: Final = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{1,64}(-[0-9]{1,4})?$"},
+}
 
 
 def describe(settings: Settings) -> JsonObject:

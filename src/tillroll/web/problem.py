@@ -56,6 +56,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "stopping": (503, "the server is stopping"),
     "store_unavailable": (503, "the store cannot do it now"),
     "store_damaged": (503, "something in the store is not what was written; `detail` says what to run"),
+    "rejected_full": (507, "no event of the body was counted, and there is no room left to keep rejected events"),
     "store_full": (507, "the disk under the store is full; nothing acknowledged is lost"),
 }
 

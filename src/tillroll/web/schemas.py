@@ -86,6 +86,9 @@ _RECEIPT: Final[Schema] = {
     ),
     "truncated": {"type": "boolean", "description": "Whether not_accepted leaves some out; the counts are whole"},
 }
+_NOT_KEPT: Final[Schema] = {
+    "not_kept": COUNT | {"description": "How many of the not accepted there was no room to keep; only if there are any"}
+}
 
 SCHEMAS: Final[Schema] = {
     "Event": shape(
@@ -103,7 +106,7 @@ SCHEMAS: Final[Schema] = {
         description="One completed purchase. Fields that are not listed are ignored",
         examples=[_EXAMPLE],
     ),
-    "Receipt": shape(_RECEIPT, additionalProperties=False),
+    "Receipt": shape(_RECEIPT, _NOT_KEPT, additionalProperties=False),
     "Queued": shape({"queued": COUNT}, additionalProperties=False),
     "Aggregate": shape(
         {"datapoint": TEXT, "events": COUNT},
@@ -140,6 +143,7 @@ SCHEMAS: Final[Schema] = {
             "lag_s": {"type": "number", "minimum": 0},
             "freshness_ms": COUNT,
             "rejected": {"type": ["integer", "null"]},
+            "rejected_full": {"type": "boolean"},
             "waiting": COUNT,
             "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
             "series": listed(listed(COUNT)),

@@ -1,0 +1,256 @@
+"""What the embedded store promises of rejected events: small, erased for good, brought from older files."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tillroll.core.accept import Body, Reason, Rejection, accept
+from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.rejection import Capacity
+from tillroll.errors import StoreError
+from tillroll.stores import sqlite_schema
+from tillroll.stores.sqlite import SqliteStore
+
+KEY = Source(NameKind.KEY, "checkout-7")
+TILL = Source(NameKind.FILE, "/imports/till.ndjson")
+FIXTURE = Path(__file__).parent.parent / "fixtures" / "rejected-0.1.0.db.gz"
+
+
+def rejection(position: int, body: bytes, source: Source = KEY, message: str = "it is not JSON") -> Rejection:
+    return Rejection(source, position, body, Reason("not_json", None, message))
+
+
+def on_disk(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.iterdir()))
+
+
+def remains(body: bytes, directory: Path) -> bool:
+    """Tell whether anything of a body is in a file of a directory."""
+    files = on_disk(directory)
+    size = min(16, len(body))
+    return any(body[at : at + size] in files for at in range(0, len(body) - size + 1, max(1, len(body) // 50)))
+
+
+def secrets(count: int, seed: int, size: int = 24) -> list[bytes]:
+    """Return bodies that no compression hides."""
+    chance = Random(seed)
+    return [chance.randbytes(size) for _ in range(count)]
+
+
+def test_a_small_body_of_many_rejections_stays_small(tmp_path: Path) -> None:
+    body = Body(b"[" + b"1," * 99_999 + b"1]", KEY)
+    (rejections,) = accept([body], 2e9).rejections
+    assert len(rejections) == 100_000
+    store = SqliteStore(tmp_path)
+    before = len(on_disk(tmp_path))
+    assert store.set_aside(rejections, 1.0) == 100_000
+    assert len(on_disk(tmp_path)) - before < 400_000
+    assert store.set_aside(rejections, 2.0) == 100_000
+    assert store.status().rejected == 100_000
+    store.close()
+
+
+@pytest.mark.parametrize("source", [KEY, TILL, UNNAMED])
+@pytest.mark.parametrize("size", [24, 3_000, 100_000])
+def test_what_is_dropped_is_gone_from_every_file(tmp_path: Path, source: Source, size: int) -> None:
+    store = SqliteStore(tmp_path)
+    bodies = secrets(12, seed=1, size=size)
+    store.set_aside([rejection(0, b"before"), *(rejection(at, body, source) for at, body in enumerate(bodies))], 1.0)
+    assert all(remains(body, tmp_path) for body in bodies)
+    kept = [each for each in store.rejected() if each.rejection.body in bodies]
+    store.settle([each.id for each in kept[1::2]])
+    assert [remains(body, tmp_path) for body in bodies] == [True, False] * 6
+    store.settle([each.id for each in kept[::2]])
+    assert not any(remains(body, tmp_path) for body in bodies)
+    assert [each.rejection.body for each in store.rejected()] == [b"before"]
+    store.close()
+
+
+def test_a_message_that_shows_what_was_dropped_is_gone_as_well(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    shown, stays = (body.hex() for body in secrets(2, seed=2))
+    store.set_aside([rejection(0, b"x", message=f"{shown} is no amount"), rejection(1, b"y", message=stays)], 1.0)
+    store.settle([store.rejected()[0].id])
+    assert store.rejected()[0].rejection.reason.message == stays
+    store.settle([store.rejected()[0].id])
+    assert shown.encode() not in on_disk(tmp_path)
+    assert stays.encode() not in on_disk(tmp_path)
+    store.close()
+
+
+def test_a_reader_delays_the_erasing_of_the_log_to_the_next_fold(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    (body,) = secrets(1, seed=3)
+    store.set_aside([rejection(0, body)], 1.0)
+    reader = sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM rejected_total").fetchall()
+    store.settle([store.rejected()[0].id])
+    assert store.rejected() == []
+    assert body in on_disk(tmp_path)
+    reader.execute("COMMIT")
+    reader.close()
+    store.fold()
+    assert body not in on_disk(tmp_path)
+    store.close()
+
+
+def test_an_id_of_another_directory_drops_nothing(tmp_path: Path) -> None:
+    stores = [SqliteStore(tmp_path / name) for name in ("one", "two")]
+    for store in stores:
+        store.set_aside([rejection(0, b"same")], 1.0)
+    (mine,), (other,) = (store.rejected() for store in stores)
+    assert mine.id != other.id
+    stores[0].settle([other.id])
+    assert stores[0].find_rejected(other.id) is None
+    assert stores[0].rejected() == [mine]
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "-", "-1", "x-1", "1-", "1--1", "ffffffffffffffffffffffff-0", "1-99999", "é-1", "0"]
+)
+def test_what_is_no_id_names_nothing(tmp_path: Path, wrong: str) -> None:
+    store = SqliteStore(tmp_path)
+    store.set_aside([rejection(0, b"kept"), rejection(1, b"kept")], 1.0)
+    assert store.find_rejected(wrong) is None
+    store.settle([wrong])
+    assert len(store.rejected()) == 2
+    store.close()
+
+
+def test_bytes_are_capped_as_they_are_stored(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, capacity=Capacity(1_000, 20_000))
+    assert store.set_aside([rejection(at, b"1") for at in range(900)], 1.0) == 900
+    bodies = secrets(3, seed=4, size=9_000)
+    given = [rejection(0, body, Source(NameKind.KEY, str(at))) for at, body in enumerate(bodies)]
+    assert store.set_aside(given, 1.0) == 2
+    assert store.status().rejected_full
+    store.close()
+    store = SqliteStore(tmp_path, capacity=Capacity(1_000, 40_000))
+    assert store.status().rejected_full  # until something is dropped
+    assert store.set_aside(given, 1.0) == 3
+    store.close()
+
+
+def test_a_flipped_bit_of_a_rejection_is_noticed(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.set_aside([rejection(0, b"kept"), rejection(1, b"kept")], 1.0)
+    store.close()
+    path = tmp_path / sqlite_schema.FILE_NAME
+    connection = sqlite3.connect(path)
+    (payload,) = connection.execute("SELECT payload FROM rejected_group").fetchone()
+    for bit in range(0, 8 * len(payload), 3):
+        changed = bytearray(payload)
+        changed[bit // 8] ^= 1 << bit % 8
+        connection.execute("UPDATE rejected_group SET payload = ?", (bytes(changed),))
+        connection.commit()
+        store = SqliteStore(tmp_path)
+        with pytest.raises(StoreError, match="rejected events are damaged"):
+            store.rejected()
+        store.close()
+    connection.close()
+
+
+def test_one_key_for_everything_does_not_cost_ever_more(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    given = [rejection(0, b"body %d" % number) for number in range(300)]
+    for each in given:
+        store.set_aside([each], 1.0)
+    for each in given:
+        store.set_aside([each], 2.0)
+    assert store.status().rejected == 300
+    store.close()
+
+
+# A file that release 0.1.0 wrote: ten events; of the key five rejections, of nobody two, of the till 302; 3 dropped.
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    (tmp_path / sqlite_schema.FILE_NAME).write_bytes(gzip.decompress(FIXTURE.read_bytes()))
+    return tmp_path
+
+
+def test_what_an_older_release_kept_is_brought_along_under_its_ids(old: Path) -> None:
+    with sqlite3.connect(old / sqlite_schema.FILE_NAME) as file:
+        rows = file.execute(
+            "SELECT id, received_at, kind, source, position, code, message, body"
+            " FROM rejected WHERE settled = 0 ORDER BY seq"
+        ).fetchall()
+    file.close()
+    store = SqliteStore(old)
+    kept = store.rejected(limit=1_000)
+    assert len(kept) == 306
+    assert rows == [
+        (
+            each.id,
+            each.received_at,
+            each.rejection.source.kind,
+            each.rejection.source.value,
+            each.rejection.position,
+            each.rejection.reason.code,
+            each.rejection.reason.message,
+            each.rejection.body,
+        )
+        for each in kept
+    ]
+    assert store.status().rejected == 306
+    assert store.find_rejected(kept[5].id) == kept[5]
+    assert store.rejected(after=kept[5].id, limit=1_000) == kept[6:]
+    store.settle([kept[5].id, kept[0].id])
+    assert store.rejected(limit=1_000) == [*kept[1:5], *kept[6:]]
+    assert (store.fold(), store.audit().differences) == (10, [])
+    store.close()
+
+
+def test_repeats_of_what_an_older_release_kept_or_dropped_are_known(old: Path) -> None:
+    store = SqliteStore(old)
+    again = [rejection(at, b"no event %d" % at) for at in range(5)]
+    lines = [rejection(at, b"line %d" % at, TILL) for at in range(300)] + [rejection(300, b"DISCARDED-line", TILL)]
+    store.set_aside([*again, *lines], 1.0)
+    assert store.status().rejected == 306
+    store.set_aside([rejection(1, b"another")], 1.0)
+    assert store.status().rejected == 307
+    store.close()
+
+
+def test_what_an_older_release_dropped_is_erased(old: Path) -> None:
+    assert b"DISCARDED" in on_disk(old)
+    store = SqliteStore(old)
+    assert b"DISCARDED" not in on_disk(old)
+    assert b"no event 2" not in on_disk(old)
+    store.close()
+    assert b"DISCARDED" not in on_disk(old)
+
+
+def test_a_file_is_brought_along_once_when_many_open_it(old: Path) -> None:
+    code = "import sys; from tillroll.app import open_store; open_store(sys.argv[1]).close()"
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(old)]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    store = SqliteStore(old)
+    assert store.status().rejected == 306
+    store.close()
+
+
+def test_a_conversion_that_was_cut_short_is_done_by_the_next_opening(
+    old: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = old / sqlite_schema.FILE_NAME
+    connection = sqlite_schema.connect(path)
+    sqlite_schema.migrate(connection, path, "[]")
+    connection.close()  # as if killed before what was kept was brought along
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copy(path, copy)
+    store = SqliteStore(copy)
+    assert store.status().rejected == 306
+    store.close()
