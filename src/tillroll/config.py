@@ -133,7 +133,7 @@ def _read_file(path: Path | None) -> dict[str, tuple[object, str]]:
         if not path.exists():
             return {}
     try:
-        content = msgspec.toml.decode(path.read_text())
+        content = msgspec.toml.decode(path.read_text(encoding="utf-8"))
     except OSError as error:
         problem = f"the configuration file cannot be read ({error.strerror})"
         raise ConfigError(str(path), problem, "Name another") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.command import REPORTS, recount, tillroll
+from tests.e2e.http_server import client, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +160,48 @@ def test_top_looks_as_often_as_it_is_told_to(filled: Filled) -> None:
     assert [look["events"] for look in looks] == [12_000, 12_000]
     assert sum(looks[0]["brackets"].values()) == sum(looks[0]["methods"].values()) == 12_000
     assert b"12,000 events" in tillroll("top", "--count", "1", "--data", filled.data).stdout
+
+
+ABROAD = ("日本の店", "=1+1", 'Ålesund, "Fisk"', "＠x", "-1")  # noqa: RUF001
+
+
+def test_csv_is_the_same_bytes_as_over_http_whatever_the_locale(tmp_path: Path) -> None:
+    lines = [json.dumps(json.loads(EVENT) | {"merchantId": name}).encode() for name in ABROAD]
+    data = tmp_path / "data"
+    tillroll("import", "-", "--data", data, stdin=b"\n".join(lines))
+    written: dict[str, set[bytes]] = {}
+    for flags, address in (
+        ("", "day-merchant?format=csv"),
+        ("--columns split --bom", "day-merchant?format=csv&columns=split&bom=1"),
+        ("--by merchant", "day-merchant?format=csv&by=merchant"),
+        ("--order -events", "day-merchant?format=csv&order=-events"),
+    ):
+        words = ("report", "day-merchant", "--format", "csv", *flags.split(), "--data", str(data))
+        written[address] = {
+            tillroll(*words, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0").stdout,
+            tillroll(*words, LC_ALL="sv_SE.ISO-8859-1").stdout,
+            tillroll(*words, PYTHONIOENCODING="latin-1").stdout,
+            tillroll(*words, LC_ALL="C.UTF-8").stdout,
+        }
+    with serving(tmp_path) as running, client(running) as http:
+        for address, texts in written.items():
+            assert {http.get(f"/reports/{address}").content} == texts
+    assert b"'=1+1" in written["day-merchant?format=csv&by=merchant"].pop()
+
+
+def test_a_table_in_a_pipe_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    line = json.dumps(json.loads(EVENT) | {"merchantId": "日本の店"}).encode()
+    tillroll("import", "-", "--data", tmp_path, stdin=line)
+    told = tillroll("report", "day-merchant", "--data", tmp_path, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert "日本の店".encode() in told.stdout
+
+
+def test_a_table_has_brackets_by_amount(filled: Filled) -> None:
+    lines = filled.report("bracket-method").decode().splitlines()[1:]
+    brackets = list(dict.fromkeys(line.split("|")[0] for line in lines if "|" in line))
+    assert brackets == ["<10", "10-50", "50-100", "100-500", ">500"]
+
+
+@pytest.mark.parametrize("flags", [("--columns", "split"), ("--bom",)])
+def test_columns_and_the_mark_belong_to_csv(filled: Filled, flags: tuple[str, ...]) -> None:
+    assert b"only CSV has it. Add --format csv" in filled.report("hour-bracket", *flags, "--format", "json", code=2)

@@ -197,9 +197,17 @@ def test_a_list_of_datapoints_that_is_none_is_refused(http: httpx.Client, body: 
         ("/reports/hour-bracket?limit=0", "limit", "from 1 to 10000"),
         ("/reports/hour-bracket?limit=1&limit=2", "limit", "2 times"),
         ("/reports/hour-bracket?by=year", "by", "day, hour, bracket"),
-        ("/reports/hour-bracket?order=up", "order", "datapoint, -events"),
+        ("/reports/hour-bracket?order=up", "order", "datapoint, bracket, -events"),
         ("/reports/hour-bracket?order=-events&cursor=x", "cursor", "not a cursor"),
         ("/reports/hour-bracket?format=xml", "format", "json, csv"),
+        ("/reports/hour-bracket?format=csv&columns=wide", "columns", "packed, split"),
+        ("/reports/hour-bracket?columns=split", "columns", "Add format=csv"),
+        ("/reports/hour-bracket?format=json&bom=1", "bom", "Add format=csv"),
+        ("/reports/hour-bracket?format=csv&bom=yes", "bom", "0, 1"),
+        ("/reports/day-merchant?order=bracket", "order", "no brackets"),
+        ("/reports/hour-bracket?order=bracket&cursor=x", "cursor", "not a cursor of the order bracket"),
+        ("/reports/bracket-method?from=2020-02-01", "from", "Ask hour-bracket-method with by=bracket,method"),
+        ("/reports/merchant-method?to=2020-02-01", "to", "no report counts by merchant,method within a range"),
         ("/reports/hour-bracket?colour=red", "colour", "no such parameter"),
         ("/reports/hour-bracket?from=%ff", None, "UTF-8"),
         ("/aggregates", "datapoint", "none is given"),
@@ -283,3 +291,33 @@ def test_every_answer_carries_the_security_headers(http: httpx.Client) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-frame-options"] == "DENY"
+
+
+def test_split_csv_has_brackets_by_amount_over_all_pages(http: httpx.Client) -> None:
+    read: list[list[str]] = []
+    address: str | None = "/reports/hour-bracket-method?format=csv&columns=split&limit=50"
+    while address:
+        answer = http.get(address)
+        head, *page = csv.reader(io.StringIO(answer.text, newline=""))
+        assert head == ["hour", "bracket", "method", "events"]
+        read += page
+        address = answer.links.get("next", {}).get("url")
+    assert {"|".join(cells): int(events) for *cells, events in read} == EXPECTED["hour-bracket-method"]
+    brackets = ("<10", "10-50", "50-100", "100-500", ">500")
+    keys = [(hour, brackets.index(bracket), method) for hour, bracket, method, _ in read]
+    assert keys == sorted(keys)
+
+
+def test_json_has_brackets_by_amount_where_that_is_asked_for(http: httpx.Client) -> None:
+    plain = http.get("/reports/bracket-method").json()
+    found = http.get("/reports/bracket-method?order=bracket").json()
+    assert [row["datapoint"] for row in plain] == sorted(row["datapoint"] for row in plain)
+    assert sorted(map(str, found)) == sorted(map(str, plain))
+    brackets = [row["datapoint"].split("|")[0] for row in found]
+    assert list(dict.fromkeys(brackets)) == ["<10", "10-50", "50-100", "100-500", ">500"]
+
+
+def test_a_byte_order_mark_comes_where_it_is_asked_for(http: httpx.Client) -> None:
+    plain = http.get("/reports/day-merchant?format=csv&columns=split").content
+    assert http.get("/reports/day-merchant?format=csv&columns=split&bom=1").content == b"\xef\xbb\xbf" + plain
+    assert http.get("/reports/day-merchant?format=csv&columns=packed&bom=0").content.startswith(b"datapoint,events\r\n")

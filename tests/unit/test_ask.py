@@ -114,7 +114,8 @@ def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name:
         ({"by": ["merchant"]}, "They are day, hour, bracket, method"),
         ({"by": ["bracket,bracket"]}, "given twice"),
         ({"by": ["day", "hour"]}, "both given"),
-        ({"order": ["events"]}, "They are datapoint, -events"),
+        ({"order": ["events"]}, "They are datapoint, bracket, -events"),
+        ({"order": ["bracket"], "by": ["method"]}, "the answer has no brackets"),
         ({"limit": ["0"]}, f"from 1 to {limits.PAGE_MAX}"),
         ({"limit": ["٣"]}, "not a whole number"),
         ({"limit": ["1" * 5000]}, "not a whole number"),
@@ -158,3 +159,15 @@ def test_a_whole_number_has_bounds() -> None:
     assert whole_number("limit", "7", 1, 7) == 7
     with pytest.raises(QueryError, match="from 1 to 7"):
         whole_number("limit", "8", 1, 7)
+
+
+def test_a_range_of_a_report_over_all_time_is_told_who_answers_it() -> None:
+    with pytest.raises(QueryError, match="Ask hour-bracket-method with by=bracket,method and the range"):
+        ask(REPORTS_BY_NAME["bracket-method"], {"from": ["2011-12-03"]})
+    with pytest.raises(QueryError, match="no report counts by merchant,method within a range"):
+        ask(TIMELESS, {"to": ["2011-12-03"]})
+
+
+def test_the_order_bracket_is_the_order_of_datapoints_with_brackets_by_amount() -> None:
+    query = ask(HOURS, {"order": ["bracket"]})
+    assert (query.order, query.brackets_by_amount) == ("datapoint", True)

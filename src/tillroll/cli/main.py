@@ -6,8 +6,11 @@ without boto3 has every command but those of AWS.
 
 from __future__ import annotations
 
+import codecs
 import gc
 import importlib
+import io
+import locale
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -127,9 +130,19 @@ def root(
 def main() -> None:
     """Run the command line and exit with its code."""
     gc.set_threshold(_COLLECTED_AFTER)
+    _write_utf8()
     code = run(sys.argv[1:])
     gc.freeze()  # what is left is not searched for cycles once more: the process ends 40 ms sooner
     sys.exit(code)
+
+
+def _write_utf8() -> None:
+    """Write UTF-8 into files and pipes, whatever the locale. A terminal gets what it can show."""
+    of_locale = codecs.lookup(locale.getpreferredencoding(do_setlocale=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not so where a caller has put something else there
+            kept = stream.isatty() or codecs.lookup(stream.encoding) != of_locale  # PYTHONIOENCODING chose another
+            stream.reconfigure(encoding=None if kept else "utf-8", errors="backslashreplace")
 
 
 def run(arguments: list[str]) -> int:

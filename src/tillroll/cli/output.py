@@ -6,7 +6,6 @@ Rich is imported where something is drawn: it takes as long as the rest of a com
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import sys
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tillroll.core.accept import Reason
+    from tillroll.core.csv_form import CsvForm
     from tillroll.core.query import Aggregate
 
 _FILE_WIDTH = 500  # into a file or a pipe, a line is a line
@@ -76,12 +76,13 @@ def write_aggregates_json(pages: Iterable[Sequence[Aggregate]]) -> None:
     out.flush()
 
 
-def write_aggregates_csv(pages: Iterable[Sequence[Aggregate]]) -> None:
-    """Write aggregates as CSV with the header datapoint,events."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("datapoint", "events"))
+def write_aggregates_csv(form: CsvForm, pages: Iterable[Sequence[Aggregate]]) -> None:
+    """Write aggregates as CSV: UTF-8 whatever the locale, as over HTTP."""
+    out = sys.stdout.buffer
+    out.write(form.head())
     for page in pages:
-        writer.writerows(page)
+        out.write(form.rows(page))
+    out.flush()
 
 
 def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:

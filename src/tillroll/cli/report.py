@@ -11,12 +11,21 @@ from tillroll.cli import report_chart
 from tillroll.cli.options import ConfigFile, Data, opened
 from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
 from tillroll.core import ask, limits
+from tillroll.core.bracket_order import read_page
+from tillroll.core.csv_form import CsvForm
 from tillroll.core.query import Aggregate, Page, Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import ConfigError
 from tillroll.ports import Store
 
 _ROWS = 50  # of a table, unless more are asked for: it is read, not processed
+
+
+class ColumnsOfCsv(StrEnum):
+    """How CSV has a datapoint."""
+
+    PACKED = "packed"
+    SPLIT = "split"
 
 
 class Format(StrEnum):
@@ -46,11 +55,20 @@ def run(
     by: Annotated[
         str | None, typer.Option("--by", metavar="DIMENSIONS", help="Roll up to some dimensions, such as day,bracket.")
     ] = None,
-    order: Annotated[str | None, typer.Option("--order", help="datapoint, or -events for the largest first.")] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            "--order", help="datapoint, bracket (brackets by their amounts), or -events for the largest first."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="At most so many; all in CSV and JSON, unless given.")
     ] = None,
     chart: Annotated[bool, typer.Option("--chart", help="Draw it.")] = False,
+    columns: Annotated[
+        ColumnsOfCsv | None, typer.Option("--columns", help="Of CSV: the datapoint packed, or split by dimension.")
+    ] = None,
+    bom: Annotated[bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")] = False,
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
@@ -64,6 +82,11 @@ def run(
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
     }
     query = ask.ask(ask.find_report(name), parameters)
+    if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
+        query = msgspec.structs.replace(query, brackets_by_amount=True)
+    for flag, given in (("--columns", columns), ("--bom", bom)):
+        if given and form is not Format.CSV:
+            raise ConfigError(flag, "only CSV has it", "Add --format csv, or leave it out")
     if chart and form is not Format.TABLE:
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
     if chart and order is not None and report_chart.has_own_order(query):
@@ -76,7 +99,8 @@ def run(
             case Format.JSON:
                 write_aggregates_json(_pages(store, query, limit))
             case Format.CSV:
-                write_aggregates_csv(_pages(store, query, limit))
+                written = CsvForm(query, "split" if columns is ColumnsOfCsv.SPLIT else "packed", marked=bom)
+                write_aggregates_csv(written, _pages(store, query, limit))
             case Format.TABLE:
                 _show(store, query, limit or _ROWS)
 
@@ -87,7 +111,7 @@ def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[A
     query = msgspec.structs.replace(query, totals=False)
     while left is None or left > 0:
         size = limits.PAGE_MAX if left is None else min(left, limits.PAGE_MAX)
-        page = store.page(msgspec.structs.replace(query, limit=size))
+        page = read_page(store.page, msgspec.structs.replace(query, limit=size))
         yield page.aggregates
         if page.next is None:
             return
@@ -96,7 +120,7 @@ def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[A
 
 
 def _show(store: Store, query: Query, limit: int) -> None:
-    first = store.page(msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
+    first = read_page(store.page, msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
     rows = table("datapoint", "events", right=("events",))
     shown = 0
     for aggregates in _all_rows(store, query, first, limit):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tillroll.cli.charts import bar, draws_blocks, grid, legend, sparkline, squeezed, stack, stack_marks
 from tillroll.core import limits
+from tillroll.core.bracket_order import read_page
 from tillroll.core.query import Aggregate, Page, Query
 from tillroll.core.report import BRACKETS, SEPARATOR, DimensionName, parse_day, window_text
 from tillroll.ports import Store
@@ -87,7 +88,7 @@ def _draw_merchants(console: Console, store: Store, query: Query, limit: int) ->
 
 
 def _draw_bars(console: Console, store: Store, query: Query, limit: int) -> None:
-    page = store.page(msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
+    page = read_page(store.page, msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
     _print_bars(console, page.aggregates, {})
     _tell_more(page)
 

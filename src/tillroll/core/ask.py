@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import TYPE_CHECKING, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tillroll.core import limits
 from tillroll.core.query import Order, Query
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T", bound=str)
 
 FILTERS: Final[tuple[DimensionName, ...]] = ("bracket", "method", "merchant")
-ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+ORDERS: Final = ("datapoint", "bracket", "-events")  # bracket is datapoint with brackets by their amounts
 _SINGLE: Final = ("from", "to", "order", "limit", "cursor")
 PARAMETERS: Final = (*_SINGLE[:2], *FILTERS, "by", *_SINGLE[2:])
 DIMENSION_VALUES: Final[dict[str, tuple[str, ...]]] = {"bracket": BRACKETS, "method": METHODS}
@@ -58,7 +58,11 @@ def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
         QueryError: a parameter is unknown to the report, or a value is not one it can have.
     """
     single = _single_values(report, parameters)
-    order = _one_of("order", single.get("order", ORDERS[0]), ORDERS)
+    named = _one_of("order", single.get("order", ORDERS[0]), ORDERS)
+    order: Order = "-events" if named == "-events" else "datapoint"
+    by = _by(parameters.get("by", ()), report)
+    if named == "bracket" and "bracket" not in (by or report.dimensions):
+        raise QueryError("order", "the answer has no brackets to be put in order", "Leave it out")
     start = _window("from", single["from"], report) if "from" in single else None
     stop = _window("to", single["to"], report) if "to" in single else None
     if start is not None and stop is not None and start >= stop:
@@ -69,8 +73,9 @@ def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
         start=start,
         stop=stop,
         filters={name: _filter(name, parameters[name], report) for name in FILTERS if parameters.get(name)},
-        by=_by(parameters.get("by", ()), report),
+        by=by,
         order=order,
+        brackets_by_amount=named == "bracket",
         limit=whole_number("limit", single["limit"], 1, limits.PAGE_MAX) if "limit" in single else limits.PAGE_DEFAULT,
         after=_cursor(single["cursor"], order) if "cursor" in single else None,
     )
@@ -132,9 +137,7 @@ def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> d
 def _window(field: str, text: str, report: Report) -> int:
     """Return the window that begins at a date or an instant."""
     if report.window is None:
-        windowed = _listed(each.name for each in REPORTS if each.window)
-        remedy = f"Leave it out, or ask a report that counts by time: {windowed}"
-        raise QueryError(field, f"the report {report.name} is over all time", remedy)
+        raise QueryError(field, f"the report {report.name} is over all time", _windowed_remedy(report))
     seconds, exact = _instant(field, text)
     if not _FIRST_S <= seconds < _LAST_S:
         raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no bound")
@@ -144,6 +147,16 @@ def _window(field: str, text: str, report: Report) -> int:
         problem = f"{_shown(text)} lies inside {'an hour' if report.window == 'hour' else 'a day'} of the report"
         raise QueryError(field, problem, f"The nearest it can answer are {near[0]} and {near[1]}")
     return window
+
+
+def _windowed_remedy(report: Report) -> str:
+    """Say which question answers, for a range of time, what a report over all time counts."""
+    by = ",".join(report.dimensions)
+    for each in REPORTS:
+        if each.window and set(report.dimensions) <= set(each.dimensions):
+            return f"Ask {each.name} with by={by} and the range: it counts the same, by {each.window}"
+    windowed = _listed(each.name for each in REPORTS if each.window)
+    return f"Leave it out: no report counts by {by} within a range. By time count {windowed}"
 
 
 def _instant(field: str, text: str) -> tuple[int, bool]:

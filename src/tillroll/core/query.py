@@ -41,6 +41,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     order: Order = "datapoint"
     limit: int = limits.PAGE_DEFAULT
     after: str | None = None
+    brackets_by_amount: bool = False  # in the order datapoint: core.bracket_order sees to it, stores need not
     totals: bool = True  # over all pages; may be dear, so whoever turns pages asks for them once
 
 
@@ -69,6 +70,11 @@ class Row(NamedTuple):
     events: int
 
 
+def dimensions_of(query: Query) -> tuple[DimensionName, ...]:
+    """Return the dimensions of a query's datapoints, in their order."""
+    return query.by or query.report.dimensions
+
+
 def matches(query: Query, row: Row) -> bool:
     """Tell whether a row lies in the query's range and passes its filters."""
     if query.start is not None and row.window < query.start:
@@ -91,7 +97,7 @@ def answer(query: Query, rows: Iterable[Row]) -> Page:
 def label(query: Query, row: Row) -> str:
     """Return the datapoint that a row counts for under the query: of the report's dimensions, or of those in `by`."""
     parts = []
-    for dimension in query.by or query.report.dimensions:
+    for dimension in dimensions_of(query):
         match dimension:
             case "bracket":
                 parts.append(BRACKETS[row.bracket])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -56,15 +54,6 @@ async def small_body(request: Request, state: State) -> bytes:
 def aggregates_json(aggregates: Iterable[Aggregate]) -> bytes:
     """Return aggregates in the report frontend's own format."""
     return msgspec.json.encode([{"datapoint": datapoint, "events": events} for datapoint, events in aggregates])
-
-
-def aggregates_csv(aggregates: Iterable[Aggregate]) -> bytes:
-    """Return aggregates as CSV with the header datapoint,events."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(("datapoint", "events"))
-    writer.writerows(aggregates)
-    return out.getvalue().encode()
 
 
 def answer(

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tillroll import __version__
 from tillroll.core import ask, limits
+from tillroll.core.csv_form import COLUMNS
 from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
 from tillroll.web.problem import CODES, MEDIA_TYPE
-from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX
+from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX, SWITCH
 from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, ref, shape
 
 if TYPE_CHECKING:
@@ -115,14 +116,17 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
     if report.window == "hour":
         by["not"] = {"allOf": [{"contains": {"const": "hour"}}, {"contains": {"const": "day"}}]}
     limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
+    orders = [order for order in ask.ORDERS if order != "bracket" or "bracket" in report.dimensions]
     cursor = {"type": "string", "minLength": 1, "maxLength": ask.CURSOR_CHARACTERS_MAX, "format": "cursor"}
     parameters += [
         _parameter("by", by, "Roll up to these dimensions, in this order"),
-        _parameter("order", {"enum": list(ask.ORDERS), "default": ask.ORDERS[0]}, "By name, or most events first"),
+        _parameter("order", {"enum": orders, "default": ask.ORDERS[0]}, "By name, or most events first"),
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
         _parameter("format", {"enum": list(FORMATS)}, "Instead of the Accept header"),
-        _parameter("download", {"enum": ["0", "1"]}, "1 names the answer as a file"),
+        _parameter("columns", {"enum": list(COLUMNS)}, "Of CSV: the datapoint packed, or split by dimension"),
+        _parameter("bom", {"enum": list(SWITCH)}, "Of CSV: 1 begins it with a byte order mark, for Excel"),
+        _parameter("download", {"enum": list(SWITCH)}, "1 names the answer as a file"),
     ]
     headers = {
         "Link": {"schema": TEXT, "description": 'The address of the next page, with rel="next"; not on the last'},

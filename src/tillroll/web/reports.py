@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from tillroll.core import limits
 from tillroll.core.ask import ask, find_datapoint, find_report, whole_number
+from tillroll.core.bracket_order import read_page
+from tillroll.core.csv_form import COLUMNS, CsvForm
 from tillroll.core.query import Aggregate
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME
 from tillroll.errors import QueryError
 from tillroll.web.answers import (
     CSV,
     JSON,
-    aggregates_csv,
     aggregates_json,
     answer,
     json_answer,
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from tillroll.core.query import Query
     from tillroll.web.state import State
 
+_T = TypeVar("_T", bound=str)
 FORMATS: Final = ("json", "csv")
+SWITCH: Final = ("0", "1")
 IN_ADDRESS_MAX: Final = 100  # datapoints; an address is part of the head, which has its own bound
 MERCHANTS_MAX: Final = 1_000
 MERCHANTS_DEFAULT: Final = 20
@@ -75,15 +78,21 @@ class ReportRoutes:
             raise Problem("unknown_report", detail)
         parameters = parameters_of(request)
         form = _choice(parameters, "format", FORMATS)
-        download = _choice(parameters, "download", ("0", "1")) == "1"
+        download = _choice(parameters, "download", SWITCH) == "1"
+        columns, bom = _choice(parameters, "columns", COLUMNS), _choice(parameters, "bom", SWITCH)
         query = ask(find_report(name), parameters)
         # A reader that turns pages has the totals from the first.
         query = msgspec.structs.replace(query, totals=query.after is None)
         as_csv = form == "csv" or (form is None and prefers_csv(request.headers.get("accept", "")))
-        return await self._state.read(self._page, request, query, as_csv=as_csv, download=download)
+        if not as_csv:
+            _refuse_in_json(columns=columns, bom=bom)
+        elif columns == "split" and "order" not in parameters:
+            query = msgspec.structs.replace(query, brackets_by_amount=True)
+        written = CsvForm(query, columns or COLUMNS[0], marked=bom == "1") if as_csv else None
+        return await self._state.read(self._page, request, query, written, download=download)
 
-    def _page(self, request: Request, query: Query, *, as_csv: bool, download: bool) -> Response:
-        page = self._store.page(query)
+    def _page(self, request: Request, query: Query, written: CsvForm | None, *, download: bool) -> Response:
+        page = read_page(self._store.page, query)
         headers = {}
         if page.totals is not None:
             headers["Tillroll-Datapoints"] = str(page.totals.datapoints)
@@ -93,11 +102,11 @@ class ReportRoutes:
             query_text = urlencode([*kept, ("cursor", page.next)], quote_via=quote)
             headers["Link"] = f'<{request.url.path}?{query_text}>; rel="next"'
         if download:
-            extension = "csv" if as_csv else "json"
+            extension = "json" if written is None else "csv"
             headers["Content-Disposition"] = f'attachment; filename="{query.report.name}.{extension}"'
-        if as_csv:
-            return answer(request, aggregates_csv(page.aggregates), CSV, headers)
-        return answer(request, aggregates_json(page.aggregates), JSON, headers)
+        if written is None:
+            return answer(request, aggregates_json(page.aggregates), JSON, headers)
+        return answer(request, written.head() + written.rows(page.aggregates), CSV, headers)
 
     async def aggregate(self, request: Request) -> Response:
         """GET /aggregates/{datapoint}."""
@@ -170,10 +179,19 @@ def _once(parameters: dict[str, list[str]], name: str) -> str | None:
     return values[0]
 
 
-def _choice(parameters: dict[str, list[str]], name: str, known: tuple[str, ...]) -> str | None:
+def _choice(parameters: dict[str, list[str]], name: str, known: tuple[_T, ...]) -> _T | None:
     """Take a parameter that is HTTP's own out of those that ask, and return its value."""
     value = _once(parameters, name)
     parameters.pop(name, None)
-    if value is not None and value not in known:
+    for each in known:
+        if value == each:
+            return each
+    if value is not None:
         raise QueryError(name, f"{value[:80]!r} is none of its values", f"They are {', '.join(known)}")
-    return value
+    return None
+
+
+def _refuse_in_json(**parameters: str | None) -> None:
+    for name, value in parameters.items():
+        if value is not None:
+            raise QueryError(name, "the answer is JSON, and only CSV has it", "Add format=csv, or leave it out")

@@ -1,0 +1,56 @@
+"""Aggregates as CSV (RFC 4180): UTF-8, lines that end with CR LF. The same bytes over HTTP and on the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from tillroll.core.query import dimensions_of
+from tillroll.core.report import SEPARATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tillroll.core.query import Aggregate, Query
+
+Columns = Literal["packed", "split"]
+COLUMNS: Final[tuple[Columns, ...]] = get_args(Columns)
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # by which Excel tells UTF-8
+# https://owasp.org/www-community/attacks/CSV_Injection, which has the full-width forms as well
+_FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 so they are written
+
+
+class CsvForm:
+    """How one answer is written: the datapoint packed in a column, or split into a column for each dimension."""
+
+    def __init__(self, query: Query, columns: Columns = "packed", *, marked: bool = False) -> None:
+        """`marked` begins the text with a byte order mark, for Excel."""
+        self._split = columns == "split"
+        self._header = [*dimensions_of(query), "events"] if self._split else ["datapoint", "events"]
+        # A datapoint as the report has it is a key, for programs. Rolled up to merchants it is a cell that people read.
+        self._guarded = self._split or query.by[:1] == ("merchant",)
+        self._mark = _BYTE_ORDER_MARK if marked else b""
+
+    def head(self) -> bytes:
+        """Return the line of names."""
+        return self._mark + _lines([self._header])
+
+    def rows(self, aggregates: Iterable[Aggregate]) -> bytes:
+        """Return a line for each aggregate."""
+        return _lines([*self._cells(datapoint), events] for datapoint, events in aggregates)
+
+    def _cells(self, datapoint: str) -> list[str]:
+        cells = datapoint.split(SEPARATOR) if self._split else [datapoint]
+        return [guarded(cell) for cell in cells] if self._guarded else cells
+
+
+def guarded(cell: str) -> str:
+    """Return a cell as text that no spreadsheet takes for a formula: behind an apostrophe if it looks like one."""
+    return f"'{cell}" if cell.startswith(_FORMULA_BEGINS) or cell.lstrip().startswith(_FORMULA_BEGINS) else cell
+
+
+def _lines(rows: Iterable[Sequence[str | int]]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue().encode()
