@@ -70,7 +70,7 @@ def test_shell_examples(example: str, tmp_path: Path, bought: Server) -> None:
     printed = run(["bash", "-e"], example, tmp_path, bought)
     files = [path.read_text() for path in tmp_path.iterdir()]
     counted = "".join([printed, *files])
-    assert '"events":1' in counted or "2011-12-03:10|10-50,1\n" in counted
+    assert '"events":1' in counted or "2011-12-03:10,10-50,1\n" in counted
 
 
 @pytest.mark.parametrize("example", examples("js"))
