@@ -24,6 +24,7 @@ CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 CONFIG_FILE: Final = "tillroll.toml"
 FRESHNESS_S: Final = 60.0
 _SECRETS: Final = frozenset({"send_tokens", "read_tokens", "token"})
+_GUARDS: Final = frozenset({"tokens_file", "send_tokens", "read_tokens"})  # empty, they would let anyone in
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool, msgspec.Meta(description="Listen beyond loopback although no token is asked for: anyone may come")
     ] = False
     tokens_file: Annotated[
-        str, msgspec.Meta(description="A file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`")
+        str,
+        msgspec.Meta(description="A file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`, or of their hashes"),
     ] = ""
     send_tokens: Annotated[
         tuple[str, ...], msgspec.Meta(description="Tokens that may send events; in the environment parted by commas")
@@ -90,6 +92,12 @@ class Config(NamedTuple):
     settings: Settings
     origins: dict[str, str]
 
+    def files_with_secrets(self) -> set[str]:
+        """Return the files that tokens were read from, or are to be."""
+        named = {self.settings.tokens_file} if self.settings.tokens_file else set()
+        origins = {self.origins[name] for name in _SECRETS if getattr(self.settings, name)}
+        return named | {origin for origin in origins if not origin.startswith((PREFIX, "--"))}
+
     def shown(self) -> list[Origin]:
         """Return every setting with its value and origin, a secret as only whether it is set."""
         rows = []
@@ -123,6 +131,9 @@ def load(flags: Mapping[str, object] | None = None, environ: Mapping[str, str] |
     for layer in layers:
         for name, (value, origin) in layer.items():
             values[name] = _convert(name, value, origin)
+            if name in _GUARDS and not values[name]:
+                remedy = "Make a token with `tillroll token`, or leave the setting out"
+                raise ConfigError(name, f"{origin} gives it and there is nothing in it", remedy)
             origins[name] = origin
     return Config(msgspec.convert(values, Settings), origins)
 

@@ -6,6 +6,7 @@ other content under a name that was used would be told from the first only by it
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -71,7 +72,7 @@ class Imports:
         if not head or any(one.name == name and one.begins(head) for one in self._read()):
             return
         line = msgspec.json.encode(_Import(name, len(head), _hash(head))) + b"\n"
-        with self._path.open("ab") as file:
+        with open(self._path, "ab", opener=_open_privately) as file:
             file.write(line)
 
     def _read(self) -> Iterator[_Import]:
@@ -84,6 +85,10 @@ class Imports:
                 yield msgspec.json.decode(line, type=_Import)
             except msgspec.DecodeError:  # a line torn by a power cut: at worst a question is not asked
                 continue
+
+
+def _open_privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def name_of(head: bytes) -> str:

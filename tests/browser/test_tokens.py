@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-READ, SEND, BOTH = "read-only-7f2c", "send-only-91ab", "both-5d3e"
+READ, SEND, BOTH = "read-only-7f2c-1234", "send-only-91ab-1234", "both-5d3e-12345678"
 EVENTS = 120
 
 

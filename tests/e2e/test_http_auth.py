@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.command import tillroll
 from tests.e2e.http_server import EVENT, Running, client, serving
 
+from tillroll.web.auth import hash_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-READ = {"Authorization": "Bearer reader"}
-SEND = {"Authorization": "Bearer sender"}
-BOTH = {"Authorization": "Bearer both"}
+READ = {"Authorization": "Bearer reader-0123456789"}
+SEND = {"Authorization": "Bearer sender-0123456789"}
+BOTH = {"Authorization": "Bearer both-0123456789ab"}
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("auth")
     tokens = directory / "tokens"
-    tokens.write_text("# file\nsend,read both\n")
-    variables = {"TILLROLL_SEND_TOKENS": "sender", "TILLROLL_READ_TOKENS": "reader"}
+    tokens.write_text(f"# file\nsend,read {hash_of('both-0123456789ab')}\n")
+    variables = {"TILLROLL_SEND_TOKENS": "sender-0123456789", "TILLROLL_READ_TOKENS": "reader-0123456789"}
     with serving(directory, "--tokens-file", str(tokens), **variables) as running:
         yield running
 
@@ -82,7 +88,7 @@ def test_the_description_says_which_operations_want_a_token(guarded: Running) ->
 
 def test_a_token_is_never_logged(guarded: Running) -> None:
     text = guarded.log.read_text()
-    assert not any(token in text for token in ("sender", "reader", "both"))
+    assert not any(token in text for token in ("sender-0", "reader-0", "both-0"))
 
 
 def test_without_tokens_the_server_does_not_listen_beyond_loopback(tmp_path: Path) -> None:
@@ -105,3 +111,97 @@ def test_an_open_server_answers_no_page_of_another_site(tmp_path: Path) -> None:
         )
         assert (forged.status_code, forged.json()["code"]) == (403, "cross_site")
         assert http.get("/status").json()["events"] == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"TILLROLL_READ_TOKENS": ","}, b"read_tokens: "),
+        ({"TILLROLL_SEND_TOKENS": ""}, b"send_tokens: "),
+        ({"TILLROLL_TOKENS_FILE": ""}, b"tokens_file: "),
+        ({"TILLROLL_TOKENS_FILE": "empty"}, b"tokens_file: "),
+        ({"TILLROLL_READ_TOKENS": "guessable"}, b"read_tokens: "),
+        ({"TILLROLL_CONFIG": "empty.toml"}, b"read_tokens: "),
+    ],
+)
+def test_tokens_that_guard_nothing_keep_the_server_from_starting(
+    tmp_path: Path, variables: dict[str, str], told: bytes
+) -> None:
+    (tmp_path / "empty").write_text("# none yet\n")
+    (tmp_path / "empty.toml").write_text('read_tokens = [""]\n')
+    refused = tillroll("serve", "--data", "data", "--port", "0", code=2, cwd=tmp_path, stdin=b"", **variables)
+    assert told in refused.stderr
+    assert b"tillroll token" in refused.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_token_that_is_made_opens_the_server_and_so_does_its_hash(tmp_path: Path) -> None:
+    made = tillroll("token")
+    token = made.stdout.decode().strip()
+    hashed = tillroll("token", "--hash", stdin=made.stdout).stdout.decode().strip()
+    assert hashed in made.stderr.decode()
+    assert tillroll("token").stdout != made.stdout
+    assert b"shorter than 16" in tillroll("token", "--hash", stdin=b"short\n", code=2).stderr
+    for index, written in enumerate((token, hashed)):
+        (tmp_path / str(index)).mkdir()
+        with serving(tmp_path / str(index), TILLROLL_READ_TOKENS=written) as running, client(running) as http:
+            assert http.get("/status", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+            assert http.get("/status", headers={"Authorization": f"Bearer {hashed}"}).status_code == 401
+
+
+def test_guessing_is_slow_from_the_tenth_and_told_in_the_log_and_holds_up_nobody_who_knows(tmp_path: Path) -> None:
+    token = "a-token-of-some-length"
+    with serving(tmp_path, TILLROLL_READ_TOKENS=token, TILLROLL_SEND_TOKENS=token) as running, client(running) as http:
+        began = time.monotonic()
+        for number in range(9):
+            wrong = {"Authorization": f"Bearer guess-{number}", "X-Forwarded-For": f"10.0.0.{number}"}
+            address = "/status" if number % 2 else "/events"
+            assert http.request("GET" if number % 2 else "POST", address, headers=wrong).status_code == 401
+        assert time.monotonic() - began < 0.9
+        assert "tokens that are unknown" not in running.log.read_text()
+        for address in ("/events", "/audit"):
+            began = time.monotonic()
+            assert http.post(address, json=EVENT, headers={"Authorization": "Bearer guess"}).status_code == 401
+            assert time.monotonic() - began > 0.9
+        began = time.monotonic()
+        assert http.get("/reports", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        assert time.monotonic() - began < 0.9
+        log = running.log.read_text()
+        assert log.count("127.0.0.1 has shown 10 tokens that are unknown") == 1
+
+
+def test_files_that_others_may_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("read a-token-of-some-length\n")
+    (tmp_path / "settings.toml").write_text('send_tokens = ["a-token-of-some-length"]\n')
+    flags = ("--tokens-file", str(tmp_path / "tokens"), "--config", str(tmp_path / "settings.toml"))
+    for mode, told in ((0o640, False), (0o604, True)):
+        for name in ("tokens", "settings.toml"):
+            (tmp_path / name).chmod(mode)
+        with serving(tmp_path, *flags) as running:
+            log = running.log.read_text()
+            for name in ("tokens", "settings.toml"):
+                assert (f"chmod o= {tmp_path / name}" in log) is told
+
+
+def test_files_of_a_store_are_their_owner_s_alone(tmp_path: Path) -> None:
+    (tmp_path / "more.ndjson").write_text(json.dumps(EVENT) + "\n7\n")
+    umask = os.umask(0)
+    try:
+        with serving(tmp_path) as running, client(running) as http:
+            http.post("/events", json=[EVENT, 7])
+            tillroll("import", tmp_path / "more.ndjson", "--data", tmp_path / "data", code=3)
+            files = list((tmp_path / "data").iterdir())
+            assert {"imports.ndjson", "tillroll.db", "tillroll.db-wal"} <= {file.name for file in files}
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+            assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    finally:
+        os.umask(umask)
+
+
+def test_a_store_that_others_may_read_is_told(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        assert "chmod" not in running.log.read_text()
+    for path in (tmp_path / "data", tmp_path / "data" / "tillroll.db"):
+        path.chmod(0o755)
+    with serving(tmp_path) as running:
+        assert f"chmod -R go= {tmp_path / 'data'}" in running.log.read_text()

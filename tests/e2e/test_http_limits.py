@@ -189,6 +189,50 @@ def test_header_that_is_missing_or_there_twice_is_refused_everywhere(running: Ru
         assert b"bad_request" in answer
 
 
+def test_address_that_no_file_can_have_is_not_there(running: Running) -> None:
+    with client(running) as http:
+        for path in (
+            "%00",
+            "js/%00",
+            "a%00b.js",
+            "x" * 300,
+            "x/" * 900,
+            "..%2f..%2f__init__.py",
+            "%2e%2e/static.py",
+            "",
+            "js",
+        ):
+            answer = http.get(f"/static/{path}")
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+        for address in ("/static/", "/aggregates/", "/", "/docs/", "/events/"):
+            answer = http.get(address + "x" * 5_000)
+            assert (answer.status_code, answer.json()["code"]) == (414, "address_too_long"), address
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert http.get("/static/docs/docs.js", headers={"If-Modified-Since": "yesterday"}).status_code == 200
+    assert "Traceback" not in running.log.read_text()
+
+
+@pytest.mark.parametrize("address", ["/", "/docs", "/static/docs/docs.js"])
+def test_range_that_a_file_does_not_have_is_a_problem(running: Running, address: str) -> None:
+    with client(running) as http:
+        size = len(http.get(address).content)
+        for asked, status, code in (
+            ("bytes=99999999-", 416, "bad_range"),
+            (f"bytes={size}-", 416, "bad_range"),
+            ("bytes=5-2", 400, "bad_request"),
+            ("lines=1-2", 400, "bad_request"),
+            (f"bytes={'9' * 400}-", 416, "bad_range"),
+        ):
+            for method in ("GET", "HEAD"):
+                answer = http.request(method, address, headers={"Range": asked})
+                assert answer.status_code == status, (asked, answer.text)
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert method == "HEAD" or answer.json()["code"] == code
+            assert status != 416 or answer.headers["content-range"] == f"bytes */{size}"
+        part = http.get(address, headers={"Range": "bytes=0-9"})
+        assert (part.status_code, len(part.content)) == (206, 10)
+
+
 def test_old_http_needs_no_host(running: Running) -> None:
     assert running.talk(b"GET /healthz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 

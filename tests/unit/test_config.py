@@ -90,5 +90,27 @@ def test_secrets_are_not_shown() -> None:
     assert {row.setting for row in found.shown() if row.value == "(set)"} == {"token", "read_tokens"}
 
 
+@pytest.mark.parametrize("name", ["send_tokens", "read_tokens", "tokens_file"])
+def test_tokens_that_are_named_and_not_there_are_an_error(tmp_path: Path, name: str) -> None:
+    for text in ("", " , ", ",") if name != "tokens_file" else ("",):
+        with pytest.raises(ConfigError, match="tillroll token"):
+            config.load({}, {f"TILLROLL_{name.upper()}": text})
+    with pytest.raises(ConfigError, match="tillroll token"):
+        config.load({name: ""} if name == "tokens_file" else {name: []}, {})
+    (tmp_path / "tillroll.toml").write_text(f"{name} = {[] if name != 'tokens_file' else ''!r}\n")
+    with pytest.raises(ConfigError, match=r"tillroll\.toml gives it"):
+        config.load({}, {})
+
+
+def test_files_that_hold_tokens_are_known(tmp_path: Path) -> None:
+    (tmp_path / "tillroll.toml").write_text('read_tokens = ["a"]\ntokens_file = "keys"\n')
+    assert config.load({}, {}).files_with_secrets() == {"tillroll.toml", "keys"}
+    assert config.load({}, {"TILLROLL_READ_TOKENS": "a"}).files_with_secrets() == {"keys"}
+    assert config.load({"tokens_file": "other"}, {"TILLROLL_SEND_TOKENS": "a"}).files_with_secrets() == {
+        "tillroll.toml",
+        "other",
+    }
+
+
 def test_every_setting_is_described() -> None:
     assert all(config.DESCRIPTIONS[row.setting] for row in config.load({}, {}).shown())

@@ -7,10 +7,11 @@ from pathlib import Path  # noqa: TC003 pytest reads it
 import pytest
 
 from tillroll.errors import ConfigError
-from tillroll.web.auth import Gate, Right, read_tokens_file
+from tillroll.web.auth import Gate, Right, hash_of, read_tokens_file
 from tillroll.web.problem import Problem
 from tillroll.web.settings import Settings
 
+LONG = "a-token-of-some-length"
 GUARDED = Settings(send_tokens=("sender", "both"), read_tokens=("reader", "both"))
 
 
@@ -92,7 +93,7 @@ def test_beyond_loopback_the_server_wants_tokens_or_to_be_told(host: str) -> Non
     with pytest.raises(ConfigError, match="--open-to-all"):
         Settings(host=host).check()
     Settings(host=host, open_to_all=True).check()
-    Settings(host=host, read_tokens=("t",)).check()
+    Settings(host=host, read_tokens=(LONG,)).check()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.9"])
@@ -102,17 +103,57 @@ def test_loopback_needs_no_tokens(host: str) -> None:
 
 def test_a_file_of_tokens_is_read_by_line(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
-    path.write_text("# the shop\nsend aaa\n\n  read bbb  \nsend,read ccc\n")
-    assert read_tokens_file(str(path)) == (("aaa", "ccc"), ("bbb", "ccc"))
+    path.write_text(f"# the shop\nsend a{LONG}\n\n  read b{LONG}  \nsend,read {hash_of(LONG)}\n")
+    assert read_tokens_file(str(path)) == ((f"a{LONG}", hash_of(LONG)), (f"b{LONG}", hash_of(LONG)))
 
 
-@pytest.mark.parametrize("line", ["aaa", "write aaa", "send", "send ", "send,write aaa", "send ä"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "aaa",
+        f"write aaa{LONG}",
+        "send",
+        "send ",
+        f"send,write aaa{LONG}",
+        f"send ä{LONG}",
+        "send aaa",
+        "send aaa4567890abcde",
+        f"send aaa {LONG}",
+        "send sha256:aaa",
+        f"send sha256:{'g' * 64}",
+        f"read sha256:{'a' * 63}",
+    ],
+)
 def test_a_line_of_another_form_is_told_by_its_number_and_without_the_token(tmp_path: Path, line: str) -> None:
     path = tmp_path / "tokens"
-    path.write_text(f"read zzz\n{line}\n")
+    path.write_text(f"read {LONG}\n{line}\n")
     with pytest.raises(ConfigError, match="line 2") as error:
         read_tokens_file(str(path))
     assert "aaa" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# send aaaaaaaaaaaaaaaaaaaa\n", "  \n#\n"])
+def test_a_file_without_tokens_is_no_open_door(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="there is no token"):
+        read_tokens_file(str(path))
+
+
+@pytest.mark.parametrize("token", ["", " ", "small", "fifteen-letters", "with a space in it", "ääääääääääääääääää"])
+def test_a_token_that_can_be_guessed_or_not_sent_is_refused_and_not_told(token: str) -> None:
+    for settings in (Settings(send_tokens=(LONG, token)), Settings(read_tokens=(token,))):
+        with pytest.raises(ConfigError, match="tillroll token") as error:
+            settings.check()
+        assert not token.strip() or token not in str(error.value)
+
+
+def test_a_hash_lets_in_its_token_and_not_itself() -> None:
+    gate = Gate(Settings(read_tokens=(hash_of(LONG),)))
+    assert refused(gate, Right.READ, authorization=f"Bearer {LONG}") is None
+    assert refused(gate, Right.READ, authorization=f"Bearer {hash_of(LONG)}") == "token_unknown"
+    assert refused(gate, Right.READ, authorization=f"Bearer {hash_of(LONG).upper()}") == "token_unknown"
+    assert refused(gate, Right.SEND, authorization=f"Bearer {LONG}") == "token_forbids"
 
 
 def test_a_missing_file_of_tokens_is_told(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "work": ("tillroll.cli.work", "Take events from an SQS queue."),
     "aws": ("tillroll.aws.cli", "Deploy and look after tillroll on AWS."),
     "config": ("tillroll.cli.settings", "Show the settings in force and where each came from."),
+    "token": ("tillroll.cli.token", "Make a token for a server, or the hash of one."),
     "version": ("tillroll.cli.version", "Show the version."),
 }
 # Objects after which Python looks for garbage. What a command loads stays, and rows by the thousand are in no cycle.

@@ -1,6 +1,9 @@
 """`tillroll serve`: take events and answer questions over HTTP."""
 
-from typing import Annotated
+import logging
+import stat
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +14,8 @@ from tillroll.cli.options import ConfigFile, Data, Freshness, opened
 from tillroll.web.auth import read_tokens_file
 from tillroll.web.server import serve
 from tillroll.web.settings import Settings
+
+_log: Final = logging.getLogger(__name__)
 
 
 def run(
@@ -51,12 +56,33 @@ def run(
         "log_json": log_json,
         "config": config_file,
     }
-    settings = config.load(flags).settings
+    found = config.load(flags)
+    settings = found.settings
     server = _server_settings(settings)
     server.check()
     log_to_stderr(settings.log_level, as_json=settings.log_json)
+    _warn_of_readers(found)
     with opened(settings.data, config_file, make=True, freshness_s=settings.freshness_s) as store:
         serve(store, server, queue=open_queue(settings.queue) if settings.queue else None)
+
+
+def _warn_of_readers(found: config.Config) -> None:
+    """Warn of files that anyone on this machine may read or change, and should not."""
+    for path in found.files_with_secrets():
+        if _is_open(Path(path)):
+            _log.warning(
+                "%s has tokens in it, and anyone on this machine may read or change it: chmod o= %s", path, path
+            )
+    data = Path(found.settings.data)
+    if data.is_dir() and _is_open(data) and any(_is_open(file) for file in data.iterdir()):
+        _log.warning("%s has files that anyone on this machine may read or change: chmod -R go= %s", data, data)
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except FileNotFoundError:  # another process has just done with it
+        return False
 
 
 def _server_settings(settings: config.Settings) -> Settings:

@@ -62,7 +62,7 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._readers: list[Reader] = []
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{directory} cannot be made ({error.strerror})", "Name another with --data") from error
         reports = msgspec.json.encode(REPORTS).decode()

@@ -6,9 +6,10 @@ Durability is SQLite's own: WAL with synchronous=FULL syncs the log at every com
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError, StoreFullError
@@ -112,7 +113,13 @@ INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0);
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a connection to a file, which is made when there is none. Transactions are begun by hand."""
+    """Return a connection to a file, which is made when there is none. Transactions are begun by hand.
+
+    It is made for its owner alone, and so is the log beside it, which SQLite makes as it finds the file.
+    """
+    with suppress(OSError):  # SQLite says what is wrong
+        # Only one that is new: a descriptor that is closed takes with it all locks of this process on the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

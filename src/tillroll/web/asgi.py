@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from tillroll.errors import TillrollError
@@ -19,13 +18,15 @@ from tillroll.web.auth import Right
 from tillroll.web.body import ClientLeftError
 from tillroll.web.events import EventsRoute
 from tillroll.web.live import LiveRoutes
-from tillroll.web.problem import Problem, problem_of
+from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 from tillroll.web.rejected import RejectedRoutes
 from tillroll.web.reports import ReportRoutes
 from tillroll.web.static import StaticPages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from starlette.responses import Response
 
     from tillroll.web.state import State
 
@@ -46,6 +47,7 @@ SECURITY_HEADERS: Final = {
     "X-Frame-Options": "DENY",
 }
 _RAW_SECURITY_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_PATH_BYTES_MAX: Final = 4_096
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -93,20 +95,29 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request (ASGI)."""
-        if scope["path"] == "/events" and scope["method"] == "POST":
+        if len(scope.get("raw_path") or b"") > _PATH_BYTES_MAX:
+            detail = f"The path is longer than {_PATH_BYTES_MAX} bytes. See /docs for what there is"
+            await self._guarded(problem_answer(Problem("address_too_long", detail)), scope, receive, send)
+        elif scope["path"] == "/events" and scope["method"] == "POST":
             await self.events(scope, receive, send)
         else:
-            await self._answer(scope, receive, send)
+            await self._guarded(self._others, scope, receive, send)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _guarded(self, others: Any, scope: Any, receive: Any, send: Any) -> None:
+        body: bytes | None = None
+
         async def send_guarded(message: Any) -> None:
+            nonlocal body
             if message["type"] == "http.response.start":
+                body = _told_as_problem(message)
                 message["headers"] = [*message["headers"], *_RAW_SECURITY_HEADERS]
                 route = scope.get("tillroll.route", "none")
                 self._state.metrics.requests.labels(route, message["status"]).inc()
+            elif body is not None:
+                message["body"] = body
             await send(message)
 
-        await self._others(scope, receive, send_guarded)
+        await others(scope, receive, send_guarded)
 
     def _routes(self, state: State) -> list[Route | Mount]:
         by_path: dict[str, list[Endpoint]] = {}
@@ -129,10 +140,34 @@ class Application:
             endpoint = by_method[request.method]
             request.scope["tillroll.route"] = path
             headers = dict(request.scope["headers"])
-            self._state.gate.admit(endpoint.right, headers, changes=request.method in _CHANGING)
+            gate = self._state.gate
+            try:
+                gate.admit(endpoint.right, headers, changes=request.method in _CHANGING)
+            except Problem as problem:
+                await gate.note_refusal(problem, request.scope["client"])
+                raise
             return await endpoint.handler(request)
 
         return Route(path, answer, methods=list(by_method))
+
+
+def _told_as_problem(start: Any) -> bytes | None:
+    """Make the start of an answer that tells a fault in another form that of a problem, and return the problem's body.
+
+    Starlette says in words of its own which ranges a file does not have.
+    """
+    headers = dict(start["headers"])
+    if start["status"] < 400 or headers.get(b"content-type") == MEDIA_TYPE.encode():
+        return None
+    if start["status"] == 416:
+        problem = Problem("bad_range", "The file does not have these bytes. Content-Range says how many it has")
+    else:
+        problem = Problem("bad_request", "The header Range is not of the form bytes=FIRST-LAST. Leave it out")
+    body = problem.body()
+    start["status"] = problem.status
+    headers |= {b"content-type": MEDIA_TYPE.encode(), b"content-length": str(len(body)).encode()}
+    start["headers"] = list(headers.items())
+    return body
 
 
 async def _unreachable(_: Request) -> Response:
@@ -159,7 +194,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_client_left(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it
+    return problem_answer(Problem("bad_request", "The sender is gone"))  # nobody reads it
 
 
 _HANDLERS: Final[dict[Any, Any]] = {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
+import logging
 import re
+import time
 from enum import Flag, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.errors import ConfigError
+from tillroll.web.peer import peer_of
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -18,6 +22,15 @@ if TYPE_CHECKING:
 
     from tillroll.web.settings import Settings
 
+_log: Final = logging.getLogger(__name__)
+TOKEN_CHARACTERS_MIN: Final = 16
+HASHED: Final = "sha256:"
+_HASH: Final = re.compile(rf"{HASHED}[0-9a-fA-F]{{64}}")
+_TOKEN: Final = re.compile(r"[!-~]+")  # what a header carries as it is
+_GUESSES_FREE: Final = 10
+_GUESS_S: Final = 1.0
+_GUESSES_FORGOTTEN_S: Final = 900.0
+_GUESSERS_MAX: Final = 10_000
 _HOSTS_KEPT: Final = 100
 _OWN_SITE: Final = (b"none", b"same-origin")
 _SCHEME: Final = b"bearer "
@@ -38,7 +51,9 @@ class Tokens:
         rights: dict[bytes, Right] = {}
         for right, tokens in ((Right.SEND, send), (Right.READ, read)):
             for token in tokens:
-                digest = _digest(token.encode())
+                digest = (
+                    bytes.fromhex(token.removeprefix(HASHED)) if _HASH.fullmatch(token) else _digest(token.encode())
+                )
                 rights[digest] = rights.get(digest, Right.NONE) | right
         self._rights = rights
 
@@ -70,6 +85,29 @@ class Tokens:
             raise Problem("token_forbids", detail, headers={"WWW-Authenticate": challenge})
 
 
+class Guesses:
+    """Counts the unknown tokens that each peer shows. From the tenth on, it waits for its refusals.
+
+    Who shows a token that is known never waits, whoever else comes from the same address.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, tuple[int, float]] = {}  # and when the last one came, in the order of that
+
+    async def note(self, peer: str) -> None:
+        """Count one, and return when its refusal may be told."""
+        now = time.monotonic()
+        count, last = self._counts.pop(peer, (0, now))
+        count = 1 if now - last > _GUESSES_FORGOTTEN_S else count + 1
+        if len(self._counts) >= _GUESSERS_MAX:
+            del self._counts[next(iter(self._counts))]
+        self._counts[peer] = count, now
+        if count >= _GUESSES_FREE:
+            if str(count).strip("0") == "1":  # 10, 100, and so on
+                _log.warning("%s has shown %d tokens that are unknown: it waits for each refusal", peer, count)
+            await asyncio.sleep(_GUESS_S)
+
+
 class Gate:
     """Decides which requests go on to their route."""
 
@@ -80,6 +118,7 @@ class Gate:
         self._names_matter = not settings.guarded and settings.loopback and not settings.open_to_all
         self._names = {"localhost", settings.host.lower(), f"[{settings.host}]".lower()}
         self._known_hosts: set[bytes] = set()
+        self._guesses = Guesses()
 
     def admit(self, right: Right, headers: Mapping[bytes, bytes], *, changes: bool) -> None:
         """Do nothing when a request with these headers may have what needs the right. `changes`: it is no mere read.
@@ -96,6 +135,11 @@ class Gate:
             host = headers.get(b"host")
             if host is not None and host not in self._known_hosts:
                 self._check_name(host)
+
+    async def note_refusal(self, problem: Problem, client: tuple[str, int] | None) -> None:
+        """Return when a refusal may be told: later to a peer that has guessed at tokens."""
+        if problem.code == "token_unknown":
+            await self._guesses.note(peer_of(client))
 
     def _check_name(self, host: bytes) -> None:
         name = host.decode("latin-1").lower()
@@ -136,7 +180,7 @@ def read_tokens_file(path: str) -> TokenLists:
     """Return the tokens in a file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`; `#` begins a comment.
 
     Raises:
-        ConfigError: the file cannot be read, or a line is of another form.
+        ConfigError: the file cannot be read, has no token, or a line is of another form or has a token that is none.
     """
     try:
         text = Path(path).read_text()
@@ -147,14 +191,42 @@ def read_tokens_file(path: str) -> TokenLists:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         rights, _, token = line.strip().partition(" ")
-        token = token.strip()
         kinds = rights.split(",")
-        if not token or not token.isascii() or any(kind not in found for kind in kinds):
+        if not token or any(kind not in found for kind in kinds):
             problem = f"line {number} of {path} is not of the form"
             raise ConfigError("tokens_file", problem, "Write send TOKEN, read TOKEN or send,read TOKEN")
+        check_token("tokens_file", f"the token in line {number} of {path}", token.strip())
         for kind in kinds:
-            found[kind].append(token)
+            found[kind].append(token.strip())
+    if not any(found.values()):
+        remedy = (
+            "Write a line read TOKEN or send,read TOKEN, with what `tillroll token` makes, or leave the setting out"
+        )
+        raise ConfigError("tokens_file", f"there is no token in {path}", remedy)
     return TokenLists(tuple(found["send"]), tuple(found["read"]))
+
+
+def check_token(setting: str, which: str, token: str) -> None:
+    """Do nothing for a token, or the hash of one, that is hard to guess. `which` says where it stands, and not it.
+
+    Raises:
+        ConfigError: it is empty, too short, or such as no header carries.
+    """
+    remedy = "Make one with `tillroll token`"
+    if not token:
+        raise ConfigError(setting, f"{which} is empty", remedy)
+    if not _TOKEN.fullmatch(token):
+        raise ConfigError(setting, f"{which} has a space, or a character that is not ASCII", remedy)
+    if token.startswith(HASHED) and not _HASH.fullmatch(token):
+        problem = f"{which} begins like a hash and is not {HASHED} and 64 hexadecimal digits"
+        raise ConfigError(setting, problem, "Take what `tillroll token --hash` says of the token")
+    if len(token) < TOKEN_CHARACTERS_MIN:
+        raise ConfigError(setting, f"{which} is shorter than {TOKEN_CHARACTERS_MIN} characters", remedy)
+
+
+def hash_of(token: str) -> str:
+    """Return what may stand for a token where the server reads it: who sees that cannot show the token."""
+    return HASHED + _digest(token.encode()).hex()
 
 
 def _digest(token: bytes) -> bytes:

@@ -6,8 +6,9 @@ An idle connection costs whoever opens it nothing and the server a descriptor, o
 from __future__ import annotations
 
 import heapq
-import ipaddress
 from typing import TYPE_CHECKING, Final
+
+from tillroll.web.peer import peer_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _SHARE: Final = 64  # one in so many is closed at once: to look through all for each new one would cost too much
 _LINGERING_MAX: Final = 16  # refused connections that may hear out their sender
-_SITE_BITS: Final = 64  # of an IPv6 address: who has one address has all that begin so (RFC 6177)
 
 
 class Crowd:
@@ -60,18 +60,3 @@ class Crowd:
             connection.evict()
             self.leave(connection)
         return bool(standings)
-
-
-def peer_of(client: tuple[str, int] | None) -> str:
-    """Return what stands for the machine, or the site, at the other end of a connection."""
-    if client is None:
-        return ""
-    try:
-        address = ipaddress.ip_address(client[0].partition("%")[0])
-    except ValueError:
-        return client[0]
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, _SITE_BITS), strict=False))

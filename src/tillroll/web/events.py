@@ -120,6 +120,7 @@ class EventsRoute:
             else:
                 start, end = _messages(202, msgspec.json.encode({"queued": await self._forward(body)}))
         except Problem as problem:
+            await self._state.gate.note_refusal(problem, scope.get("client"))
             start, end = self._refuse(problem)
         except TillrollError as error:
             start, end = self._refuse(problem_of(error))

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 JsonObject = dict[str, Any]
 _JSON: Final = "application/json"
-_EVERYWHERE: Final = ("unknown_host", "headers_too_large", "request_timeout", "overloaded", "server_error")
+_EVERYWHERE: Final = (
+    "unknown_host",
+    "address_too_long",
+    "headers_too_large",
+    "request_timeout",
+    "overloaded",
+    "server_error",
+)
 _STORE: Final = ("store_unavailable", "store_damaged")
 _BODY: Final = ("too_large", "request_timeout")
 _TAKING: Final = (

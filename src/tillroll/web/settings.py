@@ -8,6 +8,7 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.errors import ConfigError
+from tillroll.web.auth import check_token
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +43,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.send_tokens or self.read_tokens)
 
     def check(self) -> None:
-        """Refuse to be open to others unless told so in words.
+        """Refuse to be open to others unless told so in words, and to be guarded by what can be guessed.
 
         Raises:
-            ConfigError: the server would listen beyond loopback without tokens.
+            ConfigError: the server would listen beyond loopback without tokens, or a token is none.
         """
+        for setting in ("send_tokens", "read_tokens"):
+            for number, token in enumerate(getattr(self, setting), 1):
+                check_token(setting, f"token {number}", token)
         if not self.loopback and not self.guarded and not self.open_to_all:
             problem = f"{self.host} can be reached from other machines, and no token is asked for"
             remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
@@ -20,7 +19,7 @@ class StaticPages:
     """Serves a directory of files, and some of them as pages with an address of their own."""
 
     def __init__(self, directory: Path) -> None:
-        self.files = _Files(directory=directory)
+        self.files = _Files(directory)
 
     def page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         """Return the route of one of the files."""
@@ -32,16 +31,21 @@ class StaticPages:
 
 
 class _Files(StaticFiles):
+    """Files known by name before anyone asks: no path that a sender makes up comes near the file system."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory)
+        self._files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*") if path.is_file()}
+
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
     async def get_response(self, path: str, scope: Any) -> Response:
-        full_path, found = self.lookup_path(path)
-        if found is None or not stat.S_ISREG(found.st_mode) or scope["method"] not in {"GET", "HEAD"}:
-            allowed = {"Allow": "GET, HEAD"}
-            if found is not None and stat.S_ISREG(found.st_mode):
-                raise HTTPException(405, headers=allowed)
+        file = self._files.get(path)
+        if file is None:
             raise HTTPException(404)
-        return self.file_response(full_path, found, scope)
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+        return self.file_response(file, file.stat(), scope)
