@@ -60,7 +60,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b) {
 #endif
 }
 
-/* names.c: distinct names, each with a number: in a batch by first appearance, or for good in the order they were added. */
+/* names.c: distinct names, each with a number in a batch by first appearance. */
 
 #define NAME_NEW UINT32_MAX
 #define NAME_NO_MEMORY (UINT32_MAX - 1)
@@ -78,7 +78,7 @@ typedef struct {
     size_t slots_mask;
     char *heap;
     size_t heap_used, heap_size;
-    uint32_t held, epoch; /* 0 for good: every name that is held has a number then */
+    uint32_t held, epoch;
     uint32_t *batch; /* by number, where in the heap, in units */
     uint32_t batch_count, batch_size;
 } Names;
@@ -89,15 +89,99 @@ void names_begin(Names *names); /* a new batch */
 /* Hold a new name, which names.h has looked up, and return its number. */
 uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length);
 uint32_t names_number(Names *names, Name *name, uint32_t unit); /* of a held name that the batch had not yet */
-/* The numbers of a string column's names, NAME_NEW for those that are not held. */
-void names_find_all(Names *names, const uint32_t *ends, size_t count, const char *heap, uint32_t *numbers);
-Status names_add_all(Names *names, const uint32_t *ends, size_t count, const char *heap); /* INVALID: one is held */
 /* The names of the batch as a string column: the size of its heap, and the column itself. */
 size_t names_size(const Names *names);
 void names_write(const Names *names, uint32_t *ends, char *heap);
 static inline Name *names_at(const Names *names, uint32_t number) {
     return (Name *)(names->heap + (size_t)names->batch[number] * NAME_UNIT);
 }
+
+/* dictionary.c: distinct names, numbered for good in the order they were added. */
+
+/* What readers hold while they read without Python's lock: names are added behind it, and never moved under it. */
+typedef struct {
+    size_t users;
+    char *heap;
+    uint32_t *ends; /* of each name in the heap, after a 0: name n is from ends[n] to ends[n + 1] */
+    uint64_t heap_size, ends_size;
+} NameHeap;
+
+typedef struct {
+    uint64_t seed;
+    uint64_t *slots; /* hash, then the number plus 1; 0 is free */
+    size_t slots_mask;
+    NameHeap *texts; /* NULL at first */
+    uint32_t count;
+} Dictionary;
+
+void dictionary_init(Dictionary *dictionary, uint64_t seed);
+void dictionary_free(Dictionary *dictionary);
+void name_heap_release(NameHeap *texts);
+/* The numbers of a string column's names, NAME_NEW for those that are not held. */
+void dictionary_find_all(const Dictionary *dictionary, const uint32_t *ends, size_t count, const char *heap,
+                         uint32_t *numbers);
+Status dictionary_add_all(Dictionary *dictionary, const uint32_t *ends, size_t count, const char *heap);
+
+/* select.c: the first of many aggregates in an order. */
+
+typedef struct {
+    uint32_t before, after; /* the sizes of what stands before and after the name */
+    size_t start;           /* in the bytes of all labels */
+} Label;
+
+typedef struct {
+    uint64_t count;
+    uint32_t number, label;
+} Entry;
+
+/* The aggregates of one kind: which codes of a merchant are added up, and their datapoint's text around the name. */
+typedef struct {
+    const char *before, *after; /* a zero byte stands for the window */
+    size_t before_size, after_size;
+    const uint8_t *residues;
+    size_t residues_count;
+} Target;
+
+typedef struct {
+    uint64_t part;
+    const unsigned char *cells;
+    size_t length;
+} Segment;
+
+typedef struct {
+    bool by_merchant;   /* else all merchants are added up */
+    bool falling;       /* by falling counts, then by datapoint */
+    uint64_t size, step; /* codes of a part, and of a merchant */
+    const Target *targets;
+    size_t targets_count;
+    const uint32_t *wanted; /* merchants, rising; NULL for all */
+    size_t wanted_count;
+    bool has_after; /* only what comes after this */
+    const char *after;
+    size_t after_size;
+    uint64_t after_count;
+    uint32_t known; /* merchants that have a name */
+
+    Entry *entries; /* a heap, its root the last in the order */
+    size_t used, limit;
+    Label *labels;
+    size_t labels_used, labels_size;
+    char *bytes;
+    size_t bytes_used, bytes_size;
+    uint64_t *values, *sums;
+    uint64_t datapoints, events;
+    const NameHeap *texts; /* while it works */
+} Selection;
+
+void selection_free(Selection *selection);
+/* Take in a window's segments and counts. `problem` says what was INVALID. */
+Status selection_add(Selection *selection, const char *window, size_t window_size, const Segment *segments, size_t count,
+                     const uint64_t *codes, const uint64_t *counts, size_t counted, const char **problem);
+void selection_sort(Selection *selection);
+size_t selection_text(const Selection *selection, const Entry *entry, char *text); /* NULL for the size alone */
+/* Take in the names, of the first `known`, that are ASCII and contain a text, small letters meaning both; those that
+ * begin with it are before the others. Returns how many are not ASCII, whose numbers go to `others`. */
+Status selection_search(Selection *selection, const char *text, size_t size, uint32_t *others, size_t *others_count);
 
 /* parse.c: lines to columns. */
 

@@ -5,7 +5,6 @@
 
 #define SLOTS_FIRST 1024
 #define HEAP_KEPT_MAX (8u << 20)
-#define SOME 32 /* names that are looked up together, so that memory answers many at once */
 
 static uint64_t no_slots[1]; /* of a table that holds nothing; never written to */
 
@@ -112,50 +111,6 @@ uint32_t names_hold(Names *names, uint32_t hash, const char *text, size_t length
         place(names->slots, names->slots_mask, (uint64_t)hash << 32 | (unit + 1));
     }
     return number;
-}
-
-/* Hash the names of a column from `first` up to `stop`. The hash of a short one reads eight bytes. */
-static void hash_some(const Names *names, const uint32_t *ends, size_t count, const char *heap, size_t first, size_t stop,
-                      uint32_t *hashes) {
-    for (size_t i = first; i < stop; i++) {
-        uint32_t start = i == 0 ? 0 : ends[i - 1], length = ends[i] - start;
-        if (ends[count - 1] - start >= 8) {
-            hashes[i - first] = names_hash(names, heap + start, length);
-        } else {
-            char padded[8] = {0};
-            memcpy(padded, heap + start, length);
-            hashes[i - first] = names_hash(names, padded, length);
-        }
-    }
-}
-
-void names_find_all(Names *names, const uint32_t *ends, size_t count, const char *heap, uint32_t *numbers) {
-    uint32_t hashes[SOME];
-    for (size_t first = 0, stop; first < count; first = stop) {
-        stop = count - first < SOME ? count : first + SOME;
-        hash_some(names, ends, count, heap, first, stop, hashes);
-        for (size_t i = first; i < stop; i++) {
-            names_fetch(names, hashes[i - first]);
-        }
-        for (size_t i = first; i < stop; i++) {
-            uint32_t start = i == 0 ? 0 : ends[i - 1];
-            numbers[i] = names_find(names, hashes[i - first], heap + start, ends[i] - start);
-        }
-    }
-}
-
-Status names_add_all(Names *names, const uint32_t *ends, size_t count, const char *heap) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t hash, start = i == 0 ? 0 : ends[i - 1], length = ends[i] - start;
-        hash_some(names, ends, count, heap, i, i + 1, &hash);
-        if (names_find(names, hash, heap + start, length) != NAME_NEW) {
-            return INVALID;
-        }
-        if (names_hold(names, hash, heap + start, length) == NAME_NO_MEMORY) {
-            return NO_MEMORY;
-        }
-    }
-    return DONE;
 }
 
 size_t names_size(const Names *names) {

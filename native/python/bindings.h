@@ -13,6 +13,7 @@ typedef struct {
     PyObject *array;         /* the type array.array */
     PyObject *codes[4];      /* "q", "Q", "I", "B" */
     PyObject *frombytes;     /* the method's name */
+    PyTypeObject *dictionary;
     uint64_t seed;
 } State;
 
@@ -69,7 +70,7 @@ PyObject *array_take(State *state, int code, void *data, size_t count); /* gives
 PyObject *pair(PyObject *one, PyObject *other);                         /* steals both */
 PyObject *value_error(const char *problem);                             /* NULL, always */
 
-extern PyType_Spec dictionary_spec, parser_spec;
+extern PyType_Spec dictionary_spec, parser_spec, selection_spec;
 
 /* The functions of the module. */
 PyObject *py_add_counts(PyObject *module, PyObject *args);

@@ -36,11 +36,12 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+/* The type, borrowed from the module; NULL with an error. */
+static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *spec) {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
     int added = PyModule_AddObjectRef(module, name, type);
     Py_XDECREF(type);
-    return added;
+    return added < 0 ? NULL : (PyTypeObject *)type;
 }
 
 static int module_exec(PyObject *module) {
@@ -68,18 +69,23 @@ static int module_exec(PyObject *module) {
     if (added < 0 || state->array == NULL || state->frombytes == NULL) {
         return -1;
     }
-    return add_type(module, "Dictionary", &dictionary_spec) < 0 ? -1 : add_type(module, "Parser", &parser_spec);
+    state->dictionary = (PyTypeObject *)Py_XNewRef((PyObject *)add_type(module, "Dictionary", &dictionary_spec));
+    bool all = state->dictionary != NULL && add_type(module, "Parser", &parser_spec) != NULL &&
+               add_type(module, "Selection", &selection_spec) != NULL;
+    return all ? 0 : -1;
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->array);
+    Py_VISIT(state->dictionary);
     return 0;
 }
 
 static int module_clear(PyObject *module) {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->array);
+    Py_CLEAR(state->dictionary);
     Py_CLEAR(state->frombytes);
     for (int code = 0; code < 4; code++) {
         Py_CLEAR(state->codes[code]);

@@ -2,9 +2,11 @@
 
 from array import array
 from collections.abc import Sequence
-from typing import Final, TypeAlias, final
+from typing import Final, Self, TypeAlias, final
 
 from typing_extensions import Buffer
+
+from tillroll.core.selection import Cut, Shape
 
 CONTRACT: Final[tuple[int, int, int, int, int, tuple[int, int, int, int]]]
 
@@ -63,8 +65,31 @@ Parsed: TypeAlias = tuple[
 
 @final
 class Dictionary:
+    def __len__(self) -> int: ...
     def add(self, ends: array[int], heap: bytes, /) -> None: ...
+    def column(self, start: int, stop: int, /) -> tuple[array[int], bytes]: ...
     def find(self, ends: array[int], heap: bytes, /) -> array[int]: ...
+    def search(self, text: bytes, known: int, limit: int, /) -> tuple[list[str], array[int]]: ...
+
+# Gives away Python's lock while it works; names may be added to its dictionary meanwhile.
+@final
+class Selection:
+    def __new__(
+        cls,
+        names: Dictionary,
+        known: int,
+        shape: Shape,
+        targets: Sequence[tuple[bytes, bytes, bytes]],
+        wanted: array[int] | None,
+        cut: Cut,
+        /,
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    def add(
+        self, window: bytes, rows: list[tuple[int, int, bytes]], codes: array[int], counts: array[int], /
+    ) -> None: ...
+    def best(self) -> list[tuple[str, int]]: ...
+    def totals(self) -> tuple[int, int]: ...
 
 # Keeps its memory from call to call. Only one thread at a time may call it; it gives away Python's lock.
 @final

@@ -29,7 +29,7 @@ def _fold_in_two(self: SqliteStore) -> int:
         if state.folded == state.events:
             return state.folded
         self._read_unfolded(state)
-        self._unfolded.add_to(self._segments, len(self._merchants.names()))
+        self._segments.add_all(self._unfolded.counts())
         last = self._unfolded.last
     with self._write():
         write_state(self._connection, self._state()._replace(folded=last))
@@ -44,7 +44,7 @@ def _position_first(self: SqliteStore) -> int:
     with self._write():
         if state.folded < state.events:
             self._read_unfolded(state)
-            self._unfolded.add_to(self._segments, len(self._merchants.names()))
+            self._segments.add_all(self._unfolded.counts())
     return state.events
 
 
@@ -78,7 +78,7 @@ def _lines_not_indexed(self: Dedupe, batch: Any, events: int) -> None:
 
 def _counts_again(self: Tail, connection: Any, merchants: Any, state: State) -> None:
     """Count the tail without forgetting what was folded meanwhile."""
-    self.folded = state.folded
+    self._unfolded.first = state.folded + 1
     _catch_up(self, connection, merchants, state)
 
 
@@ -139,9 +139,9 @@ def _without_merchants(connection: Any, recount: Any, reports: str, now: float) 
     """Replace the merchants by those of the recount, though the tail has others."""
     _take_over(connection, recount, reports, now)
     known = recount.merchants
-    connection.execute("DELETE FROM merchant WHERE id >= ?", (len(known.names()),))
+    connection.execute("DELETE FROM merchant WHERE id >= ?", (len(known),))
     state = read_state(connection)
-    write_state(connection, state._replace(merchants=len(known.names()), merchants_crc=known.crc))
+    write_state(connection, state._replace(merchants=len(known), merchants_crc=known.crc))
 
 
 def _keeps_cache(self: Any) -> None:

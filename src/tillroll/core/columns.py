@@ -165,6 +165,10 @@ class Dictionary:
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
+        self._strings: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._strings)
 
     def add(self, ends: array[int], heap: bytes) -> None:
         """Give the strings of a column the next numbers.
@@ -176,6 +180,17 @@ class Dictionary:
             if text in self._numbers:
                 raise ValueError("a string has a number already")
             self._numbers[text] = len(self._numbers)
+            self._strings.append(text)
+
+    def column(self, start: int, stop: int) -> tuple[array[int], bytes]:
+        """Return the strings numbered from `start` up to `stop`, as a string column.
+
+        Raises:
+            ValueError: not all of these numbers are given.
+        """
+        if not 0 <= start <= stop <= len(self._strings):
+            raise ValueError("there are no strings of these numbers")
+        return column_of(self._strings[start:stop])
 
     def find(self, ends: array[int], heap: bytes) -> array[int]:
         """Return the numbers (I) of a column's strings, MISSING for those that have none.
@@ -184,6 +199,23 @@ class Dictionary:
             ValueError: the ends are not those of the heap's strings.
         """
         return array("I", [self._numbers.get(text, MISSING) for text in _pieces(ends, heap)])
+
+    def search(self, text: bytes, known: int, limit: int) -> tuple[list[str], array[int]]:
+        """Search the first `known` strings for a text in small letters, which stand for both.
+
+        Return the first that are ASCII and contain it, those that begin with it before the others, then by bytes; and
+        the numbers (I) of all that are not ASCII, which only Unicode's tables can judge.
+
+        Raises:
+            ValueError: there are not so many strings, or the limit is not above 0.
+        """
+        if not 0 <= known <= len(self._strings) or limit < 1:
+            raise ValueError("there are not so many strings, or the limit is out of range")
+        strings = self._strings[:known]
+        found = [string for string in strings if string.isascii() and text in string.lower()]
+        found.sort(key=lambda string: (not string.lower().startswith(text), string))
+        others = array("I", [number for number, string in enumerate(strings) if not string.isascii()])
+        return [string.decode() for string in found[:limit]], others
 
 
 def _pack_uuid(text: bytes) -> bytes | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tillroll.core import columns, limits, report
+from tillroll.core import columns, limits, report, selection
 
 # What the kernel repeats of the contract. One that was built from another version is left alone.
 CONTRACT: Final = (
@@ -30,6 +30,7 @@ MISSING: Final = columns.MISSING
 if compiled:
     Dictionary = _kernel.Dictionary
     Parser = _kernel.Parser
+    Selection = _kernel.Selection
     add_counts = _kernel.add_counts
     bounds = _kernel.bounds
     gaps_of = _kernel.gaps_of
@@ -59,6 +60,7 @@ if compiled:
     widen = _kernel.widen
 else:
     Dictionary = columns.Dictionary  # type: ignore[assignment,misc]
+    Selection = selection.Selection  # type: ignore[assignment,misc]
     add_counts = columns.add_counts
     bounds = columns.bounds
     gaps_of = columns.gaps_of

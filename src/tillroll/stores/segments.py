@@ -6,9 +6,10 @@ A row for each datapoint would cost a hundred times the bytes and the time: 4,00
 
 from __future__ import annotations
 
+import threading
 import zlib
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 
 PART_MERCHANTS: Final = 1_024
 Key = tuple[int, int]  # window and part
+SegmentRow = tuple[int, int, bytes]  # window, part, cells
 _FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
 _AFTER_LAST: Final = (1 << 62, 0)
 _PART_MAX: Final = 1 << 62
 _COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
 _REBUILD: Final = "Make them and the aggregates anew from the journal with: tillroll rebuild"
 _RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
-_INSERTED_SINGLY_MAX: Final = 64
+_NAMES_AT_ONCE: Final = 16_384  # read while others wait
+_CRCS_MAX: Final = 1_024
 _RADIX: Final = {"bracket": len(BRACKETS), "method": len(METHODS)}
 
 
@@ -49,109 +52,158 @@ def part_size(report: Report) -> int:
     return radix(report) * (PART_MERCHANTS if "merchant" in report.keys else 1)
 
 
-class Order:
-    """The merchants in the order of their names with a text after each: that of the datapoints they are part of."""
+class Names:
+    """The names of a file's merchants by number, read once for all connections of a process.
 
-    def __init__(self, suffix: str) -> None:
-        self._suffix = suffix
-        self._keys: list[str] = []
-        self.numbers: list[int] = []
+    Only committed names are here, so each transaction finds its own as the first of them. Safe to use from any thread.
+    """
 
-    def extend(self, names: list[str]) -> None:
-        """Take in the names that were added since."""
-        known = len(self.numbers)
-        if len(names) - known > _INSERTED_SINGLY_MAX:
-            self.numbers = sorted(range(len(names)), key=lambda number: names[number] + self._suffix)
-            self._keys = [names[number] + self._suffix for number in self.numbers]
-            return
-        for number in range(known, len(names)):
-            key = names[number] + self._suffix
-            at = bisect_left(self._keys, key)
-            self._keys.insert(at, key)
-            self.numbers.insert(at, number)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begin(-1)
 
-    def first_not_below(self, name: str) -> int:
-        """Return the index in `numbers` of the first merchant that does not come before this name."""
-        return bisect_left(self._keys, name + self._suffix)
+    def _begin(self, generation: int) -> None:
+        self._generation = generation
+        self._dictionary = kernel.Dictionary()
+        self._crcs = {0: 0}  # the checksum of the first so many, where a transaction or a read ended
+
+    def read(self, connection: sqlite3.Connection, generation: int, known: int, crc: int) -> kernel.Dictionary:
+        """Return a dictionary that begins with the names a transaction sees. Call within it, at its start.
+
+        Raises:
+            DamageError: the names are not what was written.
+        """
+        with self._lock:
+            if generation > self._generation:  # a rebuild renumbered them
+                self._begin(generation)
+            if generation < self._generation:  # this transaction began before a rebuild's end: it reads its own
+                return Names().read(connection, generation, known, crc)
+            dictionary = self._dictionary
+        while len(dictionary) < known:
+            with self._lock:  # given back from time to time, for commits that wait for it
+                self._read_some(connection, dictionary, known)
+        if self._crc(dictionary, known) != crc:
+            with self._lock:
+                self._begin(-1)
+            raise DamageError(f"the names of the {known} merchants are not what was written", _REBUILD)
+        return dictionary
+
+    def _read_some(self, connection: sqlite3.Connection, dictionary: kernel.Dictionary, known: int) -> None:
+        start, stop = len(dictionary), min(len(dictionary) + _NAMES_AT_ONCE, known)
+        query = "SELECT name FROM merchant WHERE id >= ? AND id < ? ORDER BY id"
+        names = [name for (name,) in connection.execute(query, (start, stop))]
+        if start < stop:
+            if len(names) < stop - start:
+                raise DamageError(f"of the merchants from {start} to {stop - 1} some are missing", _REBUILD)
+            try:
+                dictionary.add(*kernel.join_strings(names))
+            except (TypeError, ValueError) as error:  # damage may change what type SQLite takes a column for
+                self._begin(-1)
+                raise DamageError("the name of a merchant is damaged", _REBUILD) from error
+            if dictionary is self._dictionary:
+                self._note(names_crc(names, self._crcs[start]))
+
+    def _note(self, crc: int) -> None:
+        self._crcs[len(self._dictionary)] = crc
+        if len(self._crcs) > _CRCS_MAX:
+            del self._crcs[next(iter(self._crcs))]
+
+    def _crc(self, dictionary: kernel.Dictionary, known: int) -> int:
+        found = self._crcs.get(known) if dictionary is self._dictionary else None
+        return names_crc(kernel.split_strings(*dictionary.column(0, known))) if found is None else found
+
+    def extend(self, generation: int, known: int, new: kernel.Dictionary, crc: int) -> None:
+        """Take in the names that a transaction has committed, unless another has read them meanwhile."""
+        with self._lock:
+            if generation == self._generation and known == len(self._dictionary):
+                self._dictionary.add(*new.column(0, len(new)))
+                self._note(crc)
 
 
 class Merchants:
-    """The merchants by number and name, read from the table as needed."""
+    """The merchants by number and name, as one connection's transaction sees them."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, shared: Names | None = None) -> None:
         self._connection = connection
-        self._numbers = kernel.Dictionary()
-        self._names: list[str] = []
-        self._orders: dict[str, Order] = {}
-        self.crc = 0  # of all names, in order
+        self._shared = shared or Names()
+        self._generation = 0
+        self.names = kernel.Dictionary()  # the first `known`; what comes after is not of this transaction
+        self.known = 0
+        self._crc_known = 0
+        self.forget()
 
-    def order(self, suffix: str) -> Order:
-        """Return the merchants in the order of their names with this suffix."""
-        order = self._orders.setdefault(suffix, Order(suffix))
-        order.extend(self._names)
-        return order
-
-    def refresh(self) -> None:
-        """Read what was added since."""
-        found = self._connection.execute("SELECT name FROM merchant WHERE id >= ? ORDER BY id", (len(self._names),))
-        self._take_in([name for (name,) in found])
-
-    def check(self, count: int, crc: int) -> None:
-        """Hold exactly the names that there are, which make so many and this checksum.
+    def begin(self, generation: int, known: int, crc: int) -> None:
+        """See what is committed: so many, with this checksum of their names. Call at the start of each transaction.
 
         Raises:
-            DamageError: the table's names are not what was written.
+            DamageError: the names are not what was written.
         """
-        if len(self._names) != count:
-            self.refresh()
-        if (len(self._names), self.crc) != (count, crc):
-            problem = f"the names of the {count} merchants are not what was written"
-            raise DamageError(problem, _REBUILD)
+        self.names = self._shared.read(self._connection, generation, known, crc)
+        self._generation, self.known, self._crc_known = generation, known, crc
+        self.forget()
 
-    def names(self) -> list[str]:
-        """Return all names, by number, as of the last refresh or add."""
-        return self._names
+    def commit(self) -> None:
+        """Let others see what was added. Call after the transaction's commit."""
+        if self._new:
+            self._shared.extend(self._generation, self.known, self._new, self.crc)
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what was added and is not committed."""
+        self._new = kernel.Dictionary()
+        self.crc = self._crc_known  # of all names, in order
+
+    def __len__(self) -> int:
+        return self.known + len(self._new)
 
     def find(self, name: str) -> int | None:
         """Return a merchant's number, None when there is none of this name."""
         try:
-            (number,) = self._numbers.find(*kernel.join_strings([name]))
+            (number,) = self._find(*kernel.join_strings([name]))
         except UnicodeEncodeError:  # from a command line that is not UTF-8
             return None
         return None if number == kernel.MISSING else number
 
+    def search(self, containing: str, limit: int) -> list[str]:
+        """Return merchants by a part of their name, case folded, those that begin with it first."""
+        wanted = containing.casefold()
+        found, others = self.names.search(wanted.encode("utf-8", "surrogatepass"), self.known, limit)
+        if others:
+            ends, heap = self.names.column(0, self.known)
+            for start in range(0, len(others), _NAMES_AT_ONCE):
+                names = kernel.split_strings(*kernel.pick_strings(ends, heap, others[start : start + _NAMES_AT_ONCE]))
+                found += [name for name in names if wanted in name.casefold()]
+        found.sort(key=lambda name: (not name.casefold().startswith(wanted), name))
+        return found[:limit]
+
     def ids(self, batch: Batch) -> array[int]:
         """Return the number (I) of each of a batch's merchants, giving new ones the next. Call within a transaction."""
-        numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
+        numbers = self._find(batch.name_ends, batch.name_bytes)
         if kernel.MISSING in numbers:
-            self.refresh()
-            numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
             new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
             names = kernel.split_strings(*kernel.pick_strings(batch.name_ends, batch.name_bytes, new))
             self._add(list(dict.fromkeys(names)))
-            numbers = self._numbers.find(batch.name_ends, batch.name_bytes)
+            numbers = self._find(batch.name_ends, batch.name_bytes)
+        return numbers
+
+    def _find(self, ends: array[int], heap: bytes) -> array[int]:
+        numbers = self.names.find(ends, heap)
+        if len(self.names) > self.known and numbers and kernel.largest(numbers) >= self.known:
+            # Those of later transactions are not there yet.
+            numbers = array("I", [number if number < self.known else kernel.MISSING for number in numbers])
+        if self._new and kernel.MISSING in numbers:
+            added = self._new.find(ends, heap)
+            for index, number in enumerate(numbers):
+                if number == kernel.MISSING and added[index] != kernel.MISSING:
+                    numbers[index] = self.known + added[index]
         return numbers
 
     def _add(self, names: list[str]) -> None:
         # One statement and not one a name: each would give Python's lock away and wait for it again.
-        values = (len(self._names), msgspec.json.encode(names).decode())
+        values = (len(self), msgspec.json.encode(names).decode())
         self._connection.execute("INSERT INTO merchant SELECT key + ?, value FROM json_each(?)", values)
-        self._take_in(names)
-
-    def _take_in(self, names: list[str]) -> None:
-        try:
-            self._numbers.add(*kernel.join_strings(names))
-        except TypeError as error:  # damage may change what type SQLite takes a column for
-            raise DamageError("the name of a merchant is damaged", _REBUILD) from error
-        self._names.extend(names)
+        self._new.add(*kernel.join_strings(names))
         self.crc = names_crc(names, self.crc)
-
-    def forget(self) -> None:
-        """Read everything anew: after a rollback, or when a rebuild renumbered them."""
-        self._numbers = kernel.Dictionary()
-        self._names = []
-        self._orders.clear()
-        self.crc = 0
 
 
 def names_crc(names: Iterable[str], before: int = 0) -> int:
@@ -226,7 +278,7 @@ class Segments:
 
     def read(
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
-    ) -> Iterator[tuple[int, int, bytes]]:
+    ) -> Iterator[SegmentRow]:
         """Yield (window, part, cells) of a range of windows, by window, then part."""
         low = _FIRST if start is None else (start, -1)
         high = _AFTER_LAST if stop is None else (stop, -1)
@@ -319,6 +371,16 @@ def _lost(report: Report, key: Key) -> DamageError:
     return DamageError(f"a segment of {report.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
 
 
+def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
+    """Return one segment for each part of some, which holds their sums; its window means nothing."""
+    parts: dict[int, list[bytes]] = {}
+    for _, part, cells in rows:
+        parts.setdefault(part, []).append(cells)
+    return [
+        (0, part, kernel.narrow(kernel.sum_counts(cells, size), 0)[1] or bytes(size)) for part, cells in parts.items()
+    ]
+
+
 class Unfolded:
     """Consecutive events of the journal that wait to be folded, as columns under the numbers of their merchants.
 
@@ -350,11 +412,12 @@ class Unfolded:
         self._merchants.extend(kernel.pick(merchant_ids, batch.merchants))
         self.events += len(batch)
 
-    def add_to(self, segments: Segments, merchants: int) -> None:
-        """Count what is held into every report, there being so many merchants. Call within a transaction."""
-        numbers = array("I", range(merchants))
-        columns = (self._seconds, self._amounts, self._methods, self._merchants, numbers)
-        segments.add_all(count_columns(*columns))
+    def counts(self) -> list[Counts]:
+        """Return what is held as counts in each of REPORTS."""
+        if not self._merchants:
+            return count_columns(self._seconds, self._amounts, self._methods, self._merchants, ())
+        merchants, numbers = kernel.renumber(self._merchants, kernel.largest(self._merchants) + 1)
+        return count_columns(self._seconds, self._amounts, self._methods, merchants, numbers)
 
 
 def _stretches(counts: Counts, size: int) -> Iterator[tuple[int, int, int, int]]:

@@ -23,7 +23,7 @@ from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.ports import Outcome, Status
 from tillroll.stores import sqlite_audit, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
-from tillroll.stores.segments import Merchants, Segments, Unfolded
+from tillroll.stores.segments import Merchants, Names, Segments, Unfolded
 from tillroll.stores.sqlite_chunks import Chunk, append, chunk_of, read_chunks
 from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRows, identity_rows, may_repeat
 from tillroll.stores.sqlite_reader import Reader
@@ -71,7 +71,8 @@ class SqliteStore:
             sqlite_schema.migrate(self._connection, self.path, reports)
             sqlite_rejected.convert(self._connection)
             stored = self._stored_reports()
-        self._merchants = Merchants(self._connection)
+        self._names = Names()
+        self._merchants = Merchants(self._connection, self._names)
         self._segments = Segments(self._connection)
         self._dedupe = Dedupe(self._connection)
         self._unfolded = Unfolded(0)
@@ -156,7 +157,7 @@ class SqliteStore:
         row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
         chain = append(self._connection, row, state.chain)
         state = state._replace(
-            events=head, chain=chain, merchants=len(self._merchants.names()), merchants_crc=self._merchants.crc
+            events=head, chain=chain, merchants=len(self._merchants), merchants_crc=self._merchants.crc
         )
         if fold:
             write_state(self._connection, state._replace(folded=head, folded_at=now))
@@ -208,7 +209,7 @@ class SqliteStore:
         """Fold whole chunks up to a stride's worth of events; return the new state, which is to be written."""
         if self._unfolded.first != state.folded + 1 or not self._unfolded.events:
             self._read_unfolded(state)
-        self._unfolded.add_to(self._segments, len(self._merchants.names()))
+        self._segments.add_all(self._unfolded.counts())
         last = self._unfolded.last
         self._unfolded.clear(last)
         return state._replace(folded=last, folded_at=self._clock())
@@ -311,7 +312,7 @@ class SqliteStore:
         if state.generation != self._generation:
             self._forget()
             self._generation = state.generation
-        self._merchants.check(state.merchants, state.merchants_crc)
+        self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
         return state
 
     def _forget(self) -> None:
@@ -325,6 +326,7 @@ class SqliteStore:
             try:
                 with transaction(self._connection):
                     yield
+                self._merchants.commit()
             except BaseException as error:
                 self._forget()
                 if isinstance(error, ValueError):
@@ -338,7 +340,7 @@ class SqliteStore:
             with self._lock:
                 reader = self._readers.pop() if self._readers else None
             if reader is None:
-                reader = Reader(sqlite_schema.connect(self.path))
+                reader = Reader(sqlite_schema.connect(self.path), self._names)
             whole = True
             try:
                 with reader.transaction():

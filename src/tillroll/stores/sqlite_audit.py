@@ -231,15 +231,14 @@ class _Comparison:
 
     def __init__(self, live: sqlite3.Connection, recount: Recount, since: int) -> None:
         self._stored, self._recounted = Segments(live), recount.segments
-        self._names = [name for (name,) in live.execute("SELECT name FROM merchant ORDER BY id")]
-        self._recounted_names = recount.merchants.names()
-        self._same_names = self._names[: len(self._recounted_names)] == self._recounted_names
+        self._live, self._recount = live, recount.connection
+        self._renamed = _renamed(live, recount.connection)
         self._since = since
         self.datapoints = 0
         self.total = 0
         self.differences: list[Difference] = []
         self.deltas: dict[SegmentKey, dict[int, int]] = {}
-        self.damaged = not self._same_names  # whether a row is not as written, whatever it counts
+        self.damaged = bool(self._renamed)  # whether a row is not as written, whatever it counts
 
     def run(self) -> None:
         """Compare every report that the range concerns."""
@@ -260,7 +259,7 @@ class _Comparison:
         right = kernel.read_counts(recounted, size)
         self.datapoints += size - right.count(0)
         self.damaged = self.damaged or bool(problem)
-        if stored == recounted and self._same_names:
+        if stored == recounted and not self._renamed:
             if problem:
                 self._note(report, window, part, problem)
             return
@@ -273,8 +272,8 @@ class _Comparison:
         for index in range(size):
             code = part * size + index
             merchant = cell_of(report, code).merchant
-            renamed = not self._same_names and _at(self._names, merchant) != _at(self._recounted_names, merchant)
-            if have[index] != right[index] or (renamed and "merchant" in report.keys and have[index]):
+            renamed = "merchant" in report.keys and merchant in self._renamed
+            if have[index] != right[index] or (renamed and have[index]):
                 self._differs(report, window, code, have[index], right[index])
         if problem and self.total == total:
             self._note(report, window, part, problem)
@@ -285,11 +284,12 @@ class _Comparison:
         self.deltas.setdefault(key, {})[code] = recounted - stored
         if len(self.differences) < limits.REJECTED_LISTED_MAX:
             bracket, method, merchant = cell_of(report, code)
-            name = _at(self._recounted_names, merchant) or _at(self._names, merchant) or f"merchant {merchant}"
+            stored_name = _name(self._live, merchant)
+            name = _name(self._recount, merchant) or stored_name or f"merchant {merchant}"
             subject = datapoint(report, window, bracket, method, name)
             message = f"{subject} is stored as {stored}, and the journal has {recounted}"
-            if not self._same_names and _at(self._names, merchant) != name:
-                message += f"; the merchant is stored as {_at(self._names, merchant)}"
+            if merchant in self._renamed and stored_name != name:
+                message += f"; the merchant is stored as {stored_name}"
             self.differences.append(
                 Difference(kind="aggregate", subject=subject, stored=stored, recounted=recounted, message=message)
             )
@@ -302,8 +302,22 @@ class _Comparison:
         )
 
 
-def _at(names: list[str], number: int) -> str | None:
-    return names[number] if number < len(names) else None
+def _name(connection: sqlite3.Connection, number: int) -> str | None:
+    found = connection.execute("SELECT name FROM merchant WHERE id = ?", (number,)).fetchone()
+    return found[0] if found else None
+
+
+def _renamed(live: sqlite3.Connection, recount: sqlite3.Connection) -> set[int]:
+    """Return the numbers of the recount that the other file has for another name, or for none."""
+    query = "SELECT id, name FROM merchant ORDER BY id"
+    stored, differing = live.execute(query), set()
+    held = next(stored, None)
+    for number, name in recount.execute(query):
+        while held is not None and held[0] < number:
+            held = next(stored, None)
+        if held != (number, name):
+            differing.add(number)
+    return differing
 
 
 def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, int]]) -> None:
@@ -328,12 +342,12 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
         rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
         connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
     merchants = Merchants(connection)  # readers count the tail, so they must find its merchants too
-    merchants.refresh()
+    merchants.begin(0, len(recount.merchants), recount.merchants.crc)
     chain = recount.chain
     for row in read_chunks(connection, recount.events, events, chain=chain):
         merchants.ids(row.batch())
         chain = row.chain
-    names = (len(merchants.names()), merchants.crc)
+    names = (len(merchants), merchants.crc)
     state = State(events, recount.events, now, doubtful.generation + 1, reports, chain, *names)
     write_state(connection, state)
 

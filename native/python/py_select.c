@@ -1,0 +1,250 @@
+/* A selection as an object. */
+#include "py_dictionary.h"
+
+#include <stdlib.h>
+
+typedef struct {
+    Owned owned;
+    Selection selection;
+    PyObject *names, *targets_from, *after_from; /* keep alive what the selection points at */
+    Target *targets;
+    Column wanted;
+    bool busy;
+} SelectionObject;
+
+static void selection_dealloc(PyObject *object) {
+    SelectionObject *self = (SelectionObject *)object;
+    selection_free(&self->selection);
+    free(self->targets);
+    column_release(&self->wanted);
+    Py_XDECREF(self->names);
+    Py_XDECREF(self->targets_from);
+    Py_XDECREF(self->after_from);
+    owned_free(object);
+}
+
+static bool bytes_get(PyObject *tuple, Py_ssize_t index, const char **bytes, size_t *size) {
+    PyObject *item = PyTuple_GetItem(tuple, index);
+    char *found;
+    Py_ssize_t length;
+    if (item == NULL || PyBytes_AsStringAndSize(item, &found, &length) < 0) {
+        return false;
+    }
+    *bytes = found;
+    *size = (size_t)length;
+    return true;
+}
+
+/* Targets from (before, after, residues), all bytes. */
+static bool targets_get(SelectionObject *self, PyObject *from) {
+    Selection *selection = &self->selection;
+    self->targets_from = PySequence_Tuple(from);
+    Py_ssize_t count = self->targets_from == NULL ? -1 : PyTuple_Size(self->targets_from);
+    self->targets = count < 0 ? NULL : calloc((size_t)count + 1, sizeof *self->targets);
+    if (self->targets == NULL) {
+        return count < 0 ? false : PyErr_NoMemory() != NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        Target *target = &self->targets[i];
+        PyObject *item = PyTuple_GetItem(self->targets_from, i);
+        const char *residues;
+        if (!PyTuple_Check(item) || !bytes_get(item, 0, &target->before, &target->before_size) ||
+            !bytes_get(item, 1, &target->after, &target->after_size) ||
+            !bytes_get(item, 2, &residues, &target->residues_count)) {
+            return PyErr_Occurred() != NULL ? false : value_error("a target is three texts") != NULL;
+        }
+        target->residues = (const uint8_t *)residues;
+        for (size_t j = 0; j < target->residues_count; j++) {
+            if (target->residues[j] >= selection->step) {
+                return value_error("a merchant has no such code") != NULL;
+            }
+        }
+    }
+    selection->targets = self->targets;
+    selection->targets_count = (size_t)count;
+    return true;
+}
+
+/* The cursor, from None or (count, datapoint). */
+static bool after_get(SelectionObject *self, PyObject *from) {
+    Selection *selection = &self->selection;
+    if (from == Py_None) {
+        return true;
+    }
+    self->after_from = PySequence_Tuple(from);
+    PyObject *count = self->after_from == NULL ? NULL : PyTuple_GetItem(self->after_from, 0);
+    selection->after_count = count == NULL ? 0 : PyLong_AsUnsignedLongLong(count);
+    selection->has_after = true;
+    return !PyErr_Occurred() && bytes_get(self->after_from, 1, &selection->after, &selection->after_size);
+}
+
+static bool selection_get(SelectionObject *self, PyObject *args) {
+    Selection *selection = &self->selection;
+    PyObject *names, *targets, *wanted, *after;
+    unsigned long long known, size, step, limit;
+    int by_merchant, falling;
+    if (!PyArg_ParseTuple(args, "OK(KKp)OO(KpO):Selection", &names, &known, &size, &step, &by_merchant, &targets,
+                          &wanted, &limit, &falling, &after)) {
+        return false;
+    }
+    if (Py_TYPE(names) != self->owned.state->dictionary || known > ((DictionaryObject *)names)->dictionary.count) {
+        return value_error("there are not so many names") != NULL;
+    }
+    if (step == 0 || size < step || size % step != 0 || size > 1 << 20 || limit == 0 || limit > SELECTED_MAX) {
+        return value_error("a selection's size, step or limit is out of range") != NULL;
+    }
+    self->names = Py_NewRef(names);
+    selection->known = (uint32_t)known;
+    selection->by_merchant = by_merchant;
+    selection->falling = falling;
+    selection->size = size;
+    selection->step = step;
+    selection->limit = limit;
+    if (!targets_get(self, targets) || !after_get(self, after)) {
+        return false;
+    }
+    if (wanted != Py_None) {
+        if (!column_get(wanted, 'I', &self->wanted)) {
+            return false;
+        }
+        selection->wanted = self->wanted.view.buf;
+        selection->wanted_count = self->wanted.count;
+        for (size_t i = 1; i < selection->wanted_count; i++) {
+            if (selection->wanted[i] <= selection->wanted[i - 1]) {
+                return value_error("the merchants wanted do not rise") != NULL;
+            }
+        }
+    }
+    selection->entries = malloc((size_t)limit * sizeof *selection->entries);
+    selection->values = malloc(2 * (size_t)size * sizeof *selection->values);
+    selection->sums = calloc(selection->targets_count + 1, sizeof *selection->sums);
+    if (selection->entries == NULL || selection->values == NULL || selection->sums == NULL) {
+        return PyErr_NoMemory() != NULL;
+    }
+    return true;
+}
+
+static PyObject *selection_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs)) {
+    PyObject *nothing = PyTuple_New(0);
+    SelectionObject *self = nothing == NULL ? NULL : (SelectionObject *)owned_new(type, nothing, NULL);
+    Py_XDECREF(nothing);
+    if (self != NULL && !selection_get(self, args)) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+static Py_ssize_t selection_length(PyObject *object) { return (Py_ssize_t)((SelectionObject *)object)->selection.used; }
+
+/* Rows of (window, part, cells), of which each cells is held; false with an error. */
+static bool segments_get(PyObject *rows, Py_ssize_t count, Segment *segments, PyObject **held) {
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *row = PyList_GetItem(rows, i), *part = NULL;
+        PyObject *cells = row == NULL || !PyTuple_Check(row) || PyTuple_Size(row) != 3 ? NULL : PyTuple_GetItem(row, 2);
+        char *bytes;
+        Py_ssize_t size;
+        if (cells == NULL) {
+            return value_error("a row is a window, a part and its cells") != NULL;
+        }
+        part = PyTuple_GetItem(row, 1);
+        if (PyBytes_AsStringAndSize(cells, &bytes, &size) < 0) {
+            return false;
+        }
+        long long number = PyLong_AsLongLong(part);
+        if (PyErr_Occurred()) {
+            return false;
+        }
+        segments[i] = (Segment){number < 0 ? UINT64_MAX : (uint64_t)number, (const unsigned char *)bytes, (size_t)size};
+        held[i] = Py_NewRef(cells);
+    }
+    return true;
+}
+
+static bool add_held(SelectionObject *self, const Py_buffer *window, const Segment *segments, size_t count,
+                     const Column *codes, const Column *counts) {
+    NameHeap *texts = ((DictionaryObject *)self->names)->dictionary.texts;
+    Selection *selection = &self->selection;
+    const char *problem = NULL;
+    Status status;
+    name_heap_hold(texts);
+    selection->texts = texts;
+    self->busy = true;
+    UNLOCKED_IF(count * selection->size + codes->count > 8192,
+                status = selection_add(selection, window->buf, (size_t)window->len, segments, count, codes->view.buf,
+                                       counts->view.buf, codes->count, &problem));
+    self->busy = false;
+    name_heap_release(texts);
+    return status == DONE || (status == INVALID ? value_error(problem) : PyErr_NoMemory()) != NULL;
+}
+
+static PyObject *selection_add_window(PyObject *object, PyObject *args) {
+    SelectionObject *self = (SelectionObject *)object;
+    Py_buffer window;
+    PyObject *rows, *codes_from, *counts_from;
+    Column codes = {.held = false}, counts = {.held = false};
+    if (!PyArg_ParseTuple(args, "y*OOO:add", &window, &rows, &codes_from, &counts_from)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyList_Check(rows) ? PyList_Size(rows) : -1;
+    bool added = false;
+    Segment *segments = count < 0 ? NULL : malloc((size_t)count * sizeof *segments + 8);
+    PyObject **held = count < 0 ? NULL : calloc((size_t)count + 1, sizeof *held);
+    if (count < 0 || self->busy) {
+        value_error("segments come as a list, to a selection that is not at work");
+    } else if (segments == NULL || held == NULL) {
+        PyErr_NoMemory();
+    } else if (column_get(codes_from, 'Q', &codes) && column_get(counts_from, 'Q', &counts)) {
+        if (codes.count != counts.count) {
+            value_error("columns differ in length");
+        } else {
+            added = segments_get(rows, count, segments, held) &&
+                    add_held(self, &window, segments, (size_t)count, &codes, &counts);
+        }
+    }
+    for (Py_ssize_t i = 0; held != NULL && i < count; i++) {
+        Py_XDECREF(held[i]);
+    }
+    free(held);
+    free(segments);
+    column_release(&codes);
+    column_release(&counts);
+    PyBuffer_Release(&window);
+    return added ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *selection_best(PyObject *object, PyObject *Py_UNUSED(none)) {
+    SelectionObject *self = (SelectionObject *)object;
+    if (self->busy) {
+        return value_error("a selection is at work");
+    }
+    self->selection.texts = ((DictionaryObject *)self->names)->dictionary.texts;
+    return selected(&self->selection, true);
+}
+
+static PyObject *selection_totals(PyObject *object, PyObject *Py_UNUSED(none)) {
+    const Selection *selection = &((SelectionObject *)object)->selection;
+    return Py_BuildValue("KK", (unsigned long long)selection->datapoints, (unsigned long long)selection->events);
+}
+
+static PyMethodDef selection_methods[] = {
+    {"add", selection_add_window, METH_VARARGS, NULL},
+    {"best", selection_best, METH_NOARGS, NULL},
+    {"totals", selection_totals, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot selection_slots[] = {
+    {Py_tp_doc, "The first of many aggregates; see tillroll.core.columns."},
+    {Py_tp_new, selection_new},
+    {Py_tp_dealloc, selection_dealloc},
+    {Py_tp_methods, selection_methods},
+    {Py_sq_length, selection_length},
+    {0, NULL},
+};
+
+PyType_Spec selection_spec = {
+    .name = "tillroll._kernel.Selection",
+    .basicsize = sizeof(SelectionObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = selection_slots,
+};
