@@ -1,7 +1,7 @@
 /* The compiled kernel without Python: plain C11 over columns in memory.
  *
- * The functions here are twins of tillroll.core.columns, and of the part of tillroll.core.accept that reads ordinary
- * lines. src/tillroll/_kernel.c gives them to Python; tests/fuzz runs them bare under sanitizers.
+ * The functions here are twins of tillroll.core.columns and tillroll.core.body, and of the part of tillroll.core.decode
+ * that reads ordinary lines. src/tillroll/_kernel.c gives them to Python; tests/fuzz runs them bare under sanitizers.
  */
 #ifndef TILLROLL_KERNEL_H
 #define TILLROLL_KERNEL_H
@@ -215,6 +215,28 @@ void parser_end(Parser *parser);
 /* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. The
  * position goes on to that after the last line; the size falls to what was read when `unsure_most` was reached. */
 Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *position, bool whole);
+
+/* body.c: a body to the places of its events. */
+
+enum { MODE_START, MODE_LINES, MODE_ELEMENT, MODE_OWED, MODE_AFTER_ARRAY, MODE_TOP, MODE_TEXTS, MODE_SEQUENCE, MODES };
+
+typedef struct {
+    int mode;
+    bool fresh;
+    uint64_t position, line, byte, spent;
+} PartState;
+
+typedef struct {
+    uint64_t *starts, *ends, *positions;
+    size_t count, size;
+    char *open; /* the brackets that are open, while an event is scanned */
+    size_t open_size;
+} Places;
+
+/* Find at most so many events from the beginning of a text on, up to where they are lines, and how much of it that is.
+ * `final`: the body ends with it. DONE or NO_MEMORY. The caller frees the places. */
+Status part(const char *data, size_t size, bool final, size_t most, PartState *state, Places *places, size_t *read);
+void places_free(Places *places);
 
 /* columns.c */
 

@@ -89,6 +89,7 @@ PyObject *py_name_rows(PyObject *module, PyObject *args);
 PyObject *py_narrow(PyObject *module, PyObject *args);
 PyObject *py_not_empty(PyObject *module, PyObject *ends);
 PyObject *py_pack_strings(PyObject *module, PyObject *args);
+PyObject *py_part(PyObject *module, PyObject *args);
 PyObject *py_pick(PyObject *module, PyObject *args);
 PyObject *py_pick_strings(PyObject *module, PyObject *args);
 PyObject *py_positions_of(PyObject *module, PyObject *args);

@@ -1,6 +1,6 @@
 /* tillroll._kernel: the kernel in native/ as a Python module, for the stable ABI of Python 3.11 and newer.
  *
- * Each function is a twin of the one in tillroll.core.columns, where it is described. Columns come in by the buffer
+ * Each function is a twin of the one in tillroll.core.columns, or core.body, where it is described. Columns come in by the buffer
  * protocol and go out as array.array; heavy loops run without Python's lock.
  */
 #include "../../native/python/bindings.h"
@@ -22,6 +22,7 @@ static PyMethodDef functions[] = {
     {"narrow", py_narrow, METH_VARARGS, NULL},
     {"not_empty", py_not_empty, METH_O, NULL},
     {"pack_strings", py_pack_strings, METH_VARARGS, NULL},
+    {"part", py_part, METH_VARARGS, NULL},
     {"pick", py_pick, METH_VARARGS, NULL},
     {"pick_strings", py_pick_strings, METH_VARARGS, NULL},
     {"positions_of", py_positions_of, METH_VARARGS, NULL},

@@ -19,9 +19,10 @@ CONFLICT = Reason("conflict", None, "an event of this date and name is already c
 
 
 class NotAccepted(msgspec.Struct, frozen=True):
-    """An event of a body that was not counted, and why. `index` is its position in the body."""
+    """An event of a body that was not counted, and why. `index` is its position, `byte` where it begins in the body."""
 
     index: int
+    byte: int
     outcome: Literal["rejected", "conflict"]
     reason: Reason
 
@@ -90,10 +91,10 @@ def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes)
         start += events
         if Outcome.CONFLICT in became:
             wrong = {rejection.position for rejection in mine}
-            valid = [(position, text) for position, text in body.texts() if position not in wrong]
+            valid = [event for event in body.events() if event[0] not in wrong]
             conflicts = [
-                Rejection(body.source, position, text, CONFLICT)
-                for (position, text), outcome in zip(valid, became, strict=True)
+                Rejection(body.source, position, text, CONFLICT, byte)
+                for (position, byte, text), outcome in zip(valid, became, strict=True)
                 if outcome == Outcome.CONFLICT
             ]
             rejections = sorted([*mine, *conflicts], key=lambda rejection: rejection.position)
@@ -122,4 +123,4 @@ def _receipts(accepted: Accepted, outcomes: bytes, refused: list[list[Rejection]
 
 def _not_accepted(rejection: Rejection) -> NotAccepted:
     outcome: Literal["rejected", "conflict"] = "conflict" if rejection.reason is CONFLICT else "rejected"
-    return NotAccepted(rejection.position, outcome, rejection.reason)
+    return NotAccepted(rejection.position, rejection.byte, outcome, rejection.reason)

@@ -62,6 +62,6 @@ class MemoryQueue:
         for message, rejection in bodies:
             self.reasons.append((message, rejection))
             if self.dead is not None:
-                body = rejection.body or message.body
+                body = rejection.body or b" "
                 self.dead.put(message._replace(body=body, first_position=rejection.position))
         return set()

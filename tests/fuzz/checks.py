@@ -6,8 +6,9 @@ import struct
 import sys
 import zlib
 from array import array
+from typing import TYPE_CHECKING
 
-from tillroll.core import chunk
+from tillroll.core import body, chunk
 from tillroll.core.accept import Body, Rejection, accept
 from tillroll.core.batch import Batch, NameKind, Source
 from tillroll.core.decode import Reason, decode_event
@@ -17,6 +18,9 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NOW_S = 1_700_000_000.5
 _SOURCE = Source(NameKind.KEY, "key")
@@ -36,13 +40,14 @@ def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float =
     assert columns_in(got.batch) == columns_in(expected.batch)
 
 
-def check_bodies(some: list[bytes], *, ndjson: bool) -> None:
+def check_bodies(some: list[bytes]) -> None:
     """Every event of a body comes out once, as an event or as a rejection of just its bytes, in order."""
-    bodies = [Body(data, _SOURCE, ndjson) for data in some]
+    bodies = [Body(data, _SOURCE) for data in some]
     batch, events, rejections = accept(bodies, NOW_S)
     start = 0
-    for body, count, rejected in zip(bodies, events, rejections, strict=True):
-        texts = dict(body.texts())
+    for each, count, rejected in zip(bodies, events, rejections, strict=True):
+        texts = {position: text for position, _, text in each.events()}
+        bytes_of = {position: byte for position, byte, _ in each.events()}
         positions = [*batch.positions[start : start + count], *(rejection.position for rejection in rejected)]
         assert sorted(positions) == sorted(texts)
         for index in range(start, start + count):
@@ -51,9 +56,44 @@ def check_bodies(some: list[bytes], *, ndjson: bool) -> None:
             line = texts[rejection.position]
             reason = decode_event(line, NOW_S)
             assert isinstance(reason, Reason)
-            assert rejection == Rejection(_SOURCE, rejection.position, line, reason)
+            assert rejection == Rejection(_SOURCE, rejection.position, line, reason, bytes_of[rejection.position])
         start += count
     assert start == len(batch)
+
+
+def check_parts(data: bytes, cuts: Sequence[int], most: int) -> None:
+    """The kernel parts a body as the reference does, and the same wherever it is cut, so many events at once."""
+    state = body.State()
+    while True:
+        for final in (False, True):
+            got, expected = body.part(data, state, final, most), body.part_by_reference(data, state, final, most)
+            assert got == expected
+        if got.size == 0 or got.state.mode == body.LINES:
+            break
+        data, state = data[got.size :], got.state
+    assert _all_parts(data, cuts, most) == _all_parts(data, [], sys.maxsize)
+
+
+def _all_parts(data: bytes, cuts: Sequence[int], most: int) -> tuple[list[tuple[int, int, int]], int, int | None]:
+    """The places of a body that comes in pieces which end at these cuts; where its lines begin, and which is first."""
+    begun = body.part(data, body.State(), True, 0)  # what it begins as, which may take a MiB to tell
+    parting = body.Parting(begun.state)
+    found: list[tuple[int, int, int]] = []
+    first = None
+    lines = at = begun.size
+    for cut in [*sorted(cut for cut in cuts if at < cut < len(data)), len(data)]:
+        while True:
+            parts = parting.part(data[at:cut], final=cut == len(data), most=most)
+            assert parts.byte == at
+            begins = [parts.starts, parts.ends, parts.positions]
+            found += [(at + start, at + end, place) for start, end, place in zip(*begins, strict=True)]
+            if parts.line is not None:
+                first, lines = parts.line, at + parts.lines
+            at += parts.size
+            if len(parts.starts) < most:
+                break
+    assert at == len(data)
+    return found, lines, first
 
 
 def check_chunk_bytes(data: bytes) -> None:

@@ -45,9 +45,9 @@ def check(data: bytes) -> None:
         case b"d":
             checks.check_damage(_CHUNK, int.from_bytes(rest[:2], "little"), rest[2] if len(rest) > 2 else 1)
         case b"b":
-            checks.check_bodies(rest.split(b"\x00"), ndjson=False)
-        case b"n":
-            checks.check_bodies(rest.split(b"\x00"), ndjson=True)
+            checks.check_bodies(rest.split(b"\x00"))
+        case b"p":
+            checks.check_parts(rest[2:], list(rest[:1]), 1 + sum(rest[1:2]))
         case b"w":
             checks.check_texts([rest], [True], 0)
         case _:

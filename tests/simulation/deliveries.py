@@ -34,7 +34,7 @@ class Delivery(NamedTuple):
     def body(self) -> Body:
         """Return it as the service takes it."""
         if self.source.kind is NameKind.FILE:
-            return Body(b"\n".join(self.texts), self.source, ndjson=True, first_position=self.first_position)
+            return Body(b"\n".join(self.texts), self.source, first_position=self.first_position)
         return Body(b"[" + b",".join(self.texts) + b"]", self.source, first_position=self.first_position)
 
     def carrier(self, index: int) -> Name | None:

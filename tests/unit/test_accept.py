@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
-from tests.fuzz.checks import check_bodies, check_texts
+from tests.fuzz.checks import check_bodies, check_parts, check_texts
 
+from tillroll.core import kernel
 from tillroll.core.accept import (
     Body,
     Rejection,
     accept,
     decode_event,
     encode_event,
-    is_empty,
     parse_lines,
-    split,
-    whole_lines,
 )
 from tillroll.core.batch import UNNAMED, Event, NameKind, Run, Source
+from tillroll.core.body import State, is_empty, part, part_by_reference
 from tillroll.core.decode import Reason
 
 NOW_S = 1_700_000_000.5
@@ -415,29 +415,92 @@ def test_an_event_comes_back_from_its_json() -> None:
         assert decode_event(encode_event(event), NOW_S) == event
 
 
+PRETTY = json.dumps(VALID, indent=2).encode()
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
         (LINE, [(0, LINE)]),
-        (b" \n" + LINE + b"\r\n", [(0, LINE)]),
+        (b" \n" + LINE + b"\r\n", [(1, LINE)]),
         (b"\xef\xbb\xbf" + LINE, [(0, LINE)]),
-        (json.dumps(VALID, indent=2).encode(), [(0, json.dumps(VALID, indent=2).encode())]),
+        (PRETTY, [(0, PRETTY)]),
+        (PRETTY + b"\n" + PRETTY + b"{\n}", [(0, PRETTY), (6, PRETTY), (11, b"{\n}")]),
         (LINE + b"\r\n\r\n  \r\n" + LINE, [(0, LINE), (3, LINE)]),
         (b"\n\n" + LINE + b"\nnope\n", [(2, LINE), (3, b"nope")]),
         (b"[" + LINE + b", 1 ,\n" + LINE + b"]", [(0, LINE), (1, b"1"), (2, LINE)]),
         (b"[]", []),
-        (b"[" + LINE + b",", [(0, b"[" + LINE + b",")]),
-        (b"nope\n" + LINE, [(0, b"nope\n" + LINE)]),
+        (b" [ ] \n", []),
+        (b"[" + LINE, [(0, LINE), (1, b"")]),
+        (b"[" + LINE + b",", [(0, LINE), (1, b"")]),
+        (b"[" + LINE + b",]", [(0, LINE), (1, b"")]),
+        (b"[," + LINE + b",,1]", [(0, b""), (1, LINE), (2, b""), (3, b"1")]),
+        (b"[" + LINE + LINE + b" " + LINE + b"]", [(0, LINE), (1, LINE), (2, LINE)]),
+        (b"[" + LINE + b', {"a": 1], ' + LINE + b"]", [(0, LINE), (1, b'{"a": 1], ' + LINE + b"]")]),
+        (b"[" + LINE + b', {"a": 1],\n' + LINE + b"]", [(0, LINE), (1, b'{"a": 1],'), (2, LINE)]),
+        (b"[" + LINE + b', {"a": "1}, ' + LINE[:20], [(0, LINE), (1, b'{"a": "1}, ' + LINE[:20])]),
+        (b"[1]\n[2]", [(0, b"1"), (1, b"2")]),
+        (b"[1]\n" + LINE + b"\n" + LINE, [(0, b"[1]"), (1, LINE), (2, LINE)]),
+        (b"[1,\n2]\n" + LINE + b"\n[3]", [(0, b"1"), (1, b"2"), (2, LINE), (3, b"[3]")]),
+        (b"[1] x\n", [(0, b"1"), (1, b"x")]),
+        (b"nope\n" + LINE, [(0, b"nope"), (1, LINE)]),
+        (b"nope\n[1]\n", [(0, b"nope"), (1, b"[1]")]),
+        (b"nope\n" + PRETTY + b"\n" + PRETTY, [(0, b"nope"), (1, PRETTY), (7, PRETTY)]),
+        (PRETTY[:-2] + b"\n" + PRETTY, [(0, PRETTY[:-2]), (5, PRETTY)]),
+        (b"{\n7\n" + LINE + b"\n" + LINE, [(0, b"{"), (1, b"7"), (2, LINE), (3, LINE)]),
+        (PRETTY[:-2], [(0, PRETTY[:-2])]),
+        (LINE + b"\n" + PRETTY[:3], [(0, LINE), (1, b"{")]),
+        (b"\x1e" + PRETTY + b"\n\x1e\x1e" + LINE[:8] + b"\n\x1e" + LINE, [(0, PRETTY), (1, LINE[:8]), (2, LINE)]),
+        (b"\xef\xbb\xbf\xef\xbb\xbf" + LINE + b"\n\xef\xbb\xbf " + LINE + b"\n\xef\xbb\xbf", [(0, LINE), (1, LINE)]),
     ],
 )
-def test_a_body_is_an_object_an_array_or_lines(body: bytes, expected: list[tuple[int, bytes]]) -> None:
-    assert list(split(body)) == expected
-    check_bodies([body, body], ndjson=False)
+def test_a_body_is_an_array_lines_texts_or_a_sequence(body: bytes, expected: list[tuple[int, bytes]]) -> None:
+    events = list(Body(body, KEY).events())
+    assert [(position, text) for position, _, text in events] == expected
+    assert all(body[byte : byte + len(text)] == text for _, byte, text in events)
+    check_bodies([body, body])
+    check_parts(body, range(len(body)), 1)
 
 
-def test_a_body_said_to_be_lines_is_lines() -> None:
-    assert list(split(b"nope\n[1]\n", ndjson=True)) == [(0, b"nope"), (1, b"[1]")]
-    check_bodies([b"nope\n[1]\n" + LINE, LINE], ndjson=True)
+@pytest.mark.parametrize("body", [b"", b" \r\n\t", b"\xef\xbb\xbf\n", b"\x1e\n", b"\n\xef\xbb\xbf"])
+def test_a_body_of_nothing_is_empty(body: bytes) -> None:
+    assert is_empty(body)
+    assert not list(Body(body, KEY).events())
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b"x", b"\x00", b"\xbb", b"\x1ex"])
+def test_a_body_of_anything_is_not_empty(body: bytes) -> None:
+    assert not is_empty(body)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        b'{"a":\n',
+        b'{"a":[\n{}\n',
+        b'"\n\\',
+        b"[\n",
+        b'{"a"\n',
+        b"{]\n",
+        b'{"a":{}\n{"b":\n',
+        b"\n",
+        b"\xef\xbb\xbf\n",
+        b'"\n"x',
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"[", b"{", b'["'])
+def test_parting_takes_time_in_proportion_to_the_body_however_it_is_made(unit: bytes, before: bytes) -> None:
+    def seconds(size: int) -> float:
+        body = before + unit * (size // len(unit))
+        started = time.perf_counter()
+        if kernel.compiled:
+            part(body, State(), True, size)
+        else:
+            part_by_reference(body, State(), True, size)
+        return time.perf_counter() - started
+
+    size = 200_000 if kernel.compiled else 10_000  # what is quadratic takes 256 times as long for 16 times as much
+    assert min(seconds(16 * size) for _ in range(3)) < 80 * min(seconds(size) for _ in range(3)) + 0.1
 
 
 def test_a_bad_line_costs_no_other() -> None:
@@ -472,19 +535,9 @@ def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
     assert [event.id for event in batch.events()] == ["", "", "", "i", ""]
     assert list(batch.positions) == [5, 6, 7, 8, 10]
     assert batch.runs == [Run(KEY, 5)]
-    assert rejections == [Rejection(KEY, 9, b"nope", rejections[0].reason)]
+    assert rejections == [Rejection(KEY, 9, b"nope", rejections[0].reason, len(b"\n".join(lines[:4])) + 1)]
 
 
 def test_lines_without_an_event_are_an_empty_batch_without_runs() -> None:
     batch, rejections, size, lines = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
     assert (len(batch), batch.runs, rejections, size, lines) == (0, [], [], 4, 2)
-
-
-@pytest.mark.parametrize("body", [b"", b" \r\n\t", b"\xef\xbb\xbf\n"])
-def test_a_body_of_nothing_is_empty(body: bytes) -> None:
-    assert is_empty(body)
-
-
-def test_a_block_is_cut_after_its_last_whole_line() -> None:
-    assert whole_lines(b"a\nb\nc") == 4
-    assert whole_lines(b"abc") == 0

@@ -43,7 +43,7 @@ def test_the_shares_come_out_exact() -> None:
 def test_the_summary_is_what_the_product_counts(plan: Plan) -> None:
     lines, summary = generated(plan)
     fresh = list(dict.fromkeys(lines)) if plan.duplicates else lines
-    accepted = accept([Body("\n".join(fresh).encode(), UNNAMED, ndjson=True)], MONDAY_S + 30 * DAY_S)
+    accepted = accept([Body("\n".join(fresh).encode(), UNNAMED)], MONDAY_S + 30 * DAY_S)
     assert len(accepted.batch) == summary.accepted
     assert len(accepted.rejections[0]) <= summary.rejected
     counted: dict[str, dict[str, int]] = {name: {} for name in summary.reports}
@@ -57,7 +57,7 @@ def test_the_summary_is_what_the_product_counts(plan: Plan) -> None:
 
 def test_every_line_meant_to_be_invalid_is_refused() -> None:
     lines, summary = generated(ODD)
-    accepted = accept([Body("\n".join(lines).encode(), UNNAMED, ndjson=True)], MONDAY_S + 30 * DAY_S)
+    accepted = accept([Body("\n".join(lines).encode(), UNNAMED)], MONDAY_S + 30 * DAY_S)
     assert len(accepted.rejections[0]) == summary.rejected
     assert len({rejection.reason.code for rejection in accepted.rejections[0]}) >= 7
 

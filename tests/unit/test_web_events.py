@@ -147,12 +147,18 @@ def test_with_a_queue_bodies_go_there_with_their_key(tmp_path: Path) -> None:
     assert queue.sent == [(EVENT, "k"), (lines, "k")]
 
 
-def test_what_a_queue_cannot_carry_as_ndjson_is_refused(tmp_path: Path) -> None:
+def test_a_queue_carries_every_kind_of_body_as_it_is(tmp_path: Path) -> None:
     queue = ListQueue()
-    ndjson = [(b"content-type", b"application/x-ndjson")]
-    bad, good, single = ask(tmp_path, [b"{\n" + EVENT, EVENT + b"\n{", b"{"], queue=queue, headers=ndjson)
-    assert (bad.status, bad.json["code"]) == (400, "bad_body")
-    assert (good.status, single.status) == (202, 202)
+    bodies = [b"{\n" + EVENT, EVENT + b"\n{", b"{", b"[" + EVENT + b",]", b"[]"]
+    answers = ask(tmp_path, bodies, queue=queue, headers=[(b"content-type", b"application/x-ndjson; charset=utf-8")])
+    assert [(answer.status, answer.json["queued"]) for answer in answers] == [
+        (202, 2),
+        (202, 2),
+        (202, 1),
+        (202, 2),
+        (202, 0),
+    ]
+    assert [body for body, _ in queue.sent] == bodies
 
 
 def test_trouble_of_the_queue_is_told(tmp_path: Path) -> None:

@@ -1,43 +1,44 @@
 """Accept: turn bodies of bytes into events and rejections. Pure.
 
-A body is one JSON object, a JSON array of objects, or NDJSON. What a valid event is, `core.decode` says.
+What a body is, `core.body` says; what a valid event is, `core.decode`.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from tillroll.core import kernel
 from tillroll.core.batch import Batch, NameKind, Run, Source
-from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, is_json
-from tillroll.core.parse import parse, parse_some
+from tillroll.core.body import Parting, places
+from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event
+from tillroll.core.parse import lines_of, parse, parse_some
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from tillroll.core.body import Parts
     from tillroll.core.parse import Text
+
+    Clock = Callable[[], float]
 
 __all__ = [
     "Accepted",
     "Body",
+    "Lines",
+    "Reader",
     "Reason",
     "ReasonCode",
     "Rejection",
+    "Stretch",
     "accept",
     "decode_event",
     "encode_event",
-    "is_empty",
     "parse_lines",
-    "split",
-    "whole_lines",
 ]
-
-_BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = b" \t\r\n"
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -47,68 +48,20 @@ class Rejection(msgspec.Struct, frozen=True):
     position: int
     body: bytes
     reason: Reason
-
-
-def is_empty(body: bytes) -> bool:
-    """Tell whether a body holds nothing at all, not even a wrong event."""
-    return not body.removeprefix(_BOM).strip(_SPACE)
-
-
-def split(body: bytes, *, ndjson: bool = False) -> Iterator[tuple[int, bytes]]:
-    """Yield (position, JSON text) of each event in a body.
-
-    A body that begins with `[` and is a JSON array gives its elements. A body whose first line is a whole JSON text, or
-    any body with `ndjson`, gives its lines that are not blank, each at its line number from 0. Anything else is one
-    event at position 0. A byte order mark is passed over.
-    """
-    body = body.removeprefix(_BOM)
-    elements = None if ndjson else _elements(body)
-    if elements is not None:
-        for position, element in enumerate(elements):
-            yield position, bytes(element)
-        return
-    if not ndjson and not _is_lines(body):
-        yield 0, body.strip(_SPACE)
-        return
-    for position, line in enumerate(body.split(b"\n")):
-        stripped = line.strip(_SPACE)
-        if stripped:
-            yield position, stripped
-
-
-def _elements(body: bytes) -> Sequence[Text] | None:
-    """Return the elements of a body that is a JSON array, None of any other."""
-    text = body.lstrip(_SPACE)
-    if not text.startswith(b"["):
-        return None
-    try:
-        return msgspec.json.decode(text, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        return None
-
-
-def _is_lines(body: bytes) -> bool:
-    text = body.strip(_SPACE)
-    return b"\n" in text and is_json(text.partition(b"\n")[0])
-
-
-def whole_lines(block: bytes) -> int:
-    """Return how many bytes at the start of a block are whole lines: where to cut it, so that the rest can follow."""
-    return block.rfind(b"\n") + 1
+    byte: int = 0  # where it began in what it came in
 
 
 class Body(msgspec.Struct, frozen=True):
-    """One body of events and what it came with."""
+    """One body of events and what it came with. `core.body` says what is in it."""
 
     data: bytes
     source: Source
-    ndjson: bool = False  # the sender said so; else the body tells
     first_position: int = 0  # of this body in the one it was cut from: what each position here counts from
 
-    def texts(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (position, JSON text) of each event, by rising position."""
-        for position, text in split(self.data, ndjson=self.ndjson):
-            yield self.first_position + position, text
+    def events(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield the position of each event by rising position, the byte where it begins, and its JSON text."""
+        for position, start, end in places(self.data):
+            yield self.first_position + position, start, self.data[start:end]
 
 
 class Accepted(NamedTuple):
@@ -120,38 +73,40 @@ class Accepted(NamedTuple):
 
 
 class _Texts:
-    """The texts of some bodies, as `parse` takes them, and which body each is of."""
+    """The texts of some bodies, as `parse` takes them: which body each is of, and where in it."""
 
     def __init__(self, bodies: Sequence[Body]) -> None:
         self.texts: list[Text] = []
         self.firsts = array("Q")
         self.whole = bytearray()
         self.owners: list[int] = []
+        self.bytes: list[int] = []
         for owner, body in enumerate(bodies):
             data = body.data
-            if not body.ndjson and data[:1] == b"{" and b"\n" not in data:  # what most bodies are
-                self._add(owner, data, body.first_position, whole=True)
+            if data[:1] == b"{" and b"\n" not in data:  # what most bodies are: a line
+                self._add(owner, data, body.first_position, 0, whole=True)
             else:
-                self._add_body(owner, body)
+                self._add_parts(owner, body)
 
-    def _add(self, owner: int, text: Text, position: int, *, whole: bool) -> None:
+    def _add(self, owner: int, text: Text, position: int, byte: int, *, whole: bool) -> None:
         self.texts.append(text)
         self.firsts.append(position)
         self.whole.append(whole)
         self.owners.append(owner)
+        self.bytes.append(byte)
 
-    def _add_body(self, owner: int, body: Body) -> None:
-        data = body.data.removeprefix(_BOM)
-        elements = None if body.ndjson else _elements(data)
-        if elements is None:
-            self._add(owner, data, body.first_position, whole=not body.ndjson and not _is_lines(data))
-            return
-        for position, element in enumerate(elements, body.first_position):
-            self._add(owner, element, position, whole=True)
+    def _add_parts(self, owner: int, body: Body) -> None:
+        parts = Parting().part(body.data, final=True)
+        view = memoryview(body.data)
+        first = body.first_position
+        for position, start, end in zip(parts.positions, parts.starts, parts.ends, strict=True):
+            self._add(owner, view[start:end], first + position, start, whole=True)
+        if parts.line is not None:
+            self._add(owner, view[parts.lines :], first + parts.line, parts.lines, whole=False)
 
 
 def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
-    """Return the events of some bodies, and those that are not valid with their reasons. `split` says what a body is.
+    """Return the events of some bodies, and those that are not valid with their reasons.
 
     `now_s` is seconds since 1970: a purchase dated more than a day later is refused.
     """
@@ -161,9 +116,9 @@ def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
     for owner, count in zip(texts.owners, counts, strict=True):
         events[owner] += count
     rejections: list[list[Rejection]] = [[] for _ in bodies]
-    for text, position, line, reason in wrong:
+    for text, position, start, line, reason in wrong:
         owner = texts.owners[text]
-        rejections[owner].append(Rejection(bodies[owner].source, position, line, reason))
+        rejections[owner].append(Rejection(bodies[owner].source, position, line, reason, texts.bytes[text] + start))
     batch.runs = _runs(batch.positions, bodies, events)
     return Accepted(batch, events, rejections)
 
@@ -205,13 +160,88 @@ class Lines(NamedTuple):
     lines: int
 
 
-def parse_lines(text: Text, source: Source, first_position: int, now_s: float, unsure_most: int = sys.maxsize) -> Lines:
+def parse_lines(
+    text: Text, source: Source, first_position: int, now_s: float, unsure_most: int = sys.maxsize, byte: int = 0
+) -> Lines:
     """Read lines of one event each until so many are no ordinary ones. Positions count from that of the first line.
 
-    A byte order mark is for the caller to pass over.
+    `byte` is where the text begins in its source.
     """
     batch, wrong, size, lines = parse_some(text, first_position, now_s, unsure_most)
     if len(batch):
         batch.runs = [Run(source, len(batch))]
-    rejections = [Rejection(source, position, line, reason) for _, position, line, reason in wrong]
+    rejections = [Rejection(source, position, line, reason, byte + start) for _, position, start, line, reason in wrong]
     return Lines(batch, rejections, size, lines)
+
+
+class Stretch(NamedTuple):
+    """A stretch of a long body: its valid events, what is wrong with the rest, and how many places of events."""
+
+    batch: Batch
+    rejections: list[Rejection]
+    places: int  # lines, blank ones too, or elements
+    text: Text
+    byte: int  # where the text begins in the body
+    positions: array[int] | None  # of its events (Q), with where each begins and ends; None: they are lines
+    starts: array[int]
+    ends: array[int]
+    first: int  # the position of the first line
+
+    def find(self, positions: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield each of some positions, rising, with the byte where its event begins, and the event."""
+        wanted = iter(positions)
+        position = next(wanted, None)
+        for place, start, event in self._events():
+            if place == position:
+                yield position, self.byte + start, event
+                position = next(wanted, None)
+
+    def _events(self) -> Iterator[tuple[int, int, bytes]]:
+        if self.positions is None:
+            yield from lines_of(bytes(self.text), self.first)
+            return
+        view = memoryview(self.text)
+        for position, start, end in zip(self.positions, self.starts, self.ends, strict=True):
+            yield position, start, bytes(view[start:end])
+
+
+class Reader:
+    """Reads the events of one source from a long body, a piece after the other, as `Parting` parts it."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._line = 0
+
+    def read(self, text: Text, parts: Parts, clock: Clock, unsure_most: int = sys.maxsize) -> Iterator[Stretch]:
+        """Yield the events of a piece that was parted, in stretches of at most so many rejections."""
+        for at in range(0, len(parts.starts), unsure_most):
+            until = at + unsure_most
+            some = parts.positions[at:until], parts.starts[at:until], parts.ends[at:until]
+            yield self._read_events(text, parts.byte, some, clock())
+        view = memoryview(text)
+        if parts.line is not None:
+            self._line = parts.line
+        at = parts.lines
+        while at < parts.size:
+            byte = parts.byte + at
+            lines = view[at : parts.size]
+            batch, rejections, size, count = parse_lines(lines, self._source, self._line, clock(), unsure_most, byte)
+            nothing = array("Q")
+            yield Stretch(batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line)
+            self._line += count
+            at += size
+
+    def _read_events(
+        self, text: Text, byte: int, some: tuple[array[int], array[int], array[int]], now_s: float
+    ) -> Stretch:
+        positions, starts, ends = some
+        view = memoryview(text)
+        texts = [view[start:end] for start, end in zip(starts, ends, strict=True)]
+        batch, _, wrong = parse(texts, positions, b"\1" * len(texts), now_s)
+        if len(batch):
+            batch.runs = [Run(self._source, len(batch))]
+        rejections = [
+            Rejection(self._source, position, line, reason, byte + starts[index] + start)
+            for index, position, start, line, reason in wrong
+        ]
+        return Stretch(batch, rejections, len(texts), text, byte, positions, starts, ends, 0)

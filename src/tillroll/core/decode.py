@@ -106,6 +106,8 @@ def _parse(line: bytes) -> _Fields:
     if len(line) > limits.LINE_BYTES_MAX:
         message = f"the event is {len(line)} bytes long; at most {limits.LINE_BYTES_MAX} are taken"
         raise _Rejected("too_long", None, message)
+    if not line:
+        raise _Rejected("not_json", None, "an event is missing here, or the end of the array")
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -118,7 +120,7 @@ def _parse(line: bytes) -> _Fields:
     except msgspec.DecodeError as error:
         if b"\\u" in line:  # half a surrogate pair is JSON, and msgspec does not take it
             return _parse_by_grammar(text)
-        problem = str(error).removeprefix("JSON is malformed: ") if line else "an event is missing here"
+        problem = str(error).removeprefix("JSON is malformed: ")
         raise _Rejected("not_json", None, f"this is not JSON: {problem}; got {shown(text)}") from error
     if type(fields.amount) is float or b"\\" in line or any(line.count(field) > 1 for field in _QUOTED_FIELDS):
         return _parse_by_grammar(text)

@@ -47,6 +47,7 @@ if compiled:
     narrow = _kernel.narrow
     not_empty = _kernel.not_empty
     pack_strings = _kernel.pack_strings
+    part = _kernel.part
     pick = _kernel.pick
     pick_strings = _kernel.pick_strings
     positions_of = _kernel.positions_of

@@ -30,10 +30,11 @@ _idle: Final[list[_kernel.Parser]] = []  # a parser serves one thread at a time,
 
 
 class Wrong(NamedTuple):
-    """A JSON text that is no valid event: in which text it stood, its position, its bytes, and why."""
+    """A JSON text that is no valid event: in which text it stood, its position, where it begins, its bytes, and why."""
 
     text: int
     position: int
+    start: int
     line: bytes
     reason: Reason
 
@@ -86,28 +87,37 @@ def parse_by_reference(texts: Sequence[Text], firsts: array[int], whole: bytes, 
     events = array("Q", bytes(8 * len(texts)))
     wrong = []
     for index, text in enumerate(texts):
-        for position, line in _lines(bytes(text), firsts[index], whole[index]):
+        for position, start, line in _lines(bytes(text), firsts[index], whole[index]):
             found = decode_event(line, now_s)
             if isinstance(found, Event):
                 builder.add(found, position=position)
                 events[index] += 1
             else:
-                wrong.append(Wrong(index, position, line, found))
+                wrong.append(Wrong(index, position, start, line, found))
     batch = builder.build()
     batch.runs = []
     return Parsed(batch, events, wrong)
 
 
-def _lines(text: bytes, first: int, whole: int) -> Iterator[tuple[int, bytes]]:
+def _lines(text: bytes, first: int, whole: int) -> Iterator[tuple[int, int, bytes]]:
     if whole:
-        yield first, text.strip(_SPACE)
+        stripped = text.lstrip(_SPACE)
+        yield first, len(text) - len(stripped), stripped.rstrip(_SPACE)
         return
+    yield from lines_of(text, first)
+
+
+def lines_of(text: bytes, first: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the position of each line that is not blank, where its event begins, and the event."""
+    end = -1
     for position, line in enumerate(text.split(b"\n"), first):
-        while line.startswith(BOM):
-            line = line.removeprefix(BOM)  # noqa: PLW2901
-        stripped = line.strip(_SPACE)
-        if stripped:
-            yield position, stripped
+        end += len(line) + 1
+        event = line
+        while event.startswith(BOM):
+            event = event.removeprefix(BOM)
+        event = event.lstrip(_SPACE)
+        if event:
+            yield position, end - len(event), event.rstrip(_SPACE)
 
 
 def _call_kernel(
@@ -155,7 +165,7 @@ def _with_unsure(texts: Sequence[Text], batch: Batch, events: array[int], unsure
             places.append(before)
             events[index] += 1
         else:
-            wrong.append(Wrong(index, position, line, event))
+            wrong.append(Wrong(index, position, start, line, event))
     if found:
         sure = len(batch)
         _append(batch, found)

@@ -233,7 +233,7 @@ def _received(found: MessageTypeDef) -> Message:
 
 
 def _dead_letter(message: Message, rejection: Rejection) -> Letter:
-    """Return a rejected event as it is buried. One that has no bytes of its own is buried with all of its message."""
+    """Return a rejected event as it is buried. One that is missing has no bytes of its own, and SQS asks for one."""
     attributes = {
         envelope.REASON: rejection.reason.code,
         envelope.REASON_MESSAGE: _shortened(rejection.reason.message),
@@ -244,7 +244,7 @@ def _dead_letter(message: Message, rejection: Rejection) -> Letter:
         attributes[envelope.REASON_FIELD] = rejection.reason.field
     if message.event_id:
         attributes[envelope.EVENT_ID] = message.event_id
-    return Letter(_text(rejection.body or message.body), attributes)
+    return Letter(_text(rejection.body or b" "), attributes)
 
 
 def _shortened(text: str) -> str:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from tillroll.core.accept import Body, is_empty, split
+from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.body import has_more_than, is_empty, places
 from tillroll.core.text import NAME_RULE, is_name
 from tillroll.errors import TillrollError
 from tillroll.service import ONE
 from tillroll.web.auth import Right
-from tillroll.web.body import ClientLeftError, decompress, encoding_of, has_more_than
+from tillroll.web.body import ClientLeftError, decompress, encoding_of
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ _READ_HEADERS: Final = frozenset(
     }
 )
 NDJSON_TYPES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
-# What a Content-Type header may be, byte for byte, without being looked at closely; and whether it says NDJSON.
-_TYPES: Final[dict[bytes | None, bool]] = {
-    None: False,
-    b"application/json": False,
-    b"application/x-www-form-urlencoded": False,  # what curl -d says of whatever it sends
-    b"application/x-ndjson": True,
-}
+# What may be sent. It says that somebody means to send events; what they are sent as, the body tells.
+TYPES: Final = (
+    "application/json",
+    *NDJSON_TYPES,
+    "application/json-seq",
+    "text/json",
+    "text/plain",
+    "application/x-www-form-urlencoded",  # what curl -d says of whatever it sends
+)
+_KNOWN: Final = frozenset({None, b"", *(name.encode() for name in TYPES)})  # without being looked at closely
 _NO_EVENT: Final = "The body is empty. Send a purchase, an array of them, or one on each line"
 _NOT_KEPT: Final = (
     "No event of the body was counted, and there is no room to keep what is not: correct and send again. "
@@ -60,6 +64,7 @@ def receipt_body(receipt: Receipt) -> dict[str, Any]:
         {
             "index": each.index,
             "outcome": each.outcome,
+            "byte": each.byte,
             "code": each.reason.code,
             "field": each.reason.field,
             "message": each.reason.message,
@@ -92,7 +97,6 @@ _ONE_START, _ONE_BODY = _messages(202, msgspec.json.encode(receipt_body(ONE)))
 class _Asked(NamedTuple):
     """What a request's headers say of its body."""
 
-    ndjson: bool
     source: Source
     encoding: str
     length: bytes | None
@@ -140,7 +144,7 @@ class EventsRoute:
             asked = self._asked(headers)
             if asked.encoding != "identity" or not asked.usual or is_empty(data):
                 return False
-            self._submit_to(Body(data, asked.source, asked.ndjson), done)
+            self._submit_to(Body(data, asked.source), done)
         except (Problem, TillrollError):
             return False
         return True
@@ -168,8 +172,8 @@ class EventsRoute:
         if is_empty(data):
             raise Problem("empty_body", _NO_EVENT)
         if len(data) > self._settings.body_events_max:  # else it cannot have more events
-            await self._refuse_too_many(data, ndjson=asked.ndjson)
-        return Body(data, asked.source, asked.ndjson)
+            await self._refuse_too_many(data)
+        return Body(data, asked.source)
 
     def _asked(self, headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
         """Return what a request's headers say of its body, once it may come in."""
@@ -181,20 +185,20 @@ class EventsRoute:
                 found[name] = value
         self._admit(Right.SEND, found, changes=True)
         content_type = found.get(b"content-type")
-        known = _TYPES.get(content_type)
+        if content_type not in _KNOWN:
+            _check_type(content_type)
         key = found.get(b"idempotency-key")
         encoding = found.get(b"content-encoding")
         return _Asked(
-            _is_ndjson(content_type) if known is None else known,
             UNNAMED if key is None else _source_of(key),
             "identity" if encoding is None else encoding_of(encoding),
             found.get(b"content-length"),
             b"host" in found and b"origin" not in found,
         )
 
-    async def _refuse_too_many(self, data: bytes, *, ndjson: bool) -> None:
+    async def _refuse_too_many(self, data: bytes) -> None:
         events_max = self._settings.body_events_max
-        if await self._state.read(has_more_than, events_max, data, ndjson=ndjson):
+        if await self._state.read(has_more_than, events_max, data):
             detail = f"The body has more than the {events_max} events that are taken. Send it in parts"
             raise Problem("too_many_events", detail)
 
@@ -203,14 +207,10 @@ class EventsRoute:
         queue = self._state.queue
         if queue is None:
             raise Problem("server_error", "There is no queue to forward to")
-        first = body.data.strip().partition(b"\n")
-        if body.ndjson and first[1] and next(split(first[0] + b"\n0"))[1] != first[0].strip():
-            # Who receives it goes by the body alone, and would take it for one event.
-            raise Problem("bad_body", "The first line is not JSON, so the queue cannot carry it as NDJSON. Correct it")
         key = body.source.value if body.source.kind is NameKind.KEY else None
         await self._state.read(queue.send, [(body.data, key)])
         self._state.metrics.queued.inc()
-        return sum(1 for _ in body.texts())
+        return await self._state.read(_count, body.data)
 
 
 def _raw(start: Any, end: Any, defaults: list[tuple[bytes, bytes]]) -> bytes:
@@ -223,10 +223,8 @@ def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
     if receipt == ONE:
         return _ONE_START, _ONE_BODY
     fields = receipt_body(receipt)
-    if receipt.accepted or receipt.duplicates:
+    if receipt.accepted or receipt.duplicates or not receipt.events:
         return _messages(202, msgspec.json.encode(fields))
-    if not receipt.events:
-        return _messages(400, Problem("empty_body", _NO_EVENT).body())
     if receipt.not_kept:
         return _messages(507, Problem("rejected_full", _NOT_KEPT, members=fields).body())
     detail = f"{_DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else _DETAIL
@@ -245,17 +243,19 @@ def _together(name: bytes, first: bytes, second: bytes) -> bytes:
     raise Problem(code, f"The header {name.decode().title()} is there twice. Send one")
 
 
-def _is_ndjson(header: bytes | None) -> bool:
-    """Return whether a Content-Type header says NDJSON.
+def _count(body: bytes) -> int:
+    return sum(1 for _ in places(body))
+
+
+def _check_type(header: bytes | None) -> None:
+    """Refuse a Content-Type that is not JSON of some kind, whatever its parameters.
 
     Raises:
-        Problem: it says something that is not JSON at all.
+        Problem: it is not.
     """
     kind = (header or b"").decode("latin-1").partition(";")[0].strip().lower()
-    if kind in NDJSON_TYPES:
-        return True
-    if kind in {"", "application/json"} or (kind.startswith("application/") and kind.endswith("+json")):
-        return False
+    if not kind or kind in TYPES or kind.endswith(("+json", "+json-seq")):
+        return
     detail = f"The Content-Type {kind!r} is not JSON. Send application/json, or {NDJSON_TYPES[0]} for one event a line"
     raise Problem("unknown_type", detail, headers={"Accept": f"application/json, {NDJSON_TYPES[0]}"})
 

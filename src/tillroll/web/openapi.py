@@ -92,7 +92,7 @@ def _post_events(settings: Settings) -> JsonObject:
             f"At most {settings.body_bytes_max} bytes, also after decompression, and {settings.body_events_max} "
             "events. One bad event does not cost the others"
         ),
-        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event")) | {"minItems": 1}]}}}
+        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}}
         | {kind: {"schema": TEXT | {"description": "One event a line"}} for kind in NDJSON_TYPES},
     }
     answers = _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "Durable: all of it, or what is good")

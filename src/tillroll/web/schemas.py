@@ -82,7 +82,8 @@ _RECEIPT: Final[Schema] = {
     "conflicts": COUNT,
     "rejected": COUNT,
     "not_accepted": listed(
-        shape({"index": COUNT, "outcome": {"enum": list(_OUTCOMES)}} | _REASON), limits.REJECTED_LISTED_MAX
+        shape({"index": COUNT, "byte": COUNT, "outcome": {"enum": list(_OUTCOMES)}} | _REASON),
+        limits.REJECTED_LISTED_MAX,
     ),
     "truncated": {"type": "boolean", "description": "Whether not_accepted leaves some out; the counts are whole"},
 }

@@ -1,0 +1,55 @@
+/* A body parted. */
+#include "bindings.h"
+
+#include <stdlib.h>
+
+static PyObject *parted(State *state, Places *places, size_t read, const PartState *after) {
+    PyObject *parts[] = {
+        array_new(state, CODE_Q, places->starts, places->count),
+        array_new(state, CODE_Q, places->ends, places->count),
+        array_new(state, CODE_Q, places->positions, places->count),
+        PyLong_FromSize_t(read),
+        Py_BuildValue("(iOKKKK)", after->mode, after->fresh ? Py_True : Py_False, (unsigned long long)after->position,
+                      (unsigned long long)after->line, (unsigned long long)after->byte,
+                      (unsigned long long)after->spent),
+    };
+    const Py_ssize_t size = sizeof parts / sizeof *parts;
+    PyObject *result = PyTuple_New(size);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        if (parts[i] == NULL || result == NULL) {
+            Py_XDECREF(parts[i]);
+            Py_CLEAR(result);
+        } else {
+            PyTuple_SetItem(result, i, parts[i]);
+        }
+    }
+    return result;
+}
+
+PyObject *py_part(PyObject *module, PyObject *args) {
+    Py_buffer text;
+    int mode, fresh, final;
+    unsigned long long position, line, byte, spent;
+    Py_ssize_t most;
+    if (!PyArg_ParseTuple(args, "y*(ipKKKK)pn:part", &text, &mode, &fresh, &position, &line, &byte, &spent, &final,
+                          &most)) {
+        return NULL;
+    }
+    PyObject *result = NULL;
+    if (!text.readonly) { /* what may change while it is read cannot be read safely */
+        PyErr_SetString(PyExc_TypeError, "a text to part is bytes, or a view that nobody can write to");
+    } else if (mode < 0 || mode >= MODES || most < 0) {
+        value_error("there is no such state of a parting");
+    } else {
+        PartState state = {mode, fresh, position, line, byte, spent};
+        Places places = {0};
+        Status status;
+        size_t read = 0;
+        UNLOCKED_IF(text.len > LOCKED_BYTES_MAX,
+                    status = part(text.buf, (size_t)text.len, final, (size_t)most, &state, &places, &read));
+        result = status == DONE ? parted(state_of(module), &places, read, &state) : PyErr_NoMemory();
+        places_free(&places);
+    }
+    PyBuffer_Release(&text);
+    return result;
+}

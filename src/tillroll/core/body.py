@@ -1,0 +1,496 @@
+"""What a body is, and where each event of it begins: the same for a request, a file and a queue's message. Pure.
+
+A body is told by its bytes alone:
+
+- **an array**, when the first thing in it is `[`: each element is an event;
+- **lines** of one event each, from the first line on that is an object for itself;
+- **texts**, when objects reach over several lines: each is an event;
+- **a sequence**, when it begins with the record separator of RFC 7464: each record is an event.
+
+What is neither object nor array at its top is an event (a bad one) as long as its line. A byte order mark may stand at
+the beginning of any line.
+
+Text is parted by what can be told for certain without knowing whether it is JSON: strings, brackets, commas, and where
+lines begin. So one bad event costs no other: `NaN`, `01`, a raw tab, a comma too many stay in their own.
+Where an event is broken off, the next object that begins a line where no value may stand is the next event. Only where
+nothing of that kind follows is the rest of the body one event, from that place on.
+
+The scanner reads forward, and back only over what it has paid for by going forward: it is linear in the text. It needs
+memory for one byte a level of nesting, and for what it gives.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tillroll.core import kernel, limits
+from tillroll.core.parse import BOM, lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.core.parse import Text
+
+_SPACE: Final = b" \t\r\n"
+_MARKS: Final = tuple(bytes([space]) + BOM for space in _SPACE)
+_SEPARATOR: Final = 0x1E  # RFC 7464
+_BACK_BYTES: Final = 1 << 16  # that may be read again before anything was read
+_TAIL_BYTES: Final = 1 << 16
+
+# Modes of a parting. The kernel has the same numbers.
+START: Final = 0
+LINES: Final = 1
+ELEMENT: Final = 2  # in an array, where an element or its end may come
+OWED: Final = 3  # in an array, after a comma
+AFTER_ARRAY: Final = 4
+TOP: Final = 5  # outside of any array: no line has been an event for itself yet, and no text longer than a line
+TEXTS: Final = 6  # the same, after a text longer than a line
+SEQUENCE: Final = 7
+
+
+class State(NamedTuple):
+    """How far a body is parted."""
+
+    mode: int = START
+    fresh: bool = True  # nothing but spaces since the beginning of a line
+    position: int = 0  # that the next event has at least
+    line: int = 0
+    byte: int = 0
+    spent: int = 0  # bytes that were read again
+
+
+class Parted(NamedTuple):
+    """What `part` found: where events begin and end, their positions (Q each), how far it came, and how to go on."""
+
+    starts: array[int]
+    ends: array[int]
+    positions: array[int]
+    size: int
+    state: State
+
+
+class Parts(NamedTuple):
+    """A piece of a body, parted: some events, and after them lines of one event each."""
+
+    starts: array[int]
+    ends: array[int]
+    positions: array[int]  # rising
+    lines: int  # where in the text the lines begin; `size` where there are none
+    line: int | None  # the position of the first; None: they go on where those of the piece before ended
+    size: int  # how many bytes of the text are parted: begin the next one with what follows
+    byte: int  # where in the body the text begins
+
+
+class Parting:
+    """Parts a body that comes in pieces of any size. The parts are the same wherever it was cut."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self._state = State() if state is None else state
+        self._in_lines = False
+
+    def part(self, text: Text, *, final: bool, most: int = sys.maxsize) -> Parts:
+        """Part a text that begins where the last one's parts ended. `final`: it ends where the body does.
+
+        At most so many events are given at once, lines not counted. When no byte is taken, there was not enough of the
+        body to be certain (at its beginning that may take limits.LINE_BYTES_MAX): come again with more of it.
+        """
+        before = self._state
+        starts, ends, positions, lines, state = part(text, before, final, most)
+        size, line = lines, None
+        if state.mode == LINES:
+            size = len(text) if final else _end_of_lines(text, lines)
+            line = None if self._in_lines else max(state.line, state.position)
+            self._in_lines |= size > lines
+        self._state = state._replace(byte=before.byte + size)
+        return Parts(starts, ends, positions, lines, line, size, before.byte)
+
+
+def _end_of_lines(text: Text, start: int) -> int:
+    """Return where the last whole line of a text ends that begins at `start` or after; `start` when none does."""
+    view = memoryview(text)
+    stop = len(view)
+    while stop > start:
+        begin = max(start, stop - _TAIL_BYTES)
+        feed = bytes(view[begin:stop]).rfind(b"\n")
+        if feed >= 0:
+            return begin + feed + 1
+        stop = begin
+    return start
+
+
+def is_empty(body: bytes) -> bool:
+    """Tell whether a body holds nothing at all, not even a wrong event or an array of none."""
+    nothing = _SPACE + b"\x1e"
+    return not body.strip(nothing + BOM) and not body.replace(BOM, b"").strip(nothing)
+
+
+def has_more_than(events_max: int, body: bytes) -> bool:
+    """Tell whether a body has more events than a number. Blank lines count, for they cost as much."""
+    if len(body) <= events_max or sum(map(body.count, (b"\n", b",", b"{", b"\x1e"))) + 2 <= events_max:
+        return False
+    parts = Parting().part(body, final=True, most=events_max + 1)
+    lines = body.count(b"\n", parts.lines) + (parts.size > parts.lines and not body.endswith(b"\n"))
+    return len(parts.starts) + lines > events_max
+
+
+def places(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the position of each event in a body, and where it begins and ends. Positions rise."""
+    parts = Parting().part(body, final=True)
+    yield from zip(parts.positions, parts.starts, parts.ends, strict=True)
+    if parts.line is not None:
+        for position, start, line in lines_of(body[parts.lines :], parts.line):
+            yield position, parts.lines + start, parts.lines + start + len(line)
+
+
+def part(text: Text, state: State, final: bool, most: int) -> Parted:  # noqa: FBT001 as the kernel takes it
+    """Find at most so many events from the beginning of a text on, up to where they are lines.
+
+    What `state.mode` says afterwards goes for the text from `size` on: once it is LINES, all the rest is.
+    """
+    if kernel.compiled:
+        starts, ends, positions, size, after = kernel.part(text, state, final, most)
+        return Parted(starts, ends, positions, size, State(*after))
+    return part_by_reference(text, state, final, most)
+
+
+def part_by_reference(text: Text, state: State, final: bool, most: int) -> Parted:  # noqa: FBT001
+    """Do the same in plain Python."""
+    scanner = _Scanner(bytes(text), state, final=final, most=most)
+    scanner.run()
+    return scanner.parted()
+
+
+# What ends an event.
+_COMMA: Final = 0
+_CLOSED: Final = 1  # with its array
+_BROKEN_OFF: Final = 2  # where the next begins
+_WHOLE: Final = 3
+_UNCLOSED: Final = 4  # the body ends, and its array is open
+_REST: Final = 5  # the body ends in the midst of it
+_UNCERTAIN: Final = 6  # more of the body could tell
+
+_string: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL).match
+_flat: Final = re.compile(
+    rb'\{(?:[^"\\\[\]{}\n]++|"(?:[^"\\\n]++|\\[^\n])*+")*+\}'
+).match  # the ordinary object, in one step
+_other: Final = re.compile(rb'(?:\\["\\]|[^ \t\r\n"\[\]{},:])++').match  # an escaped quote begins no string here either
+_spaces: Final = re.compile(rb"[ \t\r]++").match
+_lines: Final = re.compile(rb"\n(?:[ \t\r\n]|\xef\xbb\xbf)*+(\{)?").finditer
+_CLOSES: Final = {ord("]"): ord("["), ord("}"): ord("{")}
+
+
+class _Scanner:
+    """One call of `part`."""
+
+    def __init__(self, data: bytes, state: State, *, final: bool, most: int) -> None:
+        self.data = data
+        self.final = final
+        self.most = most
+        self.mode, self.fresh, self.position, self.line, self.byte, self.spent = state
+        self.at = 0
+        self.starts, self.ends, self.positions = array("Q"), array("Q"), array("Q")
+
+    def parted(self) -> Parted:
+        state = State(self.mode, self.fresh, self.position, self.line, self.byte + self.at, self.spent)
+        return Parted(self.starts, self.ends, self.positions, self.at, state)
+
+    def run(self) -> None:
+        """Go on until the text ends, more of it is needed, or enough is found."""
+        while self.mode != LINES:
+            self._skip_blank()
+            if self.at == len(self.data):
+                if self.final and self.mode in {ELEMENT, OWED}:
+                    self._add(self.at, self.at)  # the end of the array, and perhaps more, is missing
+                    self.mode = AFTER_ARRAY
+                return
+            if self.mode == START:
+                if not self._start():
+                    return
+            elif len(self.starts) >= self.most or not self._next():
+                return
+
+    def _skip_blank(self) -> None:
+        """Pass over spaces, and marks at the beginning of lines."""
+        data = self.data
+        while self.at < len(data):
+            byte = data[self.at]
+            if byte == 0x0A:
+                self.line += 1
+                self.fresh = True
+                self.at += 1
+            elif byte in _SPACE:
+                self.at += 1
+            elif self.fresh and data.startswith(BOM, self.at):
+                self.at += len(BOM)
+            else:
+                return
+
+    def _add(self, start: int, end: int, *, broken_off: bool = False) -> None:
+        if self.mode in {TOP, TEXTS}:  # a line that is no event still has its number
+            self.position = max(self.position, self.line)
+        end = start + len(self.data[start:end].rstrip(_SPACE))
+        while broken_off and self.data[start:end].endswith(_MARKS):  # those of the line that begins the next
+            end = start + len(self.data[start : end - len(BOM)].rstrip(_SPACE))
+        self.starts.append(start)
+        self.ends.append(end)
+        self.positions.append(self.position)
+        self.position += 1
+
+    def _go_to(self, at: int, *, fresh: bool) -> None:
+        self.line += self.data.count(b"\n", self.at, at)
+        self.at = at
+        self.fresh = fresh
+
+    def _start(self) -> bool:
+        """Tell what the body begins as; False when more of it is needed for that."""
+        data, at = self.data, self.at
+        if not self.final and len(data) - at < limits.LINE_BYTES_MAX:
+            return False
+        if data[at] == _SEPARATOR:
+            self.mode = SEQUENCE
+        elif data[at] == ord("["):
+            self.mode = LINES if self._is_line() else AFTER_ARRAY
+        else:
+            self.mode = TOP
+        return True
+
+    def _is_line(self) -> bool:
+        """Tell whether an array is but the first, bad line of lines: whole, and followed by anything but an array."""
+        window = self.data[self.at : self.at + limits.LINE_BYTES_MAX]
+        line, _, rest = window.partition(b"\n")
+        line = line.rstrip(_SPACE)
+        while (stripped := rest.lstrip(_SPACE).removeprefix(BOM)) != rest:
+            rest = stripped
+        if not rest or rest.startswith(b"["):
+            return False
+        how, end, _, _ = _EventScan(line, 0, in_array=False, final=True, credit=0).run()
+        return how == _WHOLE and end == len(line)
+
+    def _next(self) -> bool:
+        """Take the next event, or what is between two; False when more of the text is needed for that."""
+        if self.mode == SEQUENCE:
+            return self._next_record()
+        if self.mode in {ELEMENT, OWED}:
+            return self._next_element()
+        if self.mode == AFTER_ARRAY:
+            is_array = self.data[self.at] == ord("[")
+            self.mode = ELEMENT if is_array else TOP
+            if is_array:
+                self._go_to(self.at + 1, fresh=False)
+            return True
+        return self._next_text()
+
+    def _next_record(self) -> bool:
+        start = self.at + (self.data[self.at] == _SEPARATOR)
+        end = self.data.find(b"\x1e", start)
+        if end < 0:
+            if not self.final:
+                return False
+            end = len(self.data)
+        begin = end - len(self.data[start:end].lstrip(_SPACE))
+        if begin < end:
+            self._add(begin, end)
+        self._go_to(end, fresh=False)
+        return True
+
+    def _next_element(self) -> bool:
+        byte = self.data[self.at]
+        if byte == ord(",") or (byte == ord("]") and self.mode == OWED):
+            self._add(self.at, self.at)
+        if byte in b",]":
+            self.mode = OWED if byte == ord(",") else AFTER_ARRAY
+            self._go_to(self.at + 1, fresh=False)
+            return True
+        how, end, then = self._scan(in_array=True)
+        if how == _UNCERTAIN:
+            return False
+        self._add(self.at, end, broken_off=how == _BROKEN_OFF)
+        self._go_to(then, fresh=how == _BROKEN_OFF)
+        if how in {_CLOSED, _REST} or (how == _UNCLOSED and self.data[self.ends[-1] - 1] != ord("}")):
+            self.mode = AFTER_ARRAY
+        else:
+            self.mode = OWED if how == _COMMA else ELEMENT
+        return True
+
+    def _next_text(self) -> bool:
+        data, start = self.data, self.at
+        if data[start] != ord("{"):
+            end = data.find(b"\n", start)
+            if end < 0 and not self.final:
+                return False
+            end = len(data) if end < 0 else end
+            self._add(start, end)
+            self._go_to(end, fresh=False)
+            return True
+        spent = self.spent
+        how, end, then = self._scan(in_array=False)
+        in_line = data.find(b"\n", start, end) < 0
+        if how == _BROKEN_OFF and self.mode == TOP and not in_line:
+            what, until, _, _ = _EventScan(data, then, in_array=False, final=self.final, credit=0).run()
+            how = _UNCERTAIN if what == _UNCERTAIN else how
+            is_line = what == _WHOLE and data.find(b"\n", then, until) < 0
+            if is_line or what == _BROKEN_OFF:  # then these are lines, each a bad one
+                self._add_lines(then)
+                return True
+        if how == _UNCERTAIN:
+            self.spent = spent
+            return False
+        if how == _WHOLE and not in_line:
+            self.mode = TEXTS
+        elif how == _WHOLE and self.mode == TOP and self.fresh:
+            self.mode = LINES
+            return True
+        self._add(start, end, broken_off=how == _BROKEN_OFF)
+        self._go_to(then, fresh=how == _BROKEN_OFF)
+        return True
+
+    def _add_lines(self, until: int) -> None:
+        self._skip_blank()
+        while self.at < until:
+            feed = self.data.find(b"\n", self.at, until)
+            end = until if feed < 0 else feed
+            self._add(self.at, end)
+            self._go_to(end, fresh=False)
+            self._skip_blank()
+
+    def _scan(self, *, in_array: bool) -> tuple[int, int, int]:
+        """Scan the event that begins here, and see that going back in it is paid for."""
+        credit = _BACK_BYTES + self.byte - self.spent
+        scan = _EventScan(self.data, self.at, in_array=in_array, final=self.final, credit=credit)
+        how, end, then, again = scan.run()
+        self.spent += again
+        return how, end, then
+
+
+class _EventScan:
+    """The scan of one event, an element of an array or a text at the top, over strings and brackets.
+
+    `run` returns how it ends, where, where what follows begins, and how many bytes of it are read again then.
+    """
+
+    def __init__(self, data: bytes, start: int, *, in_array: bool, final: bool, credit: int) -> None:
+        self.data = data
+        self.start = start
+        self.in_array = in_array
+        self.final = final
+        self.credit = credit
+        self.at = start
+        self.open = bytearray()
+        self.due = True  # a value may stand here
+        self.fresh = False  # nothing but spaces since the beginning of a line
+        self.object_end = -1  # of an object that is all of an element, so far
+        self.inner = -1  # the first object in it that begins a line: the next event, if this one is broken off
+
+    def run(self) -> tuple[int, int, int, int]:
+        data = self.data
+        while self.at < len(data):
+            byte = data[self.at]
+            if byte == 0x0A:
+                self.fresh = True
+                self.at += 1
+            elif byte in _SPACE:
+                self.at = _spaces(data, self.at).end()  # type: ignore[union-attr]
+            elif byte == 0xEF and self.fresh and not self.final and len(data) - self.at < len(BOM):
+                break
+            elif self.fresh and data.startswith(BOM, self.at):
+                self.at += len(BOM)
+            else:
+                found = self._take(byte)
+                if found is not None:
+                    return found
+        size = len(data)
+        if not self.final:
+            return _UNCERTAIN, size, size, 0
+        if self.in_array and not self.open:
+            return _UNCLOSED, size, size, 0
+        return self._go_back(size) or (_REST, size, size, 0)
+
+    def _take(self, byte: int) -> tuple[int, int, int, int] | None:
+        if byte == 0x22:
+            return self._take_string()
+        if byte in b"{[":
+            return self._take_open(byte)
+        if byte in b"}]":
+            return self._take_close(byte)
+        if byte == 0x2C and not self.open and self.in_array:
+            return _COMMA, self.at, self.at + 1, 0
+        if byte == 0x2C:
+            self._step(self.at + 1, due=bool(self.open) and self.open[-1] == ord("["))
+        elif byte == 0x3A:
+            self._step(self.at + 1, due=True)
+        else:
+            self._step(_other(self.data, self.at).end(), due=False)  # type: ignore[union-attr]
+        return None
+
+    def _step(self, at: int, *, due: bool) -> None:
+        self.at = at
+        self.due = due
+        self.fresh = False
+        self.object_end = -1
+
+    def _take_string(self) -> tuple[int, int, int, int] | None:
+        """Pass over a string. One that reaches over a line ends with the line, unless what follows shows its end."""
+        data, size = self.data, len(self.data)
+        string = _string(data, self.at)
+        end = size if string is None else string.end()
+        feed = data.find(b"\n", self.at + 1, end)
+        if (string is None or (feed >= 0 and end == size)) and not self.final:
+            return _UNCERTAIN, size, size, 0
+        if feed >= 0 and (end == size or data[end] not in b",:}] \t\r\n"):
+            self._step(feed, due=False)
+        elif string is None:
+            return self._go_back(size) or (_REST, size, size, 0)
+        else:
+            self._step(end, due=False)
+        return None
+
+    def _take_open(self, byte: int) -> tuple[int, int, int, int] | None:
+        at = self.at
+        if byte == ord("{") and at > self.start:
+            if self.object_end >= 0 and not self.open:  # a comma is missing
+                return _BROKEN_OFF, self.object_end, at, 0
+            if self.fresh and not self.due:
+                return self._go_back(at) or (_BROKEN_OFF, at, at, 0)
+            if self.fresh and self.inner < 0:
+                self.inner = at
+        flat = _flat(self.data, at) if byte == ord("{") else None
+        if flat is None:
+            self.open.append(byte)
+            self._step(at + 1, due=byte == ord("["))
+            return None
+        return self._end_value(byte, flat.end())
+
+    def _take_close(self, byte: int) -> tuple[int, int, int, int] | None:
+        if not self.open and byte == ord("]"):
+            return _CLOSED, self.at, self.at + 1, 0
+        if not self.open or self.open[-1] != _CLOSES[byte]:
+            return self._resume()
+        return self._end_value(self.open.pop(), self.at + 1)
+
+    def _end_value(self, opened: int, end: int) -> tuple[int, int, int, int] | None:
+        self._step(end, due=False)
+        if not self.open:
+            if not self.in_array:
+                return _WHOLE, end, end, 0
+            if opened == ord("{"):
+                self.object_end = end
+        return None
+
+    def _resume(self) -> tuple[int, int, int, int]:
+        """Find where events go on after brackets that do not match: at the next object that begins a line."""
+        size = len(self.data)
+        for found in _lines(self.data, self.at):
+            if found[1] is not None:
+                return self._go_back(found.end() - 1) or (_BROKEN_OFF, found.start(1), found.start(1), 0)
+        if not self.final:
+            return _UNCERTAIN, size, size, 0
+        return self._go_back(size) or (_REST, size, size, 0)
+
+    def _go_back(self, to: int) -> tuple[int, int, int, int] | None:
+        """Break off at the first object that began a line, if reading again what was read up to `to` is paid for."""
+        if self.inner < 0 or to - self.inner > self.credit + self.inner:
+            return None
+        return _BROKEN_OFF, self.inner, self.inner, to - self.inner
