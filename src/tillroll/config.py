@@ -50,6 +50,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     read_tokens: Annotated[
         tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment parted by commas")
     ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="Origins whose pages may ask, such as https://shop.example; in the environment parted by commas"
+        ),
+    ] = ()
     peer_connections_max: Annotated[
         int,
         msgspec.Meta(ge=0, description="Connections that one address may have to the server; 0 is half of all"),

@@ -96,5 +96,6 @@ def _server_settings(settings: config.Settings) -> Settings:
         send_tokens=send,
         read_tokens=read,
         open_to_all=settings.open_to_all,
+        cors_origins=settings.cors_origins,
         peer_connections_max=settings.peer_connections_max,
     )

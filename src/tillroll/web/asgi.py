@@ -16,15 +16,17 @@ from tillroll.web.answers import problem_answer
 from tillroll.web.audits import AuditRoutes
 from tillroll.web.auth import Right
 from tillroll.web.body import ClientLeftError
+from tillroll.web.cors import answering
 from tillroll.web.events import EventsRoute
 from tillroll.web.live import LiveRoutes
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 from tillroll.web.rejected import RejectedRoutes
 from tillroll.web.reports import ReportRoutes
 from tillroll.web.static import StaticPages
+from tillroll.web.validators import validated
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from starlette.responses import Response
 
@@ -58,6 +60,7 @@ class Endpoint(NamedTuple):
     path: str
     right: Right
     handler: Handler
+    validated: bool = False  # a reader may ask whether it has changed
 
 
 def endpoints(state: State) -> list[Endpoint]:
@@ -65,12 +68,12 @@ def endpoints(state: State) -> list[Endpoint]:
     reports, rejected, audits = ReportRoutes(state), RejectedRoutes(state), AuditRoutes(state)
     live = LiveRoutes(state, audits)
     return [
-        Endpoint("GET", "/reports", Right.READ, reports.list_reports),
-        Endpoint("GET", "/reports/{name}", Right.READ, reports.report),
-        Endpoint("GET", "/aggregates", Right.READ, reports.aggregates),
+        Endpoint("GET", "/reports", Right.READ, reports.list_reports, validated=True),
+        Endpoint("GET", "/reports/{name}", Right.READ, reports.report, validated=True),
+        Endpoint("GET", "/aggregates", Right.READ, reports.aggregates, validated=True),
         Endpoint("POST", "/aggregates", Right.READ, reports.post_aggregates),
-        Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate),
-        Endpoint("GET", "/merchants", Right.READ, reports.merchants),
+        Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate, validated=True),
+        Endpoint("GET", "/merchants", Right.READ, reports.merchants, validated=True),
         Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),
         Endpoint("GET", "/rejected/{id}", Right.READ, rejected.show),
         Endpoint("DELETE", "/rejected/{id}", Right.SEND, rejected.drop),
@@ -80,7 +83,7 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("GET", "/status", Right.READ, live.status),
         Endpoint("GET", "/metrics", Right.READ, live.metrics),
         Endpoint("GET", "/healthz", Right.NONE, live.health),
-        Endpoint("GET", "/openapi.json", Right.NONE, live.description),
+        Endpoint("GET", "/openapi.json", Right.NONE, live.description, validated=True),
     ]
 
 
@@ -92,9 +95,13 @@ class Application:
         self._state = state
         self._others = Starlette(routes=self._routes(state), exception_handlers=_HANDLERS)
         self._others.router.redirect_slashes = False
+        self._origins = state.gate.origins
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request (ASGI)."""
+        headers = self._origins.headers(dict(scope["headers"]).get(b"origin"))
+        if headers:
+            send = answering(send, headers)
         if len(scope.get("raw_path") or b"") > _PATH_BYTES_MAX:
             detail = f"The path is longer than {_PATH_BYTES_MAX} bytes. See /docs for what there is"
             await self._guarded(problem_answer(Problem("address_too_long", detail)), scope, receive, send)
@@ -125,7 +132,7 @@ class Application:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes: list[Route | Mount] = [self._route(path, found) for path, found in by_path.items()]
         pages = StaticPages(STATIC)
-        routes.append(Route("/events", _unreachable, methods=["POST"]))
+        routes.append(Route("/events", self._events_options, methods=["OPTIONS", "POST"]))
         routes.append(Route("/", pages.page("index.html"), methods=["GET"]))
         routes.append(Route("/docs", pages.page("docs/index.html"), methods=["GET"]))
         routes.append(Mount("/static", pages.files))
@@ -137,6 +144,8 @@ class Application:
             by_method["HEAD"] = by_method["GET"]
 
         async def answer(request: Request) -> Response:
+            if request.method == "OPTIONS":
+                return self._options(request, by_method)
             endpoint = by_method[request.method]
             request.scope["tillroll.route"] = path
             headers = dict(request.scope["headers"])
@@ -146,9 +155,18 @@ class Application:
             except Problem as problem:
                 await gate.note_refusal(problem, request.scope["client"])
                 raise
-            return await endpoint.handler(request)
+            response = await endpoint.handler(request)
+            return validated(request, response) if endpoint.validated else response
 
-        return Route(path, answer, methods=list(by_method))
+        return Route(path, answer, methods=[*by_method, "OPTIONS"])
+
+    async def _events_options(self, request: Request) -> Response:
+        return self._options(request, ["POST"])  # POST itself is answered in front
+
+    def _options(self, request: Request, methods: Iterable[str]) -> Response:
+        headers = dict(request.scope["headers"])
+        self._state.gate.admit(Right.NONE, headers, changes=False)
+        return self._origins.options(headers, methods)
 
 
 def _told_as_problem(start: Any) -> bytes | None:
@@ -168,10 +186,6 @@ def _told_as_problem(start: Any) -> bytes | None:
     headers |= {b"content-type": MEDIA_TYPE.encode(), b"content-length": str(len(body)).encode()}
     start["headers"] = list(headers.items())
     return body
-
-
-async def _unreachable(_: Request) -> Response:
-    raise Problem("server_error", "POST /events is answered elsewhere")
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.errors import ConfigError
+from tillroll.web.cors import Origins
 from tillroll.web.peer import peer_of
 from tillroll.web.problem import Problem
 
@@ -119,6 +120,7 @@ class Gate:
         self._names = {"localhost", settings.host.lower(), f"[{settings.host}]".lower()}
         self._known_hosts: set[bytes] = set()
         self._guesses = Guesses()
+        self.origins = Origins(settings.cors_origins)
 
     def admit(self, right: Right, headers: Mapping[bytes, bytes], *, changes: bool) -> None:
         """Do nothing when a request with these headers may have what needs the right. `changes`: it is no mere read.
@@ -130,11 +132,20 @@ class Gate:
             self._tokens.require(right, headers.get(b"authorization"))
             return
         if changes and (b"sec-fetch-site" in headers or b"origin" in headers):
-            _refuse_other_sites(headers)
+            self._refuse_other_sites(headers)
         if self._names_matter:
             host = headers.get(b"host")
             if host is not None and host not in self._known_hosts:
                 self._check_name(host)
+
+    def _refuse_other_sites(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse what a browser says that a page of another site asked it to send, unless its origin is listed."""
+        origin = headers.get(b"origin")
+        if self.origins.allow(origin):
+            return
+        own_origin = origin is None or origin.partition(b"://")[2] == headers.get(b"host")
+        if headers.get(b"sec-fetch-site", b"none") not in _OWN_SITE or not own_origin:
+            raise Problem("cross_site", "A browser sent this on behalf of another site. Send it from a program")
 
     async def note_refusal(self, problem: Problem, client: tuple[str, int] | None) -> None:
         """Return when a refusal may be told: later to a peer that has guessed at tokens."""
@@ -152,14 +163,6 @@ class Gate:
             raise Problem("unknown_host", detail)
         if len(self._known_hosts) < _HOSTS_KEPT:
             self._known_hosts.add(host)
-
-
-def _refuse_other_sites(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse what a browser says that a page of another site asked it to send."""
-    origin = headers.get(b"origin")
-    own_origin = origin is None or origin.partition(b"://")[2] == headers.get(b"host")
-    if headers.get(b"sec-fetch-site", b"none") not in _OWN_SITE or not own_origin:
-        raise Problem("cross_site", "A browser sent this on behalf of another site. Send it from a program")
 
 
 def _is_loopback(name: str) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 from tillroll.core import limits
 from tillroll.errors import ConfigError
 from tillroll.web.auth import check_token
+from tillroll.web.cors import check_origin
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +20,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     send_tokens: tuple[str, ...] = ()
     read_tokens: tuple[str, ...] = ()
     open_to_all: bool = False
+    cors_origins: tuple[str, ...] = ()
     body_bytes_max: int = limits.BODY_BYTES_MAX
     body_events_max: int = limits.BODY_EVENTS_MAX
     header_bytes_max: int = limits.HEADER_BYTES_MAX
@@ -51,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for setting in ("send_tokens", "read_tokens"):
             for number, token in enumerate(getattr(self, setting), 1):
                 check_token(setting, f"token {number}", token)
+        for origin in self.cors_origins:
+            check_origin(origin, guarded=self.guarded)
         if not self.loopback and not self.guarded and not self.open_to_all:
             problem = f"{self.host} can be reached from other machines, and no token is asked for"
             remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"
