@@ -94,6 +94,7 @@ class Oracle:
             events=size,
             journal_position=size,
             folded_position=self.folded,
+            visible_position=self.folded,
             folded_at=0.0 if self.folded else None,
             unfolded_since=since,
             rejected=len(self.waiting()),

@@ -36,7 +36,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     events: int | None  # in the journal; None where counting them is dear
     journal_position: int
-    folded_position: int
+    folded_position: int  # how far the stored aggregates go
+    visible_position: int  # how far reports go: further, where readers count the rest themselves
     folded_at: float | None  # when the last fold finished, seconds since 1970
     unfolded_since: float | None  # when the oldest commit that no reader sees yet was made; None: readers see all
     rejected: int | None  # waiting to be corrected

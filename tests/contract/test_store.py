@@ -219,6 +219,17 @@ def test_positions_only_grow(store: Store) -> None:
         assert folded < folded_later
 
 
+def test_what_is_not_folded_is_not_told_as_folded_and_what_is_told_as_visible_is_in_the_reports(store: Store) -> None:
+    store.journal(batch_of(purchases(5)))
+    store.fold()
+    folded = store.status().folded_position
+    store.journal(batch_of(purchases(6)[5:]))
+    status = store.status()
+    assert status.folded_position == folded < status.journal_position
+    shown = sum(row.events for row in store.page(Query(report=REPORTS_BY_NAME["bracket-method"])).aggregates)
+    assert shown == (6 if status.visible_position == status.journal_position else 5)
+
+
 def test_status_tells_where_the_store_stands(store: Store) -> None:
     empty = store.status()
     assert (empty.journal_position, empty.folded_position, empty.folded_at, empty.unfolded_since) == (0, 0, None, None)
@@ -226,7 +237,7 @@ def test_status_tells_where_the_store_stands(store: Store) -> None:
     store.fold()
     status = store.status()
     assert status.events in {5, None}
-    assert status.journal_position == status.folded_position > 0
+    assert status.journal_position == status.folded_position == status.visible_position > 0
     assert status.folded_at is not None
     assert status.unfolded_since is None
     assert status.rejected == 0

@@ -48,13 +48,13 @@ def test_a_watcher_is_told_of_every_change(running: Running, tmp_path: Path) -> 
     with client(running) as http, client(running) as watching, watching.stream("GET", "/live") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         found = ticks(stream.iter_lines())
-        assert next(found) == {"events": 0, "folded": 0, "rejected": 0, "freshness_ms": 0}
+        assert next(found) == {"events": 0, "visible": 0, "rejected": 0, "freshness_ms": 0}
         http.post("/events", json=[EVENT, EVENT, 7])
         assert next(tick for tick in found if tick["events"] == 2)["rejected"] == 1
         # What another process adds to the same store is told as well.
         (tmp_path / "more.ndjson").write_bytes(LINE * 3)
         tillroll("import", tmp_path / "more.ndjson", "--data", tmp_path / "data")
-        assert next(tick for tick in found if tick["events"] == 5)["folded"] == 5
+        assert next(tick for tick in found if tick["events"] == 5)["visible"] == 5
 
 
 def test_a_stream_ends_when_the_server_stops(running: Running) -> None:
@@ -139,7 +139,7 @@ def test_status_and_metrics_count_every_outcome(running: Running) -> None:
         ((minute, *counts),) = status["series"]
         assert abs(minute - time.time() / 60) < 3
         assert counts == [1, 1, 1, 1]
-        assert (status["events"], status["journal_position"], status["folded_position"]) == (1, 1, 1)
+        assert (status["events"], status["journal_position"], status["visible_position"]) == (1, 1, 1)
         assert (status["rejected"], status["freshness_ms"], status["lag_s"]) == (2, 0, 0)
         found = metrics(http)
     for outcome in ("accepted", "duplicates", "conflicts", "rejected"):

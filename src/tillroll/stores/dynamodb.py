@@ -204,6 +204,7 @@ def _status(context: Context) -> Protocol[Status]:
         events=head.entry.events,
         journal_position=head.number,
         folded_position=folded,
+        visible_position=folded,
         folded_at=float(state["folded_at"]) if state else None,
         unfolded_since=since,
         rejected=kept,

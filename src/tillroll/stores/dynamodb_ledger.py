@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb_protocol import Context, Item, Protocol, QueryReply
 
 EVENTS_MAX: Final = 40_000  # in one commit; one transaction holds about 100,000
-RANGE_EVENTS_MAX: Final = (
-    100_000  # a range of the fold ends when this is reached: it bounds the fold's memory_LOOKS: Final = 5
-)
+RANGE_EVENTS_MAX: Final = 100_000  # a range of the fold ends when this is reached: it bounds the fold's memory
 
 _LOOKS: Final = 8  # some 2 s, for a chunk that the ledger lists and that is not there
 

@@ -95,12 +95,13 @@ class Reader:
 
     def status(self) -> Status:
         """Return where the store stands."""
-        query = "SELECT events, folded_at, waiting, refused FROM state, rejected_total"
-        events, folded_at, rejected, refused = self.connection.execute(query).fetchone()
+        query = "SELECT events, folded, folded_at, waiting, refused FROM state, rejected_total"
+        events, folded, folded_at, rejected, refused = self.connection.execute(query).fetchone()
         return Status(
             events=events,
             journal_position=events,
-            folded_position=events,  # readers count the tail themselves
+            folded_position=folded,
+            visible_position=events,  # readers count the tail themselves
             folded_at=folded_at,
             unfolded_since=None,
             rejected=rejected,

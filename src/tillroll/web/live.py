@@ -53,6 +53,7 @@ class LiveRoutes:
                 "events": status.events,
                 "journal_position": status.journal_position,
                 "folded_position": status.folded_position,
+                "visible_position": status.visible_position,
                 "lag_s": round(freshness_s, 3),
                 "freshness_ms": round(freshness_s * 1_000),
                 "rejected": status.rejected,
@@ -74,6 +75,7 @@ class LiveRoutes:
         status = await state.status()
         metrics.journal_position.set(status.journal_position)
         metrics.folded_position.set(status.folded_position)
+        metrics.visible_position.set(status.visible_position)
         metrics.freshness.set(state.freshness_s(status))
         if status.rejected is not None:
             metrics.rejected.set(status.rejected)
@@ -122,9 +124,9 @@ class LiveRoutes:
         except TillrollError:  # it may pass; /status tells whoever wants to know
             return b""
         freshness_ms = round(self._state.freshness_s(status) * 1_000)
-        folded = status.folded_position
+        visible = status.visible_position
         return msgspec.json.encode(
-            {"events": status.events, "folded": folded, "rejected": status.rejected, "freshness_ms": freshness_ms}
+            {"events": status.events, "visible": visible, "rejected": status.rejected, "freshness_ms": freshness_ms}
         )
 
     async def _pause(self) -> None:

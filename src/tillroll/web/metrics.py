@@ -59,7 +59,8 @@ class Metrics:
         self.waiting = Gauge("tillroll_waiting_bodies", "Bodies that wait for their commit", registry=registry)
         self.receiving = Gauge("tillroll_receiving_bytes", "Bytes of bodies that have come in part", registry=registry)
         self.journal_position = Gauge("tillroll_journal_position", "How far the journal has come", registry=registry)
-        self.folded_position = Gauge("tillroll_folded_position", "How far readers see it", registry=registry)
+        self.folded_position = Gauge("tillroll_folded_position", "How far aggregates are stored", registry=registry)
+        self.visible_position = Gauge("tillroll_visible_position", "How far reports go", registry=registry)
         self.rejected = Gauge("tillroll_rejected_waiting", "Rejected events to be corrected", registry=registry)
         self.rejected_full = Gauge(
             "tillroll_rejected_full", "1 since rejected events came for which there was no room", registry=registry

@@ -141,6 +141,7 @@ SCHEMAS: Final[Schema] = {
             "events": {"type": ["integer", "null"]},
             "journal_position": COUNT,
             "folded_position": COUNT,
+            "visible_position": COUNT,
             "lag_s": {"type": "number", "minimum": 0},
             "freshness_ms": COUNT,
             "rejected": {"type": ["integer", "null"]},

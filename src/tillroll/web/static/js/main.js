@@ -22,7 +22,7 @@ const VIEWS = {
 const kindOf = (view) => (view === "overview" || view === "operations" ? view : "report");
 const STATES = { connecting: "Connecting", live: "Live", lost: "Reconnecting", refused: "Signed out" };
 
-const positionOf = ({ folded, rejected }) => `${folded} ${rejected}`;
+const positionOf = ({ visible, rejected }) => `${visible} ${rejected}`;
 
 class Page {
   reports = [];
@@ -114,7 +114,7 @@ class Page {
       async load(_, signal) {
         // Where the server stands before anything is read: a stream that begins with this has nothing new.
         const [reports, status] = await Promise.all([getJson("/reports", { signal }), getJson("/status", { signal })]);
-        page.#position = positionOf({ folded: status.folded_position, rejected: status.rejected });
+        page.#position = positionOf({ visible: status.visible_position, rejected: status.rejected });
         page.reports = reports;
         page.#navigation();
         if (this.retried) {

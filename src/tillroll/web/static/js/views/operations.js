@@ -99,9 +99,9 @@ function outcomeModel(rows, window, from, to) {
   return { at, series, window, from, to, per, label: `Events by outcome per ${per}` };
 }
 
-function cards({ counters = {}, rejected, events, folded_position: folded, journal_position: journaled }) {
+function cards({ counters = {}, rejected, events, visible_position: visible, journal_position: journaled }) {
   const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, count === null || count === undefined ? "–" : whole(count)), h("p", { class: "against" }, note));
-  const behind = journaled > folded ? `${whole(journaled - folded)} behind the journal` : "All of them are in the reports";
+  const behind = journaled > visible ? `${whole(journaled - visible)} behind the journal` : "All of them are in the reports";
   return h(
     "ul",
     { class: "cards", "aria-label": "Outcomes" },
