@@ -19,8 +19,9 @@ import msgspec
 from tillroll.core import chunk, kernel
 from tillroll.core.accept import Body, accept, parse_lines
 from tillroll.core.batch import UNNAMED, Batch, NameKind, Source
-from tillroll.core.fold import fold
-from tillroll.core.report import METHODS, REPORTS
+from tillroll.core.fold import codes_of, fold
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -99,11 +100,10 @@ def measure_lines(events: int, rounds: int) -> None:
 def measure_columns(events: int, rounds: int) -> None:
     batch = parse_lines(make_lines(events, "canonical"), Source(NameKind.FILE, "x"), 0, _NOW_S).batch
     ids = array("I", range(len(batch.merchant_names)))
-    columns = (batch.seconds, batch.amounts, batch.methods, batch.merchants, ids)
     for report in REPORTS:
-        seconds = best_s(rounds, kernel.group, *columns, [(report.window_s, report.keys)])
+        seconds = best_s(rounds, lambda report=report: fold([report], codes_of(batch, ids)))
         show(f"group {report.name}", seconds, events, 0)
-    show("group into all five at once", best_s(rounds, fold, batch, ids), events, 0)
+    show("group into all five at once", best_s(rounds, lambda: fold(REPORTS, codes_of(batch, ids))), events, 0)
     for size in (1, 64, 65_536, 262_144):
         for shape in ("canonical", "with ids"):
             part = parse_lines(make_lines(size, shape), Source(NameKind.FILE, "x"), 0, _NOW_S).batch

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from bench.measure import show
 
 from tillroll.core.batch import Batch, NameKind, Run, Source
-from tillroll.core.fold import fold
-from tillroll.core.report import METHODS, REPORTS
+from tillroll.core.fold import codes_of, fold
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS
 from tillroll.stores.dynamodb_commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
 from tillroll.stores.dynamodb_fold import fold_marked
 from tillroll.stores.dynamodb_protocol import (
@@ -137,9 +138,9 @@ class Traffic:
 
     def note(self, batch: Batch, changed: list[set[tuple[int, int]]]) -> None:
         """Add the datapoints of each report that a batch touches, as (window, code)."""
-        merchant_ids = [self.numbers[name] for name in batch.merchant_names]
-        for (windows, codes, _), datapoints in zip(fold(batch, merchant_ids), changed, strict=True):
-            datapoints.update(zip(windows, codes, strict=True))
+        codes = codes_of(batch, array("I", [self.numbers[name] for name in batch.merchant_names]))
+        for counts, datapoints in zip(fold(REPORTS, codes), changed, strict=True):
+            datapoints.update(zip(counts.windows, counts.codes, strict=True))
 
 
 class Cost(NamedTuple):

@@ -194,3 +194,71 @@ size_t name_rows(const int64_t *seconds, const int64_t *hashes, const char *name
     qsort(rows, used, sizeof *rows, compare_rows);
     return used;
 }
+
+/* A constant divisor compiles to a multiplication. */
+void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t length, uint32_t *windows) {
+    uint64_t start = (uint64_t)first * length;
+#define DIVIDE(type, divisor)                                                     \
+    for (size_t i = 0; i < count; i++) {                                          \
+        windows[i] = (uint32_t)((type)((uint64_t)seconds[i] - start) / (divisor)); \
+    }
+    int64_t least, largest;
+    bounds_signed(seconds, count, &least, &largest);
+    if (count != 0 && (uint64_t)largest - start > UINT32_MAX) {
+        DIVIDE(uint64_t, length)
+    } else if (length == 3600) {
+        DIVIDE(uint32_t, 3600u)
+    } else if (length == 86400) {
+        DIVIDE(uint32_t, 86400u)
+    } else {
+        DIVIDE(uint32_t, length)
+    }
+}
+
+#define FEW_BOUNDS 8
+
+/* Few bounds below 2^31: every value is compared with all, as 32 bits, of which a processor compares many at once. */
+static void bucketize_few(const int64_t *values, size_t count, const int32_t *bounds, size_t bounds_count,
+                          uint8_t *buckets) {
+    int32_t cut[SOME], found[SOME];
+    for (size_t start = 0; start < count; start += SOME) {
+        size_t some = count - start < SOME ? count - start : SOME;
+        for (size_t i = 0; i < some; i++) {
+            int64_t value = values[start + i];
+            cut[i] = value < INT32_MIN ? INT32_MIN : value > INT32_MAX ? INT32_MAX : (int32_t)value;
+            found[i] = 0;
+        }
+        for (size_t bound = 0; bound < bounds_count; bound++) {
+            int32_t floor = bounds[bound];
+            for (size_t i = 0; i < some; i++) {
+                found[i] += cut[i] >= floor;
+            }
+        }
+        for (size_t i = 0; i < some; i++) {
+            buckets[start + i] = (uint8_t)found[i];
+        }
+    }
+}
+
+void bucketize(const int64_t *values, size_t count, const int64_t *bounds, size_t bounds_count, uint8_t *buckets) {
+    int32_t few[FEW_BOUNDS];
+    bool small = bounds_count <= FEW_BOUNDS;
+    for (size_t i = 0; small && i < bounds_count; i++) {
+        small = bounds[i] > INT32_MIN && bounds[i] < INT32_MAX;
+        few[i] = (int32_t)bounds[i];
+    }
+    if (small) {
+        bucketize_few(values, count, few, bounds_count, buckets);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t low = 0, high = bounds_count;
+        while (low < high) {
+            size_t middle = (low + high) / 2;
+            bool above = values[i] >= bounds[middle];
+            low = above ? middle + 1 : low;
+            high = above ? high : middle;
+        }
+        buckets[i] = (uint8_t)low;
+    }
+}

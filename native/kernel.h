@@ -16,8 +16,6 @@
 #define NAME_CHARACTERS_MAX 128
 #define LINE_BYTES_MAX (1 << 20)
 #define METHODS 3
-#define BRACKETS 5
-#define BRACKET_FLOORS {1000, 5000, 10000, 50001}
 
 #define UUID_TEXT 36
 #define UUID_LENGTH 0xFFFF /* the stored length that marks a UUID packed into 16 bytes */
@@ -255,6 +253,12 @@ typedef struct {
 
 /* Rows of the events whose byte in `named` is not 0, sorted; how many. There is room for all events. */
 size_t name_rows(const int64_t *seconds, const int64_t *hashes, const char *named, size_t count, NameRow *rows);
+#define SECONDS_LIMIT (INT64_C(1) << 40) /* far outside the years 1 to 9999 */
+#define BOUNDS_MAX 255
+/* The window of each second from the first window on, of a length and counted from 1970. */
+void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t length, uint32_t *windows);
+/* How many of rising bounds are not above each value. */
+void bucketize(const int64_t *values, size_t count, const int64_t *bounds, size_t bounds_count, uint8_t *buckets);
 uint64_t stored_at(const unsigned char *data, int width, size_t index);
 
 /* strings.c: string columns, each string ending where `ends` says in one heap. */
@@ -271,39 +275,33 @@ void hash_ids(const uint32_t *ends, size_t count, const char *heap, uint64_t kin
 
 /* group.c */
 
-#define MERCHANTS_BITS 24
-#define MERCHANTS_MAX (UINT64_C(1) << MERCHANTS_BITS)
-#define MERCHANT_IDS_MAX (UINT64_C(1) << 40)
+#define GROUP_COLUMNS_MAX 32
+#define GROUP_DIGITS_MAX 8
+#define GROUPINGS_MAX 256
+#define GROUP_RADIX_MAX (UINT64_C(1) << 40)
 
-typedef enum { KEY_BRACKET, KEY_METHOD, KEY_MERCHANT } Key;
-
-#define WAYS_MAX 16
-
-/* The events to group. */
+/* A code below `radix` for each event; or, with a `parent`, for each code of that column, which stands before this one. */
 typedef struct {
-    const int64_t *seconds, *amounts;
-    const uint8_t *methods;
-    const uint32_t *merchants;
+    const void *codes;
+    int width, parent; /* -1 for none */
     size_t count;
-    const uint64_t *merchant_ids;
-    size_t merchant_count;
-} Events;
+    uint64_t radix;
+} GroupColumn;
 
-/* A way to group them. */
+/* What events are told apart by: columns, of which those up to each end make one digit together, in mixed radix. */
 typedef struct {
-    uint32_t window_s;
-    Key keys[3];
-    int keys_count;
-} Way;
+    int columns[GROUP_COLUMNS_MAX], ends[GROUP_DIGITS_MAX], digits;
+} Grouping;
 
+/* Rows by rising digits: how many events each has, and the sum of their weights. */
 typedef struct {
-    int64_t *windows;
-    uint64_t *codes, *counts;
+    uint64_t *digits[GROUP_DIGITS_MAX], *counts, *sums;
     size_t count;
 } Groups;
 
-/* Fills the groups of each of at most WAYS_MAX ways, whose arrays the caller frees. `problem` says what was INVALID. */
-Status group(const Events *events, const Way *ways, int count, Groups *groups, const char **problem);
+/* Fills the groups of each grouping, whose arrays the caller frees. `problem` says what was INVALID. */
+Status group(const GroupColumn *columns, int columns_count, const int64_t *weights, size_t count,
+             const Grouping *groupings, int groupings_count, Groups *groups, const char **problem);
 void groups_free(Groups *groups);
 
 #endif

@@ -8,9 +8,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tillroll.core.accept import encode_event
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, Query, Row, answer
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, RejectedFilter, RejectedSummary, SourceCount
-from tillroll.core.report import BRACKETS, METHODS
 from tillroll.ports import Audit, Difference, Kept, Outcome, Progress, Status, Trace
 
 if TYPE_CHECKING:

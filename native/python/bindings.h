@@ -75,6 +75,7 @@ extern PyType_Spec dictionary_spec, parser_spec, selection_spec;
 /* The functions of the module. */
 PyObject *py_add_counts(PyObject *module, PyObject *args);
 PyObject *py_bounds(PyObject *module, PyObject *args);
+PyObject *py_bucketize(PyObject *module, PyObject *args);
 PyObject *py_gaps_of(PyObject *module, PyObject *args);
 PyObject *py_group(PyObject *module, PyObject *args);
 PyObject *py_hash_ids(PyObject *module, PyObject *args);
@@ -101,5 +102,6 @@ PyObject *py_sum_counts(PyObject *module, PyObject *args);
 PyObject *py_unpack_strings(PyObject *module, PyObject *args);
 PyObject *py_unshuffle(PyObject *module, PyObject *args);
 PyObject *py_widen(PyObject *module, PyObject *args);
+PyObject *py_windows(PyObject *module, PyObject *args);
 
 #endif

@@ -96,13 +96,14 @@ static bool fits(uint64_t value, int64_t base, char code) {
 }
 
 static bool least_and_largest(const unsigned char *data, int width, size_t count, uint64_t *least, uint64_t *largest) {
-    *least = UINT64_MAX;
-    *largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t value = stored_at(data, width, i);
-        *least = value < *least ? value : *least;
-        *largest = value > *largest ? value : *largest;
+    uint64_t low = UINT64_MAX, high = 0;
+    for (size_t i = 0; i < count; i++, data += width) {
+        uint64_t value = width == 8 ? load64(data) : width == 4 ? load32(data) : width == 2 ? load16(data) : *data;
+        low = value < low ? value : low;
+        high = value > high ? value : high;
     }
+    *least = low;
+    *largest = high;
     return true;
 }
 
@@ -176,3 +177,57 @@ static PyObject *reorder(PyObject *args, void (*order)(const unsigned char *, in
 PyObject *py_shuffle(PyObject *Py_UNUSED(module), PyObject *args) { return reorder(args, shuffle); }
 
 PyObject *py_unshuffle(PyObject *Py_UNUSED(module), PyObject *args) { return reorder(args, unshuffle); }
+
+PyObject *py_windows(PyObject *module, PyObject *args) {
+    PyObject *from;
+    long long length;
+    Column seconds;
+    if (!PyArg_ParseTuple(args, "OL:windows", &from, &length) || !column_get(from, 'q', &seconds)) {
+        return NULL;
+    }
+    int64_t least = 0, largest = 0;
+    size_t count = seconds.count;
+    if (count != 0) {
+        bounds_signed(seconds.view.buf, count, &least, &largest);
+    }
+    const char *problem = length <= 0 || length > INT32_MAX ? "a window's length is out of range"
+                          : least < -SECONDS_LIMIT || largest > SECONDS_LIMIT ? "a second is out of range"
+                                                                             : NULL;
+    int64_t first = problem != NULL ? 0 : least / length - (least % length < 0);
+    int64_t last = problem != NULL ? 0 : largest / length - (largest % length < 0);
+    problem = problem == NULL && last - first >= UINT32_MAX ? "the windows are too many" : problem;
+    uint32_t *windows = problem != NULL ? NULL : malloc(count * sizeof *windows + 1);
+    if (windows != NULL) {
+        UNLOCKED_IF(seconds.view.len > LOCKED_BYTES_MAX,
+                    windows_of(seconds.view.buf, count, first, (uint32_t)length, windows));
+    }
+    column_release(&seconds);
+    if (problem != NULL) {
+        return value_error(problem);
+    }
+    PyObject *column = array_take(state_of(module), CODE_I, windows, count);
+    return column == NULL ? NULL : Py_BuildValue("LNL", (long long)first, column, (long long)(last - first + 1));
+}
+
+PyObject *py_bucketize(PyObject *module, PyObject *args) {
+    PyObject *values_from, *bounds_from, *result = NULL;
+    Column values = {.held = false}, bounds = {.held = false};
+    if (!PyArg_ParseTuple(args, "OO:bucketize", &values_from, &bounds_from)) {
+        return NULL;
+    }
+    if (column_get(values_from, 'q', &values) && column_get(bounds_from, 'q', &bounds)) {
+        if (bounds.count > BOUNDS_MAX) {
+            value_error("there are too many bounds");
+        } else {
+            uint8_t *buckets = malloc(values.count + 1);
+            if (buckets != NULL) {
+                UNLOCKED_IF(values.view.len > LOCKED_BYTES_MAX,
+                            bucketize(values.view.buf, values.count, bounds.view.buf, bounds.count, buckets));
+            }
+            result = array_take(state_of(module), CODE_B, buckets, values.count);
+        }
+    }
+    column_release(&values);
+    column_release(&bounds);
+    return result;
+}

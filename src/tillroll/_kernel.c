@@ -8,6 +8,7 @@
 static PyMethodDef functions[] = {
     {"add_counts", py_add_counts, METH_VARARGS, NULL},
     {"bounds", py_bounds, METH_O, NULL},
+    {"bucketize", py_bucketize, METH_VARARGS, NULL},
     {"gaps_of", py_gaps_of, METH_VARARGS, NULL},
     {"group", py_group, METH_VARARGS, NULL},
     {"hash_ids", py_hash_ids, METH_VARARGS, NULL},
@@ -34,6 +35,7 @@ static PyMethodDef functions[] = {
     {"unpack_strings", py_unpack_strings, METH_VARARGS, NULL},
     {"unshuffle", py_unshuffle, METH_VARARGS, NULL},
     {"widen", py_widen, METH_VARARGS, NULL},
+    {"windows", py_windows, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -62,9 +64,7 @@ static int module_exec(PyObject *module) {
         const char letter[2] = {code_letter[code], 0};
         state->codes[code] = PyUnicode_InternFromString(letter);
     }
-    static const int64_t floors[] = BRACKET_FLOORS;
-    PyObject *contract = Py_BuildValue("(iiLii(LLLL))", METHODS, BRACKETS, AMOUNT_MAX, NAME_CHARACTERS_MAX, LINE_BYTES_MAX,
-                                       floors[0], floors[1], floors[2], floors[3]);
+    PyObject *contract = Py_BuildValue("(iLii)", METHODS, AMOUNT_MAX, NAME_CHARACTERS_MAX, LINE_BYTES_MAX);
     int added = contract == NULL ? -1 : PyModule_AddObjectRef(module, "CONTRACT", contract);
     Py_XDECREF(contract);
     if (added < 0 || state->array == NULL || state->frombytes == NULL) {

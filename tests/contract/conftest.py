@@ -11,8 +11,10 @@ from tests.oracle import Oracle
 
 from tillroll.app import open_store
 from tillroll.core import kernel
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 from tillroll.core.rejection import CAPACITY, Capacity
-from tillroll.core.report import BRACKETS, METHODS, REPORTS_BY_NAME, parse_datapoint
+from tillroll.core.report import REPORTS_BY_NAME, parse_datapoint
 from tillroll.stores.dynamodb_schema import report_of
 from tillroll.stores.segments import Segments
 

@@ -206,88 +206,99 @@ static void strings(const uint8_t *data, size_t size) {
     free(packed);
 }
 
-typedef struct {
-    int64_t seconds[EVENTS_MAX], amounts[EVENTS_MAX];
-    uint8_t methods[EVENTS_MAX];
-    uint32_t merchants[EVENTS_MAX];
-    uint64_t ids[256];
-} Columns;
+/* The code of an event in a column. */
+static uint64_t code_in(const GroupColumn *columns, int column, size_t event) {
+    const GroupColumn *its = &columns[column];
+    return stored_at(its->codes, its->width, its->parent < 0 ? event : code_in(columns, its->parent, event));
+}
 
-static uint64_t code_of(const Events *from, const Way *way, size_t event) {
-    static const int64_t floors[] = BRACKET_FLOORS;
+static uint64_t digit_in(const GroupColumn *columns, const Grouping *grouping, int digit, size_t event) {
     uint64_t code = 0;
-    for (int key = 0; key < way->keys_count; key++) {
-        if (way->keys[key] == KEY_MERCHANT) {
-            code = from->merchant_ids[from->merchants[event]];
-        } else if (way->keys[key] == KEY_METHOD) {
-            code = code * METHODS + from->methods[event];
-        } else {
-            uint64_t bracket = 0;
-            for (int i = 0; i < 4; i++) {
-                bracket += from->amounts[event] >= floors[i];
-            }
-            code = code * BRACKETS + bracket;
-        }
+    for (int i = digit == 0 ? 0 : grouping->ends[digit - 1]; i < grouping->ends[digit]; i++) {
+        code = code * columns[grouping->columns[i]].radix + code_in(columns, grouping->columns[i], event);
     }
     return code;
 }
 
 /* Grouping agrees with counting each group by looking at every event. */
-static void check_groups(const Events *from, const Way *way, const Groups *groups) {
+static void check_groups(const GroupColumn *columns, const int64_t *weights, size_t events, const Grouping *grouping,
+                         const Groups *groups) {
     uint64_t total = 0;
-    for (size_t i = 0; i < groups->count; i++) {
-        uint64_t count = 0;
-        for (size_t event = 0; event < from->count; event++) {
-            int64_t window = 0, window_s = way->window_s;
-            if (window_s != 0) {
-                int64_t second = from->seconds[event];
-                window = second / window_s - (second % window_s < 0);
+    for (size_t row = 0; row < groups->count; row++) {
+        uint64_t count = 0, sum = 0;
+        for (size_t event = 0; event < events; event++) {
+            bool in = true;
+            for (int digit = 0; in && digit < grouping->digits; digit++) {
+                in = digit_in(columns, grouping, digit, event) == groups->digits[digit][row];
             }
-            count += window == groups->windows[i] && code_of(from, way, event) == groups->codes[i];
+            count += in;
+            sum += in ? (uint64_t)weights[event] : 0;
         }
-        require(count == groups->counts[i] && count != 0, "a group counts its events");
-        require(i == 0 || groups->windows[i - 1] < groups->windows[i] ||
-                    (groups->windows[i - 1] == groups->windows[i] && groups->codes[i - 1] < groups->codes[i]),
-                "groups rise");
+        require(count == groups->counts[row] && count != 0, "a group counts its events");
+        require(sum == groups->sums[row], "a group adds up its weights");
+        bool rises = row == 0 || grouping->digits == 0;
+        for (int digit = 0; !rises && digit < grouping->digits; digit++) {
+            require(groups->digits[digit][row - 1] <= groups->digits[digit][row], "groups rise");
+            rises = groups->digits[digit][row - 1] < groups->digits[digit][row];
+        }
+        require(rises, "groups differ");
         total += count;
     }
-    require(total == from->count, "every event is in a group");
+    require(total == events, "every event is in a group");
 }
 
 static void group_events(const uint8_t *data, size_t size) {
-    static const uint32_t windows[] = {0, 3600, 86400, 60};
-    static const Way reports[] = {
-        {0, {KEY_BRACKET}, 1},  {0, {KEY_BRACKET, KEY_METHOD}, 2},  {0, {KEY_METHOD, KEY_BRACKET}, 2},
-        {0, {KEY_MERCHANT}, 1}, {0, {KEY_MERCHANT, KEY_METHOD}, 2}, {0, {KEY_MERCHANT, KEY_BRACKET, KEY_METHOD}, 3}};
-    if (size < 4) {
+    static const uint64_t radixes[] = {1, 2, 3, 24, 256, 300, 1 << 20, UINT32_MAX, UINT64_C(1) << 33, UINT64_C(1) << 40};
+    if (size < 16) {
         return;
     }
-    Columns *columns = calloc(1, sizeof *columns);
-    size_t merchants = (size_t)data[2] + 1, count = 0;
-    for (size_t at = 4; at + 8 <= size && count < EVENTS_MAX; at += 8, count++) {
-        columns->seconds[count] = (int64_t)((uint64_t)load32(data + at) << (data[3] & 15)) - (INT64_C(1) << 31);
-        columns->amounts[count] = (int64_t)load16(data + at + 4) * 3;
-        columns->methods[count] = data[at + 6] % 4 == 3 && data[3] & 16 ? 3 : data[at + 6] % 3;
-        columns->merchants[count] = data[at + 7];
+    const uint8_t *choice = data;
+    size_t count = size - 16 < EVENTS_MAX ? size - 16 : EVENTS_MAX;
+    GroupColumn columns[4];
+    uint64_t *codes = calloc(4 * 512, sizeof *codes);
+    int64_t *weights = calloc(count + 1, sizeof *weights);
+    for (int i = 0; i < 4; i++) {
+        uint64_t radix = radixes[choice[i] % 10], most = radix + (choice[i] >= 250), *own = codes + i * 512;
+        bool table = i > 0 && choice[i] & 16 && columns[i - 1].radix <= 300;
+        size_t length = table ? (size_t)columns[i - 1].radix : count;
+        for (size_t at = 0; at < length; at++) {
+            uint64_t byte = data[16 + (count == 0 ? 0 : (at * (size_t)(i + 1)) % count)] * (count != 0);
+            own[at] = (byte << (choice[i + 4] % 33)) % most;
+        }
+        columns[i] = (GroupColumn){own, 8, table ? i - 1 : -1, length, radix};
     }
-    for (size_t i = 0; i < merchants; i++) {
-        columns->ids[i] = data[3] & 32 ? (uint64_t)load32(data) * (i % 7) : i;
+    for (size_t at = 0; at < count; at++) {
+        weights[at] = (int64_t)data[16 + at] << (choice[8] % 48);
     }
-    Events from = {columns->seconds, columns->amounts, columns->methods, columns->merchants, count, columns->ids, merchants};
-    Way ways[3] = {reports[data[1] % 6], reports[data[1] / 6 % 6], reports[data[2] % 6]};
-    ways[0].window_s = windows[data[0] % 4];
-    ways[1].window_s = windows[data[0] / 4 % 4];
-    ways[2].window_s = windows[data[0] / 16 % 4];
+    Grouping groupings[3];
+    for (int i = 0; i < 3; i++) {
+        Grouping *grouping = &groupings[i];
+        grouping->digits = 2;
+        int used = 0;
+        for (int column = 0; column < 4; column++) {
+            if (choice[9 + i] >> column & 1) {
+                grouping->columns[used++] = choice[9 + i] & 128 ? 3 - column : column;
+            }
+            if (column == choice[12] % 4) {
+                grouping->ends[0] = used;
+            }
+        }
+        grouping->ends[1] = used;
+        for (int at = 0; at < used; at++) { /* which columns they are depends on the order */
+            require(grouping->columns[at] >= 0 && grouping->columns[at] < 4, "a column that is there");
+        }
+    }
     Groups groups[3];
     const char *problem;
-    bool done = group(&from, ways, 3, groups, &problem) == DONE;
-    for (int way = 0; way < 3; way++) {
+    bool done = group(columns, 4, weights, count, groupings, 3, groups, &problem) == DONE;
+    for (int i = 0; i < 3; i++) {
         if (done) {
-            check_groups(&from, &ways[way], &groups[way]);
+            check_groups(columns, weights, count, &groupings[i], &groups[i]);
         }
-        groups_free(&groups[way]);
+        groups_free(&groups[i]);
     }
-    free(columns);
+    free(codes);
+    free(weights);
 }
 
 /* Items come back from being put byte by byte. */

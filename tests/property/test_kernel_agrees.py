@@ -17,6 +17,8 @@ from tillroll.core.parse import Wrong, parse, parse_by_reference, parse_some
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tillroll.core.codes import CodeColumn
+
 pytestmark = pytest.mark.skipif(not kernel.compiled, reason="the kernel is not compiled")
 if kernel.compiled:
     from tillroll import _kernel
@@ -255,55 +257,74 @@ def test_counters_agree(cells: bytes, size: int, added: list[tuple[int, int]], f
         agree("add_counts", fitting, codes, array("Q", [count for _, count in added]), base, size)
 
 
-events = st.tuples(
-    st.one_of(st.integers(-(10**5), 10**6), st.integers(-62_135_596_800, 253_402_300_799), signed),
-    st.one_of(st.sampled_from([0, 999, 1000, 4999, 5000, 9999, 10_000, 50_000, 50_001, 10**12]), signed),
-    st.integers(0, 3),
-    st.integers(0, 9),
-)
-KEYS = [
-    ("bracket",),
-    ("bracket", "method"),
-    ("merchant",),
-    ("merchant", "method"),
-    (),
-    ("method",),
-    ("method", "bracket"),
-]
+@given(columns_of("q"), st.sampled_from([-1, 0, 1, 900, 3_600, 86_400, 2**31 - 1, 2**31]))
+def test_windows_agree(seconds: array[int], window_s: int) -> None:
+    agree("windows", seconds, window_s)
+    agree("windows", array("q", [second % 10**9 - 10**8 for second in seconds]), window_s)
 
 
-@given(
-    st.lists(events, max_size=90),
-    st.lists(st.one_of(st.integers(0, 12), st.integers(0, 2**41)), max_size=12),
-    st.lists(st.tuples(st.sampled_from([0, 60, 3_600, 86_400]), st.sampled_from(KEYS)), max_size=4),
-)
-def test_groups_agree(
-    some: list[tuple[int, int, int, int]], ids: list[int], ways: list[tuple[int, tuple[str, ...]]]
-) -> None:
-    names = "qqBI"
-    parts = [array(code, [event[index] for event in some]) for index, code in enumerate(names)]
-    agree("group", *parts, ids, ways)
-    parts[0] = array("q", [second % 10**9 for second in parts[0]])
-    parts[2] = array("B", [method % 3 for method in parts[2]])
-    parts[3] = array("I", [merchant % max(len(ids), 1) for merchant in parts[3]])
-    agree("group", *parts, array("Q", ids), ways)
-    agree("group", *parts[:3], parts[3][1:], ids, ways)
+@given(columns_of("q"), st.lists(signed, max_size=12) | st.lists(st.integers(-300, 70_000), max_size=60))
+def test_buckets_agree(values: array[int], bounds: list[int]) -> None:
+    agree("bucketize", values, array("q", sorted(bounds)))
+    agree("bucketize", array("q", [value % 70_000 for value in values]), array("q", sorted(bounds)))
 
 
-@given(
-    st.lists(events, max_size=40),
-    st.permutations([(window_s, keys) for window_s in (0, 3_600, 7_200) for keys in KEYS]),
-)
-def test_groups_that_are_sums_of_one_another_agree(
-    some: list[tuple[int, int, int, int]], ways: list[tuple[int, tuple[str, ...]]]
-) -> None:
-    columns_of_events = [
-        array("q", [second % 10**6 for second, _, _, _ in some]),
-        array("q", [amount for _, amount, _, _ in some]),
-        array("B", [method % 3 for _, _, method, _ in some]),
-        array("I", [merchant for _, _, _, merchant in some]),
+@st.composite
+def code_columns(draw: st.DrawFn, count: int) -> list[CodeColumn]:
+    """Columns of codes, and tables of codes of others, some of which have a code that is out of range."""
+    made: list[CodeColumn] = []
+    for _ in range(draw(st.integers(0, 5))):
+        parents = [index for index, column in enumerate(made) if column[-1] <= 64]
+        radix = draw(st.sampled_from([1, 2, 3, 24, 64, 300, 2**20, 2**31, 2**33, 2**40, 2**41]))
+        below = min(radix, draw(st.sampled_from([2, 64, 2**40])))
+        if radix > 1 and draw(st.integers(0, 20)) == 0:
+            below = 2 * radix
+        if bool(parents) and draw(st.booleans()):
+            parent = draw(st.sampled_from(parents))
+            table = draw(st.lists(st.integers(0, below - 1), min_size=made[parent][-1], max_size=made[parent][-1]))
+            made.append((parent, array("Q", table), radix))
+        else:
+            codes = draw(st.lists(st.integers(0, below - 1), min_size=count, max_size=count))
+            made.append((array("Q" if below > 2**32 else "I" if below > 256 else "B", codes), radix))
+    return made
+
+
+@st.composite
+def digits_of(draw: st.DrawFn, columns_count: int) -> list[list[int]]:
+    digits: list[list[int]] = [[] for _ in range(draw(st.integers(0, 4)))]
+    for column in draw(st.permutations(range(columns_count))):
+        if bool(digits) and draw(st.booleans()):
+            draw(st.sampled_from(digits)).append(column)
+    return digits
+
+
+@given(st.data(), st.sampled_from([0, 1, 3, 64, 65, 150]))
+def test_groups_agree(data: st.DataObject, count: int) -> None:
+    made = data.draw(code_columns(count))
+    groupings = data.draw(st.lists(digits_of(len(made)), max_size=5))
+    weights = array("q", data.draw(st.lists(st.sampled_from([0, 1, 999, 10**12]), min_size=count, max_size=count)))
+    agree("group", made, weights, groupings)
+    if count:
+        weights[0] = data.draw(st.sampled_from([-1, 2**63 - 1]))
+        agree("group", made, weights, groupings)
+
+
+@given(st.data(), st.integers(65, 300))
+def test_groups_that_are_sums_of_one_another_agree(data: st.DataObject, count: int) -> None:
+    def column(radix: int) -> array[int]:
+        return array("B", data.draw(st.lists(st.integers(0, radix - 1), min_size=count, max_size=count)))
+
+    hours = array("I", [hour // 24 for hour in range(60)])
+    made: list[CodeColumn] = [
+        (column(60), 60),
+        (0, hours, 3),
+        (column(3), 3),
+        (column(5), 5),
+        (3, array("I", [9, 4, 9, 2**31, 0]), 2**32),
+        (1, array("I", [7, 0, 7]), 8),
     ]
-    agree("group", *columns_of_events, range(10), ways[:16])
+    weights = array("q", range(count))
+    agree("group", made, weights, data.draw(st.lists(digits_of(len(made)), min_size=3, max_size=12)))
 
 
 def test_a_quote_where_the_name_before_ended_does_not_end_the_name() -> None:

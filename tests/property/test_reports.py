@@ -10,19 +10,10 @@ from hypothesis import strategies as st
 from tillroll.core import limits
 from tillroll.core.accept import Reason, decode_event, encode_event
 from tillroll.core.batch import Event
+from tillroll.core.dimension import BRACKETS, merchant_is_reserved
 from tillroll.core.fold import Cell, cell_of, code_of
-from tillroll.core.report import (
-    BRACKETS,
-    METHODS,
-    REPORTS,
-    Coordinates,
-    bracket_of,
-    datapoint,
-    merchant_is_reserved,
-    parse_datapoint,
-    parse_window,
-    window_text,
-)
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS, Coordinates, bracket_of, datapoint, parse_datapoint, parse_window, window_text
 from tillroll.core.text import is_name
 
 FIRST_S = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from tillroll.core import query as queries
 from tillroll.core.bracket_order import read_page
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 from tillroll.core.query import Query, Row, Totals
-from tillroll.core.report import BRACKETS, METHODS, REPORTS_BY_NAME
+from tillroll.core.report import REPORTS_BY_NAME
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:

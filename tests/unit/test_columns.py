@@ -126,36 +126,67 @@ def test_a_hash_of_a_name_never_changes(operations: Any) -> None:
     assert list(operations.hash_ids(*columns.column_of([b"", UUID]), 1)) == [0, operations.hash_name(1, UUID, 0)]
 
 
-def test_events_are_counted_by_window_and_code_in_order(operations: Any) -> None:
-    events = [(7_200, 999, 2, 0), (3_599, 1_000, 0, 1), (-1, 50_000, 1, 0), (7_201, 999, 2, 0), (7_200, 50_001, 2, 1)]
-    seconds, amounts, methods, merchants = (
-        array(code, [event[i] for event in events]) for i, code in enumerate("qqBI")
-    )
+def test_events_are_counted_and_their_weights_added_up_by_codes_in_order(operations: Any) -> None:
+    hours, methods, listed = array("I", [2, 0, 1, 2, 2]), array("B", [2, 0, 1, 2, 2]), array("I", [0, 1, 0, 0, 1])
+    made = [(hours, 3), (methods, 3), (listed, 2), (2, array("I", [70, 5]), 1_000), (0, array("I", [0, 0, 1]), 2)]
+    weights = array("q", [1, 10, 100, 1_000, 10_000])
 
-    def group(window_s: int, *keys: str) -> list[tuple[int, int, int]]:
-        (found,) = operations.group(seconds, amounts, methods, merchants, [70, 5], [(window_s, keys)])
-        return list(zip(*found, strict=True))
+    def group(*digits: list[int]) -> list[tuple[int, ...]]:
+        ((found, counts, sums),) = operations.group(made, weights, [digits])
+        return list(zip(*found, counts, sums, strict=True))
 
-    assert group(3_600, "bracket") == [(-1, 3, 1), (0, 1, 1), (2, 0, 2), (2, 4, 1)]
-    assert group(0, "bracket", "method") == [(0, 2, 2), (0, 3, 1), (0, 10, 1), (0, 14, 1)]
-    assert group(86_400, "merchant") == [(-1, 70, 1), (0, 5, 2), (0, 70, 2)]
-    assert group(0, "merchant", "method") == [(0, 15, 1), (0, 17, 1), (0, 211, 1), (0, 212, 2)]
+    assert group() == [(5, 11_111)]
+    assert group([]) == [(0, 5, 11_111)]
+    assert group([0], [1]) == [(0, 0, 1, 10), (1, 1, 1, 100), (2, 2, 3, 11_001)]
+    assert group([1, 0]) == [(0, 1, 10), (4, 1, 100), (8, 3, 11_001)]
+    assert group([4], [3, 1]) == [(0, 15, 1, 10), (0, 211, 1, 100), (1, 17, 1, 10_000), (1, 212, 2, 1_001)]
 
 
 @pytest.mark.parametrize(
-    ("event", "problem"),
+    ("made", "weight", "problem"),
     [
-        ((2**41, 0, 0, 0), "a second is out of range"),
-        ((0, 0, 3, 0), "a method is out of range"),
-        ((0, 0, 0, 1), "a merchant is out of range"),
+        ([(array("B", [3]), 3)], 0, "a code is out of range"),
+        ([(array("B", [0, 1]), 3)], 0, "columns differ in length"),
+        ([(array("B", [0]), 2), (0, array("I", [1]), 3)], 0, "has not an entry for each code"),
+        ([(0, array("I", [1]), 3)], 0, "a table of none before it"),
+        ([(array("B", [0]), 0)], 0, "a column's radix is out of range"),
+        ([(array("I", [0]), 2**31), (array("I", [0]), 2**31), (array("I", [0]), 2)], 0, "of a digit are too many"),
+        ([], -1, "a weight is below 0"),
     ],
 )
-def test_an_event_that_no_report_can_count_is_refused(
-    operations: Any, event: tuple[int, int, int, int], problem: str
-) -> None:
-    parts = [array(code, [value]) for code, value in zip("qqBI", event, strict=True)]
+def test_what_cannot_be_grouped_is_refused(operations: Any, made: list[Any], weight: int, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        operations.group(*parts, [0], [(0, ("bracket",)), (0, ("merchant", "method"))])
+        operations.group(made, array("q", [weight]), [[list(range(len(made)))]])
+
+
+def test_weights_whose_sum_might_pass_64_bits_are_refused(operations: Any) -> None:
+    most = 2**63 - 1
+    assert operations.group([], array("q", [most, most]), [[]]) == [((), array("Q", [2]), array("Q", [2 * most]))]
+    with pytest.raises(ValueError, match="more than 64 bits"):
+        operations.group([], array("q", [most, 0, 0]), [[]])
+
+
+def test_keys_of_more_than_64_bits_are_told_apart(operations: Any) -> None:
+    values = [2**31 - 1 - event % 7 for event in range(100)]
+    made = [(array("I", [value - event % 3 for event in range(100) for value in values[event : event + 1]]), 2**31)] * 4
+    ((found, counts, _),) = operations.group(made, array("q", bytes(800)), [[[0], [1], [2], [3]]])
+    assert found[0] == found[3] == array("Q", sorted(set(made[0][0])))
+    assert sum(counts) == 100
+
+
+def test_windows_count_from_the_first(operations: Any) -> None:
+    assert operations.windows(array("q", [7_200, -1, 0]), 3_600) == (-1, array("I", [3, 0, 1]), 4)
+    assert operations.windows(array("q"), 3_600) == (0, array("I"), 1)
+    with pytest.raises(ValueError, match="a second is out of range"):
+        operations.windows(array("q", [2**41]), 3_600)
+    with pytest.raises(ValueError, match="too many"):
+        operations.windows(array("q", [0, 2**33]), 1)
+
+
+def test_a_bound_belongs_to_the_bucket_above(operations: Any) -> None:
+    values = array("q", [-(2**63), 999, 1_000, 2**40, 2**63 - 1])
+    assert list(operations.bucketize(values, array("q", [1_000, 2**40]))) == [0, 0, 1, 2, 2]
+    assert list(operations.bucketize(values, array("q", range(990, 1_010)))) == [0, 10, 11, 20, 20]
 
 
 def test_counters_grow_wider_as_they_must(operations: Any) -> None:

@@ -11,8 +11,9 @@ from rich.text import Text
 from tillroll.cli.charts import bar, draws_blocks, grid, legend, sparkline, squeezed, stack, stack_marks
 from tillroll.core import limits
 from tillroll.core.bracket_order import read_page
+from tillroll.core.dimension import BRACKETS
 from tillroll.core.query import Aggregate, Page, Query
-from tillroll.core.report import BRACKETS, SEPARATOR, DimensionName, parse_day, window_text
+from tillroll.core.report import SEPARATOR, DimensionName, parse_day, window_text
 from tillroll.ports import Store
 
 _ROWS = 20  # of bars, unless more are asked for

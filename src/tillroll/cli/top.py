@@ -19,8 +19,10 @@ from tillroll.cli.charts import COLOURS, bar, draws_blocks, grid, sparkline
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console
 from tillroll.core.ask import ask
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 from tillroll.core.query import Aggregate
-from tillroll.core.report import BRACKETS, METHODS, REPORTS_BY_NAME, SEPARATOR
+from tillroll.core.report import REPORTS_BY_NAME, SEPARATOR
 from tillroll.ports import Store
 from tillroll.sender import Target
 

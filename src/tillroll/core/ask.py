@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tillroll.core import limits
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 from tillroll.core.query import Order, Query
 from tillroll.core.report import (
-    BRACKETS,
-    METHODS,
     REPORTS,
     REPORTS_BY_NAME,
     WINDOW_SECONDS,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, dimensions_of
-from tillroll.core.report import BRACKETS, METHODS, SEPARATOR, WINDOW_SECONDS
+from tillroll.core.report import SEPARATOR, WINDOW_SECONDS
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import Final
 
 from tillroll.core import kernel, limits
 from tillroll.core.batch import NANOS, Batch, NameKind, Run, Source
-from tillroll.core.report import METHODS
+from tillroll.core.limits import METHODS
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -10,15 +10,16 @@ import operator
 import struct
 import sys
 from array import array
-from collections import Counter
-from itertools import accumulate, compress, repeat
+from bisect import bisect_right
+from itertools import accumulate, compress
+from math import prod
 from operator import add
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.report import BRACKETS, METHODS, bracket_of
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from tillroll.core.codes import CodeColumn
 
 _WIDTH_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _UUID_LENGTH: Final = 0xFFFF  # the length that marks a canonical UUID, packed into 16 bytes
@@ -27,7 +28,8 @@ _WORD: Final = (1 << 64) - 1
 MISSING: Final = (1 << 32) - 1  # what a dictionary has for a string without a number
 _CODES: Final = ("q", "Q", "I", "B")
 _SECONDS_LIMIT: Final = 1 << 40  # far outside the years 1 to 9999
-_MERCHANT_IDS_MAX: Final = 1 << 40
+_CODES_MAX: Final = (1 << 32) - 1  # of a column that has a code for each event
+_RADIX_MAX: Final = 1 << 40
 _HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio (Knuth, TAOCP 3, 6.4)
 
 
@@ -374,60 +376,93 @@ def positions_of(firsts: array[int], counts: array[int], gaps: array[int]) -> ar
     return positions
 
 
-def group(
-    seconds: Sequence[int],
-    amounts: Sequence[int],
-    methods: Sequence[int],
-    merchants: Sequence[int],
-    merchant_ids: Sequence[int],
-    ways: Sequence[tuple[int, Sequence[str]]],
-) -> list[tuple[array[int], array[int], array[int]]]:
-    """Count events in several ways: by the windows of so many seconds and by keys.
+def windows(seconds: array[int], window_s: int) -> tuple[int, array[int], int]:
+    """Return the window of each second, of so many seconds each and counted from 1970.
 
-    For each way return (windows q, codes Q, counts Q), sorted by window, then code. The window is seconds // window_s,
-    or 0 when window_s is 0. The code is the keys in mixed radix, in their order: bracket (5 values), method (3),
-    merchant (its id; always first if there). `merchants` are indexes into `merchant_ids`.
+    They are given as (the first window, how many after it each one is (I), how many there are from the first to the
+    last). Of no seconds there is one window, 0.
 
     Raises:
-        ValueError: a second, or a method, a merchant or a merchant's id that is counted by, is out of range.
+        ValueError: a second or the length is out of range, or there are more than 2**32 - 1 windows.
     """
-    size = len(seconds)
-    if not len(amounts) == len(methods) == len(merchants) == size:
-        raise ValueError("columns differ in length")
-    if size and not -_SECONDS_LIMIT <= min(seconds) <= max(seconds) <= _SECONDS_LIMIT:
+    if not 0 < window_s < 1 << 31:
+        raise ValueError("a window's length is out of range")
+    if not seconds:
+        return 0, array("I"), 1
+    if not -_SECONDS_LIMIT <= min(seconds) <= max(seconds) <= _SECONDS_LIMIT:
         raise ValueError("a second is out of range")
-    columns: dict[str, list[int]] = {}
-    for key in dict.fromkeys(key for _, keys in ways for key in keys):
-        match key:
-            case "bracket":
-                columns[key] = [bracket_of(amount) for amount in amounts]
-            case "method":
-                columns[key] = list(methods)
-                if size and max(methods) >= len(METHODS):
-                    raise ValueError("a method is out of range")
-            case _:
-                if size and max(merchant_ids, default=0) >= _MERCHANT_IDS_MAX:
-                    raise ValueError("a merchant's id is out of range")
-                try:
-                    columns[key] = [merchant_ids[merchant] for merchant in merchants]
-                except IndexError as error:
-                    raise ValueError("a merchant is out of range") from error
-    return [_group(seconds, window_s, [(key, columns[key]) for key in keys]) for window_s, keys in ways]
+    first, last = min(seconds) // window_s, max(seconds) // window_s
+    if last - first + 1 >= 1 << 32:
+        raise ValueError("the windows are too many")
+    return first, array("I", [second // window_s - first for second in seconds]), last - first + 1
+
+
+def bucketize(values: array[int], bounds: array[int]) -> array[int]:
+    """Return for each value (q) how many of at most 255 rising bounds (q) are not above it, in bytes (B)."""
+    return array("B", [bisect_right(bounds, value) for value in values])
+
+
+def group(
+    columns: Sequence[CodeColumn], weights: array[int], groupings: Sequence[Sequence[Sequence[int]]]
+) -> list[tuple[tuple[array[int], ...], array[int], array[int]]]:
+    """Count events, and add up their weights (q), by columns of codes, in several groupings.
+
+    A column is (codes, radix): an unsigned array with a code below the radix for each event; or (parent, table, radix),
+    where the code is what the table has for the code in an earlier column. A grouping is a list of digits, and a digit
+    a list of the columns' indexes, whose codes it has in mixed radix. For each grouping return (digits, counts, sums),
+    all Q and one row for each combination that events have, sorted by the digits.
+
+    Raises:
+        ValueError: a code, a column or a weight is out of range, or a digit or the sum of all weights could be.
+    """
+    size = len(weights)
+    if size and (min(weights) < 0 or max(weights) * size > _WORD):
+        raise ValueError("a weight is below 0, or all weights might add up to more than 64 bits")
+    made: list[Sequence[int]] = []
+    for column in columns if size else ():
+        made.append(_codes(column, made, columns, size))
+    return [_group(made, [column[-1] for column in columns], weights, digits) for digits in groupings]
+
+
+def _codes(column: CodeColumn, made: list[Sequence[int]], columns: Sequence[CodeColumn], size: int) -> Sequence[int]:
+    radix, codes = column[-1], column[-2]
+    if not 0 < radix <= (_RADIX_MAX if len(column) == 3 else _CODES_MAX):
+        raise ValueError("a column's radix is out of range")
+    if codes and max(codes) >= radix:
+        raise ValueError("a code is out of range")
+    if len(column) == 2:
+        if len(codes) != size:
+            raise ValueError("columns differ in length")
+        return codes
+    parent = column[0]
+    if not 0 <= parent < len(made):
+        raise ValueError("a column is a table of none before it")
+    if len(codes) != columns[parent][-1]:
+        raise ValueError("a table has not an entry for each code of its column")
+    return [codes[code] for code in made[parent]]
 
 
 def _group(
-    seconds: Sequence[int], window_s: int, keys: list[tuple[str, list[int]]]
-) -> tuple[array[int], array[int], array[int]]:
-    radixes = {"bracket": len(BRACKETS), "method": len(METHODS)}
-    windows: Iterable[int] = (second // window_s for second in seconds) if window_s else repeat(0, len(seconds))
-    codes = [0] * len(seconds)
-    for key, values in keys:
-        codes = [code * radixes.get(key, 1) + value for code, value in zip(codes, values, strict=True)]
-    counted = sorted(Counter(zip(windows, codes, strict=True)).items())
+    made: list[Sequence[int]], radixes: list[int], weights: array[int], digits: Sequence[Sequence[int]]
+) -> tuple[tuple[array[int], ...], array[int], array[int]]:
+    if weights and any(prod(radixes[index] for index in digit) >> 63 for digit in digits):
+        raise ValueError("the codes of a digit are too many")
+    found: dict[tuple[int, ...], list[int]] = {}
+    for event, weight in enumerate(weights):
+        key = []
+        for digit in digits:
+            code = 0
+            for index in digit:
+                code = code * radixes[index] + made[index][event]
+            key.append(code)
+        cell = found.setdefault(tuple(key), [0, 0])
+        cell[0] += 1
+        cell[1] += weight
+    rows = sorted(found.items())
     return (
-        array("q", [window for (window, _), _ in counted]),
-        array("Q", [code for (_, code), _ in counted]),
-        array("Q", [count for _, count in counted]),
+        tuple(array("Q", [key[digit] for key, _ in rows]) for digit in range(len(digits))),
+        array("Q", [count for _, (count, _) in rows]),
+        array("Q", [total for _, (_, total) in rows]),
     )
 
 

@@ -15,8 +15,10 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.core.batch import Event
+from tillroll.core.dimension import merchant_is_reserved
 from tillroll.core.grammar import InvalidJsonError, Raw, end_of_text, members
-from tillroll.core.report import METHODS, SEPARATOR, merchant_is_reserved
+from tillroll.core.limits import METHODS
+from tillroll.core.report import SEPARATOR
 from tillroll.core.text import NAME_RULE, is_name, shown
 
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()

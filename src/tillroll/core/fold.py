@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import kernel
-from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report, datapoint
+from tillroll.core.codes import Codes, Numbers
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS, Report, datapoint
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
 
 
-_WAYS: Final = [(report.window_s, report.keys) for report in REPORTS]
-
-
 class Counts(NamedTuple):
-    """Events by window (q) and code (Q), sorted by both; counts (Q) are above zero."""
+    """Events by window (q) and code (Q), sorted by both; counts and sums of amounts are Q, and counts above zero."""
 
     windows: array[int]
     codes: array[int]
     counts: array[int]
+    sums: array[int]
+
+    def rows(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (window, code, count)."""
+        return zip(self.windows, self.codes, self.counts, strict=True)
 
 
 class Cell(NamedTuple):
@@ -34,16 +39,25 @@ class Cell(NamedTuple):
     merchant: int
 
 
-def fold(batch: Batch, merchant_ids: Sequence[int]) -> list[Counts]:
-    """Return a batch's counts in each of REPORTS, its merchants under the ids given for its list of merchants."""
-    return count_columns(batch.seconds, batch.amounts, batch.methods, batch.merchants, merchant_ids)
+def fold(reports: Sequence[Report], codes: Codes) -> list[Counts]:
+    """Return what events count in each of the reports."""
+    firsts, groupings = [], []
+    for report in reports:
+        window, keys = report.grouping
+        column, first = window.windows(codes) if window else (None, 0)
+        firsts.append(first)
+        groupings.append(([] if column is None else [column], [key.column(codes) for key in keys]))
+    grouped = kernel.group(codes.columns, codes.amounts, groupings)
+    return [
+        Counts(kernel.widen(memoryview(windows).cast("B"), 8, first, len(counts), "q"), cells, counts, sums)
+        for first, ((windows, cells), counts, sums) in zip(firsts, grouped, strict=True)
+    ]
 
 
-def count_columns(
-    seconds: array[int], amounts: array[int], methods: array[int], merchants: array[int], merchant_ids: Sequence[int]
-) -> list[Counts]:
-    """Do the same for columns of that many events; `merchants` are indexes into `merchant_ids`."""
-    return [Counts(*counts) for counts in kernel.group(seconds, amounts, methods, merchants, merchant_ids, _WAYS)]
+def codes_of(batch: Batch, numbers: array[int]) -> Codes:
+    """Return the codes of a batch, each of its list's merchants under its number (I)."""
+    size = kernel.largest(numbers) + 1 if numbers else 1
+    return Codes(batch.seconds, batch.amounts, batch.methods, Numbers(batch.merchants, numbers, size))
 
 
 def code_of(report: Report, cell: Cell) -> int:
@@ -79,8 +93,9 @@ def count_datapoints(batches: Iterable[Batch]) -> Counter[str]:
     counted: Counter[str] = Counter()
     for batch in batches:
         names = batch.merchant_names
-        for report, counts in zip(REPORTS, fold(batch, range(len(names))), strict=True):
-            for window, code, count in zip(*counts, strict=True):
+        codes = codes_of(batch, array("I", range(len(names))))
+        for report, counts in zip(REPORTS, fold(REPORTS, codes), strict=True):
+            for window, code, count in counts.rows():
                 cell = cell_of(report, code)
                 counted[datapoint(report, window, cell.bracket, cell.method, names[cell.merchant])] += count
     return counted

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tillroll.core import columns, limits, report, selection
+from tillroll.core import columns, limits, selection
 
 # What the kernel repeats of the contract. One that was built from another version is left alone.
 CONTRACT: Final = (
-    len(report.METHODS),
-    len(report.BRACKETS),
+    len(limits.METHODS),
     limits.AMOUNT_MAX,
     limits.NAME_CHARACTERS_MAX,
     limits.LINE_BYTES_MAX,
-    report.BRACKET_FLOORS,
 )
 
 try:
@@ -33,6 +31,7 @@ if compiled:
     Selection = _kernel.Selection
     add_counts = _kernel.add_counts
     bounds = _kernel.bounds
+    bucketize = _kernel.bucketize
     gaps_of = _kernel.gaps_of
     group = _kernel.group
     hash_ids = _kernel.hash_ids
@@ -59,11 +58,13 @@ if compiled:
     unpack_strings = _kernel.unpack_strings
     unshuffle = _kernel.unshuffle
     widen = _kernel.widen
+    windows = _kernel.windows
 else:
     Dictionary = columns.Dictionary  # type: ignore[assignment,misc]
     Selection = selection.Selection  # type: ignore[assignment,misc]
     add_counts = columns.add_counts
     bounds = columns.bounds
+    bucketize = columns.bucketize
     gaps_of = columns.gaps_of
     group = columns.group
     hash_ids = columns.hash_ids
@@ -89,3 +90,4 @@ else:
     unpack_strings = columns.unpack_strings
     unshuffle = columns.unshuffle
     widen = columns.widen
+    windows = columns.windows

@@ -6,6 +6,7 @@ Sizes are bytes, times seconds, unless the name says otherwise.
 from typing import Final
 
 # The contract's own bounds on an event.
+METHODS: Final = ("PAY_NOW", "PAY_LATER", "SLICE_IT")  # of payment; an event holds an index into them
 AMOUNT_MAX: Final = 10**12  # cents
 NAME_CHARACTERS_MAX: Final = 128  # of a merchantId, an id, an Idempotency-Key
 FUTURE_S_MAX: Final = 86_400  # a purchase dated further ahead than this is a wrong clock, not a purchase

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.report import BRACKETS, METHODS, SEPARATOR, DimensionName, Report, window_text
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
+from tillroll.core.report import SEPARATOR, DimensionName, Report, window_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,14 +7,17 @@ What is half done is completed by whoever comes next; a sleeper that wakes up la
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from contextlib import suppress
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.fold import fold
-from tillroll.core.report import BRACKETS, METHODS, REPORTS, SEPARATOR, Report, window_text
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.fold import codes_of, fold
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS, SEPARATOR, Report, window_text
 from tillroll.stores.dynamodb_ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks
 from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, Get, MoveFold, Query, ask, ask_all
 from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
@@ -129,12 +132,12 @@ def count_chunks(context: Context, refs: Sequence[ChunkRef]) -> Protocol[Totals]
 def add_batch(totals: Totals, batch: Batch) -> None:
     """Count a batch into all reports."""
     names = batch.merchant_names
-    merchant_ids = range(len(names))
-    for report, counts in zip(REPORTS, fold(batch, merchant_ids), strict=True):
+    codes = codes_of(batch, array("I", range(len(names))))
+    for report, counts in zip(REPORTS, fold(REPORTS, codes), strict=True):
         tails = _tails(report)
         window_before: int | None = None
         head = ""
-        for window, code, count in zip(*counts, strict=True):
+        for window, code, count in counts.rows():
             if window != window_before and report.window:
                 head = window_text(report.window_s, window) + SEPARATOR
                 window_before = window

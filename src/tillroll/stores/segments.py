@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tillroll.core import kernel
-from tillroll.core.fold import Counts, count_columns, fold
-from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report
+from tillroll.core.codes import Codes, Numbers
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.fold import Counts, codes_of, fold
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS, Report
 from tillroll.stores.damage import DamageError
 
 if TYPE_CHECKING:
@@ -238,7 +241,7 @@ class Segments:
 
     def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
         """Count a batch into every report. Call within a transaction."""
-        self.add_all(fold(batch, merchant_ids))
+        self.add_all(fold(REPORTS, codes_of(batch, merchant_ids)))
 
     def add_all(self, counts: Sequence[Counts]) -> None:
         """Add the counts of each of REPORTS. Call within a transaction."""
@@ -414,15 +417,14 @@ class Unfolded:
 
     def counts(self) -> list[Counts]:
         """Return what is held as counts in each of REPORTS."""
-        if not self._merchants:
-            return count_columns(self._seconds, self._amounts, self._methods, self._merchants, ())
-        merchants, numbers = kernel.renumber(self._merchants, kernel.largest(self._merchants) + 1)
-        return count_columns(self._seconds, self._amounts, self._methods, merchants, numbers)
+        size = kernel.largest(self._merchants) + 1 if self.events else 1
+        numbers = Numbers(self._merchants, None, size)
+        return fold(REPORTS, Codes(self._seconds, self._amounts, self._methods, numbers))
 
 
 def _stretches(counts: Counts, size: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (window, part, start, stop) of the stretches of counts that fall in one segment."""
-    windows, codes, _ = counts
+    windows, codes = counts.windows, counts.codes
     start, total = 0, len(windows)
     while start < total:
         window, part = windows[start], codes[start] // size

@@ -8,9 +8,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
+from tillroll.core.dimension import BRACKETS
 from tillroll.core.fold import cell_of
+from tillroll.core.limits import METHODS
 from tillroll.core.query import DAY_S, Aggregate, Page, Query, Totals, cursor
-from tillroll.core.report import BRACKETS, METHODS, SEPARATOR, parse_window, window_text
+from tillroll.core.report import SEPARATOR, parse_window, window_text
 from tillroll.core.selection import Cut, Shape
 from tillroll.stores.segments import PART_MERCHANTS, Merchants, SegmentRow, Segments, part_size, radix, sum_rows
 

@@ -61,7 +61,7 @@ class Tail:
 
     def count(self, report: Report, window: int, code: int) -> int:
         """Return the events of one code of a window."""
-        windows, codes, counts = self.counts(report)
+        windows, codes, counts, _ = self.counts(report)
         stop = bisect_right(windows, window)
         at = bisect_left(codes, code, bisect_left(windows, window), stop)
         return counts[at] if at < stop and codes[at] == code else 0

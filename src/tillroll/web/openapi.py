@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tillroll import __version__
 from tillroll.core import ask, limits
 from tillroll.core.csv_form import COLUMNS
-from tillroll.core.report import BRACKETS, METHODS, REPORTS, Report
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS, Report
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES

@@ -6,7 +6,9 @@ from typing import Any, Final, get_args
 
 from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
-from tillroll.core.report import BRACKETS, METHODS, REPORTS, WINDOW_SECONDS
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
+from tillroll.core.report import REPORTS, WINDOW_SECONDS
 from tillroll.web.problem import CODES
 
 Schema = dict[str, Any]

@@ -8,7 +8,8 @@ import string
 import schemathesis
 from hypothesis import strategies as st
 
-from tillroll.core.report import BRACKETS, METHODS
+from tillroll.core.dimension import BRACKETS
+from tillroll.core.limits import METHODS
 
 _PRINTABLE = st.text(st.characters(categories=("L", "N", "P", "S"), exclude_characters="|"), min_size=1, max_size=128)
 _ASCII = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=128)
