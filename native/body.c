@@ -223,6 +223,7 @@ static Status scan_event(Scan *scan, Places *places, Ending *found) {
         *found = uncertain(scan);
     } else if (scan->in_array && scan->depth == 0) {
         *found = ending(UNCLOSED, scan->size, scan->size);
+        *found = scan->object_end == NONE ? go_back(scan, scan->size, *found) : *found;
     } else {
         *found = rest(scan);
     }
@@ -475,7 +476,10 @@ static Status next(Parting *parting, bool *more) {
     case MODE_AFTER_ARRAY:
         *more = true;
         state->mode = parting->data[parting->at] == '[' ? MODE_ELEMENT : MODE_TOP;
-        if (state->mode == MODE_ELEMENT) {
+        if (parting->data[parting->at] == ',') { /* it goes on: one bracket too many has closed it */
+            state->mode = MODE_OWED;
+        }
+        if (state->mode != MODE_TOP) {
             go_to(parting, parting->at + 1, false);
         }
         return DONE;

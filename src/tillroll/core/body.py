@@ -275,10 +275,10 @@ class _Scanner:
             return self._next_record()
         if self.mode in {ELEMENT, OWED}:
             return self._next_element()
-        if self.mode == AFTER_ARRAY:
-            is_array = self.data[self.at] == ord("[")
-            self.mode = ELEMENT if is_array else TOP
-            if is_array:
+        if self.mode == AFTER_ARRAY:  # which goes on after a comma: one bracket too many has closed it
+            byte = self.data[self.at]
+            self.mode = {ord("["): ELEMENT, ord(","): OWED}.get(byte, TOP)
+            if self.mode != TOP:
                 self._go_to(self.at + 1, fresh=False)
             return True
         return self._next_text()
@@ -404,9 +404,10 @@ class _EventScan:
         size = len(data)
         if not self.final:
             return _UNCERTAIN, size, size, 0
-        if self.in_array and not self.open:
-            return _UNCLOSED, size, size, 0
-        return self._go_back(size) or (_REST, size, size, 0)
+        how = _UNCLOSED if self.in_array and not self.open else _REST
+        if how == _UNCLOSED and self.object_end >= 0:
+            return how, size, size, 0
+        return self._go_back(size) or (how, size, size, 0)
 
     def _take(self, byte: int) -> tuple[int, int, int, int] | None:
         if byte == 0x22:
