@@ -172,29 +172,6 @@ void unshuffle(const unsigned char *data, int width, size_t count, unsigned char
     BY_WIDTH(width, UNSHUFFLE)
 }
 
-static int compare_rows(const void *one, const void *other) {
-    const NameRow *a = one, *b = other;
-    if (a->minute != b->minute) {
-        return a->minute < b->minute ? -1 : 1;
-    }
-    if (a->hash != b->hash) {
-        return a->hash < b->hash ? -1 : 1;
-    }
-    return a->index < b->index ? -1 : 1;
-}
-
-size_t name_rows(const int64_t *seconds, const int64_t *hashes, const char *named, size_t count, NameRow *rows) {
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (named[i] != 0) {
-            int64_t minute = seconds[i] / 60 - (seconds[i] % 60 < 0);
-            rows[used++] = (NameRow){(int64_t)i, minute, hashes[i]};
-        }
-    }
-    qsort(rows, used, sizeof *rows, compare_rows);
-    return used;
-}
-
 /* A constant divisor compiles to a multiplication. */
 void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t length, uint32_t *windows) {
     uint64_t start = (uint64_t)first * length;

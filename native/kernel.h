@@ -247,12 +247,6 @@ void widen(const unsigned char *data, int width, size_t count, uint64_t base, in
 void shuffle(const unsigned char *data, int width, size_t count, unsigned char *out);
 void unshuffle(const unsigned char *data, int width, size_t count, unsigned char *out);
 void pick(const void *values, int width, const uint32_t *indexes, size_t count, void *out);
-typedef struct {
-    int64_t index, minute, hash;
-} NameRow;
-
-/* Rows of the events whose byte in `named` is not 0, sorted; how many. There is room for all events. */
-size_t name_rows(const int64_t *seconds, const int64_t *hashes, const char *named, size_t count, NameRow *rows);
 #define SECONDS_LIMIT (INT64_C(1) << 40) /* far outside the years 1 to 9999 */
 #define BOUNDS_MAX 255
 /* The window of each second from the first window on, of a length and counted from 1970. */
@@ -270,8 +264,55 @@ void pack_strings(const uint32_t *ends, size_t count, const char *heap, unsigned
 /* Sizes first: false when the data ends early or the heap would pass 4 GiB. */
 bool unpacked_size(const unsigned char *data, size_t size, size_t count, size_t *read, size_t *heap_size);
 void unpack_strings(const unsigned char *data, size_t count, uint32_t *ends, char *heap);
-int64_t hash_name(uint64_t kind, const char *value, size_t length, uint64_t position);
-void hash_ids(const uint32_t *ends, size_t count, const char *heap, uint64_t kind, int64_t *out);
+
+/* identity.c: names hashed under a store's key, and events compared. Indexes are in range: whoever calls has looked. */
+
+enum { NAME_ID = 1, NAME_KEY = 2, NAME_MESSAGE = 3 }; /* of tillroll.core.batch.NameKind: what an index of names holds */
+
+typedef struct {
+    uint64_t low, high;
+} NameKey;
+
+typedef struct {
+    int64_t second;
+    uint32_t nanos;
+    uint8_t kind;
+    const char *value;
+    size_t length;
+    uint64_t position;
+} EventName;
+
+typedef struct {
+    int64_t index, minute, hash;
+} NameRow;
+
+/* The events of a batch, as far as they have names. */
+typedef struct {
+    const int64_t *seconds;
+    const uint32_t *nanos, *id_ends; /* id_ends: NULL when no event has an id */
+    const char *ids;
+    const uint64_t *positions;
+    size_t count;
+    const uint64_t *run_events; /* each above 0, and all together the events */
+    const uint8_t *run_kinds;
+    const uint32_t *run_ends;
+    const char *run_values;
+    size_t runs;
+} Named;
+
+int64_t hash_name(NameKey key, const EventName *name);
+/* Rows of the events that an index of names holds, sorted, and how many. There is room for all events. */
+Status name_rows(NameKey key, const Named *events, NameRow *rows, size_t *count);
+/* The pairs of events of sorted rows that share a slot: each but the first, and the first; how many. */
+size_t same_slots(const NameRow *rows, size_t count, uint32_t *later, uint32_t *first);
+/* Where two rising columns have the same value; how often. There is room for the shorter of them. */
+size_t intersect(const uint64_t *one, size_t count, const uint64_t *other, size_t other_count, uint32_t *at,
+                 uint32_t *other_at);
+/* A byte for each pair of places: 1 where the values there are equal, else 0. */
+void equal_at(const void *one, const uint32_t *at, const void *other, const uint32_t *other_at, int width, size_t count,
+              char *out);
+void equal_strings_at(const uint32_t *ends, const char *heap, const uint32_t *at, const uint32_t *other_ends,
+                      const char *other_heap, const uint32_t *other_at, size_t count, char *out);
 
 /* group.c */
 

@@ -1,7 +1,5 @@
-/* Columns of strings: packed as the journal stores them, and hashed as indexes store them. */
+/* Columns of strings, packed as the journal stores them. */
 #include "kernel.h"
-
-#define HASH_MULTIPLIER UINT64_C(0x9E3779B97F4A7C15)
 
 bool strings_valid(const uint32_t *ends, size_t count, size_t heap_size) {
     uint32_t before = 0;
@@ -142,30 +140,5 @@ void unpack_strings(const unsigned char *data, size_t count, uint32_t *ends, cha
             end += length;
         }
         ends[i] = end;
-    }
-}
-
-int64_t hash_name(uint64_t kind, const char *value, size_t length, uint64_t position) {
-    uint64_t state = (HASH_MULTIPLIER * (kind + 1)) ^ length;
-    for (; length >= 8; value += 8, length -= 8) {
-        state = (state ^ load64(value)) * HASH_MULTIPLIER;
-        state ^= state >> 32;
-    }
-    if (length != 0) {
-        char padded[8] = {0};
-        memcpy(padded, value, length);
-        state = (state ^ load64(padded)) * HASH_MULTIPLIER;
-        state ^= state >> 32;
-    }
-    state = (state ^ position) * HASH_MULTIPLIER;
-    state ^= state >> 32;
-    return (int64_t)state;
-}
-
-void hash_ids(const uint32_t *ends, size_t count, const char *heap, uint64_t kind, int64_t *out) {
-    uint32_t start = 0;
-    for (size_t i = 0; i < count; i++) {
-        out[i] = ends[i] > start ? hash_name(kind, heap + start, ends[i] - start, 0) : 0;
-        start = ends[i];
     }
 }

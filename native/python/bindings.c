@@ -41,8 +41,15 @@ void owned_free(PyObject *object) {
     Py_DECREF(type);
 }
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define OUR_BYTE_ORDER '>'
+#else
+#define OUR_BYTE_ORDER '<'
+#endif
+
 void column_release(Column *column) {
     if (column->held) {
+        free(column->copy);
         PyBuffer_Release(&column->view);
         column->held = false;
     }
@@ -54,7 +61,9 @@ bool column_get(PyObject *from, char code, Column *column) {
     }
     column->held = true;
     const char *format = column->view.format == NULL ? "B" : column->view.format;
-    format += *format == '@' || *format == '=' || *format == '<';
+    format += *format == '@' || *format == '=' || *format == OUR_BYTE_ORDER; /* the other order is refused below */
+    column->data = column->view.buf;
+    column->copy = NULL;
     column->width = (int)column->view.itemsize;
     column->is_signed = strchr("bhilqn", *format) != NULL;
     column->count = column->view.itemsize > 0 ? (size_t)column->view.len / (size_t)column->view.itemsize : 0;
@@ -72,6 +81,24 @@ bool column_get(PyObject *from, char code, Column *column) {
         return false;
     }
     return true;
+}
+
+/* A copy of what a buffer holds; NULL with an error. */
+static void *copy_of(const Py_buffer *view) {
+    void *copy = malloc((size_t)view->len + 8);
+    if (copy == NULL) {
+        PyErr_NoMemory();
+    } else {
+        memcpy(copy, view->buf, (size_t)view->len);
+    }
+    return copy;
+}
+
+bool column_own(Column *column) {
+    if (column->view.readonly == 0 && column->copy == NULL) {
+        column->data = column->copy = copy_of(&column->view);
+    }
+    return column->data != NULL;
 }
 
 PyObject *array_new(State *state, int code, const void *data, size_t count) {
@@ -120,9 +147,20 @@ PyObject *value_error(const char *problem) {
 void strings_release(Strings *strings) {
     column_release(&strings->ends);
     if (strings->held) {
+        free(strings->copy);
         PyBuffer_Release(&strings->heap);
         strings->held = false;
     }
+}
+
+/* Whether the ends are those of strings; else an error, and nothing is held. */
+static bool strings_checked(Strings *strings) {
+    if (strings_valid(strings->ends.data, strings->ends.count, (size_t)strings->heap.len)) {
+        return true;
+    }
+    value_error("the ends of the strings do not rise to the end of their bytes");
+    strings_release(strings);
+    return false;
 }
 
 bool strings_get(PyObject *ends, PyObject *heap, Strings *strings) {
@@ -135,10 +173,20 @@ bool strings_get(PyObject *ends, PyObject *heap, Strings *strings) {
         strings_release(strings);
         return false;
     }
-    if (!strings_valid(strings->ends.view.buf, strings->ends.count, (size_t)strings->heap.len)) {
-        value_error("the ends of the strings do not rise to the end of their bytes");
+    strings->text = strings->heap.buf;
+    strings->copy = NULL;
+    return strings_checked(strings);
+}
+
+bool strings_own(Strings *strings) {
+    bool owned = column_own(&strings->ends);
+    if (owned && strings->heap.readonly == 0) {
+        strings->text = strings->copy = copy_of(&strings->heap);
+        owned = strings->text != NULL;
+    }
+    if (!owned) {
         strings_release(strings);
         return false;
     }
-    return true;
+    return strings_checked(strings);
 }

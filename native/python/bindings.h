@@ -43,9 +43,12 @@ typedef struct {
 PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs); /* zeros after that; takes no arguments */
 void owned_free(PyObject *object);
 
-/* A column as it came in. */
+/* A column as it came in. While it is held nobody can resize it, but another thread may write to it whenever the lock is
+ * given away. What is checked and then relied on without the lock, such as an index, is therefore owned first. */
 typedef struct {
     Py_buffer view;
+    const void *data;
+    void *copy; /* of the data; NULL while it is the caller's */
     size_t count;
     int width;
     bool is_signed, held;
@@ -54,16 +57,24 @@ typedef struct {
 void column_release(Column *column);
 /* Borrow a column; `code` asks for one of our codes, 0 takes any integers. False with an error. */
 bool column_get(PyObject *from, char code, Column *column);
+/* Copy what others may write to, before it is checked. False with an error. */
+bool column_own(Column *column);
+
+/* Whether all of a column of code I are below a size. False with an error. */
+bool indexes_in(const Column *indexes, size_t size);
 
 /* A string column as it came in. */
 typedef struct {
     Column ends;
     Py_buffer heap;
+    const char *text; /* the heap's bytes */
+    void *copy;
     bool held;
 } Strings;
 
 void strings_release(Strings *strings);
 bool strings_get(PyObject *ends, PyObject *heap, Strings *strings);
+bool strings_own(Strings *strings);
 
 PyObject *array_new(State *state, int code, const void *data, size_t count);
 PyObject *array_take(State *state, int code, void *data, size_t count); /* gives the data back to the heap */
@@ -76,26 +87,29 @@ extern PyType_Spec dictionary_spec, parser_spec, selection_spec;
 PyObject *py_add_counts(PyObject *module, PyObject *args);
 PyObject *py_bounds(PyObject *module, PyObject *args);
 PyObject *py_bucketize(PyObject *module, PyObject *args);
+PyObject *py_equal_at(PyObject *module, PyObject *args);
+PyObject *py_equal_strings_at(PyObject *module, PyObject *args);
 PyObject *py_gaps_of(PyObject *module, PyObject *args);
 PyObject *py_group(PyObject *module, PyObject *args);
-PyObject *py_hash_ids(PyObject *module, PyObject *args);
 PyObject *py_hash_name(PyObject *module, PyObject *args);
 PyObject *py_indexes_of(PyObject *module, PyObject *args);
 PyObject *py_interleave(PyObject *module, PyObject *args);
+PyObject *py_intersect(PyObject *module, PyObject *args);
 PyObject *py_join_strings(PyObject *module, PyObject *args);
 PyObject *py_keep_memory(PyObject *module, PyObject *none);
 PyObject *py_largest(PyObject *module, PyObject *args);
 PyObject *py_measure_counts(PyObject *module, PyObject *args);
 PyObject *py_name_rows(PyObject *module, PyObject *args);
 PyObject *py_narrow(PyObject *module, PyObject *args);
-PyObject *py_not_empty(PyObject *module, PyObject *ends);
 PyObject *py_pack_strings(PyObject *module, PyObject *args);
 PyObject *py_part(PyObject *module, PyObject *args);
 PyObject *py_pick(PyObject *module, PyObject *args);
 PyObject *py_pick_strings(PyObject *module, PyObject *args);
+PyObject *py_place(PyObject *module, PyObject *args);
 PyObject *py_positions_of(PyObject *module, PyObject *args);
 PyObject *py_read_counts(PyObject *module, PyObject *args);
 PyObject *py_renumber(PyObject *module, PyObject *args);
+PyObject *py_same_slots(PyObject *module, PyObject *rows);
 PyObject *py_shuffle(PyObject *module, PyObject *args);
 PyObject *py_split_strings(PyObject *module, PyObject *args);
 PyObject *py_sum_counts(PyObject *module, PyObject *args);

@@ -5,10 +5,10 @@
 
 static bool bounds_of(const Column *column, uint64_t *least, uint64_t *largest) {
     if (column->is_signed) {
-        bounds_signed(column->view.buf, column->count, (int64_t *)least, (int64_t *)largest);
+        bounds_signed(column->data, column->count, (int64_t *)least, (int64_t *)largest);
     } else {
         *least = 0;
-        *largest = largest_unsigned(column->view.buf, column->width, column->count);
+        *largest = largest_unsigned(column->data, column->width, column->count);
     }
     return true;
 }
@@ -20,7 +20,7 @@ PyObject *py_bounds(PyObject *Py_UNUSED(module), PyObject *values) {
         return NULL;
     }
     size_t count = column.count;
-    UNLOCKED_IF(column.view.len > LOCKED_BYTES_MAX, bounds_signed(column.view.buf, count, &least, &largest));
+    UNLOCKED_IF(column.view.len > LOCKED_BYTES_MAX, bounds_signed(column.data, count, &least, &largest));
     column_release(&column);
     return count == 0 ? value_error("an empty column has no bounds")
                       : pair(PyLong_FromLongLong(least), PyLong_FromLongLong(largest));
@@ -62,10 +62,10 @@ static PyObject *narrow_column(const Column *column, int64_t base) {
     unsigned char *out = (unsigned char *)PyBytes_AsString(bytes);
     if (width != 0 && column->is_signed) {
         UNLOCKED_IF(column->view.len > LOCKED_BYTES_MAX,
-                    narrow_signed(column->view.buf, column->count, base, width, out));
+                    narrow_signed(column->data, column->count, base, width, out));
     } else if (width != 0) {
         UNLOCKED_IF(column->view.len > LOCKED_BYTES_MAX,
-                    narrow_unsigned(column->view.buf, column->width, column->count, (uint64_t)base, width, out));
+                    narrow_unsigned(column->data, column->width, column->count, (uint64_t)base, width, out));
     }
     return pair(PyLong_FromLong(width), bytes);
 }

@@ -92,7 +92,7 @@ PyObject *py_measure_counts(PyObject *Py_UNUSED(module), PyObject *args) {
 }
 
 static bool add_to(uint64_t *totals, const Column *codes, const Column *counts, uint64_t first, uint64_t size) {
-    const uint64_t *code = codes->view.buf, *count = counts->view.buf;
+    const uint64_t *code = codes->data, *count = counts->data;
     for (size_t i = 0; i < codes->count; i++) {
         if (code[i] < first || code[i] - first >= size) {
             PyErr_Format(PyExc_ValueError, "code %llu is outside the segment at %llu", (unsigned long long)code[i],

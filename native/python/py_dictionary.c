@@ -28,7 +28,7 @@ static PyObject *dictionary_find(PyObject *object, PyObject *args) {
     size_t count = strings.ends.count;
     uint32_t *numbers = malloc(count * sizeof *numbers + 8);
     if (numbers != NULL) {
-        dictionary_find_all(&self->dictionary, strings.ends.view.buf, count, strings.heap.buf, numbers);
+        dictionary_find_all(&self->dictionary, strings.ends.data, count, strings.text, numbers);
     }
     strings_release(&strings);
     return array_take(self->owned.state, CODE_I, numbers, count);
@@ -42,7 +42,7 @@ static PyObject *dictionary_add(PyObject *object, PyObject *args) {
         return NULL;
     }
     Status status =
-        dictionary_add_all(&self->dictionary, strings.ends.view.buf, strings.ends.count, strings.heap.buf);
+        dictionary_add_all(&self->dictionary, strings.ends.data, strings.ends.count, strings.text);
     strings_release(&strings);
     switch (status) {
     case DONE:

@@ -34,7 +34,10 @@ static bool group_column_get(PyObject *from, Column *held, GroupColumn *column) 
         value_error(held->is_signed ? "codes are not below 0" : "a column is a table of none before it");
         return false;
     }
-    *column = (GroupColumn){held->view.buf, held->width, of > INT32_MAX ? INT32_MAX : (int)of, held->count, below};
+    if (held->count * 8 > LOCKED_BYTES_MAX && !column_own(held)) { /* codes are checked, and then used without the lock */
+        return false;
+    }
+    *column = (GroupColumn){held->data, held->width, of > INT32_MAX ? INT32_MAX : (int)of, held->count, below};
     return true;
 }
 
@@ -143,7 +146,7 @@ static PyObject *group_borrowed(State *state, const Borrowed *borrowed, const Gr
     }
     Status status;
     const char *problem = NULL;
-    const int64_t *weights = borrowed->weights.view.buf;
+    const int64_t *weights = borrowed->weights.data;
     size_t events = borrowed->weights.count;
     UNLOCKED_IF(events * 8 > LOCKED_BYTES_MAX, status = group(borrowed->columns, borrowed->count, weights, events,
                                                              groupings, count, groups, &problem));

@@ -149,7 +149,7 @@ static PyObject *parse_held(ParserObject *self, const Texts *texts, const Column
     Status status;
     parser_begin(parser);
     UNLOCKED_IF(texts->bytes > LOCKED_BYTES_MAX,
-                status = parse_texts(parser, texts, firsts->view.buf, whole->buf, counts, &reach));
+                status = parse_texts(parser, texts, firsts->data, whole->buf, counts, &reach));
     PyObject *result = status == DONE ? parser_result(self, counts, texts->count, &reach) : PyErr_NoMemory();
     parser_trim(parser);
     free(counts);

@@ -3,18 +3,26 @@
 
 #include <stdlib.h>
 
-static PyObject *pick_column(State *state, const Column *column, const Column *indexes) {
+bool indexes_in(const Column *indexes, size_t size) {
+    bool inside = indexes->count == 0 || largest_unsigned(indexes->data, 4, indexes->count) < size;
+    return inside || value_error("an index is out of range") != NULL;
+}
+
+static PyObject *pick_column(State *state, const Column *column, Column *indexes) {
     int code = column->is_signed ? CODE_q : column->width == 8 ? CODE_Q : column->width == 4 ? CODE_I : CODE_B;
     if (column->width == 2) {
         return value_error("a column to pick from is of code q, Q, I or B");
     }
-    if (indexes->count != 0 && largest_unsigned(indexes->view.buf, 4, indexes->count) >= column->count) {
-        return value_error("an index is out of range");
+    bool heavy = indexes->view.len > LOCKED_BYTES_MAX;
+    if (heavy && !column_own(indexes)) {
+        return NULL;
+    }
+    if (!indexes_in(indexes, column->count)) {
+        return NULL;
     }
     void *out = malloc(indexes->count * (size_t)column->width + 8);
     if (out != NULL) {
-        UNLOCKED_IF(indexes->view.len > LOCKED_BYTES_MAX,
-                    pick(column->view.buf, column->width, indexes->view.buf, indexes->count, out));
+        UNLOCKED_IF(heavy, pick(column->data, column->width, indexes->data, indexes->count, out));
     }
     return array_take(state, code, out, indexes->count);
 }
@@ -49,38 +57,6 @@ PyObject *py_indexes_of(PyObject *module, PyObject *mask) {
     return array_take(state_of(module), CODE_I, indexes, count);
 }
 
-static PyObject *sorted_rows(State *state, const Column *seconds, const Column *hashes, const Py_buffer *named) {
-    size_t count = seconds->count;
-    if (hashes->count != count || (size_t)named->len != count) {
-        return value_error("columns differ in length");
-    }
-    NameRow *rows = malloc((count + 1) * sizeof *rows);
-    size_t used = 0;
-    if (rows != NULL) {
-        UNLOCKED_IF(seconds->view.len > LOCKED_BYTES_MAX,
-                    used = name_rows(seconds->view.buf, hashes->view.buf, named->buf, count, rows));
-    }
-    return array_take(state, CODE_q, rows, used * (sizeof *rows / sizeof(int64_t)));
-}
-
-PyObject *py_name_rows(PyObject *module, PyObject *args) {
-    PyObject *times, *numbers, *result = NULL;
-    Py_buffer named;
-    Column seconds, hashes;
-    if (!PyArg_ParseTuple(args, "OOy*:name_rows", &times, &numbers, &named)) {
-        return NULL;
-    }
-    if (column_get(times, 'q', &seconds)) {
-        if (column_get(numbers, 'q', &hashes)) {
-            result = sorted_rows(state_of(module), &seconds, &hashes, &named);
-            column_release(&hashes);
-        }
-        column_release(&seconds);
-    }
-    PyBuffer_Release(&named);
-    return result;
-}
-
 /* The order that puts each row from `count` on before the row that `before` names for it. */
 PyObject *py_interleave(PyObject *module, PyObject *args) {
     PyObject *places;
@@ -89,7 +65,7 @@ PyObject *py_interleave(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "nO:interleave", &count, &places) || !column_get(places, 'Q', &before)) {
         return NULL;
     }
-    const uint64_t *at = before.view.buf;
+    const uint64_t *at = before.data;
     size_t rows = (size_t)count, more = before.count, next = 0;
     bool rising = count >= 0 && rows + more <= UINT32_MAX;
     for (size_t i = 0; i < more && rising; i++) {
@@ -113,10 +89,10 @@ PyObject *py_interleave(PyObject *module, PyObject *args) {
 
 static PyObject *renumber_column(State *state, const Column *indexes, size_t size) {
     size_t count = indexes->count, used = 0;
-    if (count != 0 && largest_unsigned(indexes->view.buf, 4, count) >= size) {
+    if (count != 0 && largest_unsigned(indexes->data, 4, count) >= size) {
         return value_error("an index is out of range");
     }
-    const uint32_t *old = indexes->view.buf;
+    const uint32_t *old = indexes->data;
     uint32_t *number = calloc(size + 1, sizeof *number), *fresh = malloc(count * sizeof *fresh + 8);
     uint32_t *order = malloc((count < size ? count : size) * sizeof *order + 8);
     PyObject *result = NULL;
@@ -155,7 +131,7 @@ PyObject *py_renumber(PyObject *module, PyObject *args) {
 /* Positions of events in their bodies. */
 
 static PyObject *gaps_of(State *state, const Column *positions, const Column *counts) {
-    const uint64_t *position = positions->view.buf, *events = counts->view.buf;
+    const uint64_t *position = positions->data, *events = counts->data;
     size_t start = 0, total = positions->count;
     uint64_t *gaps = malloc(total * sizeof *gaps + 8);
     const char *problem = NULL;
@@ -200,7 +176,7 @@ PyObject *py_gaps_of(PyObject *module, PyObject *args) {
 }
 
 static PyObject *positions_of(State *state, const Column *firsts, const Column *counts, const Column *gaps) {
-    const uint64_t *first = firsts->view.buf, *events = counts->view.buf, *gap = gaps->view.buf;
+    const uint64_t *first = firsts->data, *events = counts->data, *gap = gaps->data;
     size_t start = 0, total = gaps->count;
     uint64_t *positions = malloc(total * sizeof *positions + 8);
     const char *problem = firsts->count == counts->count ? NULL : "the runs do not add up to the events";

@@ -170,8 +170,8 @@ static bool add_held(SelectionObject *self, const Py_buffer *window, const Segme
     selection->texts = texts;
     self->busy = true;
     UNLOCKED_IF(count * selection->size + codes->count > 8192,
-                status = selection_add(selection, window->buf, (size_t)window->len, segments, count, codes->view.buf,
-                                       counts->view.buf, codes->count, &problem));
+                status = selection_add(selection, window->buf, (size_t)window->len, segments, count, codes->data,
+                                       counts->data, codes->count, &problem));
     self->busy = false;
     name_heap_release(texts);
     return status == DONE || (status == INVALID ? value_error(problem) : PyErr_NoMemory()) != NULL;

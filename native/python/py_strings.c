@@ -9,14 +9,17 @@ PyObject *py_pack_strings(PyObject *Py_UNUSED(module), PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO:pack_strings", &ends, &heap) || !strings_get(ends, heap, &strings)) {
         return NULL;
     }
-    const uint32_t *at = strings.ends.view.buf;
+    if (strings.heap.len > LOCKED_BYTES_MAX && !strings_own(&strings)) {
+        return NULL;
+    }
+    const uint32_t *at = strings.ends.data;
     size_t size, count = strings.ends.count;
-    UNLOCKED_IF(strings.heap.len > LOCKED_BYTES_MAX, size = packed_size(at, count, strings.heap.buf));
+    UNLOCKED_IF(strings.heap.len > LOCKED_BYTES_MAX, size = packed_size(at, count, strings.text));
     if (size == SIZE_MAX) {
         value_error("a string is longer than 65534 bytes");
     } else if ((result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size)) != NULL) {
         unsigned char *out = (unsigned char *)PyBytes_AsString(result);
-        UNLOCKED_IF(strings.heap.len > LOCKED_BYTES_MAX, pack_strings(at, count, strings.heap.buf, out));
+        UNLOCKED_IF(strings.heap.len > LOCKED_BYTES_MAX, pack_strings(at, count, strings.text, out));
     }
     strings_release(&strings);
     return result;
@@ -35,7 +38,8 @@ static PyObject *unpack_data(State *state, const Py_buffer *data, size_t count) 
         return PyErr_NoMemory();
     }
     char *out = PyBytes_AsString(heap);
-    UNLOCKED_IF(read > LOCKED_BYTES_MAX, unpack_strings(data->buf, count, ends, out));
+    bool heavy = read > LOCKED_BYTES_MAX && data->readonly; /* what may be written to meanwhile is read under the lock */
+    UNLOCKED_IF(heavy, unpack_strings(data->buf, count, ends, out));
     PyObject *array = array_take(state, CODE_I, ends, count), *size = PyLong_FromSize_t(read);
     PyObject *result = array == NULL || size == NULL ? NULL : PyTuple_Pack(3, array, heap, size);
     Py_XDECREF(array);
@@ -57,7 +61,7 @@ PyObject *py_unpack_strings(PyObject *module, PyObject *args) {
 }
 
 static PyObject *pick_strings(State *state, const Strings *strings, const Column *indexes) {
-    const uint32_t *ends = strings->ends.view.buf, *wanted = indexes->view.buf;
+    const uint32_t *ends = strings->ends.data, *wanted = indexes->data;
     size_t count = indexes->count, size = 0;
     if (count != 0 && largest_unsigned(wanted, 4, count) >= strings->ends.count) {
         return value_error("an index is out of range");
@@ -78,7 +82,7 @@ static PyObject *pick_strings(State *state, const Strings *strings, const Column
     char *out = PyBytes_AsString(heap);
     for (size_t i = 0; i < count; i++) {
         uint32_t start = wanted[i] == 0 ? 0 : ends[wanted[i] - 1], length = ends[wanted[i]] - start;
-        memcpy(out + end, (const char *)strings->heap.buf + start, length);
+        memcpy(out + end, (const char *)strings->text + start, length);
         picked[i] = end += length;
     }
     return pair(array_take(state, CODE_I, picked, count), heap);
@@ -150,8 +154,8 @@ PyObject *py_split_strings(PyObject *Py_UNUSED(module), PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO:split_strings", &ends, &heap) || !strings_get(ends, heap, &strings)) {
         return NULL;
     }
-    const uint32_t *at = strings.ends.view.buf;
-    const char *bytes = strings.heap.buf;
+    const uint32_t *at = strings.ends.data;
+    const char *bytes = strings.text;
     PyObject *texts = PyList_New((Py_ssize_t)strings.ends.count);
     for (size_t i = 0; texts != NULL && i < strings.ends.count; i++) {
         uint32_t start = i == 0 ? 0 : at[i - 1];
@@ -163,48 +167,4 @@ PyObject *py_split_strings(PyObject *Py_UNUSED(module), PyObject *args) {
     }
     strings_release(&strings);
     return texts;
-}
-
-PyObject *py_hash_name(PyObject *Py_UNUSED(module), PyObject *args) {
-    unsigned long long kind, position;
-    Py_buffer value;
-    if (!PyArg_ParseTuple(args, "Ky*K:hash_name", &kind, &value, &position)) {
-        return NULL;
-    }
-    int64_t hash = hash_name(kind, value.buf, (size_t)value.len, position);
-    PyBuffer_Release(&value);
-    return PyLong_FromLongLong(hash);
-}
-
-PyObject *py_hash_ids(PyObject *module, PyObject *args) {
-    PyObject *ends, *heap;
-    unsigned long long kind;
-    Strings strings;
-    if (!PyArg_ParseTuple(args, "OOK:hash_ids", &ends, &heap, &kind) || !strings_get(ends, heap, &strings)) {
-        return NULL;
-    }
-    size_t count = strings.ends.count;
-    int64_t *hashes = malloc(count * sizeof *hashes + 8);
-    if (hashes != NULL) {
-        UNLOCKED_IF(strings.heap.len > LOCKED_BYTES_MAX,
-                    hash_ids(strings.ends.view.buf, count, strings.heap.buf, kind, hashes));
-    }
-    PyObject *result = array_take(state_of(module), CODE_q, hashes, count);
-    strings_release(&strings);
-    return result;
-}
-
-PyObject *py_not_empty(PyObject *Py_UNUSED(module), PyObject *from) {
-    Column column;
-    if (!column_get(from, 'I', &column)) {
-        return NULL;
-    }
-    const uint32_t *ends = column.view.buf;
-    PyObject *mask = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)column.count);
-    char *bytes = mask == NULL ? NULL : PyByteArray_AsString(mask);
-    for (size_t i = 0; bytes != NULL && i < column.count; i++) {
-        bytes[i] = ends[i] != (i == 0 ? 0 : ends[i - 1]);
-    }
-    column_release(&column);
-    return mask;
 }

@@ -9,26 +9,29 @@ static PyMethodDef functions[] = {
     {"add_counts", py_add_counts, METH_VARARGS, NULL},
     {"bounds", py_bounds, METH_O, NULL},
     {"bucketize", py_bucketize, METH_VARARGS, NULL},
+    {"equal_at", py_equal_at, METH_VARARGS, NULL},
+    {"equal_strings_at", py_equal_strings_at, METH_VARARGS, NULL},
     {"gaps_of", py_gaps_of, METH_VARARGS, NULL},
     {"group", py_group, METH_VARARGS, NULL},
-    {"hash_ids", py_hash_ids, METH_VARARGS, NULL},
     {"hash_name", py_hash_name, METH_VARARGS, NULL},
     {"indexes_of", py_indexes_of, METH_O, NULL},
     {"interleave", py_interleave, METH_VARARGS, NULL},
+    {"intersect", py_intersect, METH_VARARGS, NULL},
     {"join_strings", py_join_strings, METH_O, NULL},
     {"keep_memory", py_keep_memory, METH_NOARGS, NULL},
     {"largest", py_largest, METH_O, NULL},
     {"measure_counts", py_measure_counts, METH_VARARGS, NULL},
     {"name_rows", py_name_rows, METH_VARARGS, NULL},
     {"narrow", py_narrow, METH_VARARGS, NULL},
-    {"not_empty", py_not_empty, METH_O, NULL},
     {"pack_strings", py_pack_strings, METH_VARARGS, NULL},
     {"part", py_part, METH_VARARGS, NULL},
     {"pick", py_pick, METH_VARARGS, NULL},
     {"pick_strings", py_pick_strings, METH_VARARGS, NULL},
+    {"place", py_place, METH_VARARGS, NULL},
     {"positions_of", py_positions_of, METH_VARARGS, NULL},
     {"read_counts", py_read_counts, METH_VARARGS, NULL},
     {"renumber", py_renumber, METH_VARARGS, NULL},
+    {"same_slots", py_same_slots, METH_O, NULL},
     {"shuffle", py_shuffle, METH_VARARGS, NULL},
     {"split_strings", py_split_strings, METH_VARARGS, NULL},
     {"sum_counts", py_sum_counts, METH_VARARGS, NULL},
@@ -47,19 +50,29 @@ static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *s
     return added < 0 ? NULL : (PyTypeObject *)type;
 }
 
+/* A secret for this module's hash tables, from the system: Python's own is known where PYTHONHASHSEED is set. */
+static bool draw_seed(uint64_t *seed) {
+    PyObject *os = PyImport_ImportModule("os");
+    PyObject *drawn = os == NULL ? NULL : PyObject_CallMethod(os, "urandom", "i", (int)sizeof *seed);
+    const char *bytes = drawn == NULL ? NULL : PyBytes_AsString(drawn);
+    if (bytes != NULL) {
+        memcpy(seed, bytes, sizeof *seed);
+    }
+    Py_XDECREF(drawn);
+    Py_XDECREF(os);
+    return bytes != NULL;
+}
+
 static int module_exec(PyObject *module) {
     State *state = PyModule_GetState(module);
-    PyObject *arrays = PyImport_ImportModule("array"), *salt = PyUnicode_FromString("tillroll._kernel");
-    if (arrays == NULL || salt == NULL) {
+    PyObject *arrays = PyImport_ImportModule("array");
+    if (arrays == NULL || !draw_seed(&state->seed)) {
         Py_XDECREF(arrays);
-        Py_XDECREF(salt);
         return -1;
     }
     state->array = PyObject_GetAttrString(arrays, "array");
     state->frombytes = PyUnicode_InternFromString("frombytes");
-    state->seed = mix((uint64_t)PyObject_Hash(salt), UINT64_C(0xA0761D6478BD642F)); /* Python's own random secret */
     Py_DECREF(arrays);
-    Py_DECREF(salt);
     for (int code = 0; code < 4; code++) {
         const char letter[2] = {code_letter[code], 0};
         state->codes[code] = PyUnicode_InternFromString(letter);
@@ -94,10 +107,7 @@ static int module_clear(PyObject *module) {
     return 0;
 }
 
-static PyModuleDef_Slot module_slots[] = {
-    {Py_mod_exec, module_exec},
-    {0, NULL},
-};
+static PyModuleDef_Slot module_slots[4] = {{Py_mod_exec, module_exec}}; /* more come in PyInit__kernel */
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
@@ -110,4 +120,16 @@ static struct PyModuleDef definition = {
     .m_clear = module_clear,
 };
 
-PyMODINIT_FUNC PyInit__kernel(void) { return PyModuleDef_Init(&definition); }
+/* What newer Pythons want to be told and Python 3.11 refuses: that each interpreter may have a lock of its own, since all
+ * state is the module's; and that the lock is needed, since whoever holds an object of ours holds it. */
+PyMODINIT_FUNC PyInit__kernel(void) {
+    enum { MULTIPLE_INTERPRETERS = 3, GIL = 4 }; /* Py_mod_..., which the headers of the stable ABI of 3.11 hide */
+    int count = 1;
+    if (Py_Version >= 0x030C0000) {
+        module_slots[count++] = (PyModuleDef_Slot){MULTIPLE_INTERPRETERS, (void *)2}; /* Py_MOD_PER_INTERPRETER_GIL_SUPPORTED */
+    }
+    if (Py_Version >= 0x030D0000) {
+        module_slots[count] = (PyModuleDef_Slot){GIL, (void *)0}; /* Py_MOD_GIL_USED */
+    }
+    return PyModuleDef_Init(&definition);
+}

@@ -176,11 +176,10 @@ def test_unpacking_any_bytes_agrees(data: bytes, count: int) -> None:
     agree("unpack_strings", data, count)
 
 
-@given(columns_of("I", 8), st.binary(max_size=40), st.integers(0, 5))
-def test_string_columns_that_may_be_wrong_agree(ends: array[int], heap: bytes, kind: int) -> None:
+@given(columns_of("I", 8), st.binary(max_size=40))
+def test_string_columns_that_may_be_wrong_agree(ends: array[int], heap: bytes) -> None:
     agree("pack_strings", ends, heap)
     agree("split_strings", ends, heap)
-    agree("hash_ids", ends, heap, kind)
     agree("pick_strings", ends, heap, array("I", [0]))
 
 
@@ -191,24 +190,71 @@ def test_joined_and_split_texts_agree_and_come_back(some: list[str]) -> None:
     assert _kernel.split_strings(ends, heap) == some
 
 
-@given(strings, st.integers(0, 4))
-def test_hashes_agree(some: list[bytes], kind: int) -> None:
-    agree("hash_ids", *columns.column_of(some), kind)
+keys = st.binary(min_size=16, max_size=16)
 
 
-@given(st.integers(0, 255), st.binary(max_size=60), words)
-def test_hashes_of_names_agree(kind: int, value: bytes, position: int) -> None:
-    agree("hash_name", kind, value, position)
+@given(
+    st.one_of(keys, st.binary(max_size=20)), signed, st.integers(0, 2**32 - 1), st.integers(0, 255), st.binary(), words
+)
+def test_hashes_of_names_agree(key: bytes, second: int, nanos: int, kind: int, value: bytes, position: int) -> None:
+    agree("hash_name", key, second, nanos, kind, value, position)
 
 
-@given(columns_of("I"), st.lists(st.tuples(signed, st.sampled_from([-1, 0, 7]), st.integers(0, 1))))
-def test_rows_of_names_agree(ends: array[int], named: list[tuple[int, int, int]]) -> None:
-    agree("not_empty", ends)
-    seconds, hashes = (array("q", [each[item] for each in named]) for item in range(2))
-    agree("name_rows", seconds, hashes, bytes(each[2] for each in named))
-    agree("name_rows", seconds, hashes[1:], bytearray(len(named)))
-    seconds = array("q", [second % 240 - 120 for second in seconds])
-    agree("name_rows", seconds, hashes, bytearray(each[2] for each in named))
+named = st.tuples(
+    st.sampled_from([-1, 0, 61, 62, 2**40]), st.sampled_from([0, 1, 10**9 - 1]), st.binary(max_size=3), words
+)
+named_runs = st.lists(
+    st.tuples(st.integers(0, 5), st.binary(max_size=9), st.lists(named, min_size=1, max_size=40)), max_size=4
+)
+
+
+@given(keys, named_runs, st.integers(0, 9))
+def test_rows_of_names_agree(
+    key: bytes, runs: list[tuple[int, bytes, list[tuple[int, int, bytes, int]]]], wrong: int
+) -> None:
+    some = [event for _, _, its in runs for event in its]
+    seconds, nanos = array("q", [event[0] for event in some]), array("I", [event[1] for event in some])
+    positions = array("Q", [event[3] for event in some])
+    ids = columns.column_of([event[2] for event in some])
+    events, kinds = array("Q", [len(its) for _, _, its in runs]), bytes(kind for kind, _, _ in runs)
+    values = columns.column_of([value for _, value, _ in runs])
+    agree("name_rows", key, seconds, nanos, *ids, positions, events, kinds, *values)
+    agree("name_rows", key, seconds, nanos, array("I"), b"", positions, events, kinds, *values)
+    arguments: list[Any] = [key, seconds, nanos, *ids, positions, events, kinds, *values]
+    arguments[wrong] = arguments[wrong][1:]
+    agree("name_rows", *arguments)
+    rows = columns.name_rows(key, seconds, nanos, *ids, positions, events, kinds, *values)
+    agree("same_slots", rows)
+    agree("same_slots", rows[1:])
+
+
+@given(columns_of("Q"), columns_of("Q"))
+def test_intersections_agree(one: array[int], other: array[int]) -> None:
+    agree("intersect", one, other)
+    small = [array("Q", sorted({value % 20 for value in values})) for values in (one, other)]
+    agree("intersect", *small)
+
+
+@given(any_column, any_column, strings, strings, st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9))))
+def test_comparisons_at_places_agree(
+    values: array[int], others: array[int], some: list[bytes], more: list[bytes], pairs: list[tuple[int, int]]
+) -> None:
+    at, others_at = (array("I", [pair[side] for pair in pairs]) for side in range(2))
+    agree("equal_at", values, at, others, others_at)
+    agree("equal_at", values, at, values, others_at)
+    agree("equal_at", values, at[1:], values, others_at)
+    agree("equal_strings_at", *columns.column_of(some), at, *columns.column_of(more), others_at)
+    if some and values:
+        inside = [array("I", [place % len(some) for place in places]) for places in (at, others_at)]
+        agree("equal_strings_at", *columns.column_of(some), inside[0], *columns.column_of(some), inside[1])
+        inside = [array("I", [place % len(values) for place in places]) for places in (at, others_at)]
+        agree("equal_at", values, inside[0], values, inside[1])
+
+
+@given(st.integers(-1, 12), st.lists(st.integers(0, 12)), st.binary(max_size=12))
+def test_placing_agrees(size: int, places: list[int], values: bytes) -> None:
+    agree("place", size, array("I", places), values)
+    agree("place", size, array("I", range(len(values))), values)
 
 
 @given(any_column, columns_of("I"), strings)

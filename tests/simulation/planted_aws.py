@@ -192,12 +192,15 @@ def _new_ids(message_id: str, receipt: str, text: str, attributes: Any, sent_at:
     return _open_envelope(message_id, receipt, text, attributes, sent_at)._replace(id=message_id)
 
 
+KEY = "00112233445566778899aabbccddeeff"
+
+
 def _split_anyhow(context: Any, lanes: int, first_minute: int) -> Any:
     """Split minutes into lanes though they have events."""
 
     def split(head: Any) -> Any:
         changed = next_entry(head, (), context.clock(), "", None)
-        return msgspec.structs.replace(changed, lanes=(Lanes(first_minute, lanes),))
+        return msgspec.structs.replace(changed, lanes=(Lanes(first_minute, f"{lanes}/{KEY}"),))
 
     return (yield from append_entry(context, split))
 

@@ -11,14 +11,14 @@ from tillroll.ports import Outcome
 from tillroll.stores import sqlite_audit, sqlite_reader
 from tillroll.stores.segments import Merchants
 from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_dedupe import Dedupe, Sorted, identity_rows
+from tillroll.stores.sqlite_dedupe import Classified, Dedupe, Tried
 from tillroll.stores.sqlite_reader import Tail
 from tillroll.stores.sqlite_state import State, read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_sort_out = Dedupe.sort_out
+_classify = Dedupe.classify
 _take_over = sqlite_audit.take_over
 
 
@@ -48,28 +48,28 @@ def _position_first(self: SqliteStore) -> int:
     return state.events
 
 
-def _indexes_nothing(self: Dedupe, batch: Any, rows: Any, events: int) -> bool:
+def _indexes_nothing(self: Dedupe, batch: Any, rows: Any, events: int) -> Tried:
     """Take every batch for new."""
     del rows
     self.add_runs(batch, events)
-    return True
+    return Tried(all_new=True, free=0)
 
 
-def _repeats_inside(self: Dedupe, batch: Any, rows: Any) -> Sorted:
+def _repeats_inside(self: Dedupe, batch: Any, rows: Any, free: int = 0) -> Classified:
     """Find repeats of what is journaled, and none inside the batch."""
-    found = _sort_out(self, batch, rows)
+    found = _classify(self, batch, rows, free)
     outcomes = bytearray(found.outcomes)
     taken = {batch.event(at) for at in range(len(batch)) if outcomes[at] == Outcome.ACCEPTED}
     for at, outcome in enumerate(outcomes):
         if outcome == Outcome.DUPLICATE and batch.event(at) in taken:
             outcomes[at] = Outcome.ACCEPTED
-    return Sorted(bytes(outcomes), found.slots)
+    return Classified(bytes(outcomes), found.moved)
 
 
-def _content_not_compared(self: Dedupe, batch: Any, rows: Any) -> Sorted:
+def _content_not_compared(self: Dedupe, batch: Any, rows: Any, free: int = 0) -> Classified:
     """Take a conflict for a repeat."""
-    outcomes, slots = _sort_out(self, batch, rows)
-    return Sorted(bytes(Outcome.DUPLICATE if x == Outcome.CONFLICT else x for x in outcomes), slots)
+    outcomes, moved = _classify(self, batch, rows, free)
+    return Classified(bytes(Outcome.DUPLICATE if x == Outcome.CONFLICT else x for x in outcomes), moved)
 
 
 def _lines_not_indexed(self: Dedupe, batch: Any, events: int) -> None:
@@ -94,11 +94,11 @@ def _no_transaction(connection: Any, kind: str = "IMMEDIATE") -> Iterator[None]:
 
 def _committed_apart(self: SqliteStore, batch: Any) -> bytes:
     """Journal in one transaction, and index in the next."""
-    rows = identity_rows(batch)
+    rows = self._dedupe.rows(batch)
     with self._write():
         state = self._state()
         self._connection.execute("SAVEPOINT found")
-        new = self._dedupe.add_all_new(batch, rows, state.events)
+        new, _ = self._dedupe.add_all_new(batch, rows, state.events)
         self._connection.execute("ROLLBACK TO found")
         if new:
             self._append(batch, state)
@@ -163,8 +163,8 @@ PLANTED: Final = (
     Planted("fold position moved in an earlier transaction", 50, ((SqliteStore, "fold", _position_first),)),
     Planted("identities not indexed", 50, ((Dedupe, "add_all_new", _indexes_nothing),)),
     Planted("lines of a named import not indexed", 200, ((Dedupe, "add_runs", _lines_not_indexed),)),
-    Planted("in-batch repeats not collapsed", 200, ((Dedupe, "sort_out", _repeats_inside),)),
-    Planted("content not compared", 200, ((Dedupe, "sort_out", _content_not_compared),)),
+    Planted("in-batch repeats not collapsed", 200, ((Dedupe, "classify", _repeats_inside),)),
+    Planted("content not compared", 200, ((Dedupe, "classify", _content_not_compared),)),
     Planted("journaled and indexed in two transactions", 200, ((SqliteStore, "_commit", _committed_apart),)),
     Planted("answered before the commit", 50, ((SqliteStore, "_commit", _answers_first),)),
     Planted("tail counted twice", 200, ((Tail, "catch_up", _counts_again),)),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import struct
+import subprocess
+import sys
 from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tillroll.core import columns, kernel
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from tillroll.core.batch import Batch
 
 UUID = b"1bb53ed1-787b-4543-9def-ea18eef7902e"
 
@@ -120,10 +127,72 @@ def test_a_string_that_is_not_utf_8_is_refused(operations: Any) -> None:
 
 
 def test_a_hash_of_a_name_never_changes(operations: Any) -> None:
-    assert operations.hash_name(1, b"", 0) == -4_717_421_356_699_293_385
-    assert operations.hash_name(2, b"order-1", 7) == 2_762_638_413_766_210_442
-    assert operations.hash_name(4, UUID, 2**64 - 1) == 692_784_196_394_426_551
-    assert list(operations.hash_ids(*columns.column_of([b"", UUID]), 1)) == [0, operations.hash_name(1, UUID, 0)]
+    key = bytes(range(16))
+    assert operations.hash_name(key, 0, 0, 1, b"", 0) == -8_455_240_617_696_331_150
+    assert operations.hash_name(key, -1, 999_999_999, 2, b"order-1", 7) == 8_197_519_450_881_549_871
+    assert operations.hash_name(key, 2**40, 5, 4, UUID, 2**64 - 1) == -5_489_725_068_596_529_244
+    with pytest.raises(ValueError, match="16 bytes"):
+        operations.hash_name(b"short", 0, 0, 1, b"", 0)
+
+
+@pytest.mark.skipif(sys.hash_info.algorithm != "siphash13", reason="this Python hashes text otherwise")
+def test_a_hash_of_a_name_is_the_siphash_that_python_has(operations: Any) -> None:
+    """Python's own key is 0 where PYTHONHASHSEED is."""
+    text = bytes([2, 1, 2, 3, 4, 0, 0, 0, *range(8, 90)])
+    code = f"print(*[hash({text!r}[:size]) for size in range(24, 90)])"
+    python = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=True
+    )
+    for size, hashed in enumerate(python.stdout.split(), 24):
+        first, second, position = struct.unpack("<QqQ", text[:24])
+        found = operations.hash_name(bytes(16), second, first >> 8, first & 255, text[24:size], position)
+        assert found == int(hashed)
+
+
+def rows_of(operations: Any, key: bytes, batch: Batch) -> list[tuple[int, int, int]]:
+    rows = operations.name_rows(
+        key,
+        batch.seconds,
+        batch.nanos,
+        batch.id_ends,
+        batch.id_bytes,
+        batch.positions,
+        array("Q", [run.events for run in batch.runs]),
+        bytes(run.source.kind for run in batch.runs),
+        *columns.column_of([run.source.value.encode() for run in batch.runs]),
+    )
+    return list(zip(rows[::3], rows[1::3], rows[2::3], strict=True))
+
+
+def test_rows_of_names_are_those_of_the_identities_in_the_order_of_an_index(operations: Any) -> None:
+    chance, key = random.Random(4), b"0123456789abcdef"
+    builder = BatchBuilder()
+    for position in range(700):
+        source = chance.choice([UNNAMED, *(Source(kind, chance.choice("kl")) for kind in list(NameKind)[1:])])
+        own = chance.choice(["", "", "a", f"order {position}", "e" * 40])
+        builder.add(Event(chance.randrange(-500, 500) * 10_000, position % 2, 5, 0, "m", own), source, position)
+    batch = builder.build()
+    expected = []
+    for index, identity in enumerate(batch.identities()):
+        if identity is not None and identity.kind is not NameKind.FILE:
+            value = identity.value.encode()
+            at = (identity.seconds, identity.nanos, identity.kind, value, identity.position)
+            expected.append((identity.minute, operations.hash_name(key, *at), index))
+    assert rows_of(operations, key, batch) == [(index, *slot) for *slot, index in sorted(expected)]
+
+
+def test_one_id_at_many_instants_of_a_minute_is_many_slots(operations: Any) -> None:
+    batch = batch_of([Event(60 + nano % 60, nano, 5, 0, "m", "the same id") for nano in range(1_000)])
+    slots = {(minute, hashed) for _, minute, hashed in rows_of(operations, bytes(16), batch)}
+    assert len(slots) == 1_000
+
+
+def test_slots_that_are_shared_are_found(operations: Any) -> None:
+    rows = array("q", [4, 1, 7, 9, 1, 7, 2, 1, 8, 3, 2, 8, 5, 2, 8, 6, 2, 8])
+    assert operations.same_slots(rows) == (array("I", [9, 5, 6]), array("I", [4, 3, 3]))
+    assert operations.same_slots(array("q")) == (array("I"), array("I"))
+    with pytest.raises(ValueError, match="three"):
+        operations.same_slots(rows[1:])
 
 
 def test_events_are_counted_and_their_weights_added_up_by_codes_in_order(operations: Any) -> None:

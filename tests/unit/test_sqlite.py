@@ -10,7 +10,7 @@ import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -111,9 +111,21 @@ def test_an_import_run_again_in_other_pieces_adds_nothing(tmp_path: Path) -> Non
     store.close()
 
 
+def one_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give all names one hash, as if their sender knew the key."""
+    name_rows = kernel.name_rows
+
+    def same(*columns: Any) -> array[int]:
+        rows = name_rows(*columns)
+        each = sorted((minute, index) for index, minute in zip(rows[::3], rows[1::3], strict=True))
+        return array("q", [item for minute, index in each for item in (index, minute, 7)])
+
+    monkeypatch.setattr(kernel, "name_rows", same)
+    monkeypatch.setattr(kernel, "hash_name", lambda *_: 7)
+
+
 def test_names_of_one_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "hash_ids", lambda ends, _bytes, _kind: array("q", [7] * len(ends)))
-    monkeypatch.setattr(kernel, "hash_name", lambda _kind, _value, _position: 7)
+    one_hash(monkeypatch)
     store = SqliteStore(tmp_path)
     one, two, three = (msgspec.structs.replace(events(1)[0], id=own) for own in ("a", "b", "c"))
     assert store.journal(batch_of([one, two, one])) == bytes([0, 0, Outcome.DUPLICATE])
@@ -346,8 +358,7 @@ def test_names_that_the_index_lost_are_found_and_put_back(tmp_path: Path, how: s
 
 
 def test_names_with_one_hash_are_put_back_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "hash_ids", lambda ends, _bytes, _kind: array("q", [7] * len(ends)))
-    monkeypatch.setattr(kernel, "hash_name", lambda _kind, _value, _position: 7)
+    one_hash(monkeypatch)
     store = SqliteStore(tmp_path)
     batch = batch_of([Event(at, 0, 100, 0, "m", f"order {at}") for at in range(5)])
     assert set(store.journal(batch)) == {Outcome.ACCEPTED}

@@ -11,9 +11,9 @@ import struct
 import sys
 from array import array
 from bisect import bisect_right
-from itertools import accumulate, compress
+from itertools import accumulate, chain, compress, groupby, repeat
 from math import prod
-from operator import add
+from operator import add, itemgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ _CODES: Final = ("q", "Q", "I", "B")
 _SECONDS_LIMIT: Final = 1 << 40  # far outside the years 1 to 9999
 _CODES_MAX: Final = (1 << 32) - 1  # of a column that has a code for each event
 _RADIX_MAX: Final = 1 << 40
-_HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio (Knuth, TAOCP 3, 6.4)
+_NAME_KEY_BYTES: Final = 16
+_SIP: Final = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
+_NAMED_BY_ID: Final = 1  # NameKind.ID; this module is below core.batch
+_INDEXED: Final = (1, 2, 3)  # of NameKind: ID, KEY, MESSAGE
 
 
 def _little(values: array[int]) -> bytes:
@@ -466,43 +469,158 @@ def _group(
     )
 
 
-def hash_name(kind: int, value: bytes, position: int) -> int:
-    """Return a signed 64-bit hash of a name. Stored in indexes: it must never change."""
-    padded = value + bytes(-len(value) % 8)
-    state = (_HASH_MULTIPLIER * (kind + 1) ^ len(value)) & _WORD
-    for word in (*struct.unpack(f"<{len(padded) // 8}Q", padded), position):
-        state = (state ^ word) * _HASH_MULTIPLIER & _WORD
-        state ^= state >> 32
-    return state - (1 << 64) if state >> 63 else state
+def hash_name(key: bytes, second: int, nanos: int, kind: int, value: bytes, position: int) -> int:
+    """Return a signed 64-bit hash of a date and a name under a key of 16 bytes. Stored: it must never change.
 
-
-def hash_ids(id_ends: array[int], id_bytes: bytes, kind: int) -> array[int]:
-    """Return the hash (q) of each id in a string column, 0 for an empty one.
+    SipHash-1-3 (Aumasson and Bernstein, 2012; one round a word and three at the end, as Python hashes text): whoever
+    does not know the key cannot choose names that share a hash. What is hashed is three words and the value: kind and
+    nanos, second, position.
 
     Raises:
-        ValueError: the ends are not those of the heap's strings.
+        ValueError: the key has not 16 bytes.
     """
-    return array("q", [hash_name(kind, text, 0) if text else 0 for text in _pieces(id_ends, id_bytes)])
+    if len(key) != _NAME_KEY_BYTES:
+        raise ValueError("a key has 16 bytes")
+    low, high = struct.unpack("<QQ", key)
+    text = struct.pack("<QqQ", kind | nanos << 8, second, position) + value
+    text += bytes(-(len(text) + 1) % 8) + bytes([len(text) & 0xFF])
+    state = (low ^ _SIP[0], high ^ _SIP[1], low ^ _SIP[2], high ^ _SIP[3])
+    for (word,) in struct.iter_unpack("<Q", text):
+        a, b, c, d = _sip_round(*state[:3], state[3] ^ word)
+        state = (a ^ word, b, c, d)
+    state = (*state[:2], state[2] ^ 0xFF, state[3])
+    for _ in range(3):
+        state = _sip_round(*state)
+    hashed = state[0] ^ state[1] ^ state[2] ^ state[3]
+    return hashed - (1 << 64) if hashed >> 63 else hashed
 
 
-def not_empty(ends: array[int]) -> bytearray:
-    """Return a byte for each string of a column that ends there: 0 where it is empty, else 1."""
-    return bytearray(map(operator.ne, [0, *ends], ends))
+def _sip_round(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
+    a = (a + b) & _WORD
+    c = (c + d) & _WORD
+    b = (b << 13 & _WORD | b >> 51) ^ a
+    d = (d << 16 & _WORD | d >> 48) ^ c
+    a = ((a << 32 & _WORD | a >> 32) + d) & _WORD
+    c = (c + b) & _WORD
+    d = (d << 21 & _WORD | d >> 43) ^ a
+    b = (b << 17 & _WORD | b >> 47) ^ c
+    return a, b, c << 32 & _WORD | c >> 32, d
 
 
-def name_rows(seconds: array[int], hashes: array[int], named: bytes | bytearray) -> array[int]:
-    """Return (index, minute, hash) of each event whose byte in `named` is not 0, one after another (q).
+def name_rows(
+    key: bytes,
+    seconds: array[int],
+    nanos: array[int],
+    id_ends: array[int],
+    id_bytes: bytes,
+    positions: array[int],
+    run_events: array[int],
+    run_kinds: bytes,
+    run_ends: array[int],
+    run_values: bytes,
+) -> array[int]:
+    """Return (index, minute, hash) of each event that an id, a key or a message names, one after another (q).
 
-    They are sorted by minute, then hash, then index: as an index of names is.
+    They are sorted by minute, then hash, then index: as an index of names is. An event's id names it; else its run's
+    kind and value do, with its position. `id_ends` is empty when no event has an id.
 
     Raises:
-        ValueError: the columns differ in length.
+        ValueError: the key has not 16 bytes, the columns differ in length, or the runs do not add up to the events.
     """
-    if not len(seconds) == len(hashes) == len(named):
+    if len(key) != _NAME_KEY_BYTES:
+        raise ValueError("a key has 16 bytes")
+    ids, values = _pieces(id_ends, id_bytes), _pieces(run_ends, run_values)
+    if not len(nanos) == len(positions) == len(seconds) == sum(run_events) or 0 in run_events:
+        raise ValueError("the columns differ in length, or the runs do not add up")
+    if not len(run_kinds) == len(values) == len(run_events) or (ids and len(ids) != len(seconds)):
+        raise ValueError("the columns differ in length, or the runs do not add up")
+    rows = []
+    run = chain.from_iterable(map(repeat, zip(run_kinds, values, strict=True), run_events))
+    for index, (second, nano, own, position, (kind, value)) in enumerate(
+        zip(seconds, nanos, ids or repeat(b"", len(seconds)), positions, run, strict=True)
+    ):
+        if own:
+            rows.append((second // 60, hash_name(key, second, nano, _NAMED_BY_ID, own, 0), index))
+        elif kind in _INDEXED:
+            rows.append((second // 60, hash_name(key, second, nano, kind, value, position), index))
+    return array("q", [item for minute, hashed, index in sorted(rows) for item in (index, minute, hashed)])
+
+
+def same_slots(rows: array[int]) -> tuple[array[int], array[int]]:
+    """Return the pairs of events of sorted rows that share minute and hash: each but the first, and the first (I).
+
+    Raises:
+        ValueError: the rows are no rows of three.
+    """
+    if len(rows) % 3:
+        raise ValueError("a row has three items")
+    later: array[int] = array("I")
+    first: array[int] = array("I")
+    for _, members in groupby(zip(rows[::3], rows[1::3], rows[2::3], strict=True), key=itemgetter(1, 2)):
+        (head, *_), *rest = members
+        later.extend(index for index, _, _ in rest)
+        first.extend(repeat(head, len(rest)))
+    return later, first
+
+
+def intersect(rising: array[int], others: array[int]) -> tuple[array[int], array[int]]:
+    """Return where two rising columns (Q) have the same value: the places in the one, and in the other (I).
+
+    Raises:
+        ValueError: one does not rise.
+    """
+    if any(map(operator.ge, rising, rising[1:])) or any(map(operator.ge, others, others[1:])):
+        raise ValueError("the values do not rise")
+    places = {value: place for place, value in enumerate(rising)}
+    found = [(places[value], place) for place, value in enumerate(others) if value in places]
+    return array("I", [place for place, _ in found]), array("I", [place for _, place in found])
+
+
+def equal_at(values: array[int], at: array[int], others: array[int], others_at: array[int]) -> bytes:
+    """Return a byte for each pair of places (I) in two columns: 1 where the values there are equal, else 0.
+
+    Raises:
+        ValueError: the columns are of two codes, there are not as many places in both, or one is out of range.
+    """
+    if len(at) != len(others_at):
         raise ValueError("columns differ in length")
-    events = enumerate(zip(seconds, hashes, named, strict=True))
-    rows = sorted((second // 60, hashed, index) for index, (second, hashed, is_named) in events if is_named)
-    return array("q", [item for minute, hashed, index in rows for item in (index, minute, hashed)])
+    one, other = pick(values, at), pick(others, others_at)
+    if values.typecode != others.typecode:
+        raise ValueError("columns of two codes are not compared")
+    return bytes(map(operator.eq, one, other))
+
+
+def equal_strings_at(
+    ends: array[int], heap: bytes, at: array[int], other_ends: array[int], other_heap: bytes, others_at: array[int]
+) -> bytes:
+    """Return a byte for each pair of places (I) in two string columns: 1 where the strings are equal, else 0.
+
+    Raises:
+        ValueError: there are not as many places in both, one is out of range, or ends are not those of strings.
+    """
+    one, other = _pieces(ends, heap), _pieces(other_ends, other_heap)
+    if len(at) != len(others_at):
+        raise ValueError("columns differ in length")
+    try:
+        return bytes(one[place] == other[other_place] for place, other_place in zip(at, others_at, strict=True))
+    except IndexError as error:
+        raise ValueError("an index is out of range") from error
+
+
+def place(size: int, at: array[int], values: bytes) -> bytes:
+    """Return so many bytes that are 0, but for the values at some places (I).
+
+    Raises:
+        ValueError: there are not as many places as values, or one is out of range.
+    """
+    if size < 0 or len(at) != len(values):
+        raise ValueError("columns differ in length")
+    if at and max(at) >= size:
+        raise ValueError("an index is out of range")
+    placed = bytearray(size)
+    for where, value in zip(at, values, strict=True):
+        placed[where] = value
+    return bytes(placed)
 
 
 def add_counts(cells: bytes, codes: Sequence[int], counts: Sequence[int], first: int, size: int) -> bytes:

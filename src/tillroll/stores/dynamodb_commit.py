@@ -9,6 +9,7 @@ order the parts of a transaction become visible to others.
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections import OrderedDict
 from itertools import accumulate
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.batch import Batch, Identity
     from tillroll.stores.dynamodb_protocol import Context, Item, Protocol, QueryReply
-    from tillroll.stores.dynamodb_schema import LedgerEntry
+    from tillroll.stores.dynamodb_schema import Lanes, LedgerEntry
 
 TRANSACTION_ACTIONS_MAX: Final = 100  # the service's own bounds on TransactWriteItems
 TRANSACTION_BYTES_MAX: Final = 4_000_000
@@ -54,6 +55,8 @@ _ITEM_OVERHEAD_BYTES: Final = 256  # keys and attribute names of a chunk item an
 PARTITIONS_MAX: Final = 90  # in one commit: leaves room for chunks that are split
 _THROTTLED_MAX: Final = 3  # then a commit of several chunks is cut in two
 _CACHED_EVENTS_MAX: Final = 400_000
+_HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15
+_WORD: Final = (1 << 64) - 1
 
 Partition = tuple[int, int]  # minute since 1970, lane
 
@@ -309,11 +312,25 @@ def _pick(batch: Batch, indexes: list[int]) -> Batch:
     return builder.build()
 
 
-def lane_of(identity: Identity | None, index: int, lanes: int) -> int:
+def lane_of(identity: Identity | None, index: int, lanes: Lanes) -> int:
     """Return the lane of an identity. What nothing names may be in any."""
     if identity is None:
-        return index % lanes
-    return kernel.hash_name(identity.kind, identity.value.encode(), identity.position) % lanes
+        return index % lanes.lanes
+    value = identity.value.encode()
+    if lanes.key is None:
+        return _unkeyed_hash(identity.kind, value, identity.position) % lanes.lanes
+    at = (identity.seconds, identity.nanos)
+    return kernel.hash_name(lanes.key, *at, identity.kind, value, identity.position) % lanes.lanes
+
+
+def _unkeyed_hash(kind: int, value: bytes, position: int) -> int:
+    """Return the hash by which tillroll 0.1.0 chose lanes. Anybody can make names that share one."""
+    padded = value + bytes(-len(value) % 8)
+    state = (_HASH_MULTIPLIER * (kind + 1) ^ len(value)) & _WORD
+    for word in (*struct.unpack(f"<{len(padded) // 8}Q", padded), position):
+        state = (state ^ word) * _HASH_MULTIPLIER & _WORD
+        state ^= state >> 32
+    return state - (1 << 64) if state >> 63 else state
 
 
 def read_logs(context: Context, logs: KnownLogs, partitions: Iterable[Partition]) -> Protocol[None]:

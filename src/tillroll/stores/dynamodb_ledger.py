@@ -6,11 +6,13 @@ whole journal (how many events, which lanes, where the last range of the fold en
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tillroll.core import chunk
+from tillroll.core.identity import KEY_BYTES
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb_protocol import Fault, Put, Query, Throttled, ask, read_batch, read_log
 from tillroll.stores.dynamodb_schema import LEDGER, ChunkRef, Lanes, LedgerEntry
@@ -162,6 +164,7 @@ def append_lanes(context: Context, lanes: int, first_minute: int) -> Protocol[He
     Raises:
         StoreError: the journal already holds events of that minute or a later one.
     """
+    key = hashlib.blake2b(context.token().encode(), digest_size=KEY_BYTES).hexdigest()
 
     def split(head: LedgerEntry) -> LedgerEntry:
         high = head.high if head.high is not None else first_minute - 1
@@ -171,7 +174,7 @@ def append_lanes(context: Context, lanes: int, first_minute: int) -> Protocol[He
             problem = f"lanes cannot change from minute {first_minute} on: the journal reaches minute {high}"
             raise StoreError(problem, f"Choose a minute from {high + 1} on")
         changed = next_entry(head, (), context.clock(), "", None)
-        return msgspec.structs.replace(changed, lanes=(*head.lanes, Lanes(first_minute, lanes)))
+        return msgspec.structs.replace(changed, lanes=(*head.lanes, Lanes(first_minute, f"{lanes}/{key}")))
 
     return (yield from append_entry(context, split))
 

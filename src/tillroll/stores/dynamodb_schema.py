@@ -84,10 +84,27 @@ class ChunkRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Lanes(msgspec.Struct, frozen=True, array_like=True):
-    """From a minute on, into how many lanes a minute is split."""
+    """From a minute on, into how many lanes a minute is split, and under which key names are hashed to choose one.
+
+    `split` is a text, such as "4/00112233445566778899aabbccddeeff", so that a tillroll that knows no keys cannot read
+    the ledger: it would look for repeats in other lanes. A number alone is what such a tillroll wrote, without a key.
+    """
 
     first_minute: int
-    lanes: int
+    split: int | str = 1
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes."""
+        return self.split if isinstance(self.split, int) else int(self.split.partition("/")[0])
+
+    @property
+    def key(self) -> bytes | None:
+        """The key; None where lanes were chosen without."""
+        return None if isinstance(self.split, int) else bytes.fromhex(self.split.partition("/")[2])
+
+
+_ONE_LANE: Final = Lanes(0)
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -107,9 +124,9 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     high: int | None = None  # the greatest minute of any chunk
     lanes: tuple[Lanes, ...] = ()  # by rising minute; before the first, one lane
 
-    def lanes_of(self, minute: int) -> int:
-        """Return into how many lanes a minute is split."""
-        return next((x.lanes for x in reversed(self.lanes) if x.first_minute <= minute), 1)
+    def lanes_of(self, minute: int) -> Lanes:
+        """Return how a minute is split."""
+        return next((x for x in reversed(self.lanes) if x.first_minute <= minute), _ONE_LANE)
 
 
 def minute_log(minute: int, lane: int) -> str:

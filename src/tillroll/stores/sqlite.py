@@ -11,7 +11,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import compress, count
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,12 +19,11 @@ from tillroll.core import chunk, kernel, limits
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreDamagedError, StoreError
-from tillroll.ports import Outcome, Status
-from tillroll.stores import sqlite_audit, sqlite_rejected, sqlite_schema
+from tillroll.stores import sqlite_audit, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
 from tillroll.stores.segments import Merchants, Names, Segments, Unfolded
 from tillroll.stores.sqlite_chunks import Chunk, append, chunk_of, read_chunks
-from tillroll.stores.sqlite_dedupe import Dedupe, IdentityRows, identity_rows, may_repeat
+from tillroll.stores.sqlite_dedupe import IS_NEW, Dedupe, may_repeat
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 from tillroll.stores.sqlite_state import State, read_state, write_state
@@ -36,9 +34,10 @@ if TYPE_CHECKING:
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.identity import IdentityRows
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
-    from tillroll.ports import Audit, Clock, Kept, Progress, Trace
+    from tillroll.ports import Audit, Clock, Kept, Progress, Status, Trace
 
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
@@ -70,6 +69,7 @@ class SqliteStore:
             self._connection = sqlite_schema.connect(self.path)
             sqlite_schema.migrate(self._connection, self.path, reports)
             sqlite_rejected.convert(self._connection)
+            self._index_upgraded()
             stored = self._stored_reports()
         self._names = Names()
         self._merchants = Merchants(self._connection, self._names)
@@ -82,6 +82,18 @@ class SqliteStore:
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
         if stored not in {reports, None}:  # a report was added or changed: the journal has its history
             self.rebuild()
+
+    def _index_upgraded(self) -> None:
+        try:
+            sqlite_reindex.index_again(self._connection, self.path)
+        except DamageError as error:
+            raise _damaged(self.path, error) from error
+
+    def _rows(self, batch: Batch) -> IdentityRows:
+        try:
+            return self._dedupe.rows(batch)
+        except DamageError as error:
+            raise _damaged(self.path, error) from error
 
     def _stored_reports(self) -> str | None:
         """Return the definitions that the segments were counted by, None when that is damaged: see what asks for it."""
@@ -117,7 +129,7 @@ class SqliteStore:
         return b"".join(outcomes)
 
     def _commit(self, batch: Batch) -> bytes:
-        rows = identity_rows(batch)
+        rows = self._rows(batch)
         with self._write():
             state = self._state()
             outcomes, fresh = bytes(len(batch)), batch
@@ -130,19 +142,17 @@ class SqliteStore:
     def _index(self, batch: Batch, rows: IdentityRows, events: int) -> tuple[bytes, Batch]:
         """Return the outcomes of a batch and its new events, having indexed these from number `events` + 1 on."""
         self._connection.execute("SAVEPOINT all_new")
-        all_new = self._dedupe.add_all_new(batch, rows, events)
+        all_new, free = self._dedupe.add_all_new(batch, rows, events)
         if not all_new:
             self._connection.execute("ROLLBACK TO all_new")
         self._connection.execute("RELEASE all_new")  # or SQLite would note how to undo every page from here on
         if all_new:
             return bytes(len(batch)), batch
-        outcomes, slots = self._dedupe.sort_out(batch, rows)
-        mask = bytes(outcome == Outcome.ACCEPTED for outcome in outcomes)
-        fresh = batch.masked(mask)
-        numbers = dict(zip(compress(count(), mask), count(events + 1)))
-        self._dedupe.add_rows(slots, numbers)
-        self._dedupe.add_runs(fresh, events)
-        return outcomes, fresh
+        classified = self._dedupe.classify(batch, rows, free)
+        fresh = batch.masked(classified.outcomes.translate(IS_NEW))
+        if len(fresh):
+            self._dedupe.add_new(fresh, classified, events)
+        return classified.outcomes, fresh
 
     def _append(self, batch: Batch, state: State) -> None:
         now = self._clock()

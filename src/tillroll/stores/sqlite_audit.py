@@ -22,6 +22,7 @@ from tillroll.stores.damage import DamageError
 from tillroll.stores.segments import Merchants, Segments, part_size
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk, broken_end, chunk_of, doubtful_chunks, is_linked, read_chunks
 from tillroll.stores.sqlite_dedupe import Dedupe
+from tillroll.stores.sqlite_naming import read_naming
 from tillroll.stores.sqlite_schema import transaction
 from tillroll.stores.sqlite_state import State, doubtful_state, read_state, write_state
 from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
@@ -63,7 +64,7 @@ class Recount:
 
     def count(self, journal: sqlite3.Connection, upto: int, last: int, progress: Progress | None) -> None:
         """Count the journal's events up to a number, noting every chunk up to `last` that is missing or damaged."""
-        index = Dedupe(journal)
+        index = None if list(_naming_problems(journal)) else Dedupe(journal)
         expected = 1
         with transaction(self.connection):
             for row in doubtful_chunks(journal, last):
@@ -74,7 +75,7 @@ class Recount:
                 if batch is not None and row.first <= upto:
                     self.segments.add_batch(batch, self.merchants.ids(batch))
                     self.events += row.events
-                if batch is not None:
+                if batch is not None and index is not None:
                     self._check_index(index, batch, row.first)
                 if progress is not None:
                     progress(min(expected - 1, last), last)
@@ -157,7 +158,12 @@ def audit(path: Path, since: int, progress: Progress | None) -> Found:
                 folded = min(doubtful.folded, events)
                 recount.count(live, folded, events, progress)
                 broken = [*_state_problems(live), *_file_problems(live)]
-                problems = [*broken, *recount.problems, *_position_problems(live, doubtful, recount)]
+                problems = [
+                    *broken,
+                    *_naming_problems(live),
+                    *recount.problems,
+                    *_position_problems(live, doubtful, recount),
+                ]
                 differing = _Comparison(live, recount, since)
                 differing.run()
         finally:
@@ -183,6 +189,13 @@ def _state_problems(live: sqlite3.Connection) -> Iterator[Difference]:
         read_state(live)
     except DamageError as error:
         yield Difference(kind="position", subject="state", stored=None, recounted=None, message=str(error))
+
+
+def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    try:
+        read_naming(live)
+    except DamageError as error:
+        yield Difference(kind="index", subject="key", stored=None, recounted=None, message=str(error))
 
 
 def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tillroll.core.report import REPORTS_BY_NAME
 from tillroll.stores.segments import Segments, names_crc
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk
+from tillroll.stores.sqlite_naming import NAMING_TABLES, draw_naming, write_naming
 from tillroll.stores.sqlite_state import State, write_state
 
 if TYPE_CHECKING:
@@ -93,3 +94,12 @@ def _merchants(connection: sqlite3.Connection) -> tuple[int, int]:
         crc = names_crc([name for (name,) in rows], crc)
         count += len(rows)
     return count, crc
+
+
+def key_names(connection: sqlite3.Connection) -> None:
+    """Have names hashed under a secret of the file, with the date: version 4. `sqlite_reindex` fills the new index."""
+    connection.execute("DROP TABLE identity")
+    connection.execute("DROP TABLE run")
+    run_script(connection, NAMING_TABLES)
+    (filled,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM chunk LIMIT 1)").fetchone()
+    write_naming(connection, draw_naming(0 if filled else None))
