@@ -88,3 +88,21 @@ def test_token_that_only_reads_is_asked_to_be_joined_by_one_that_sends(
     expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
     assert guarded.rows("bracket-method") is not None
     assert sum(guarded.rows("bracket-method").values()) == EVENTS + 1
+
+
+def test_a_token_that_only_sends_is_told_so_and_kept_for_sending(
+    open_page: Callable[..., Page], guarded: Server
+) -> None:
+    page = open_page(f"{guarded.url}/#/operations", quiet=False)
+    give(page, SEND)
+    expect(page.get_by_role("heading", name="This token may only send")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("alert")).to_contain_text("The token may send only. Use one that may read")
+    page.get_by_role("button", name="Enter another token").click()
+    expect(page.get_by_role("heading", name="This token may only send")).to_be_visible()
+    give(page, READ)
+    page.locator(".rejected summary").click()
+    page.get_by_role("button", name="Drop").click()
+    page.get_by_role("button", name="Drop for good?").click()
+    expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)

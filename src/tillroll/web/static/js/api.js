@@ -41,12 +41,17 @@ export async function request(path, { method = "GET", body, headers = {}, signal
     if (response.ok) return response;
     const problem = await problemOf(response);
     const wanting = response.status === 401 || problem.code === "token_forbids";
-    const renewed = wanting && (tokens.get(right) !== held || (await renewToken(right, reasonOf(right, held))));
+    if (right === "read" && problem.code === "token_forbids") sessionStorage.setItem(KEYS.send, held); // it is of use there
+    const renewed = wanting && (tokens.get(right) !== held || (await renewToken(right, reasonOf(right, held, problem.code))));
     if (!renewed) throw new ApiError(response.status, problem);
   }
 }
 
-const reasonOf = (right, held) => (right === "send" ? "send" : held ? "refused" : "wanted");
+function reasonOf(right, held, code) {
+  if (right === "send") return "send";
+  if (code === "token_forbids") return "sends";
+  return held ? "refused" : "wanted";
+}
 
 async function send(path, options) {
   try {

@@ -10,7 +10,7 @@ const modules = {
   operations: ["charts/bars", "charts/columns", "parts/rejected", "parts/table", "views/operations"],
 };
 const asked = /^#\/([^?]*)/.exec(location.hash)?.[1] || "overview";
-for (const name of modules[asked] ?? modules.report) {
+for (const name of Object.hasOwn(modules, asked) ? modules[asked] : modules.report) {
   const link = document.createElement("link");
   link.rel = "modulepreload";
   link.href = `/static/js/${name}.js`;

@@ -9,6 +9,7 @@ const SILENCE_MS = 45_000; // three keep-alives missed: the connection is dead, 
 export class Live extends EventTarget {
   state = "connecting"; // connecting, live, lost, or refused
   last = null;
+  heard_ms = Date.now(); // when the server was last heard of
   #running = false;
 
   /** Follow, until the server refuses: call it again once there is a token. */
@@ -21,7 +22,7 @@ export class Live extends EventTarget {
           failures = 0;
         });
       } catch (error) {
-        if (error instanceof ApiError && error.status === 401) break;
+        if (error instanceof ApiError && (error.status === 401 || error.status === 403)) break;
       }
       this.#enter("lost");
       await pause(WAIT_MS[Math.min(failures, WAIT_MS.length - 1)]);
@@ -35,6 +36,7 @@ export class Live extends EventTarget {
     const response = await request("/live", { signal: abort.signal, headers: { Accept: "text/event-stream" } });
     const missed = this.state === "lost";
     opened();
+    this.heard_ms = Date.now();
     this.#enter("live");
     if (missed) this.#tick({}); // whatever was counted while nobody listened
     let watchdog = setTimeout(() => abort.abort(), SILENCE_MS);
@@ -44,6 +46,7 @@ export class Live extends EventTarget {
       for (;;) {
         const { value, done } = await reader.read();
         if (done) return;
+        this.heard_ms = Date.now();
         clearTimeout(watchdog);
         watchdog = setTimeout(() => abort.abort(), SILENCE_MS);
         text = this.#take(text + value.replaceAll("\r\n", "\n"));

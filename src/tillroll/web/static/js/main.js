@@ -1,15 +1,16 @@
 // The page itself: navigation, the live stream, and the view that the address asks for.
 
-import { everything, getJson, renewToken, tokens } from "./api.js";
-import { h } from "./dom.js";
+import { cleaned, problemsOf } from "./address.js";
+import { ApiError, everything, getJson, renewToken, tokens } from "./api.js";
+import { h, icon } from "./dom.js";
 import { short } from "./format.js";
 import { Live, paced } from "./live.js";
 import { findReport, parseRow } from "./model.js";
 import { askForToken } from "./parts/token.js";
 import { apply, bind, stored } from "./parts/theme.js";
 import { calendarOf, format, parse } from "./state.js";
-import { dayOf, instantText, now } from "./time.js";
-import { View } from "./views/view.js";
+import { clockText, dayOf, instantText, now } from "./time.js";
+import { View, problem } from "./views/view.js";
 
 const main = document.getElementById("main");
 
@@ -20,6 +21,8 @@ const VIEWS = {
   report: async () => (await import("./views/report.js")).ReportView,
 };
 const kindOf = (view) => (view === "overview" || view === "operations" ? view : "report");
+const WAITS_MS = 400; // before it is said that the page waits for the server
+const LOST_MS = 1_500; // before it is said that the numbers grow old: a stream may well break and come back
 const STATES = { connecting: "Connecting", live: "Live", lost: "Reconnecting", refused: "Signed out" };
 
 const positionOf = ({ visible, rejected }) => `${visible} ${rejected}`;
@@ -31,6 +34,11 @@ class Page {
   #calendar = null;
   #position = null;
   #counted = 0; // rises whenever the position moves, so that the calendar is read again when something was counted
+  #waits = 0;
+  #lost = 0;
+  #stuck = false; // the view that the address asks for could not be fetched
+  #notices = h("div", { class: "notices" });
+  #outdated = h("div", { role: "status" });
   live = new Live();
 
   async start() {
@@ -59,7 +67,13 @@ class Page {
       }
       this.#freshness();
     });
-    this.live.addEventListener("state", () => this.#freshness());
+    this.live.addEventListener("state", ({ detail }) => {
+      this.#freshness();
+      clearTimeout(this.#lost);
+      if (detail === "lost") this.#lost = setTimeout(() => this.#sayOutdated(true), LOST_MS);
+      else this.#sayOutdated(false);
+      if (detail === "live" && this.#stuck) this.route();
+    });
     this.#freshness();
   }
 
@@ -71,6 +85,10 @@ class Page {
 
   progress(on) {
     document.getElementById("progress").classList.toggle("on", on);
+    clearTimeout(this.#waits);
+    const waiting = document.getElementById("waiting");
+    if (!on) waiting.hidden = true;
+    else this.#waits = setTimeout(() => (waiting.hidden = false), WAITS_MS);
   }
 
   /** Return the calendar of the data: what days there are. Read again only when something was counted since. */
@@ -92,10 +110,33 @@ class Page {
   }
 
   async route() {
-    const state = parse(location.hash);
     const asked = location.hash;
-    VIEWS[kindOf(state.view)](); // begins to fetch it, beside what follows
+    this.#mark(parse(asked).view);
+    this.progress(true);
+    try {
+      await this.#open(asked);
+      this.#stuck = false;
+    } catch (error) {
+      if (location.hash === asked) this.#stop(error);
+    }
+    if (location.hash === asked) this.progress(false);
+  }
+
+  /** Say that the view cannot be fetched: the modules of the page come from the server as well. */
+  #stop(error) {
+    this.#stuck = true;
+    console.warn(error);
+    if (this.#view === null) main.replaceChildren(this.#outdated, this.#notices);
+    this.#notices.replaceChildren(problem(new ApiError(0, { detail: "The server cannot be reached." }), this.#view !== null, () => this.route()));
+  }
+
+  async #open(asked) {
+    const state = parse(asked);
+    VIEWS[kindOf(state.view)]().catch(() => null); // begins to fetch it, beside what follows, which tells of an error
     if (!this.reports.length && !(await this.#loadReports())) return;
+    const named = state.view;
+    if (!this.#isView(named)) state.view = "overview";
+    this.#tell(named, state);
     if (state.view !== this.#name) {
       if (state.view !== "operations") this.calendar().catch(() => null); // who waits for it will say what is wrong
       const view = await this.#make(state.view);
@@ -105,6 +146,31 @@ class Page {
     await this.#view.show(state);
     if (location.hash === asked) main.dataset.shown = asked; // whoever waits for a view waits for this
     document.getElementById("sign-out").hidden = !tokens.get("send");
+    for (const fetch of Object.values(VIEWS)) fetch().catch(() => null); // so that a click needs no more than the numbers
+  }
+
+  /** Tell what the address says that its view cannot show. */
+  #tell(named, state) {
+    const problems = problemsOf(location, state.view, this.reports);
+    if (named !== state.view) problems.unshift(`There is no view ${named || location.hash}. This is the overview.`);
+    const note = h(
+      "section",
+      { class: "note address-note", role: "alert" },
+      icon("warning"),
+      h("div", {}, h("p", {}, "The address asks for what there is not:"), h("ul", {}, ...problems.map((text) => h("li", {}, text))), h("a", { href: cleaned(state, this.reports) }, "Show it without that")),
+    );
+    this.#notices.replaceChildren(...(problems.length ? [note] : []));
+  }
+
+  #isView(name) {
+    return name === "overview" || name === "operations" || this.reports.some((one) => one.name === name);
+  }
+
+  /** Say since when the numbers are not followed any more, or stop saying it. */
+  #sayOutdated(on) {
+    if (!on || !this.#name) return this.#outdated.replaceChildren();
+    const text = `The server does not answer. The numbers are as of ${clockText(this.live.heard_ms / 1000)} UTC; the page asks again by itself.`;
+    this.#outdated.replaceChildren(h("p", { class: "note outdated" }, icon("warning"), text));
   }
 
   /** Read what reports there are; when that fails, show why, and how to try again. */
@@ -140,11 +206,8 @@ class Page {
     this.#view?.destroy();
     this.#name = name;
     this.#view = view;
-    main.replaceChildren(this.#view.node);
-    for (const link of document.querySelectorAll("#nav-list a")) {
-      if (link.dataset.view === name) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
+    main.replaceChildren(this.#outdated, this.#notices, this.#view.node);
+    this.#mark(name);
     document.getElementById("nav").classList.remove("open");
     document.getElementById("nav-toggle").setAttribute("aria-expanded", "false");
     if (!first) {
@@ -153,10 +216,18 @@ class Page {
     }
   }
 
+  /** Show in the navigation where one is, or is going. */
+  #mark(name) {
+    for (const link of document.querySelectorAll("#nav-list a")) {
+      if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+  }
+
   async #make(name) {
     const report = this.reports.find((one) => one.name === name);
     if (report) return new (await VIEWS.report())(this, report);
-    return new (await VIEWS[name === "operations" ? name : "overview"]())(this);
+    return new (await VIEWS[name]())(this);
   }
 
   /** Say how fresh the numbers are. */
@@ -167,7 +238,8 @@ class Page {
     node.querySelector(".fresh-state").textContent = STATES[state];
     const behind = last?.freshness_ms ?? null;
     const age = behind === 0 ? "up to date" : `${short(behind)} ms behind`;
-    node.querySelector(".fresh-age").textContent = state === "live" && behind !== null ? age : "";
+    const shown = { live: behind === null ? "" : age, lost: `as of ${clockText(this.live.heard_ms / 1000)}` };
+    node.querySelector(".fresh-age").textContent = shown[state] ?? "";
     node.title = last ? `How far the reports are behind what was accepted. Last news at ${instantText(last.at / 1000)} UTC` : "Counts move here as purchases arrive";
   }
 }

@@ -13,6 +13,9 @@ const SERIES_MOST = 8;
 export const keysOf = (report) => report.dimensions.filter((dimension) => !WINDOW[dimension]);
 export const windowOf = (report) => report.dimensions.find((dimension) => WINDOW[dimension]) ?? null;
 
+/** Return whether a report can be asked about a part of all time: itself, or through another that counts the same. */
+export const isTimed = (reports, report) => Boolean(windowOf(report) ?? findReport(reports, keysOf(report), true));
+
 /** Return the leanest report that counts by all of these dimensions, with a window of time when one is wanted. */
 export function findReport(reports, dimensions, timed) {
   return reports

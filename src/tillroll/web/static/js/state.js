@@ -3,22 +3,27 @@
 import { DAY, dayOf, floor, isoDay, now, parameter, parseParameter } from "./time.js";
 
 const LISTS = ["bracket", "method", "merchant"];
+export const FILTERS_MOST = 100;
 export const PRESETS = ["today", "7d", "30d", "all"];
 const DAYS = { today: 1, "7d": 7, "30d": 30 };
 
-/** Return the state that an address holds. Nothing in it is trusted: what makes no sense is as if it were not there. */
+/**
+ * Return the state that an address holds. Nothing in it is trusted: what makes no sense is as if it were not there, and
+ * address.js tells of it. A view that cannot be read is "".
+ */
 export function parse(hash) {
-  const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [path, ...queries] = hash.replace(/^#\/?/, "").split("?");
+  const query = queries.join("?");
   const search = new URLSearchParams(query);
   const filters = {};
   for (const dimension of LISTS) {
-    const values = [...new Set(search.getAll(dimension))].filter(Boolean).slice(0, 100);
+    const values = [...new Set(search.getAll(dimension))].filter(Boolean).slice(0, FILTERS_MOST);
     if (values.length) filters[dimension] = values;
   }
   const [from, to] = [parseParameter(search.get("from")), parseParameter(search.get("to"))];
   const custom = from !== null && to !== null && from < to;
   return {
-    view: decoded(path) || "overview",
+    view: path === "" ? "overview" : decoded(path),
     range: custom ? "custom" : PRESETS.includes(search.get("range")) ? search.get("range") : null,
     from: custom ? from : null,
     to: custom ? to : null,
@@ -27,7 +32,7 @@ export function parse(hash) {
     stack: ["bracket", "method"].includes(search.get("stack")) ? search.get("stack") : null,
     order: search.get("order") === "-events" ? "-events" : "datapoint",
     cursor: search.get("cursor"),
-    start: Math.max(0, Number.parseInt(search.get("start") ?? "0", 10) || 0),
+    start: search.has("cursor") && /^\d{1,15}$/.test(search.get("start")) ? Number(search.get("start")) : 0,
   };
 }
 

@@ -40,7 +40,8 @@ export const parameter = (seconds) => (seconds % DAY === 0 ? isoDay(seconds) : i
 export function parseParameter(text) {
   if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?$/.test(text ?? "")) return null;
   const parsed = Date.parse(text.length === 10 ? `${text}T00:00:00Z` : text);
-  return Number.isNaN(parsed) ? null : parsed / 1000;
+  // Some browsers take 2011-02-30 for a day of March.
+  return Number.isNaN(parsed) || isoDay(parsed / 1000) !== text.slice(0, 10) ? null : parsed / 1000;
 }
 
 export const dayText = (seconds) => DATE.format(date(seconds));

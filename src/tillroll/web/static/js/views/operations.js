@@ -32,6 +32,7 @@ export class Operations extends View {
   constructor(page) {
     super(page);
     document.title = "Operations · Tillroll";
+    this.body.append(h("h1", {}, "Operations"));
     // Rejections do not move the counts, so no tick tells of them; while somebody looks, once a minute does.
     this.#timer = setInterval(() => document.visibilityState === "visible" && this.refresh(), 60_000);
   }

@@ -35,6 +35,7 @@ export class Overview extends View {
       merchantsOfAll: findReport(reports, ["merchant"], false),
     };
     document.title = "Overview · Tillroll";
+    this.body.append(h("h1", {}, "Overview"));
   }
 
   destroy() {

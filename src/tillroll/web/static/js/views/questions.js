@@ -18,12 +18,10 @@ export function plan(reports, report, state, range, calendar) {
   // A report of all time is asked for less than that through one that has windows, where there is one.
   const source = window || range.range === "all" ? report : findReport(reports, keys, true);
   const by = source === report && dimensions.join() === report.dimensions.join() ? undefined : dimensions;
+  const order = state.order === "datapoint" && keys.includes("bracket") ? "bracket" : state.order; // by amount, as people do
   const stack = keys.includes("bracket") ? (keys.includes("method") ? (state.stack ?? "bracket") : "bracket") : keys.includes("merchant") && filters.merchant ? "merchant" : null;
-  return { reports, report, source, calendar, keys, window, grain, dimensions, filters, stack, range, question: { ...range.bounds, filters, by, order: state.order } };
+  return { reports, report, source, calendar, keys, window, grain, dimensions, filters, stack, range, question: { ...range.bounds, filters, by, order } };
 }
-
-/** Return whether a report can be asked about a part of all time. */
-export const isTimed = (reports, report) => Boolean(windowOf(report) ?? findReport(reports, keysOf(report), true));
 
 export const tablePath = (plan, cursor) => reportPath(plan.source.name, { ...plan.question, limit: ROWS, cursor });
 

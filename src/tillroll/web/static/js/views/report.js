@@ -5,14 +5,14 @@ import { Columns } from "../charts/columns.js";
 import { colorName } from "../charts/palette.js";
 import { announce, h } from "../dom.js";
 import { METHODS, brief, plural, whole, word } from "../format.js";
-import { HOURS_MOST } from "../model.js";
+import { HOURS_MOST, isTimed } from "../model.js";
 import { exportBar } from "../parts/export.js";
 import { filterBar } from "../parts/filters.js";
 import { rangePicker } from "../parts/range.js";
 import { reportTable } from "../parts/table.js";
 import { format, resolveRange } from "../state.js";
 import { DAY, HOUR, dayText, rangeText } from "../time.js";
-import { chartData, isTimed, plan as planOf, ROWS, sharedPath, tablePage, tablePath } from "./questions.js";
+import { chartData, plan as planOf, ROWS, sharedPath, tablePage, tablePath } from "./questions.js";
 import { View, nothingYet, rebuild, staleNote } from "./view.js";
 
 export class ReportView extends View {
@@ -28,6 +28,8 @@ export class ReportView extends View {
     this.#report = report;
     this.#timed = isTimed(page.reports, report);
     document.title = `${report.title} · Tillroll`;
+    this.#parts.head.append(h("h1", {}, report.title));
+    this.body.append(this.#parts.head);
   }
 
   destroy() {
@@ -66,7 +68,7 @@ export class ReportView extends View {
       rebuild(parts.tools, h("div", { class: "range" }, picker, this.#grain(plan)), filterBar(plan.keys, plan.filters, (filters) => this.#change({ filters })), staleNote(calendar, dayText(calendar.last)));
       this.#framed = shown;
     }
-    if (!parts.head.isConnected) {
+    if (!parts.table.isConnected) {
       rebuild(this.body, parts.head, parts.tools, h("div", { class: "pair" }, h("div", { class: "column" }, parts.chart, parts.bars, parts.export), h("section", { class: "card table-card" }, parts.table)));
     }
   }

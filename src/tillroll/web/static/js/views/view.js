@@ -5,6 +5,7 @@ import { h, icon } from "../dom.js";
 export class View {
   #abort = null;
   #failure = null;
+  #loaded = false;
 
   /** `page` is what a view needs of the page: reports, calendar(), go(state), progress(on). */
   constructor(page) {
@@ -35,6 +36,7 @@ export class View {
     if (!silent) this.#busy(true);
     try {
       await this.load(this.state, abort.signal);
+      this.#loaded = true;
       this.#fail(null);
     } catch (error) {
       if (error.name === "AbortError" || abort.signal.aborted) return;
@@ -50,21 +52,21 @@ export class View {
 
   #fail(error) {
     this.#failure?.remove();
-    this.#failure = error && problem(error, this.body.hasChildNodes(), () => this.show(this.state));
+    this.#failure = error && problem(error, this.#loaded, () => this.show(this.state));
     if (error) this.node.prepend(this.#failure);
   }
 }
 
 /** Return what tells a person that something failed, and lets them try again. `shown` says that there is older content. */
-function problem(error, shown, again) {
-  const title = { 0: "The server does not answer", 401: "A token is needed", 403: "This token may not read that" }[error.status] ?? "That did not work";
+export function problem(error, shown, again) {
+  const title = { 0: "The server does not answer", 401: "A token is needed", 403: "This token may not read" }[error.status] ?? "That did not work";
   if (error.status === undefined) console.error(error);
   return h(
     "section",
     { class: shown ? "card banner" : "card empty", role: "alert" },
     icon("warning"),
     h("div", {}, h("h2", {}, title), h("p", {}, error.message, shown ? " Below is what was shown before." : "")),
-    h("button", { type: "button", class: "button primary", onclick: again }, error.status === 401 ? "Enter a token" : "Try again"),
+    h("button", { type: "button", class: "button primary", onclick: again }, { 401: "Enter a token", 403: "Enter another token" }[error.status] ?? "Try again"),
   );
 }
 
