@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -24,3 +26,27 @@ def test_every_operation_is_shown_and_one_can_be_tried(open_page: Callable[..., 
     answered = page.locator(".live-responses-table tbody .response-col_status").first
     expect(answered).to_contain_text("202", timeout=20_000)
     assert fresh_server.client.get("/status").json()["events"] == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "chosen", "shown"),
+    [("dark", None, "dark"), ("light", None, "light"), ("dark", "light", "light"), ("light", "dark", "dark")],
+)
+def test_it_is_as_dark_as_the_page(
+    open_page: Callable[..., Page], fresh_server: Server, system: str, chosen: str | None, shown: str
+) -> None:
+    page = open_page(f"{fresh_server.url}/docs", color_scheme=system)
+    if chosen is not None:
+        page.evaluate(f"localStorage.setItem('tillroll.theme', '{chosen}')")
+        page.reload()
+    expect(page.locator(".opblock").first).to_be_visible(timeout=20_000)
+    for part in ("body", ".swagger-ui", ".opblock-summary-path", ".info .title"):
+        light = page.locator(part).first.evaluate(
+            "(node) => getComputedStyle(node)[node.matches('body, .swagger-ui') ? 'backgroundColor' : 'color']"
+        )
+        channels = [float(part) for part in re.findall(r"[\d.]+", light)]
+        if channels[3:] == [0]:
+            continue  # nothing of its own behind it
+        is_ground = part in {"body", ".swagger-ui"}
+        assert (sum(channels[:3]) / 3 < 100) == ((shown == "dark") == is_ground), f"{part}: {light}"
+    page.evaluate("localStorage.clear()")

@@ -122,7 +122,8 @@ def whole_number(field: str, text: str, low: int, high: int) -> int:
 
 
 def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    known = [name for name in PARAMETERS if name not in FILTERS or name in report.dimensions]
+    no_part = {name for name in FILTERS if name not in report.dimensions} | (set() if report.window else {"from", "to"})
+    known = [name for name in PARAMETERS if name not in no_part]
     single = {}
     for name, values in parameters.items():
         if name not in PARAMETERS:

@@ -24,6 +24,7 @@ WAITING_BYTES_MAX: Final = 64 * 2**20
 WAITING_REQUESTS_MAX: Final = 10_000
 
 # Ours, on answers.
+PATH_BYTES_MAX: Final = 4_096  # of an address: the longest datapoint, percent-encoded, is within it
 PAGE_MAX: Final = 10_000  # datapoints in one page of a report
 PAGE_DEFAULT: Final = 1_000
 DATAPOINTS_MAX: Final = 1_000  # in one batch read

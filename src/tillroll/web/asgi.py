@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount, Route
 
+from tillroll.core import limits
 from tillroll.errors import TillrollError
 from tillroll.web.answers import problem_answer
 from tillroll.web.audits import AuditRoutes
@@ -49,7 +50,6 @@ SECURITY_HEADERS: Final = {
     "X-Frame-Options": "DENY",
 }
 _RAW_SECURITY_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-_PATH_BYTES_MAX: Final = 4_096
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -102,8 +102,8 @@ class Application:
         headers = self._origins.headers(dict(scope["headers"]).get(b"origin"))
         if headers:
             send = answering(send, headers)
-        if len(scope.get("raw_path") or b"") > _PATH_BYTES_MAX:
-            detail = f"The path is longer than {_PATH_BYTES_MAX} bytes. See /docs for what there is"
+        if len(scope.get("raw_path") or b"") > limits.PATH_BYTES_MAX:
+            detail = f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for what there is"
             await self._guarded(problem_answer(Problem("address_too_long", detail)), scope, receive, send)
         elif scope["path"] == "/events" and scope["method"] == "POST":
             await self.events(scope, receive, send)

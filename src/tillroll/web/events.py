@@ -50,12 +50,12 @@ TYPES: Final = (
     "application/x-www-form-urlencoded",  # what curl -d says of whatever it sends
 )
 _KNOWN: Final = frozenset({None, b"", *(name.encode() for name in TYPES)})  # without being looked at closely
-_NO_EVENT: Final = "The body is empty. Send a purchase, an array of them, or one on each line"
-_NOT_KEPT: Final = (
+NO_EVENT: Final = "The body is empty. Send a purchase, an array of them, or one on each line"
+NOT_KEPT: Final = (
     "No event of the body was counted, and there is no room to keep what is not: correct and send again. "
     "The operator makes room with: tillroll rejected drop"
 )
-_DETAIL: Final = "No event of the body was counted: correct and send again"
+DETAIL: Final = "No event of the body was counted: correct and send again"
 
 
 def receipt_body(receipt: Receipt) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class EventsRoute:
         if asked.encoding != "identity":
             data = await self._state.read(decompress, data, asked.encoding, self._settings.body_bytes_max)
         if is_empty(data):
-            raise Problem("empty_body", _NO_EVENT)
+            raise Problem("empty_body", NO_EVENT)
         if len(data) > self._settings.body_events_max:  # else it cannot have more events
             await self._refuse_too_many(data)
         return Body(data, asked.source)
@@ -226,8 +226,8 @@ def _receipt_messages(receipt: Receipt) -> tuple[Any, Any]:
     if receipt.accepted or receipt.duplicates or not receipt.events:
         return _messages(202, msgspec.json.encode(fields))
     if receipt.not_kept:
-        return _messages(507, Problem("rejected_full", _NOT_KEPT, members=fields).body())
-    detail = f"{_DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else _DETAIL
+        return _messages(507, Problem("rejected_full", NOT_KEPT, members=fields).body())
+    detail = f"{DETAIL}. {receipt.not_accepted[0].reason.message}" if receipt.not_accepted else DETAIL
     return _messages(422, Problem("not_accepted", detail, members=fields).body())
 
 

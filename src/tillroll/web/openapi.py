@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any, Final
 from tillroll import __version__
 from tillroll.core import ask, limits
 from tillroll.core.csv_form import COLUMNS
-from tillroll.core.dimension import BRACKETS
-from tillroll.core.limits import METHODS
 from tillroll.core.report import REPORTS, Report
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
+from tillroll.web.examples import example
 from tillroll.web.problem import CODES, MEDIA_TYPE
 from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX, SWITCH
-from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, ref, shape
+from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, one_of, ref, shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tillroll.web.settings import Settings
 
 JsonObject = dict[str, Any]
 _JSON: Final = "application/json"
 _EVERYWHERE: Final = (
-    "unknown_host",
     "address_too_long",
     "headers_too_large",
     "request_timeout",
@@ -37,7 +37,6 @@ _TAKING: Final = (
     "bad_idempotency_key",
     "bad_body",
     "empty_body",
-    "cross_site",
     "too_many_events",
     "unknown_encoding",
     "unknown_type",
@@ -50,8 +49,20 @@ _ID: Final = {
     "name": "id",
     "in": "path",
     "required": True,
+    "description": "As the list of rejected events has it",
     "schema": {"type": "string", "pattern": "^[0-9a-f]{1,64}(-[0-9]{1,4})?$"},
 }
+
+
+_TAGS: Final = {
+    "Events": "Purchases come in here",
+    "Reports": "The five reports, in pages",
+    "Aggregates": "Single numbers of the reports, and the merchants there are",
+    "Rejected": "Events that were not accepted: kept until they are corrected or discarded",
+    "Server": "How the server is doing",
+}
+_OF_HTTP: Final = ("format", "columns", "bom", "download")  # which the questions of core.ask do not have
+_ETAG: Final = {"schema": {"type": "string"}, "description": "Names this answer: send it back in If-None-Match"}
 
 
 def describe(settings: Settings) -> JsonObject:
@@ -62,9 +73,14 @@ def describe(settings: Settings) -> JsonObject:
             "title": "Tillroll",
             "version": __version__,
             "summary": "Counts purchases exactly: events in, five reports out",
+            "description": (
+                "Send completed purchases, and read how many there were by hour, day, amount bracket, payment method "
+                "and merchant. Every answer that is no success is a problem (RFC 9457), whose `code` is for programs."
+            ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": _paths(settings),
         "components": {"schemas": SCHEMAS},
     }
@@ -76,37 +92,49 @@ def describe(settings: Settings) -> JsonObject:
 def _paths(settings: Settings) -> JsonObject:
     paths: JsonObject = {
         "/events": {"post": _post_events(settings)},
-        "/reports": {"get": _operation("Reports", "List the reports", settings, _json(listed(ref("Report"))))},
+        "/reports": {"get": _list_reports(settings)},
     }
     for report in REPORTS:
         paths[f"/reports/{report.name}"] = {"get": _get_report(report, settings)}
     return paths | _aggregates(settings) | _rejected(settings) | _watching(settings)
 
 
+def _list_reports(settings: Settings) -> JsonObject:
+    text = "The reports there are, with the dimensions that they count by."
+    answers = _tagged(_json(listed(ref("Report")), text=text))
+    return _operation("listReports", "Reports", "List reports", text, settings, answers, ("bad_query",))
+
+
 def _post_events(settings: Settings) -> JsonObject:
     headers = [
         _parameter("Idempotency-Key", NAME, "Names the events of the body by their position in it", place="header"),
-        _parameter("Content-Encoding", {"enum": list(ENCODINGS)}, "How the body is compressed", place="header"),
+        _parameter("Content-Encoding", one_of(ENCODINGS), "How the body is compressed", place="header"),
     ]
     body = {
         "required": True,
         "description": (
             f"At most {settings.body_bytes_max} bytes, also after decompression, and {settings.body_events_max} "
-            "events. One bad event does not cost the others"
+            f"events. One bad event does not cost the others. Lines may also come as {', '.join(NDJSON_TYPES[1:])}"
         ),
         "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}}
-        | {kind: {"schema": TEXT | {"description": "One event a line"}} for kind in NDJSON_TYPES},
+        | {NDJSON_TYPES[0]: {"schema": TEXT | {"description": "One event a line"}}},
     }
     answers = _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "Durable: all of it, or what is good")
+    text = (
+        "Takes one purchase, an array of them, or one on each line. Each has its own outcome. The answer comes when "
+        "what was accepted is durable. A repeat under the same `id` or `Idempotency-Key` is counted once."
+    )
     codes = (*_TAKING, *_BODY, *_STORE)
-    operation = _operation("Events", "Take purchases", settings, answers, codes, right=Right.SEND, parameters=headers)
+    operation = _operation(
+        "sendEvents", "Events", "Send events", text, settings, answers, codes, right=Right.SEND, parameters=headers
+    )
     return operation | {"requestBody": body}
 
 
 def _get_report(report: Report, settings: Settings) -> JsonObject:
     values: dict[str, JsonObject] = {
-        "bracket": {"enum": list(BRACKETS)},
-        "method": {"enum": list(METHODS)},
+        "bracket": ref("Bracket"),
+        "method": ref("PaymentMethod"),
         "merchant": {"type": "string", "minLength": 1, "maxLength": limits.NAME_CHARACTERS_MAX},
     }
     parameters = []
@@ -121,7 +149,7 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
         if name in report.dimensions:
             wanted = listed(values[name], limits.FILTER_VALUES_MAX) | {"minItems": 1}
             parameters.append(_parameter(name, wanted, f"Only events of this {name}; repeat it for several"))
-    by = listed({"enum": list(ask.dimensions_of(report))}) | {"minItems": 1, "uniqueItems": True}
+    by = listed(one_of(ask.dimensions_of(report))) | {"minItems": 1, "uniqueItems": True}
     if report.window == "hour":
         by["not"] = {"allOf": [{"contains": {"const": "hour"}}, {"contains": {"const": "day"}}]}
     limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
@@ -129,13 +157,13 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
     cursor = {"type": "string", "minLength": 1, "maxLength": ask.CURSOR_CHARACTERS_MAX, "format": "cursor"}
     parameters += [
         _parameter("by", by, "Roll up to these dimensions, in this order"),
-        _parameter("order", {"enum": orders, "default": ask.ORDERS[0]}, "By name, or most events first"),
+        _parameter("order", one_of(orders, default=ask.ORDERS[0]), "By name, or most events first"),
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
-        _parameter("format", {"enum": list(FORMATS)}, "Instead of the Accept header"),
-        _parameter("columns", {"enum": list(COLUMNS)}, "Of CSV: the datapoint packed, or split by dimension"),
-        _parameter("bom", {"enum": list(SWITCH)}, "Of CSV: 1 begins it with a byte order mark, for Excel"),
-        _parameter("download", {"enum": list(SWITCH)}, "1 names the answer as a file"),
+        _parameter("format", one_of(FORMATS), "Instead of the Accept header"),
+        _parameter("columns", one_of(COLUMNS), "Of CSV: the datapoint packed, or split by dimension"),
+        _parameter("bom", one_of(SWITCH), "Of CSV: 1 begins it with a byte order mark, for Excel"),
+        _parameter("download", one_of(SWITCH), "1 names the answer as a file"),
     ]
     headers = {
         "Link": {"schema": TEXT, "description": 'The address of the next page, with rel="next"; not on the last'},
@@ -145,34 +173,71 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
     answers = _json(listed(ref("Aggregate")))
     answers["200"]["headers"] = headers
     answers["200"]["content"]["text/csv"] = {"schema": TEXT}
-    return _operation("Reports", report.title, settings, answers, _STORE, parameters=parameters)
+    text = f"A page of the report. It counts by {', '.join(report.dimensions)}; `by` rolls it up to some of these."
+    codes = ("bad_query", *_STORE)
+    operation_id = f"read{report.name.title().replace('-', '')}"
+    return _operation(
+        operation_id, "Reports", report.title, text, settings, _tagged(answers), codes, parameters=parameters
+    )
 
 
 def _aggregates(settings: Settings) -> JsonObject:
     many = listed(DATAPOINT, limits.DATAPOINTS_MAX)
     some = listed(DATAPOINT, IN_ADDRESS_MAX) | {"minItems": 1}
-    answers = _json(listed(ref("Aggregate")), text="In the order asked; one that nobody counted yet is 0")
+    counted = "In the order asked; one that nobody counted yet is 0"
     asked = [_parameter("datapoint", some, "Repeat it for several", required=True)]
-    read = _operation("Aggregates", "Read several aggregates", settings, answers, _STORE, parameters=asked)
-    posted = ("bad_body", *_BODY, *_STORE)
-    post = _operation("Aggregates", "Read many aggregates", settings, answers, posted)
+    codes = ("bad_query", *_STORE)
+    read = _operation(
+        "readAggregates",
+        "Aggregates",
+        "Read several aggregates",
+        f"Up to {IN_ADDRESS_MAX} datapoints, named in the address.",
+        settings,
+        _tagged(_json(listed(ref("Aggregate")), text=counted)),
+        codes,
+        parameters=asked,
+    )
+    post = _operation(
+        "readManyAggregates",
+        "Aggregates",
+        "Read many aggregates",
+        f"Up to {limits.DATAPOINTS_MAX} datapoints, named in the body. It changes nothing.",
+        settings,
+        _json(listed(ref("Aggregate")), text=counted),
+        ("bad_body", *_BODY, *codes),
+        changes=True,
+    )
     schema = shape({"datapoints": many}, additionalProperties=False)
     post["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
-    single = {"name": "datapoint", "in": "path", "required": True, "schema": DATAPOINT}
-    codes = ("unknown_datapoint", *_STORE)
-    one = _operation("Aggregates", "Read one aggregate", settings, _json(ref("Aggregate")), codes, parameters=[single])
+    one = _operation(
+        "readAggregate",
+        "Aggregates",
+        "Read one aggregate",
+        "The number of purchases of one datapoint. Percent-encode it in the address.",
+        settings,
+        _tagged(_json(ref("Aggregate"))),
+        ("unknown_datapoint", *codes),
+        parameters=[_parameter("datapoint", DATAPOINT, "As a report writes it", place="path", required=True)],
+    )
     limit = {"type": "integer", "minimum": 1, "maximum": MERCHANTS_MAX, "default": MERCHANTS_DEFAULT}
     search = [
         _parameter("q", {"type": "string", "maxLength": limits.NAME_CHARACTERS_MAX}, "A part of the name"),
         _parameter("limit", limit, "How many"),
     ]
-    found = _json(listed(TEXT), text="Those that begin with it first")
+    merchants = _operation(
+        "findMerchants",
+        "Aggregates",
+        "Find merchants",
+        "Merchants whose name contains a text, whatever the case.",
+        settings,
+        _tagged(_json(listed(TEXT), text="Those that begin with it first")),
+        codes,
+        parameters=search,
+    )
     return {
         "/aggregates": {"get": read, "post": post},
         "/aggregates/{datapoint}": {"get": one},
-        "/merchants": {
-            "get": _operation("Aggregates", "Find merchants", settings, found, _STORE, parameters=search),
-        },
+        "/merchants": {"get": merchants},
     }
 
 
@@ -182,62 +247,153 @@ def _rejected(settings: Settings) -> JsonObject:
         _parameter("after", TEXT, "The id that the page before ended with"),
         _parameter("limit", limit, "How many"),
     ]
-    kept = _json(listed(ref("Rejected")), text="Oldest first")
     codes = ("unknown_rejected", *_STORE)
-    show = _operation("Rejected", "Show one", settings, _json(ref("Rejected")), codes, parameters=[_ID])
-    none = {"204": {"description": "It is no longer kept"}}
-    changing = ("cross_site", *codes)
-    drop = _operation("Rejected", "Give one up", settings, none, changing, right=Right.SEND, parameters=[_ID])
-    taken = _json(ref("Corrected"), text="It is counted, and no longer kept")
-    retrying = ("not_accepted", "store_full", *_BODY, *changing)
-    retry = _operation("Rejected", "Correct one", settings, taken, retrying, right=Right.SEND, parameters=[_ID])
+    listing = _operation(
+        "listRejected",
+        "Rejected",
+        "List rejected events",
+        "The events that were not accepted and wait to be corrected, each with its reason.",
+        settings,
+        _json(listed(ref("Rejected")), text="Oldest first"),
+        ("bad_query", *_STORE),
+        parameters=paging,
+    )
+    show = _operation(
+        "getRejected",
+        "Rejected",
+        "Get a rejected event",
+        "The event byte for byte, and why it was not accepted.",
+        settings,
+        _json(ref("Rejected")),
+        codes,
+        parameters=[_ID],
+    )
+    discard = _operation(
+        "discardRejected",
+        "Rejected",
+        "Discard a rejected event",
+        "It is erased. That an event of this name came is still known.",
+        settings,
+        {"204": {"description": "It is no longer kept"}},
+        codes,
+        right=Right.SEND,
+        parameters=[_ID],
+    )
+    retry = _operation(
+        "retryRejected",
+        "Rejected",
+        "Retry a rejected event",
+        "Sends it again under the name that it came with, corrected by the body if there is one. It counts once.",
+        settings,
+        _json(ref("Corrected"), text="It is counted, and no longer kept"),
+        ("not_accepted", "store_full", *_BODY, *codes),
+        right=Right.SEND,
+        parameters=[_ID],
+    )
     retry["requestBody"] = {
         "description": "The event as it should have been; empty for the event as it was",
         "content": {_JSON: {"schema": ref("Event")}},
     }
     return {
-        "/rejected": {"get": _operation("Rejected", "List those", settings, kept, _STORE, parameters=paging)},
-        "/rejected/{id}": {"get": show, "delete": drop},
+        "/rejected": {"get": listing},
+        "/rejected/{id}": {"get": show, "delete": discard},
         "/rejected/{id}/retry": {"post": retry},
     }
 
 
 def _watching(settings: Settings) -> JsonObject:
-    ticks = _content("text/event-stream", "A `tick` whenever something changed, at most two a second")
-    text = _content("text/plain", "ok")
     metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
-    free = Right.NONE
-    begun = _json(ref("AuditBegun"), "202", "It is under way; /status has what it finds")
-    audit = _operation("Server", "Count the journal again", settings, begun, ("cross_site",), right=Right.SEND)
+    audit = _operation(
+        "startAudit",
+        "Server",
+        "Start an audit",
+        "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
+        settings,
+        _json(ref("AuditBegun"), "202", "It is under way; /status has what it finds"),
+        right=Right.SEND,
+    )
+    live = _operation(
+        "streamChanges",
+        "Server",
+        "Stream changes",
+        "Server-sent events, for as long as the reader stays.",
+        settings,
+        _content("text/event-stream", "A `tick` whenever something changed, at most two a second"),
+    )
+    status = _operation(
+        "getStatus",
+        "Server",
+        "Get service status",
+        "Positions, lag, outcomes of the last minutes, and the last audit.",
+        settings,
+        _json(ref("Status")),
+        _STORE,
+    )
+    measures = _operation("getMetrics", "Server", "Get metrics", "For Prometheus to scrape.", settings, metrics, _STORE)
+    health = _operation(
+        "getHealth",
+        "Server",
+        "Check health",
+        "Whether the server works and can use its store. It asks for no token.",
+        settings,
+        _content("text/plain", "ok"),
+        ("stopping", *_STORE),
+        right=Right.NONE,
+    )
+    described = _operation(
+        "getOpenapi",
+        "Server",
+        "Get this description",
+        "The OpenAPI description of this very server: with its limits, and with tokens if it asks for them.",
+        settings,
+        _tagged(_json({"type": "object"})),
+        right=Right.NONE,
+    )
     return {
         "/audit": {"post": audit},
-        "/live": {"get": _operation("Server", "Watch", settings, ticks)},
-        "/status": {"get": _operation("Server", "How it stands", settings, _json(ref("Status")), _STORE)},
-        "/metrics": {"get": _operation("Server", "Measures", settings, metrics, _STORE)},
-        "/healthz": {
-            "get": _operation("Server", "Whether it works", settings, text, ("stopping", *_STORE), right=free)
-        },
-        "/openapi.json": {
-            "get": _operation("Server", "This description", settings, _json({"type": "object"}), right=free)
-        },
+        "/live": {"get": live},
+        "/status": {"get": status},
+        "/metrics": {"get": measures},
+        "/healthz": {"get": health},
+        "/openapi.json": {"get": described},
     }
 
 
 def _operation(
+    name: str,
     tag: str,
     summary: str,
+    description: str,
     settings: Settings,
     answers: JsonObject,
     codes: tuple[str, ...] = (),
     *,
     right: Right = Right.READ,
+    changes: bool = False,
     parameters: list[JsonObject] | None = None,
 ) -> JsonObject:
-    codes = ("bad_query", *codes, *_EVERYWHERE)
-    if settings.guarded and right:
-        codes = (*codes, "token_missing", "token_unknown", "token_forbids")
-    operation: JsonObject = {"tags": [tag], "summary": summary, "responses": answers | _problems(codes)}
+    """Return an operation. `changes` says that browsers may not send it for other sites, though it only reads."""
+    codes = (*codes, *_EVERYWHERE)
+    if settings.guarded:
+        codes = (*codes, *(("token_missing", "token_unknown", "token_forbids") if right else ()))
+    else:
+        codes = (*codes, *(("cross_site",) if changes or right is Right.SEND else ()))
+        codes = (*codes, *(("unknown_host",) if settings.loopback and not settings.open_to_all else ()))
+    if "304" in answers:
+        parameters = [*(parameters or []), _parameter("If-None-Match", TEXT, "The ETag that is known", place="header")]
+    known = [each["name"] for each in parameters or [] if each["in"] == "query" and each["name"] not in _OF_HTTP]
+
+    def example_of(code: str) -> JsonObject:
+        return example(code, settings, operation=name, known=known, right=right)
+
+    operation: JsonObject = {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "description": description,
+        "responses": answers | _problems(codes, example_of),
+    }
     if parameters:
         operation["parameters"] = parameters
     if settings.guarded and right:
@@ -245,13 +401,24 @@ def _operation(
     return operation
 
 
-def _problems(codes: tuple[str, ...]) -> JsonObject:
-    texts: dict[int, list[str]] = {}
+def _problems(codes: tuple[str, ...], example_of: Callable[[str], JsonObject]) -> JsonObject:
+    found: dict[int, dict[str, str]] = {}
     for code in dict.fromkeys(codes):
         status, text = CODES[code]
-        texts.setdefault(status, []).append(f"`{code}`: {text}")
-    content = {MEDIA_TYPE: {"schema": ref("Problem")}}
-    return {str(status): {"description": "\n\n".join(texts[status]), "content": content} for status in sorted(texts)}
+        found.setdefault(status, {})[code] = text
+    answers = {}
+    for status, texts in sorted(found.items()):
+        examples = {code: {"summary": text, "value": example_of(code)} for code, text in texts.items()}
+        described = "\n\n".join(f"`{code}`: {text}" for code, text in texts.items())
+        content = {MEDIA_TYPE: {"schema": ref("Problem"), "examples": examples}}
+        answers[str(status)] = {"description": described, "content": content}
+    return answers
+
+
+def _tagged(answers: JsonObject) -> JsonObject:
+    """Return the answers of an operation that has entity tags."""
+    answers["200"].setdefault("headers", {})["ETag"] = _ETAG
+    return answers | {"304": {"description": "The answer is still the one that If-None-Match names"}}
 
 
 def _json(schema: JsonObject, status: str = "200", text: str = "The answer") -> JsonObject:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS, WINDOW_SECONDS
+from tillroll.core.report import REPORTS, WINDOW_SECONDS, DimensionName
 from tillroll.web.problem import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Schema = dict[str, Any]
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
@@ -54,17 +57,16 @@ _EXAMPLE: Final = {
     "paymentMethod": "SLICE_IT",
     "merchantId": "1bb53ed1-787b-4543-9def-ea18eef7902e",
 }
-_OUTCOMES: Final = ("conflict", "rejected")
-_REASON: Final[Schema] = {
-    "code": {"enum": sorted(get_args(ReasonCode))},
-    "field": {"type": ["string", "null"]},
-    "message": TEXT,
-}
 
 
 def ref(name: str) -> Schema:
     """Return a reference to one of SCHEMAS."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def one_of(values: Sequence[str], **more: Any) -> Schema:
+    """Return the schema of a text that is one of some values."""
+    return {"type": "string", "enum": list(values)} | more
 
 
 def listed(items: Schema, maximum: int | None = None) -> Schema:
@@ -78,13 +80,21 @@ def shape(required: Schema, optional: Schema | None = None, **more: Any) -> Sche
     return {"type": "object", "required": list(required), "properties": properties} | more
 
 
+_OUTCOMES: Final = ("conflict", "rejected")
+_REASON: Final[Schema] = {
+    "code": ref("ReasonCode"),
+    "field": {"type": ["string", "null"]},
+    "message": TEXT,
+}
+
+
 _RECEIPT: Final[Schema] = {
     "accepted": COUNT,
     "duplicates": COUNT,
     "conflicts": COUNT,
     "rejected": COUNT,
     "not_accepted": listed(
-        shape({"index": COUNT, "byte": COUNT, "outcome": {"enum": list(_OUTCOMES)}} | _REASON),
+        shape({"index": COUNT, "byte": COUNT, "outcome": one_of(_OUTCOMES)} | _REASON),
         limits.REJECTED_LISTED_MAX,
     ),
     "truncated": {"type": "boolean", "description": "Whether not_accepted leaves some out; the counts are whole"},
@@ -94,6 +104,16 @@ _NOT_KEPT: Final[Schema] = {
 }
 
 SCHEMAS: Final[Schema] = {
+    "Bracket": one_of(
+        BRACKETS,
+        description="A range of amounts in euro. A bound belongs to the bracket above it, but 500.00 to 100-500",
+        # What generators of clients call them.
+        **{"x-enum-varnames": ["UNDER_10", "FROM_10_TO_50", "FROM_50_TO_100", "FROM_100_TO_500", "OVER_500"]},
+    ),
+    "PaymentMethod": one_of(METHODS, description="How a purchase was paid"),
+    "Dimension": one_of(get_args(DimensionName), description="What reports count by"),
+    "ReasonCode": one_of(sorted(get_args(ReasonCode)), description="Why an event was not accepted"),
+    "ProblemCode": one_of(sorted(CODES), description="What went wrong, for programs: a code never changes"),
     "Event": shape(
         {
             "date": {
@@ -102,15 +122,17 @@ SCHEMAS: Final[Schema] = {
                 "description": "An instant with seconds and an offset, at most a day in the future; counted in UTC",
             },
             "amount": {"type": "integer", "minimum": 0, "maximum": limits.AMOUNT_MAX, "description": "Cents"},
-            "paymentMethod": {"enum": list(METHODS)},
+            "paymentMethod": ref("PaymentMethod"),
             "merchantId": NAME | {"pattern": r"^[^|]*$", "not": {"enum": list(BRACKETS)}, "format": "merchant"},
         },
         {"id": NAME | {"description": "The producer's name for this purchase"}},
         description="One completed purchase. Fields that are not listed are ignored",
         examples=[_EXAMPLE],
     ),
-    "Receipt": shape(_RECEIPT, _NOT_KEPT, additionalProperties=False),
-    "Queued": shape({"queued": COUNT}, additionalProperties=False),
+    "Receipt": shape(
+        _RECEIPT, _NOT_KEPT, description="What became of the events of a body", additionalProperties=False
+    ),
+    "Queued": shape({"queued": COUNT}, description="How many events were put on the queue", additionalProperties=False),
     "Aggregate": shape(
         {"datapoint": TEXT, "events": COUNT},
         additionalProperties=False,
@@ -118,10 +140,10 @@ SCHEMAS: Final[Schema] = {
     ),
     "Report": shape(
         {
-            "name": {"enum": [report.name for report in REPORTS]},
+            "name": one_of([report.name for report in REPORTS]),
             "title": TEXT,
-            "dimensions": listed(TEXT),
-            "window": {"enum": [*WINDOW_SECONDS, None]},
+            "dimensions": listed(ref("Dimension")),
+            "window": {"type": ["string", "null"], "enum": [*WINDOW_SECONDS, None]},
         },
         additionalProperties=False,
     ),
@@ -129,7 +151,7 @@ SCHEMAS: Final[Schema] = {
         {
             "id": TEXT,
             "received_at": {"type": "number", "description": "Seconds since 1970"},
-            "source": shape({"kind": {"enum": ["none", "id", "key", "message", "file"]}, "value": TEXT}),
+            "source": shape({"kind": one_of(["none", "id", "key", "message", "file"]), "value": TEXT}),
             "position": COUNT,
         }
         | _REASON,
@@ -137,7 +159,7 @@ SCHEMAS: Final[Schema] = {
         description="An event that was not accepted, byte for byte: as text, or in base64 where it is not UTF-8",
         additionalProperties=False,
     ),
-    "Corrected": shape({"id": TEXT, "outcome": {"enum": ["accepted", "duplicate"]}}, additionalProperties=False),
+    "Corrected": shape({"id": TEXT, "outcome": one_of(["accepted", "duplicate"])}, additionalProperties=False),
     "Status": shape(
         {
             "events": {"type": ["integer", "null"]},
@@ -166,7 +188,7 @@ SCHEMAS: Final[Schema] = {
             "differences": listed(
                 shape(
                     {
-                        "kind": {"enum": ["aggregate", "chunk", "index", "ledger", "position"]},
+                        "kind": one_of(["aggregate", "chunk", "index", "ledger", "position"]),
                         "subject": TEXT,
                         "stored": {"type": ["integer", "null"]},
                         "recounted": {"type": ["integer", "null"]},
@@ -183,7 +205,7 @@ SCHEMAS: Final[Schema] = {
             "type": TEXT,
             "title": TEXT,
             "status": {"type": "integer"},
-            "code": {"enum": sorted(CODES)},
+            "code": ref("ProblemCode"),
             "detail": TEXT,
         },
         {"field": {"type": ["string", "null"], "description": "The parameter that is wrong"}},
