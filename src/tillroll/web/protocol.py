@@ -72,6 +72,23 @@ class _Transport:
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. `sweep` is called about every second."""
 
+    # In the instance, beside uvicorn's own, they would be more than Python finds quickly: 1 us for each request.
+    __slots__ = (
+        "_began",
+        "_close_at",
+        "_deaf",
+        "_ended",
+        "_fault",
+        "_in_head",
+        "_offers",
+        "_plain_transport",
+        "_posted",
+        "_raw_bytes",
+        "_running",
+        "_since",
+        "_unsent",
+        "_unsent_since",
+    )
     settings: Settings
     crowd: Crowd
     route: EventsRoute
@@ -121,23 +138,29 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deaf:
             self._check_spill()
             return
-        self._unset_keepalive_if_required()
-        self._parse(data)
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError) as error:
+            self._go_on(data, error)
         if self._posted is not None and not self._deaf:
             self._look_ahead()
         if self._raw_bytes > self.settings.header_bytes_max:
             self._check_size()
 
-    def _parse(self, data: bytes) -> None:
-        while not self._deaf:
+    def _go_on(self, data: bytes, error: Exception) -> None:
+        """Refuse what cannot be parsed, and begin anew without the offer where another protocol is offered."""
+        while isinstance(error, httptools.HttpParserUpgrade) and not self._deaf:
+            data = self._head_without_offer() + data[error.args[0] :]
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as offer:
-                data = self._head_without_offer() + data[offer.args[0] :]
-            except httptools.HttpParserError as error:
-                self._refuse(self._fault_of(error))
+            except (httptools.HttpParserUpgrade, httptools.HttpParserError) as another:
+                error = another
             else:
                 return
+        if not self._deaf:
+            self._refuse(self._fault_of(error))
 
     def _head_without_offer(self) -> bytes:
         """Return the head that came, as it would be without its offer of another protocol, for a new parser.
