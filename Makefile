@@ -6,7 +6,7 @@ DATA ?= tillroll-data
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench soak kill-rounds fuzz screenshots lock clean
+.PHONY: help run test attack prove check format bench soak kill-rounds fuzz screenshots lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -16,6 +16,9 @@ run: $(VENV)/.run ## Install into .venv, and serve on http://127.0.0.1:8080 (POR
 
 test: $(VENV)/.dev $(VENV)/.tools ## Install, fetch the real parts that tests speak to, and run every test on all cores
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST)
+
+attack: $(VENV)/.dev ## Attack a real server in every way that was found, in a minute
+	$(BIN)/python -m tests.attack
 
 prove: $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.tools ## Prove at length, in hours: all seeds, pairs of kills, kill rounds, fuzzing
 	$(BIN)/python -m tests.prove

@@ -12,6 +12,7 @@ _STEPS: Final = {
     "every test, at full size": ("pytest", "--numprocesses", "auto", "--dist", "worksteal", "--long"),
     "kills of real processes, SQLite": ("tests.e2e.kill_rounds", "--rounds", "100"),
     "kills of real processes, DynamoDB": ("tests.e2e.kill_rounds", "--rounds", "20", "--store", "dynamodb"),
+    "attacks on a real server": ("tests.attack",),
     "a million events beside traffic": ("tests.e2e.whole", "--events", "1000000"),
     "ten thousand messages through AWS": ("tests.aws.end_to_end",),
     "new seeds": ("tests.simulation.soak", "--minutes", "10"),

@@ -422,7 +422,9 @@ SILENT = {
 
 
 @pytest.mark.parametrize("kind", SILENT)
-@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"], ids=["same-peer", "other-peer"])
+@pytest.mark.parametrize(
+    "source", ["127.0.0.1", pytest.param("127.0.0.2", marks=pytest.mark.long)], ids=["same-peer", "other-peer"]
+)
 def test_connections_that_wait_for_nothing_do_not_shut_a_server_of_few_descriptors(
     tmp_path: Path, kind: str, source: str
 ) -> None:
