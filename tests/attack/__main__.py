@@ -13,10 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.attack import over_http, over_secrets
+from tests.attack import over_bodies, over_http, over_secrets, over_the_disk
 from tests.attack.target import Attack, BrokenError, Target
 
-ATTACKS = sorted((*over_http.ATTACKS, *over_secrets.ATTACKS), key=lambda attack: attack.row)
+ATTACKS = sorted(
+    (*over_http.ATTACKS, *over_secrets.ATTACKS, *over_bodies.ATTACKS, *over_the_disk.ATTACKS),
+    key=lambda attack: attack.row,
+)
 AT_ONCE = 4
 
 

@@ -54,13 +54,17 @@ class Target:
         with http_server.serving(directory, *flags, code=code, **self._variables, **variables) as running:
             yield running
 
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment of a process of the target's."""
+        return environment(**self._variables, **variables)
+
     def run(self, *arguments: str | Path, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end."""
         return subprocess.run(
             command(*arguments),
             input=stdin,
             capture_output=True,
-            env=environment(**self._variables, **variables),
+            env=self.environment(**variables),
             check=False,
             timeout=50,
         )
