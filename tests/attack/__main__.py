@@ -49,7 +49,8 @@ def main() -> int:
     parser.add_argument("--tree", type=Path, help="attack the tillroll of this directory")
     parser.add_argument("--only", default="", help="only attacks whose row, or whose text, is this")
     arguments = parser.parse_args()
-    wanted = [attack for attack in ATTACKS if arguments.only in {"", str(attack.row)} or arguments.only in attack.tries]
+    only = arguments.only
+    wanted = [attack for attack in ATTACKS if str(attack.row) == only or (not only.isdigit() and only in attack.tries)]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(AT_ONCE) as pool:
         target = Target(Path(directory), arguments.tree)
