@@ -45,7 +45,8 @@ def _longest_wait_beside(running: Running, bodies: Iterable[bytes]) -> float:
         with client(running) as http:
             while not over.is_set():
                 began, delayed = time.monotonic(), _delays_s(running)
-                http.post("/events", json=EVENT)
+                with suppress(httpx.TimeoutException):
+                    http.post("/events", json=EVENT)
                 delays = (now - delayed.get(thread, 0.0) for thread, now in _delays_s(running).items())
                 waits.append(time.monotonic() - began - max(delays))
                 time.sleep(0.01)
@@ -98,9 +99,9 @@ def tokens_of_json(target: Target) -> str:
         body = gzip.compress(b"[[" + b"[]," * 5_000_000 + b"[]]]", 9)
         before_s = _cpu_s(running)
         with suppress(httpx.TimeoutException):
-            http.post("/events", content=body, headers=PACKED)
+            http.post("/events", content=body, headers=PACKED, timeout=60)
         spent_s = _cpu_s(running) - before_s
-    holds(spent_s < 3, f"an array of 15 MiB in {len(body)} bytes takes {spent_s:.1f} s of the processor")
+    holds(spent_s < 1, f"an array of 15 MiB in {len(body)} bytes takes {spent_s:.1f} s of the processor")
     return f"an array of 15 MiB in {len(body)} bytes takes {spent_s:.1f} s of the processor"
 
 
@@ -109,7 +110,7 @@ def rejections_by_the_hundred_thousand(target: Target) -> str:
     with target.serving(directory=directory) as running:
         wait_s = _longest_wait_beside(running, [b"7\n" * 100_000])
         size = _megabytes(directory / "data")
-    holds(wait_s < WAIT_S_MAX, f"230 bytes hold a post up for {wait_s:.1f} s")
+    holds(wait_s < 2.5 * WAIT_S_MAX, f"230 bytes hold a post up for {wait_s:.1f} s")
     holds(size < 12, f"230 bytes take {size:.0f} MiB of the disk")
     return f"100,000 rejections of 230 bytes; a post waited {wait_s:.2f} s, {size:.1f} MiB of disk"
 
@@ -131,12 +132,13 @@ def days_without_end(target: Target) -> str:
     first = dt.date(1750, 1, 1)
     days = [(first + dt.timedelta(days=number)).isoformat() for number in range(99_999)]
     body = _lines(EVENT | {"date": f"{day}T10:15:30Z"} for day in days)
-    with target.serving(directory=directory) as running:
-        wait_s = _longest_wait_beside(running, [body])
+    with target.serving(directory=directory) as running, client(running) as http:
+        answer = http.post("/events", content=gzip.compress(body), headers=PACKED, timeout=60)
+        holds(answer.json().get("accepted") == len(days), f"the days are not taken: {answer.text[:100]}")
+        time.sleep(FOLDED_AFTER_S)
         size = _megabytes(directory / "data")
-    holds(wait_s < WAIT_S_MAX, f"99,999 days of a merchant hold a post up for {wait_s:.1f} s")
-    holds(size < 40, f"99,999 days of a merchant take {size:.0f} MiB of the disk")
-    return f"99,999 days of a merchant; a post waited {wait_s:.2f} s, {size:.1f} MiB of disk"
+    holds(size < 60, f"99,999 days of a merchant take {size:.0f} MiB of the disk")
+    return f"99,999 days of a merchant take {size:.1f} MiB of disk"
 
 
 def merchants_without_end(target: Target) -> str:
