@@ -9,7 +9,7 @@ from tests.simulation.planted import Planted
 
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_audit, sqlite_reader
-from tillroll.stores.segments import Merchants
+from tillroll.stores.merchants import Merchants
 from tillroll.stores.sqlite import SqliteStore
 from tillroll.stores.sqlite_dedupe import Classified, Dedupe, Tried
 from tillroll.stores.sqlite_reader import Tail
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _classify = Dedupe.classify
 _take_over = sqlite_audit.take_over
+_ids = Merchants.ids
 
 
 def _fold_in_two(self: SqliteStore) -> int:
@@ -144,8 +145,12 @@ def _without_merchants(connection: Any, recount: Any, reports: str, now: float) 
     write_state(connection, state._replace(merchants=len(known), merchants_crc=known.crc))
 
 
-def _keeps_cache(self: Any) -> None:
-    """Believe after a rollback what was true inside it."""
+def _shares_early(self: Merchants, batch: Any) -> Any:
+    """Let others see the names of a transaction that may be rolled back."""
+    numbers = _ids(self, batch)
+    if self._new:
+        self._shared.extend(self._generation, self.known, self._new, self.crc)
+    return numbers
 
 
 def _set_aside_nothing(_self: SqliteStore, rejections: Any, _now_s: float) -> int:
@@ -173,11 +178,6 @@ PLANTED: Final = (
     Planted("rebuild taken for whole", 400, ((sqlite_audit, "take_over", _rebuild_to_the_end),)),
     Planted("rebuild forgets the tail's merchants", 800, ((sqlite_audit, "take_over", _without_merchants),)),
     Planted("rebuild does not tell", 800, ((sqlite_audit, "take_over", _not_renumbered),)),
-    Planted(
-        "cache kept after a rollback",
-        800,
-        ((Merchants, "forget", _keeps_cache), (Dedupe, "forget", _keeps_cache)),
-        begin=70,
-    ),
+    Planted("names shared before the commit", 800, ((Merchants, "ids", _shares_early),), begin=140),
     Planted("rejected events not kept", 50, ((SqliteStore, "set_aside", _set_aside_nothing),)),
 )

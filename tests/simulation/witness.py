@@ -103,15 +103,31 @@ class Witness:
         for report, window, part, cells in self.connection.execute(
             "SELECT report, window, part, cells FROM segment WHERE cells <> x''"
         ):
-            per_merchant = {"day-merchant": 1, "merchant-method": 3}.get(report)
+            name, _, few = report.partition("/")
+            per_merchant = {"day-merchant": 1, "merchant-method": 3}.get(name)
             size = {"hour-bracket": 5, "hour-bracket-method": 15, "bracket-method": 15}.get(
-                report, _MERCHANTS_OF_A_PART * (per_merchant or 0)
+                name, _MERCHANTS_OF_A_PART * (per_merchant or 0)
             )
-            counters = array(_CODES[len(cells) // size - 1], cells)
-            for code, events in enumerate(counters):
+            counters = _sparse(name, window, part, size, cells) if few else _dense(window, part, size, cells)
+            for at, code, events in counters:
                 if events:
-                    found[_datapoint(report, window, part * size + code, names)] += events
+                    found[_datapoint(name, at, code, names)] += events
         return found
+
+
+def _dense(window: int, part: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int]]:
+    counters = array(_CODES[len(cells) // size - 1], cells)
+    return ((window, part * size + code, events) for code, events in enumerate(counters))
+
+
+def _sparse(report: str, block: int, group: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int]]:
+    widths, data = cells[:3], cells[3:]
+    total, columns = len(data) // sum(widths), []
+    for width in widths:
+        columns.append([int.from_bytes(data[at * width : (at + 1) * width], "little") for at in range(total)])
+        data = data[total * width :]
+    first, low = block * (64 if report.startswith("day") else 512), group * 64 * size
+    return ((first + window, low + code, events) for window, code, events in zip(*columns, strict=True))
 
 
 def _datapoint(report: str, window: int, code: int, names: dict[int, str]) -> str:

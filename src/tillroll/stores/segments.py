@@ -2,17 +2,20 @@
 
 A row for each datapoint would cost a hundred times the bytes and the time: 4,000,000 datapoints of day-merchant are
 4,000 rows here. Codes are `core.fold`'s; a counter of 0 is a datapoint that nobody counted.
+
+Where a window and a part have few counters above 0, as when purchases of all times come in at once, these stand in a
+sparse segment instead, with those of other windows and parts (`sparse`). A counter is the sum of what both have of it.
 """
 
 from __future__ import annotations
 
-import threading
-import zlib
 from array import array
-from bisect import bisect_right
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.codes import Codes, Numbers
@@ -20,7 +23,8 @@ from tillroll.core.dimension import BRACKETS
 from tillroll.core.fold import Counts, codes_of, fold
 from tillroll.core.limits import METHODS
 from tillroll.core.report import REPORTS, Report
-from tillroll.stores.damage import DamageError
+from tillroll.stores import sparse
+from tillroll.stores.segment_rows import Edit, Key, Rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,16 +33,10 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
 
 PART_MERCHANTS: Final = 1_024
-Key = tuple[int, int]  # window and part
 SegmentRow = tuple[int, int, bytes]  # window, part, cells
-_FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
-_AFTER_LAST: Final = (1 << 62, 0)
-_PART_MAX: Final = 1 << 62
-_COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
-_REBUILD: Final = "Make them and the aggregates anew from the journal with: tillroll rebuild"
-_RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
-_NAMES_AT_ONCE: Final = 16_384  # read while others wait
-_CRCS_MAX: Final = 1_024
+_SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
+_DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
+_SPARSE_MAX: Final = 2_048  # counters in one sparse segment
 _RADIX: Final = {"bracket": len(BRACKETS), "method": len(METHODS)}
 
 
@@ -55,189 +53,27 @@ def part_size(report: Report) -> int:
     return radix(report) * (PART_MERCHANTS if "merchant" in report.keys else 1)
 
 
-class Names:
-    """The names of a file's merchants by number, read once for all connections of a process.
+class Window(NamedTuple):
+    """What is stored of one window: its segments, and single counters by code."""
 
-    Only committed names are here, so each transaction finds its own as the first of them. Safe to use from any thread.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._begin(-1)
-
-    def _begin(self, generation: int) -> None:
-        self._generation = generation
-        self._dictionary = kernel.Dictionary()
-        self._crcs = {0: 0}  # the checksum of the first so many, where a transaction or a read ended
-
-    def read(self, connection: sqlite3.Connection, generation: int, known: int, crc: int) -> kernel.Dictionary:
-        """Return a dictionary that begins with the names a transaction sees. Call within it, at its start.
-
-        Raises:
-            DamageError: the names are not what was written.
-        """
-        with self._lock:
-            if generation > self._generation:  # a rebuild renumbered them
-                self._begin(generation)
-            if generation < self._generation:  # this transaction began before a rebuild's end: it reads its own
-                return Names().read(connection, generation, known, crc)
-            dictionary = self._dictionary
-        while len(dictionary) < known:
-            with self._lock:  # given back from time to time, for commits that wait for it
-                self._read_some(connection, dictionary, known)
-        if self._crc(dictionary, known) != crc:
-            with self._lock:
-                self._begin(-1)
-            raise DamageError(f"the names of the {known} merchants are not what was written", _REBUILD)
-        return dictionary
-
-    def _read_some(self, connection: sqlite3.Connection, dictionary: kernel.Dictionary, known: int) -> None:
-        start, stop = len(dictionary), min(len(dictionary) + _NAMES_AT_ONCE, known)
-        query = "SELECT name FROM merchant WHERE id >= ? AND id < ? ORDER BY id"
-        names = [name for (name,) in connection.execute(query, (start, stop))]
-        if start < stop:
-            if len(names) < stop - start:
-                raise DamageError(f"of the merchants from {start} to {stop - 1} some are missing", _REBUILD)
-            try:
-                dictionary.add(*kernel.join_strings(names))
-            except (TypeError, ValueError) as error:  # damage may change what type SQLite takes a column for
-                self._begin(-1)
-                raise DamageError("the name of a merchant is damaged", _REBUILD) from error
-            if dictionary is self._dictionary:
-                self._note(names_crc(names, self._crcs[start]))
-
-    def _note(self, crc: int) -> None:
-        self._crcs[len(self._dictionary)] = crc
-        if len(self._crcs) > _CRCS_MAX:
-            del self._crcs[next(iter(self._crcs))]
-
-    def _crc(self, dictionary: kernel.Dictionary, known: int) -> int:
-        found = self._crcs.get(known) if dictionary is self._dictionary else None
-        return names_crc(kernel.split_strings(*dictionary.column(0, known))) if found is None else found
-
-    def extend(self, generation: int, known: int, new: kernel.Dictionary, crc: int) -> None:
-        """Take in the names that a transaction has committed, unless another has read them meanwhile."""
-        with self._lock:
-            if generation == self._generation and known == len(self._dictionary):
-                self._dictionary.add(*new.column(0, len(new)))
-                self._note(crc)
-
-
-class Merchants:
-    """The merchants by number and name, as one connection's transaction sees them."""
-
-    def __init__(self, connection: sqlite3.Connection, shared: Names | None = None) -> None:
-        self._connection = connection
-        self._shared = shared or Names()
-        self._generation = 0
-        self.names = kernel.Dictionary()  # the first `known`; what comes after is not of this transaction
-        self.known = 0
-        self._crc_known = 0
-        self.forget()
-
-    def begin(self, generation: int, known: int, crc: int) -> None:
-        """See what is committed: so many, with this checksum of their names. Call at the start of each transaction.
-
-        Raises:
-            DamageError: the names are not what was written.
-        """
-        self.names = self._shared.read(self._connection, generation, known, crc)
-        self._generation, self.known, self._crc_known = generation, known, crc
-        self.forget()
-
-    def commit(self) -> None:
-        """Let others see what was added. Call after the transaction's commit."""
-        if self._new:
-            self._shared.extend(self._generation, self.known, self._new, self.crc)
-            self.forget()
-
-    def forget(self) -> None:
-        """Drop what was added and is not committed."""
-        self._new = kernel.Dictionary()
-        self.crc = self._crc_known  # of all names, in order
-
-    def __len__(self) -> int:
-        return self.known + len(self._new)
-
-    def find(self, name: str) -> int | None:
-        """Return a merchant's number, None when there is none of this name."""
-        try:
-            (number,) = self._find(*kernel.join_strings([name]))
-        except UnicodeEncodeError:  # from a command line that is not UTF-8
-            return None
-        return None if number == kernel.MISSING else number
-
-    def search(self, containing: str, limit: int) -> list[str]:
-        """Return merchants by a part of their name, case folded, those that begin with it first."""
-        wanted = containing.casefold()
-        found, others = self.names.search(wanted.encode("utf-8", "surrogatepass"), self.known, limit)
-        if others:
-            ends, heap = self.names.column(0, self.known)
-            for start in range(0, len(others), _NAMES_AT_ONCE):
-                names = kernel.split_strings(*kernel.pick_strings(ends, heap, others[start : start + _NAMES_AT_ONCE]))
-                found += [name for name in names if wanted in name.casefold()]
-        found.sort(key=lambda name: (not name.casefold().startswith(wanted), name))
-        return found[:limit]
-
-    def ids(self, batch: Batch) -> array[int]:
-        """Return the number (I) of each of a batch's merchants, giving new ones the next. Call within a transaction."""
-        numbers = self._find(batch.name_ends, batch.name_bytes)
-        if kernel.MISSING in numbers:
-            new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
-            names = kernel.split_strings(*kernel.pick_strings(batch.name_ends, batch.name_bytes, new))
-            self._add(list(dict.fromkeys(names)))
-            numbers = self._find(batch.name_ends, batch.name_bytes)
-        return numbers
-
-    def _find(self, ends: array[int], heap: bytes) -> array[int]:
-        numbers = self.names.find(ends, heap)
-        if len(self.names) > self.known and numbers and kernel.largest(numbers) >= self.known:
-            # Those of later transactions are not there yet.
-            numbers = array("I", [number if number < self.known else kernel.MISSING for number in numbers])
-        if self._new and kernel.MISSING in numbers:
-            added = self._new.find(ends, heap)
-            for index, number in enumerate(numbers):
-                if number == kernel.MISSING and added[index] != kernel.MISSING:
-                    numbers[index] = self.known + added[index]
-        return numbers
-
-    def _add(self, names: list[str]) -> None:
-        # One statement and not one a name: each would give Python's lock away and wait for it again.
-        values = (len(self), msgspec.json.encode(names).decode())
-        self._connection.execute("INSERT INTO merchant SELECT key + ?, value FROM json_each(?)", values)
-        self._new.add(*kernel.join_strings(names))
-        self.crc = names_crc(names, self.crc)
-
-
-def names_crc(names: Iterable[str], before: int = 0) -> int:
-    """Return the checksum of names that follow those of a checksum; no name has a line break."""
-    return zlib.crc32("".join([f"{name}\n" for name in names]).encode(), before)
-
-
-class Segment:
-    """One row: the counters of a window and a part, and which segment of the report comes next.
-
-    As each names the next, a reader knows of a segment that it does not find whether there is none.
-    """
-
-    __slots__ = ("cells", "key", "next")
-
-    def __init__(self, key: Key, following: Key, cells: bytes = b"") -> None:
-        self.key = key
-        self.next = following
-        self.cells = cells
+    window: int
+    rows: list[SegmentRow]
+    codes: array[int]
+    counts: array[int]
 
 
 class Segments:
-    """The segment table of one connection. Whatever is read is checked: DamageError says what is not as written."""
+    """The segments of one connection. Whatever is read is checked: DamageError says what is not as written."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._dense = {report: Rows(connection, report.name) for report in REPORTS}
+        self._sparse = {report: Rows(connection, report.name + _SPARSE) for report in REPORTS if report.window}
+        self._layouts = {report: sparse.layout_of(report.window or "", part_size(report)) for report in self._sparse}
 
     def begin(self) -> None:
-        """Make the empty segment that each report begins with. Call within a transaction."""
-        for report in REPORTS:
-            self._write(report, [Segment(_FIRST, _AFTER_LAST)])
+        """Make what each report begins with, unless it is there. Call within a transaction."""
+        for rows in (*self._dense.values(), *self._sparse.values()):
+            rows.begin()
 
     def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
         """Count a batch into every report. Call within a transaction."""
@@ -250,128 +86,155 @@ class Segments:
 
     def add(self, report: Report, counts: Counts) -> None:
         """Add counts to a report. Call within a transaction."""
-        changed: list[Segment] = []
-        size = part_size(report)
-        for window, part, start, stop in _stretches(counts, size):
-            at = self._change(report, (window, part), changed)
-            codes, added = counts.codes[start:stop], counts.counts[start:stop]
-            at.cells = kernel.add_counts(at.cells, codes, added, part * size, size)
-        self._write(report, changed)
+        size, edit = part_size(report), Edit(self._dense[report])
+        its = sparse.Few(counts.windows, counts.codes, counts.counts)
+        if report not in self._sparse:
+            _add_dense(edit, its, size, _stretches(its, size, 0, len(its.windows)))
+            edit.write()
+            return
+        layout = self._layouts[report]
+        few: dict[Key, sparse.Counters] = {}
+        for block, start, stop in _blocks(its.windows, layout):
+            if _is_empty(edit, block, layout) and _is_sparse(its.windows[start:stop], size):
+                sparse.gather(few, layout, block, its, start, stop)
+                continue
+            for window, part, first, last in _stretches(its, size, start, stop):
+                if edit.at((window, part)).key == (window, part) or _is_many(last - first, size):
+                    _add_dense(edit, its, size, [(window, part, first, last)])
+                else:
+                    sparse.gather(few, layout, block, its, first, last)
+        edit.write()
+        self._add_sparse(report, few)
 
-    def _change(self, report: Report, key: Key, changed: list[Segment]) -> Segment:
-        """Return a segment that is to be written, new or as it is; keys rise from call to call."""
-        if not changed or changed[-1].next <= key:
-            changed.append(self._find(report, key))
-        at = changed[-1]
-        if at.key != key:
-            changed.append(Segment(key, at.next))
-            at.next = key
-        return changed[-1]
+    def _add_sparse(self, report: Report, few: dict[Key, sparse.Counters]) -> None:
+        """Add to sparse segments; of one that would hold too much, what has most is made dense."""
+        layout, edit = self._layouts[report], Edit(self._sparse[report])
+        crowded = []
+        for key in sorted(few):
+            at = edit.change(key)
+            counters = few[key]
+            if at.cells:
+                counters = sparse.added(sparse.decode(at.cells), counters)
+            if len(counters.keys) > _SPARSE_MAX:
+                counters, taken = sparse.thinned(counters, layout, _SPARSE_MAX // 2)
+                crowded.append(sparse.counts_of(layout, key, taken))
+            at.cells = sparse.encode(counters)
+        edit.write()
+        if crowded:
+            dense = Edit(self._dense[report])
+            columns = sorted(entry for counts in crowded for entry in zip(*counts, strict=True))
+            counts = sparse.Few(
+                *(array(code, values) for code, values in zip("qQQ", zip(*columns, strict=True), strict=True))
+            )
+            _add_dense(dense, counts, layout.size, _stretches(counts, layout.size, 0, len(counts.windows)))
+            dense.write()
 
     def cells(self, report: Report, window: int, part: int) -> bytes:
-        """Return one segment's cells, empty when it has none."""
-        found = self._find(report, (window, part))
-        return found.cells if found.key == (window, part) else b""
+        """Return the counters of one window and part as cells, empty when there are none."""
+        size, key = part_size(report), (window, part)
+        at = self._dense[report].find(key)
+        found = at.cells if at.key == key else b""
+        if report in self._sparse:
+            layout = self._layouts[report]
+            place = sparse.place_of(layout, window, part)
+            row = self._sparse[report].find(place)
+            if row.key == place and row.cells:
+                counts = sparse.of_part(sparse.counts_of(layout, place, sparse.decode(row.cells)), window, part, size)
+                if counts.codes:
+                    found = kernel.add_counts(found, counts.codes, counts.counts, part * size, size)
+        return found
 
     def put(self, report: Report, window: int, part: int, cells: bytes) -> None:
-        """Replace one segment. Call within a transaction."""
-        changed: list[Segment] = []
-        self._change(report, (window, part), changed).cells = cells
-        self._write(report, changed)
+        """Replace the counters of one window and part. Call within a transaction."""
+        edit = Edit(self._dense[report])
+        edit.change((window, part)).cells = cells
+        edit.write()
+        if report in self._sparse:
+            layout = self._layouts[report]
+            edit, place = Edit(self._sparse[report]), sparse.place_of(layout, window, part)
+            if edit.at(place).key == place:
+                row = edit.change(place)
+                row.cells = sparse.without(row.cells, layout, window, part)
+                edit.write()
+
+    def windows(
+        self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
+    ) -> Iterator[Window]:
+        """Yield what is stored of each window of a range, by rising window; of some parts, if they alone are asked."""
+        wanted = None if parts is None else sorted(parts)
+        rows = self._dense[report]
+        found = rows.scan(start, stop) if wanted is None else rows.pick(start, stop, wanted)
+        dense = ((at.key[0], (*at.key, at.cells), None) for at in found)
+        few = ((counts.windows[0], None, counts) for counts in self._few(report, start, stop, wanted))
+        for window, items in groupby(merge(dense, few, key=itemgetter(0)), key=itemgetter(0)):
+            held = Window(window, [], array("Q"), array("Q"))
+            for _, row, counts in items:
+                if row is not None and row[2]:
+                    held.rows.append(row)
+                if counts is not None:
+                    held.codes.extend(counts.codes)
+                    held.counts.extend(counts.counts)
+            yield held
+
+    def _few(
+        self, report: Report, start: int | None, stop: int | None, parts: list[int] | None
+    ) -> Iterator[sparse.Few]:
+        """Yield the counts of sparse segments, for each window and segment, by rising window."""
+        if report not in self._sparse:
+            return
+        layout = self._layouts[report]
+        low = None if start is None else sparse.place_of(layout, start, 0)[0]
+        high = None if stop is None else sparse.place_of(layout, stop - 1, 0)[0] + 1
+        groups = None if parts is None else {sparse.place_of(layout, 0, part)[1] for part in parts}
+        for _, rows in groupby(self._sparse[report].scan(low, high), key=lambda at: at.key[0]):
+            held = [
+                sparse.by_window(sparse.counts_of(layout, at.key, sparse.decode(at.cells)))
+                for at in rows
+                if at.cells and (groups is None or at.key[1] in groups)
+            ]
+            for counts in merge(*held, key=lambda counts: counts.windows[0]):
+                if (start is None or counts.windows[0] >= start) and (stop is None or counts.windows[0] < stop):
+                    yield counts
 
     def read(
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
     ) -> Iterator[SegmentRow]:
-        """Yield (window, part, cells) of a range of windows, by window, then part."""
-        low = _FIRST if start is None else (start, -1)
-        high = _AFTER_LAST if stop is None else (stop, -1)
-        found = self._scan(report, low, high) if parts is None else self._pick(report, low, high, sorted(parts))
-        for at in found:
-            yield *at.key, at.cells
-
-    def _scan(self, report: Report, low: Key, high: Key) -> Iterator[Segment]:
-        """Yield the segments after one key and before another."""
-        expected = self._find(report, low).next
-        if expected >= high:
-            return
-        where = "report = ? AND (window, part) >= (?, ?) AND (window, part) < (?, ?) ORDER BY window, part"
-        query = f"SELECT {_COLUMNS} FROM segment WHERE {where}"  # noqa: S608 names, above
-        for row in self._connection.execute(query, (report.name, *expected, *high)):
-            at = _checked(report, row)
-            if at.key != expected:
-                raise _lost(report, expected)
-            expected = at.next
-            yield at
-        if expected < high:
-            raise _lost(report, expected)
-
-    def _pick(self, report: Report, low: Key, high: Key, parts: list[int]) -> Iterator[Segment]:
-        """Do the same for some parts alone: the others are passed over and not read."""
-        at = self._find(report, low)
-        while at.next < high:
-            window = at.next[0]
-            for part in parts:
-                at = self._find(report, (window, part))
-                if at.key == (window, part):
-                    yield at
-            if at.next[0] <= window:
-                at = self._find(report, (window, _PART_MAX))
-
-    def _find(self, report: Report, key: Key) -> Segment:
-        """Return the segment with a key; where there is none, the one before."""
-        where = "report = ? AND (window, part) <= (?, ?) ORDER BY window DESC, part DESC LIMIT 1"
-        query = f"SELECT {_COLUMNS} FROM segment WHERE {where}"  # noqa: S608 names, above
-        row = self._connection.execute(query, (report.name, *key)).fetchone()
-        if row is None:
-            raise _lost(report, _FIRST)
-        at = _checked(report, row)
-        if at.next <= key:
-            raise _lost(report, at.next)
-        return at
-
-    def _write(self, report: Report, segments: list[Segment]) -> None:
-        name = report.name
-        rows = [(name, *at.key, *at.next, _checksum(name, at.key, at.next, at.cells), at.cells) for at in segments]
-        self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        """Yield (window, part, cells) of all counters of a range of windows, by window, then part."""
+        size = part_size(report)
+        for window, rows, codes, counts in self.windows(report, start, stop, parts):
+            found = {part: cells for _, part, cells in rows}
+            for code, count in zip(codes, counts, strict=True):
+                part = code // size
+                one = (array("Q", [code]), array("Q", [count]))
+                found[part] = kernel.add_counts(found.get(part, b""), *one, part * size, size)
+            yield from ((window, part, found[part]) for part in sorted(found))
 
     def doubtful_rows(self, report: Report) -> Iterator[tuple[Key, bytes, str]]:
-        """Yield (key, cells, problem) of every segment of a report as it stands there, for who looks into damage.
+        """Yield (key, cells, problem) of all counters of a report as they stand there, for who looks into damage.
 
-        The problem is empty where there is none. One that another names and that is not there has no cells.
+        The problem is empty where there is none. A segment that another names and that is not there has no cells.
         """
-        expected = _FIRST
-        query = f"SELECT {_COLUMNS} FROM segment WHERE report = ? ORDER BY window, part"  # noqa: S608 names, above
-        for row in self._connection.execute(query, (report.name,)):
-            key = (row[0], row[1])
-            if key != expected:
-                yield expected, b"", _lost(report, expected).problem
-            problem = ""
+        found = {key: (cells, problem) for key, cells, problem in self._dense[report].doubtful()}
+        if report in self._sparse:
+            self._add_doubtful(report, found)
+        yield from ((key, *found[key]) for key in sorted(found))
+
+    def _add_doubtful(self, report: Report, found: dict[Key, tuple[bytes, str]]) -> None:
+        layout = self._layouts[report]
+        for place, cells, problem in self._sparse[report].doubtful():
+            if problem:
+                key = (place[0] * layout.windows, place[1] * sparse.PARTS)
+                found[key] = (found.get(key, (b"", ""))[0], problem)
+            if not cells:
+                continue
             try:
-                _checked(report, row)
-            except DamageError as error:
-                problem = error.problem
-            expected = (row[2], row[3])
-            yield key, row[5], problem
-        if expected != _AFTER_LAST:
-            yield expected, b"", _lost(report, expected).problem
-
-
-def _checked(report: Report, row: tuple[int, int, int, int, int, bytes]) -> Segment:
-    window, part, next_window, next_part, checksum, cells = row
-    at = Segment((window, part), (next_window, next_part), cells)
-    # Damage may change what type SQLite takes a column for.
-    if type(cells) is not bytes or _checksum(report.name, at.key, at.next, cells) != checksum:
-        raise DamageError(f"a segment of {report.name} is damaged (window {window}, part {part})", _RECOUNT)
-    return at
-
-
-def _checksum(report: str, key: Key, following: Key, cells: bytes) -> int:
-    """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
-    return zlib.crc32(cells, zlib.crc32(f"{report} {key} {following}".encode()))
-
-
-def _lost(report: Report, key: Key) -> DamageError:
-    return DamageError(f"a segment of {report.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
+                counts = sparse.counts_of(layout, place, sparse.decode(cells))
+                for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
+                    held, noted = found.get((window, part), (b"", ""))
+                    added = (counts.codes[first:last], counts.counts[first:last])
+                    found[window, part] = (kernel.add_counts(held, *added, part * layout.size, layout.size), noted)
+            except (TypeError, ValueError):  # the checksum has said so
+                continue
 
 
 def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
@@ -422,13 +285,45 @@ class Unfolded:
         return fold(REPORTS, Codes(self._seconds, self._amounts, self._methods, numbers))
 
 
-def _stretches(counts: Counts, size: int) -> Iterator[tuple[int, int, int, int]]:
+def _add_dense(edit: Edit, counts: sparse.Few, size: int, stretches: Iterable[tuple[int, int, int, int]]) -> None:
+    for window, part, start, stop in stretches:
+        at = edit.change((window, part))
+        codes, added = counts.codes[start:stop], counts.counts[start:stop]
+        at.cells = kernel.add_counts(at.cells, codes, added, part * size, size)
+
+
+def _is_many(counters: int, size: int) -> bool:
+    return counters >= _DENSE_MIN or 2 * counters >= size
+
+
+def _is_sparse(windows: array[int], size: int) -> bool:
+    """Tell whether none of these windows has many counters."""
+    return not _is_many(max(Counter(windows).values()), size)
+
+
+def _is_empty(edit: Edit, block: int, layout: sparse.Layout) -> bool:
+    """Tell whether no window of a block has a segment of its own."""
+    first = (block * layout.windows, 0)
+    at = edit.at(first)
+    return at.key < first and at.next >= ((block + 1) * layout.windows, 0)
+
+
+def _blocks(windows: array[int], layout: sparse.Layout) -> Iterator[tuple[int, int, int]]:
+    """Yield (block, start, stop) of the stretches of windows that share sparse segments."""
+    start = 0
+    while start < len(windows):
+        block = windows[start] // layout.windows
+        stop = bisect_left(windows, (block + 1) * layout.windows, start)
+        yield block, start, stop
+        start = stop
+
+
+def _stretches(counts: sparse.Few, size: int, start: int, total: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (window, part, start, stop) of the stretches of counts that fall in one segment."""
     windows, codes = counts.windows, counts.codes
-    start, total = 0, len(windows)
     while start < total:
         window, part = windows[start], codes[start] // size
-        stop = bisect_right(windows, window, start)
+        stop = bisect_right(windows, window, start, total)
         stop = bisect_right(codes, (part + 1) * size - 1, start, stop)
         yield window, part, start, stop
         start = stop

@@ -21,7 +21,8 @@ from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.stores import sqlite_audit, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
-from tillroll.stores.segments import Merchants, Names, Segments, Unfolded
+from tillroll.stores.merchants import Merchants, Names
+from tillroll.stores.segments import Segments, Unfolded
 from tillroll.stores.sqlite_chunks import Chunk, append, chunk_of, read_chunks
 from tillroll.stores.sqlite_dedupe import IS_NEW, Dedupe, may_repeat
 from tillroll.stores.sqlite_reader import Reader

@@ -19,7 +19,8 @@ from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Coordinates, Report, 
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_schema
 from tillroll.stores.damage import DamageError
-from tillroll.stores.segments import Merchants, Segments, part_size
+from tillroll.stores.merchants import Merchants
+from tillroll.stores.segments import Segments, part_size
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk, broken_end, chunk_of, doubtful_chunks, is_linked, read_chunks
 from tillroll.stores.sqlite_dedupe import Dedupe
 from tillroll.stores.sqlite_naming import read_naming

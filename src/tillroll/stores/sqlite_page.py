@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from heapq import merge
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
 from tillroll.core.dimension import BRACKETS
@@ -14,26 +15,18 @@ from tillroll.core.limits import METHODS
 from tillroll.core.query import DAY_S, Aggregate, Page, Query, Totals, cursor
 from tillroll.core.report import SEPARATOR, parse_window, window_text
 from tillroll.core.selection import Cut, Shape
-from tillroll.stores.segments import PART_MERCHANTS, Merchants, SegmentRow, Segments, part_size, radix, sum_rows
+from tillroll.stores.segments import PART_MERCHANTS, Segments, Window, part_size, radix, sum_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tillroll.core.fold import Counts
+    from tillroll.stores.merchants import Merchants
 
 _ALL_TIME: Final = 0
 _WINDOW, _MERCHANT = "\0", "\1"  # stand for a window and a merchant in a datapoint's text
 _ROWS_AT_ONCE: Final = 16_384  # segments that are held before they are added up
 _WORD: Final = (1 << 64) - 1
-
-
-class _Group(NamedTuple):
-    """What is answered together: of one window, of one day, or of all time."""
-
-    window: int
-    rows: list[SegmentRow]
-    codes: array[int]  # and their counts, of the tail
-    counts: array[int]
 
 
 class Pager:
@@ -42,6 +35,7 @@ class Pager:
     def __init__(self, query: Query, merchants: Merchants, segments: Segments, tail: Counts) -> None:
         self._query = query
         self._report = query.report
+        self._window = query.report.window
         self._by = query.by or query.report.dimensions
         self._size = part_size(query.report)
         self._step = radix(query.report)
@@ -61,9 +55,10 @@ class Pager:
         """Return the page."""
         query, selection = self._query, self._selection
         if self._wanted is None or self._wanted:
+            by_window = self._pages_are_by_window
             for group in self._groups(self._first_window()):
                 selection.add(self._window_text(group.window), group.rows, group.codes, group.counts)
-                if self._pages_are_by_window and len(selection) > query.limit:
+                if by_window and len(selection) > query.limit:
                     break
         found = [Aggregate(*one) for one in selection.best()]
         more, page = len(found) > query.limit, found[: query.limit]
@@ -73,19 +68,19 @@ class Pager:
     @property
     def _pages_are_by_window(self) -> bool:
         """Whether nothing of a window is asked for once a page is full of earlier ones."""
-        by_window = self._report.window is not None and self._by[0] in {"hour", "day"}
+        by_window = self._window is not None and self._by[0] in {"hour", "day"}
         return by_window and self._query.order == "datapoint" and not self._query.totals
 
     def _first_window(self) -> int | None:
         """Return the first window that has anything on the page, as far as the cursor tells."""
         query = self._query
-        if not self._pages_are_by_window or query.after is None or self._by[0] != self._report.window:
+        if not self._pages_are_by_window or query.after is None or self._by[0] != self._window:
             return query.start
         window = parse_window(self._report.window_s, query.after.partition(SEPARATOR)[0])
         return query.start if window is None or (query.start is not None and query.start > window) else window
 
     def _window_text(self, window: int) -> bytes:
-        if self._report.window is None:
+        if self._window is None:
             return b""
         window_s = DAY_S if "day" in self._by else self._report.window_s
         return window_text(window_s, window).encode()
@@ -109,44 +104,27 @@ class Pager:
 
     # Segments and tail, grouped.
 
-    def _groups(self, start: int | None) -> Iterator[_Group]:
+    def _groups(self, start: int | None) -> Iterator[Window]:
         """Yield what the query tells apart by window, by rising window."""
         query, report = self._query, self._report
-        parts = None if self._wanted is None else sorted({number // PART_MERCHANTS for number in self._wanted})
-        windows = self._tail.windows
-        at = 0 if start is None else bisect_left(windows, start)
-        end = len(windows) if query.stop is None else bisect_left(windows, query.stop)
-        stored = self._segments.read(report, start, query.stop, parts)
-        for key, rows in groupby(stored, lambda row: self._group_of(row[0])):
-            while at < end and self._group_of(windows[at]) < key:
-                yield (group := self._tail_group(self._group_of(windows[at]), [], at, end))
-                at += len(group.codes)
-            yield (group := self._tail_group(key, self._summed(rows), at, end))
-            at += len(group.codes)
-        while at < end:
-            yield (group := self._tail_group(self._group_of(windows[at]), [], at, end))
-            at += len(group.codes)
+        parts = None if self._wanted is None else {number // PART_MERCHANTS for number in self._wanted}
+        stored = self._segments.windows(report, start, query.stop, parts)
+        tail = _by_window(self._tail, start, query.stop)
+        windows = merge(stored, tail, key=lambda one: one.window)
+        for key, some in groupby(windows, key=lambda one: self._group_of(one.window)):
+            group = Window(key, [], array("Q"), array("Q"))
+            for one in some:
+                group.rows.extend(one.rows)
+                group.codes.extend(one.codes)
+                group.counts.extend(one.counts)
+                if len(group.rows) >= _ROWS_AT_ONCE:
+                    group.rows[:] = sum_rows(group.rows, self._size)
+            yield group
 
     def _group_of(self, window: int) -> int:
-        if self._report.window is None or self._report.window in self._by:
+        if self._window is None or self._window in self._by:
             return window
         return window * self._report.window_s // DAY_S if "day" in self._by else _ALL_TIME
-
-    def _tail_group(self, key: int, rows: list[SegmentRow], at: int, end: int) -> _Group:
-        """Return a group with what the tail has of it from an index on."""
-        stop = at
-        while stop < end and self._group_of(self._tail.windows[stop]) == key:
-            stop += 1
-        return _Group(key, rows, self._tail.codes[at:stop], self._tail.counts[at:stop])
-
-    def _summed(self, rows: Iterator[SegmentRow]) -> list[SegmentRow]:
-        """Return a group's segments, added up by part where there are too many to hold."""
-        held: list[SegmentRow] = []
-        for row in rows:
-            held.append(row)
-            if len(held) >= _ROWS_AT_ONCE:
-                held = sum_rows(held, self._size)
-        return held
 
 
 def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
@@ -155,6 +133,17 @@ def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
         return None
     numbers = [merchants.find(name) for name in names]
     return array("I", sorted(number for number in numbers if number is not None))
+
+
+def _by_window(counts: Counts, start: int | None, stop: int | None) -> Iterator[Window]:
+    """Yield the counts of each window of a range."""
+    windows, codes, values = counts.windows, counts.codes, counts.counts
+    at = 0 if start is None else bisect_left(windows, start)
+    end = len(windows) if stop is None else bisect_left(windows, stop)
+    while at < end:
+        after = bisect_right(windows, windows[at], at)
+        yield Window(windows[at], [], codes[at:after], values[at:after])
+        at = after
 
 
 def _after(query: Query) -> tuple[int, bytes] | None:

@@ -10,7 +10,8 @@ from tillroll.core import kernel
 from tillroll.core.fold import Cell, Counts, code_of
 from tillroll.core.report import REPORTS, Coordinates, Report
 from tillroll.ports import Status
-from tillroll.stores.segments import Merchants, Names, Segments, Unfolded, part_size
+from tillroll.stores.merchants import Merchants, Names
+from tillroll.stores.segments import Segments, Unfolded, part_size
 from tillroll.stores.sqlite_chunks import broken_end, chain_at, read_chunks
 from tillroll.stores.sqlite_page import Pager
 from tillroll.stores.sqlite_schema import transaction

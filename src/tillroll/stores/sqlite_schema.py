@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError, StoreFullError
-from tillroll.stores.sqlite_upgrade import add_checksums, key_names, run_script
+from tillroll.stores.sqlite_upgrade import add_checksums, begin_segments, key_names, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +110,7 @@ CREATE TABLE rejected_total (
 INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0);
 """,
     key_names,
+    begin_segments,
 )
 
 

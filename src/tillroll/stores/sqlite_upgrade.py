@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.report import REPORTS_BY_NAME
-from tillroll.stores.segments import Segments, names_crc
+from tillroll.stores.merchants import names_crc
+from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk
 from tillroll.stores.sqlite_naming import NAMING_TABLES, draw_naming, write_naming
 from tillroll.stores.sqlite_state import State, write_state
@@ -25,7 +26,8 @@ CREATE TABLE segment (
   next_window INTEGER NOT NULL,        -- the report's next segment, so that one that is lost is missed
   next_part INTEGER NOT NULL,
   checksum INTEGER NOT NULL,           -- of all other columns
-  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts)
+  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts); of a
+                                       -- report's name with /sparse the counters above 0 of many (stores.sparse)
   PRIMARY KEY (report, window, part)
 ) STRICT;
 """
@@ -73,6 +75,11 @@ def add_checksums(connection: sqlite3.Connection) -> None:
             segments.put(REPORTS_BY_NAME[name], window, part, cells)
     connection.execute("DROP TABLE segment_before")
     connection.execute("DROP TABLE state_before")
+
+
+def begin_segments(connection: sqlite3.Connection) -> None:
+    """Let the sparse segments of each report begin; which a file from before them has not."""
+    Segments(connection).begin()
 
 
 def _chain_chunks(connection: sqlite3.Connection) -> bytes:

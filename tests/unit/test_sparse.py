@@ -1,0 +1,205 @@
+"""Sparse segments: purchases of all times at once cost what they are worth, and count as any others."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tillroll.core import kernel
+from tillroll.core.batch import UNNAMED, Batch, Event, Run, batch_of
+from tillroll.core.fold import Counts, count_datapoints
+from tillroll.core.query import Query
+from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Report, parse_datapoint
+from tillroll.errors import StoreError
+from tillroll.stores import segments as segments_module
+from tillroll.stores import sparse, sqlite_schema
+from tillroll.stores.segments import Segments, part_size
+from tillroll.stores.sparse import Counters
+from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DAY = 86_400
+
+
+def spread(count: int, day_of: Callable[[int], int], merchants: int = 1) -> Batch:
+    """Return purchases of many days: one each."""
+    batch = Batch()
+    batch.seconds = array("q", [day_of(at) * DAY + at % 24 * 3_600 for at in range(count)])
+    batch.nanos, batch.amounts = array("I", bytes(4 * count)), array("q", [at * 97 % 60_000 for at in range(count)])
+    batch.methods, batch.merchants = (
+        array("B", [at % 3 for at in range(count)]),
+        array("I", [at * 7_919 % merchants for at in range(count)]),
+    )
+    batch.merchant_names = [f"m{number}" for number in range(merchants)]
+    batch.positions, batch.runs = array("Q", range(count)), [Run(UNNAMED, count)]
+    return batch
+
+
+@pytest.mark.parametrize("merchants", [1, 20_000])
+@pytest.mark.parametrize("bodies", [1, 3])
+def test_purchases_of_all_times_cost_a_few_bytes_each(tmp_path: Path, merchants: int, bodies: int) -> None:
+    store = SqliteStore(tmp_path)
+    count = 99_999 // bodies
+    for body in range(bodies):
+        store.journal(spread(count, lambda at, body=body: at * bodies + body - 50_000, merchants))  # type: ignore[misc]
+        store.fold()
+    store.close()
+    names = 2 * 40 * merchants
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 10 * 2**20 + names
+    store = SqliteStore(tmp_path)
+    report = REPORTS_BY_NAME["day-merchant"]
+    page = store.page(Query(report=report, start=0, stop=100, limit=200))
+    assert (len(page.aggregates), page.next) == (100, None)
+    assert page.aggregates[0].events == 1
+    assert page.aggregates[0].datapoint.startswith("1970-01-01|m")
+    assert store.get([datapoint for datapoint, _ in page.aggregates]) == [1] * 100
+    whole = store.page(Query(report=report, limit=1))
+    assert whole.totals is not None
+    assert tuple(whole.totals) == (count * bodies, count * bodies)
+    store.close()
+
+
+def opened() -> tuple[sqlite3.Connection, Segments]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(AGGREGATE_TABLES)
+    segments = Segments(connection)
+    segments.begin()
+    return connection, segments
+
+
+WINDOWED = [report for report in REPORTS if report.window]
+
+
+def counts_of(counted: Counter[tuple[int, int]]) -> Counts:
+    rows = sorted(counted.items())
+    return Counts(
+        array("q", [window for (window, _), _ in rows]),
+        array("Q", [code for (_, code), _ in rows]),
+        array("Q", [count for _, count in rows]),
+        array("Q", bytes(8 * len(rows))),
+    )
+
+
+def as_read(
+    segments: Segments, report: Report, low: int | None = None, high: int | None = None
+) -> Counter[tuple[int, int]]:
+    size, found = part_size(report), Counter[tuple[int, int]]()
+    for window, part, cells in segments.read(report, low, high):
+        for index, count in enumerate(kernel.read_counts(cells, size)):
+            if count:
+                found[window, part * size + index] += count
+    return found
+
+
+@pytest.mark.parametrize("report", WINDOWED)
+@pytest.mark.parametrize("seed", range(6))
+def test_counters_are_the_same_wherever_they_stand(monkeypatch: pytest.MonkeyPatch, report: Report, seed: int) -> None:
+    monkeypatch.setattr(segments_module, "_SPARSE_MAX", 40)
+    monkeypatch.setattr(segments_module, "_DENSE_MIN", 5)
+    source, size = Random(seed), part_size(report)
+    connection, segments = opened()
+    expected: Counter[tuple[int, int]] = Counter()
+    codes = size if "merchant" not in report.keys else 200_000
+    for _ in range(25):
+        some = Counter[tuple[int, int]]()
+        for _ in range(source.choice([1, 3, 30, 300])):
+            window = source.choice([source.randrange(-700, 700), source.randrange(3), 600])
+            code = source.choice([source.randrange(codes), source.randrange(min(codes, 30))])
+            some[window, code] += source.choice([1, 1, 1, 300, 2**40])
+        segments.add(report, counts_of(some))
+        expected.update(some)
+    assert as_read(segments, report) == expected
+    low, high = sorted(source.sample(range(-700, 700), 2))
+    assert as_read(segments, report, low, high) == {at: n for at, n in expected.items() if low <= at[0] < high}
+    assert {key[0] for key, _, problem in segments.doubtful_rows(report) if problem} == set()
+    doubtful = {key: cells for key, cells, _ in segments.doubtful_rows(report)}
+    for window, part in source.sample(sorted({(window, code // size) for window, code in expected}), 20):
+        counters = array("Q", [expected.pop((window, part * size + index), 0) for index in range(size)])
+        assert kernel.read_counts(segments.cells(report, window, part), size) == counters
+        assert kernel.read_counts(doubtful[window, part], size) == counters
+        segments.put(report, window, part, bytes(size))
+    assert as_read(segments, report) == expected
+    names = dict(connection.execute("SELECT report, count(*) FROM segment WHERE cells <> x'' GROUP BY report"))
+    assert set(names) == {report.name, f"{report.name}/sparse"}
+    connection.close()
+
+
+counters = st.dictionaries(
+    st.tuples(st.integers(0, 511), st.integers(0, 300_000)).map(lambda at: at[0] << 32 | at[1]),
+    st.integers(1, 300) | st.integers(1, 2**64 - 1),
+    max_size=60,
+).map(lambda found: Counters(array("Q", sorted(found)), array("Q", [found[key] for key in sorted(found)])))
+
+
+@given(counters)
+def test_a_sparse_segment_comes_back(one: Counters) -> None:
+    cells = sparse.encode(one)
+    if one.keys:
+        assert sparse.decode(cells) == one
+        assert sparse.decode(sparse.encode(sparse.added(one, Counters(array("Q"), array("Q"))))) == one
+
+
+@given(st.binary(max_size=30))
+def test_any_bytes_are_a_segment_or_an_error(cells: bytes) -> None:
+    try:
+        found = sparse.decode(cells)
+    except ValueError:
+        return
+    assert len(found.keys) == len(found.counts)
+
+
+def test_a_count_past_64_bits_is_an_error() -> None:
+    full = Counters(array("Q", [1]), array("Q", [2**64 - 1]))
+    with pytest.raises(ValueError, match="out of range"):
+        sparse.added(full, full)
+
+
+def test_a_damaged_sparse_segment_is_an_error_that_a_repair_sets_right(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(spread(300, lambda at: 3 * at))
+    store.fold()
+    before = store.page(Query(report=WINDOWED[2], limit=500))
+    store._connection.execute(
+        "UPDATE segment SET cells = CAST(cells || x'00' AS BLOB) WHERE report = 'day-merchant/sparse' AND part = 0"
+    )
+    with pytest.raises(StoreError, match="audit --repair") as caught:
+        store.page(Query(report=WINDOWED[2]))
+    assert "day-merchant" in str(caught.value)
+    assert store.audit().differences_total
+    store.audit(repair=True)
+    assert store.audit().differences == []
+    assert store.page(Query(report=WINDOWED[2], limit=500)) == before
+    store.close()
+
+
+def test_a_file_from_before_sparse_segments_goes_on(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    first = [Event(DAY * at, 0, 700, 1, f"m{at % 3}") for at in range(0, 4_000, 7)]
+    for event in first[:3]:
+        store.journal(batch_of([event]))
+    store.close()
+    file = sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME)
+    file.execute("DELETE FROM segment WHERE report LIKE '%/sparse'")
+    file.execute(f"PRAGMA user_version = {len(sqlite_schema.MIGRATIONS) - 1}")
+    file.commit()
+    file.close()
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(first[3:]))
+    store.fold()
+    expected = count_datapoints([batch_of(first)])
+    for datapoint, count in expected.items():
+        assert parse_datapoint(datapoint) is not None
+        assert store.get([datapoint]) == [count]
+    assert store.audit().differences == []
+    store.close()
