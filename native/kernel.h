@@ -167,6 +167,10 @@ typedef struct {
     char *bytes;
     size_t bytes_used, bytes_size;
     uint64_t *values, *sums;
+    uint32_t *touched; /* the merchants of a part that have any, where they are few */
+    size_t touched_count;
+    char *last; /* the text of the last entry, for `Place` in select.c */
+    size_t last_size;
     uint64_t datapoints, events;
     const NameHeap *texts; /* while it works */
 } Selection;

@@ -11,9 +11,12 @@ void selection_free(Selection *s) {
     free(s->bytes);
     free(s->values);
     free(s->sums);
+    free(s->touched);
+    free(s->last);
     s->entries = NULL;
     s->labels = NULL;
-    s->bytes = NULL;
+    s->bytes = s->last = NULL;
+    s->touched = NULL;
     s->values = s->sums = NULL;
 }
 
@@ -182,52 +185,88 @@ static int bearing_of(const char *before, size_t size, const Pieces *text) {
     return 1; /* it goes on where the text has ended */
 }
 
+/* A text after the beginning that all datapoints of a label share with it; or just where they lie. */
 typedef struct {
-    uint32_t label;
-    int to_after, to_last; /* bearings to the cursor, and to the last entry that is held */
+    int bearing;
+    const char *rest;
+    size_t size;
+} Bound;
+
+typedef struct {
+    const Label *label;
+    uint32_t index;
+    Bound after; /* the cursor */
+    bool full;
+    Bound last; /* the last entry held when the place was made: what does not come before it is not taken */
+    uint64_t last_count;
 } Place;
 
-static Place place_of(const Selection *s, uint32_t label) {
-    Place place = {label, 0, 0};
-    const char *before = s->bytes + s->labels[label].start;
+static Bound bound_of(const Selection *s, const Label *label, const char *text, size_t size) {
+    Pieces whole = {{text, "", ""}, {size, 0, 0}};
+    Bound bound = {bearing_of(s->bytes + label->start, label->before, &whole), text, size};
+    if (bound.bearing == 0) {
+        bound.rest += label->before;
+        bound.size -= label->before;
+    }
+    return bound;
+}
+
+static bool place_of(Selection *s, uint32_t index, Place *place) {
+    *place = (Place){.label = &s->labels[index], .index = index, .full = s->used == s->limit};
     if (s->has_after) {
-        Pieces after = {{s->after, "", ""}, {s->after_size, 0, 0}};
-        place.to_after = bearing_of(before, s->labels[label].before, &after);
+        place->after = bound_of(s, place->label, s->after, s->after_size);
     }
-    if (s->used == s->limit) {
-        Pieces last = pieces_of(s, &s->entries[0]);
-        place.to_last = bearing_of(before, s->labels[label].before, &last);
+    if (place->full) {
+        size_t size = selection_text(s, &s->entries[0], NULL);
+        if (!reserve((void **)&s->last, &s->last_size, size + 1, 1)) {
+            return false;
+        }
+        selection_text(s, &s->entries[0], s->last);
+        place->last = bound_of(s, place->label, s->last, size);
+        place->last_count = s->entries[0].count;
     }
-    return place;
+    return true;
+}
+
+/* Whether a datapoint is before a bound, at it, or after it. */
+static inline int compare_to(const Selection *s, const Place *place, const Bound *bound, uint32_t number) {
+    if (bound->bearing != 0) {
+        return bound->bearing;
+    }
+    const uint32_t *ends = s->by_merchant ? s->texts->ends + number : no_name;
+    const char *name = s->by_merchant ? s->texts->heap + ends[0] : "";
+    size_t size = ends[1] - ends[0], both = size < bound->size ? size : bound->size;
+    int order = memcmp(name, bound->rest, both);
+    if (order != 0 || size > bound->size) {
+        return order != 0 ? order : 1;
+    }
+    size_t left = bound->size - size, after = place->label->after, some = left < after ? left : after;
+    order = memcmp(s->bytes + place->label->start + place->label->before, bound->rest + size, some);
+    return order != 0 ? order : (after > left) - (after < left);
 }
 
 static bool is_after(const Selection *s, const Place *place, const Entry *entry) {
     if (!s->has_after || (s->falling && entry->count < s->after_count)) {
         return true;
     }
-    if (s->falling && entry->count > s->after_count) {
-        return false;
-    }
-    if (place->to_after != 0) {
-        return place->to_after > 0;
-    }
-    Pieces its = pieces_of(s, entry), after = {{s->after, "", ""}, {s->after_size, 0, 0}};
-    return compare_pieces(&its, &after) > 0;
+    return (!s->falling || entry->count == s->after_count) && compare_to(s, place, &place->after, entry->number) > 0;
 }
 
 /* Count an aggregate, and take it when it is among the first. False when the counts pass 64 bits. */
 static inline bool take(Selection *s, const Place *place, uint64_t count, uint64_t number) {
+    Entry entry = {count, (uint32_t)number, place->index};
     s->datapoints++;
     s->events += count;
     if (s->events < count) {
         return false;
     }
-    if (s->used == s->limit && (!s->falling || count <= s->entries[0].count)) {
-        if (place->to_last > 0 || (s->falling && count < s->entries[0].count)) {
-            return true;
-        }
+    if (s->falling && s->used == s->limit && count < s->entries[0].count) {
+        return true;
     }
-    Entry entry = {count, (uint32_t)number, place->label};
+    if (place->full && (!s->falling || count == place->last_count) &&
+        compare_to(s, place, &place->last, entry.number) >= 0) {
+        return true;
+    }
     if (is_after(s, place, &entry)) {
         offer(s, entry);
     }
@@ -249,33 +288,71 @@ static size_t first_wanted(const Selection *s, uint64_t number) {
     return low;
 }
 
+static inline bool take_merchant(Selection *s, const Target *target, size_t index, const Place *place, uint64_t first,
+                                 uint64_t merchant) {
+    const uint64_t *values = s->values + merchant * s->step;
+    uint64_t count = 0;
+    for (size_t i = 0; i < target->residues_count; i++) {
+        count += values[target->residues[i]];
+        if (count < values[target->residues[i]]) {
+            return false;
+        }
+    }
+    if (count == 0) {
+        return true;
+    }
+    if (!s->by_merchant) {
+        s->sums[index] += count;
+        return s->sums[index] >= count;
+    }
+    return first + merchant < s->known && take(s, place, count, first + merchant);
+}
+
 static bool take_target(Selection *s, const Target *target, size_t index, const Place *place, uint64_t first) {
     uint64_t merchants = s->size / s->step;
-    size_t next = s->wanted == NULL ? 0 : first_wanted(s, first);
+    if (s->touched_count != 0) {
+        for (size_t i = 0; i < s->touched_count; i++) {
+            size_t at = s->wanted == NULL ? 0 : first_wanted(s, first + s->touched[i]);
+            bool wanted = s->wanted == NULL || (at < s->wanted_count && s->wanted[at] == first + s->touched[i]);
+            if (wanted && !take_merchant(s, target, index, place, first, s->touched[i])) {
+                return false;
+            }
+        }
+        return true;
+    }
+    if (s->wanted != NULL) {
+        for (size_t i = first_wanted(s, first); i < s->wanted_count && s->wanted[i] < first + merchants; i++) {
+            if (!take_merchant(s, target, index, place, first, s->wanted[i] - first)) {
+                return false;
+            }
+        }
+        return true;
+    }
     for (uint64_t merchant = 0; merchant < merchants; merchant++) {
-        if (s->wanted != NULL) {
-            if (next == s->wanted_count || s->wanted[next] >= first + merchants) {
-                break;
-            }
-            merchant = s->wanted[next++] - first;
+        if (!take_merchant(s, target, index, place, first, merchant)) {
+            return false;
         }
-        const uint64_t *values = s->values + merchant * s->step;
-        uint64_t count = 0;
-        for (size_t i = 0; i < target->residues_count; i++) {
-            count += values[target->residues[i]];
-            if (count < values[target->residues[i]]) {
-                return false;
-            }
+    }
+    return true;
+}
+
+/* Add up a part that has single counts alone, and note whose they are; the counters of others are left as they were. */
+static bool add_few(Selection *s, uint64_t part, const uint64_t *codes, const uint64_t *counts, const size_t *loose,
+                    size_t loose_count) {
+    s->touched_count = 0;
+    for (size_t i = 0; i < loose_count; i++) {
+        memset(s->values + (codes[loose[i]] - part * s->size) / s->step * s->step, 0, s->step * sizeof *s->values);
+    }
+    for (size_t i = 0; i < loose_count; i++) {
+        uint64_t code = codes[loose[i]] - part * s->size, *its = s->values + code / s->step * s->step, any = 0;
+        for (uint64_t j = 0; j < s->step; j++) {
+            any |= its[j];
         }
-        if (count == 0) {
-            continue;
+        if (any == 0 && counts[loose[i]] != 0) {
+            s->touched[s->touched_count++] = (uint32_t)(code / s->step);
         }
-        if (!s->by_merchant) {
-            s->sums[index] += count;
-            if (s->sums[index] < count) {
-                return false;
-            }
-        } else if (first + merchant >= s->known || !take(s, place, count, first + merchant)) {
+        s->values[code] += counts[loose[i]];
+        if (s->values[code] < counts[loose[i]]) {
             return false;
         }
     }
@@ -285,6 +362,10 @@ static bool take_target(Selection *s, const Target *target, size_t index, const 
 static bool add_up(Selection *s, uint64_t part, const Segment *segments, const size_t *order, size_t count,
                    const uint64_t *codes, const uint64_t *counts, const size_t *loose, size_t loose_count) {
     uint64_t *added = s->values + s->size;
+    s->touched_count = 0;
+    if (count == 0) {
+        return add_few(s, part, codes, counts, loose, loose_count);
+    }
     for (size_t i = 0; i < count; i++) {
         const Segment *segment = &segments[order[i]];
         widen(segment->cells, (int)(segment->length / s->size), s->size, 0, 8, i == 0 ? s->values : added);
@@ -294,9 +375,6 @@ static bool add_up(Selection *s, uint64_t part, const Segment *segments, const s
                 return false;
             }
         }
-    }
-    if (count == 0) {
-        memset(s->values, 0, s->size * sizeof *s->values);
     }
     for (size_t i = 0; i < loose_count; i++) {
         uint64_t *value = &s->values[codes[loose[i]] - part * s->size];
@@ -338,7 +416,7 @@ static size_t stride_of(size_t parts) {
     }
 }
 
-static bool take_parts(Selection *s, size_t parts, const Segment *segments, const size_t *starts, const size_t *order,
+static Status take_parts(Selection *s, size_t parts, const Segment *segments, const size_t *starts, const size_t *order,
                        const uint64_t *codes, const uint64_t *counts, const size_t *loose_starts,
                        const size_t *loose_order) {
     uint32_t label = (uint32_t)(s->labels_used - s->targets_count);
@@ -350,26 +428,33 @@ static bool take_parts(Selection *s, size_t parts, const Segment *segments, cons
         }
         if (!add_up(s, part, segments, order + starts[part], count, codes, counts, loose_order + loose_starts[part],
                     loose)) {
-            return false;
+            return INVALID;
+        }
+        if (count == 0 && s->touched_count == 0) {
+            continue; /* counts of 0 */
         }
         for (size_t i = 0; i < s->targets_count; i++) {
-            Place place = place_of(s, label + (uint32_t)i);
+            Place place;
+            if (!place_of(s, label + (uint32_t)i, &place)) {
+                return NO_MEMORY;
+            }
             if (!take_target(s, &s->targets[i], i, &place, part * (s->size / s->step))) {
-                return false;
+                return INVALID;
             }
         }
     }
     for (size_t i = 0; i < s->targets_count; i++) {
         uint64_t sum = s->sums[i];
         s->sums[i] = 0;
-        if (sum != 0) {
-            Place place = place_of(s, label + (uint32_t)i);
-            if (!take(s, &place, sum, 0)) {
-                return false;
-            }
+        Place place;
+        if (sum != 0 && !place_of(s, label + (uint32_t)i, &place)) {
+            return NO_MEMORY;
+        }
+        if (sum != 0 && !take(s, &place, sum, 0)) {
+            return INVALID;
         }
     }
-    return true;
+    return DONE;
 }
 
 /* Which part each item is of; false when one is of merchants that have no name, or no segment at all. */
@@ -412,10 +497,8 @@ Status selection_add(Selection *s, const char *window, size_t window_size, const
         size_t *starts = sorted + count + counted, *loose_starts = starts + parts + 2;
         sort_by_part(found, count, parts, starts, sorted);
         sort_by_part(found + count, counted, parts, loose_starts, sorted + count);
-        if (!take_parts(s, parts, segments, starts, sorted, codes, counts, loose_starts, sorted + count)) {
-            *problem = "a counter is out of range, or is of a merchant that has no name";
-            status = INVALID;
-        }
+        status = take_parts(s, parts, segments, starts, sorted, codes, counts, loose_starts, sorted + count);
+        *problem = "a counter is out of range, or is of a merchant that has no name";
     }
     bool used = false;
     for (size_t i = 0; i < s->used && !used; i++) {

@@ -117,8 +117,10 @@ static bool selection_get(SelectionObject *self, PyObject *args) {
     }
     selection->entries = malloc((size_t)limit * sizeof *selection->entries);
     selection->values = malloc(2 * (size_t)size * sizeof *selection->values);
+    selection->touched = malloc((size_t)(size / step) * sizeof *selection->touched);
     selection->sums = calloc(selection->targets_count + 1, sizeof *selection->sums);
-    if (selection->entries == NULL || selection->values == NULL || selection->sums == NULL) {
+    if (selection->entries == NULL || selection->values == NULL || selection->sums == NULL ||
+        selection->touched == NULL) {
         return PyErr_NoMemory() != NULL;
     }
     return true;

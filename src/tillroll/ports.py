@@ -41,6 +41,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     folded_at: float | None  # when the last fold finished, seconds since 1970
     unfolded_since: float | None  # when the oldest commit that no reader sees yet was made; None: readers see all
     rejected: int | None  # waiting to be corrected
+    merchants: int | None = None  # how many have ever bought; None where counting them is expensive
     rejected_full: bool = False  # rejections came for which there was no room, and none was discarded since
 
 

@@ -148,6 +148,7 @@ def test_status_and_metrics_count_every_outcome(running: Running) -> None:
     assert found[("tillroll_journal_position",)] == 1
     assert found[("tillroll_freshness_seconds",)] == 0
     assert found[("tillroll_rejected_waiting",)] == 2
+    assert found[("tillroll_merchants",)] == 1
     assert found[("tillroll_http_answers_total", "/status", "200")] == 1
 
 

@@ -24,7 +24,7 @@ from tillroll.core.fold import Counts, codes_of, fold
 from tillroll.core.limits import METHODS
 from tillroll.core.report import REPORTS, Report
 from tillroll.stores import sparse
-from tillroll.stores.segment_rows import Edit, Key, Rows
+from tillroll.stores.segment_rows import Edit, Key, Rows, Segment
 
 if TYPE_CHECKING:
     import sqlite3
@@ -164,22 +164,12 @@ class Segments:
         wanted = None if parts is None else sorted(parts)
         rows = self._dense[report]
         found = rows.scan(start, stop) if wanted is None else rows.pick(start, stop, wanted)
-        dense = ((at.key[0], (*at.key, at.cells), None) for at in found)
-        few = ((counts.windows[0], None, counts) for counts in self._few(report, start, stop, wanted))
-        for window, items in groupby(merge(dense, few, key=itemgetter(0)), key=itemgetter(0)):
-            held = Window(window, [], array("Q"), array("Q"))
-            for _, row, counts in items:
-                if row is not None and row[2]:
-                    held.rows.append(row)
-                if counts is not None:
-                    held.codes.extend(counts.codes)
-                    held.counts.extend(counts.counts)
-            yield held
+        few = self._few(report, start, stop, wanted)
+        for _, items in groupby(merge(_by_window(found), few, key=itemgetter(0)), key=itemgetter(0)):
+            yield _together(list(items))
 
-    def _few(
-        self, report: Report, start: int | None, stop: int | None, parts: list[int] | None
-    ) -> Iterator[sparse.Few]:
-        """Yield the counts of sparse segments, for each window and segment, by rising window."""
+    def _few(self, report: Report, start: int | None, stop: int | None, parts: list[int] | None) -> Iterator[Window]:
+        """Yield the counts of each window that each sparse segment has, by rising window."""
         if report not in self._sparse:
             return
         layout = self._layouts[report]
@@ -193,8 +183,9 @@ class Segments:
                 if at.cells and (groups is None or at.key[1] in groups)
             ]
             for counts in merge(*held, key=lambda counts: counts.windows[0]):
-                if (start is None or counts.windows[0] >= start) and (stop is None or counts.windows[0] < stop):
-                    yield counts
+                window = counts.windows[0]
+                if (start is None or window >= start) and (stop is None or window < stop):
+                    yield Window(window, [], counts.codes, counts.counts)
 
     def read(
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
@@ -283,6 +274,21 @@ class Unfolded:
         size = kernel.largest(self._merchants) + 1 if self.events else 1
         numbers = Numbers(self._merchants, None, size)
         return fold(REPORTS, Codes(self._seconds, self._amounts, self._methods, numbers))
+
+
+def _by_window(found: Iterator[Segment]) -> Iterator[Window]:
+    for window, segments in groupby(found, key=lambda at: at.key[0]):
+        yield Window(window, [(*at.key, at.cells) for at in segments if at.cells], array("Q"), array("Q"))
+
+
+def _together(windows: list[Window]) -> Window:
+    """Return one for what several have of the same window."""
+    held, *others = windows
+    for other in others:
+        held.rows.extend(other.rows)
+        held.codes.extend(other.codes)
+        held.counts.extend(other.counts)
+    return held
 
 
 def _add_dense(edit: Edit, counts: sparse.Few, size: int, stretches: Iterable[tuple[int, int, int, int]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
 from tillroll.core.fold import Cell, Counts, code_of
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tillroll.core.query import Page, Query
+
+_CACHE_KIB: Final = 4 * 1024  # of a reader: pages of the file itself are mapped, so only those of the log are held
 
 
 class Tail:
@@ -73,6 +75,7 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
         self.connection = connection
+        self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._merchants = Merchants(connection, names)
         self._segments = Segments(connection)
         self._tail = Tail()
@@ -106,6 +109,7 @@ class Reader:
             folded_at=folded_at,
             unfolded_since=None,
             rejected=rejected,
+            merchants=self._merchants.known,
             rejected_full=bool(refused),
         )
 

@@ -80,6 +80,8 @@ class LiveRoutes:
         if status.rejected is not None:
             metrics.rejected.set(status.rejected)
         metrics.rejected_full.set(status.rejected_full)
+        if status.merchants is not None:
+            metrics.merchants.set(status.merchants)
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 

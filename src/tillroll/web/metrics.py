@@ -68,6 +68,7 @@ class Metrics:
         self._not_kept = Counter(
             "tillroll_rejected_not_kept", "Rejected events for which there was no room", registry=registry
         )
+        self.merchants = Gauge("tillroll_merchants", "Merchants that were ever seen", registry=registry)
         self.freshness = Gauge(
             "tillroll_freshness_seconds", "Age of the oldest acknowledged event no report shows yet", registry=registry
         )
