@@ -7,6 +7,7 @@ number of threads and processes may share the file; SQLite lets one write at a t
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tillroll.ports import Audit, Clock, Kept, Progress, Status, Trace
 
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
+_PAGES_AT_ONCE: Final = os.cpu_count() or 1
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
 _FOLD_BEHIND_MAX: Final = 200_000  # a commit folds when the tail that readers count has grown to this
 _FOLD_AFTER_S: Final = 1.0
@@ -61,6 +63,8 @@ class SqliteStore:
         self._log_holds_erased = False
         self._lock = threading.RLock()
         self._readers: list[Reader] = []
+        # More at once would not end sooner, and each would keep commits waiting for Python's lock.
+        self._pages = threading.Semaphore(_PAGES_AT_ONCE)
         try:
             directory.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -234,7 +238,7 @@ class SqliteStore:
 
     def page(self, query: Query) -> Page:
         """See ports.Aggregates."""
-        with self._read() as reader:
+        with self._pages, self._read() as reader:
             return reader.page(query)
 
     def get(self, datapoints: Sequence[str]) -> list[int]:
@@ -244,7 +248,7 @@ class SqliteStore:
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
-        with self._read() as reader:
+        with self._pages, self._read() as reader:
             return reader.search(containing, limit)
 
     # Rejected events.
