@@ -11,6 +11,7 @@ from typing import Final
 _STEPS: Final = {
     "every test, at full size": ("pytest", "--numprocesses", "auto", "--dist", "worksteal", "--long"),
     "kills of real processes, SQLite": ("tests.e2e.kill_rounds", "--rounds", "100"),
+    "bit rot, lost and misdirected writes": ("tests.simulation.bit_rot", "--rounds", "10000"),
     "kills of real processes, DynamoDB": ("tests.e2e.kill_rounds", "--rounds", "20", "--store", "dynamodb"),
     "attacks on a real server": ("tests.attack",),
     "a million events beside traffic": ("tests.e2e.whole", "--events", "1000000"),

@@ -66,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_json: Annotated[bool, msgspec.Meta(description="Log one JSON object a line")] = False
     url: Annotated[str, msgspec.Meta(description="The server that `top` watches instead of the store")] = ""
     token: Annotated[str, msgspec.Meta(description="The token that `top` and `generate` show to a server")] = ""
+    audit_at: Annotated[
+        str, msgspec.Meta(description="When `serve` audits the store every day: HH:MM by UTC; empty is never")
+    ] = ""
     queue: Annotated[
         str,
         msgspec.Meta(description="The address of the SQS queue that `serve` puts events on and `work` takes them from"),

@@ -5,6 +5,8 @@ Each carries what a person should do; entry points print it and exit with the co
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 
 class TillrollError(Exception):
     """Anything tillroll refuses or cannot do, with the remedy in its message."""
@@ -52,6 +54,14 @@ class StoreDamagedError(StoreError):
     """Something in the store is not what was written. Nothing is answered from it."""
 
 
+class StoreGoneError(StoreError):
+    """A file of the store was deleted or replaced while it was open: what is written now, nobody would find."""
+
+    def __init__(self, path: str, became: str) -> None:
+        remedy = "Put the directory back, or restore it from a copy, then start tillroll again"
+        super().__init__(f"{path} was {became} while it was open; nothing more is taken", remedy)
+
+
 class QueueError(TillrollError):
     """The queue cannot do it, now or at all."""
 
@@ -60,6 +70,21 @@ class QueueError(TillrollError):
     def __init__(self, problem: str, remedy: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(f"{problem}. {remedy}")
         self.retry_after_s = retry_after_s
+
+
+class ClockError(TillrollError):
+    """Most of what comes is dated in the future: it may be this machine's clock that is wrong."""
+
+    exit_code = 4
+
+    def __init__(self, bodies: list[int], now_s: float) -> None:
+        clock = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")
+        problem = f"most events of the last minute are dated in the future, and this machine's clock says {clock}"
+        super().__init__(
+            f"{problem}. Nothing of them is kept: set the clock right, or correct the dates; then send again"
+        )
+        self.bodies = bodies  # indexes of those concerned
+        self.retry_after_s = 10.0
 
 
 class OverloadedError(TillrollError):

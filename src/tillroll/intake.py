@@ -16,7 +16,8 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import limits
-from tillroll.errors import OverloadedError, StoreError, TillrollError
+from tillroll.core.clock_watch import ClockWatch
+from tillroll.errors import ClockError, OverloadedError, StoreError, TillrollError
 from tillroll.service import Receipt, take
 
 if TYPE_CHECKING:
@@ -51,13 +52,20 @@ class Intake:
     """Takes bodies into a store, in groups. Make it, and call everything but `close`, in the event loop's thread."""
 
     def __init__(
-        self, store: Store, clock: Clock, timer: Clock, on_commit: Callable[[Committed], None] | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        timer: Clock,
+        on_commit: Callable[[Committed], None] | None = None,
+        on_refused: Callable[[ClockError], None] | None = None,
     ) -> None:
-        """`timer` measures durations; `on_commit` is called in the committing thread."""
+        """`timer` measures durations; `on_commit` and `on_refused` are called in the committing thread."""
         self._store = store
         self._clock = clock
         self._timer = timer
         self._on_commit = on_commit
+        self._on_refused = on_refused
+        self._clock_watch = ClockWatch()
         self._loop = asyncio.get_running_loop()
         # The loop's thread appends and the committing thread takes; each counts its own side, so no lock is needed.
         self._waiting: deque[_Waiting] = deque()
@@ -140,6 +148,9 @@ class Intake:
         started = self._timer()
         try:
             receipts = self._take(group)
+        except ClockError as error:
+            self._refuse(group, error)
+            return
         except TillrollError as error:
             self._loop.call_soon_threadsafe(_tell, group, repeat(error))
             return
@@ -157,13 +168,24 @@ class Intake:
             self._on_commit(Committed(len(group), receipts, self._timer() - started))
         self._loop.call_soon_threadsafe(_tell, group, receipts)
 
+    def _refuse(self, group: list[_Waiting], error: ClockError) -> None:
+        """Refuse the bodies for which the clock is in doubt, and commit the others."""
+        refused = set(error.bodies)
+        if self._on_refused is not None:
+            self._on_refused(error)
+        told = [waiting for index, waiting in enumerate(group) if index in refused]
+        self._loop.call_soon_threadsafe(_tell, told, repeat(error))
+        others = [waiting for index, waiting in enumerate(group) if index not in refused]
+        if others:
+            self._commit(others)
+
     def _take(self, group: list[_Waiting]) -> list[Receipt]:
         now = self._clock()
 
         def set_aside(refused: list[list[Rejection]]) -> int:
             return self._store.set_aside([rejection for rejections in refused for rejection in rejections], now)
 
-        return take(self._store, [waiting.body for waiting in group], now, set_aside)
+        return take(self._store, [waiting.body for waiting in group], now, set_aside, self._clock_watch)
 
     def _fold(self, fold: Callable[[], int | None]) -> bool:
         """Fold, and return whether that worked."""

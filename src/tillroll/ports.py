@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -49,8 +49,8 @@ class Difference(msgspec.Struct, frozen=True):
     """Something `audit` found wrong.
 
     `kind` is `aggregate` (a total differs from the recount, or its row is damaged), `chunk` (missing or damaged),
-    `index` (names of events by which repeats are found are missing from it), `file` (the file's own structure is
-    damaged), `ledger`, or `position`.
+    `index` (names of events by which repeats are found are missing from it), `rejected` (what is kept is
+    damaged), `file` (the file's own structure is damaged), `ledger`, or `position`.
     """
 
     kind: str
@@ -235,4 +235,26 @@ class Queue(Protocol):
 
         Return the receipts of messages of which anything could not be buried: leave them to the queue's own redrive.
         """
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A store whose files may be taken away beneath it."""
+
+    def check(self) -> None:
+        """Find what is open still in its place. Cheap enough to be called every second.
+
+        Raises:
+            StoreGoneError: it was deleted or replaced: what is written now, nobody would find.
+        """
+        ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """A store that knows how far its journal had come, and refuses one that ends earlier."""
+
+    def accept_end(self) -> int:
+        """Take the journal for whole as it stands, after a restore; return how many events are given up."""
         ...

@@ -13,6 +13,7 @@ from tillroll.ports import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tillroll.core.clock_watch import ClockWatch
     from tillroll.ports import Journal
 
 CONFLICT = Reason("conflict", None, "an event of this date and name is already counted with other content")
@@ -54,14 +55,20 @@ def take(
     bodies: Sequence[Body],
     now_s: float,
     set_aside: Callable[[list[list[Rejection]]], int],
+    clock_watch: ClockWatch | None = None,
 ) -> list[Receipt]:
     """Journal the valid events of some bodies in one commit and return a receipt for each, in order.
 
     What is rejected, or conflicts with what is journaled, goes to `set_aside`, a list for each body, after the commit
     and before this returns: it returns how many it kept, from the first on, and is not called when there is nothing.
     When this raises, calling it again with the same bodies counts nothing twice, as far as they are named.
+
+    Raises:
+        ClockError: the clock may be slow, says the watch; nothing of any body was taken.
     """
     accepted = accept(bodies, now_s)
+    if clock_watch is not None:
+        clock_watch.check(accepted, now_s)
     outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""
     refused = accepted.rejections
     if any(outcomes):

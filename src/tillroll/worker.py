@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from tillroll.core.clock_watch import ClockWatch
 from tillroll.envelope import body_of, refusal
-from tillroll.errors import QueueError, StoreError, TillrollError
+from tillroll.errors import ClockError, QueueError, StoreError, TillrollError
 from tillroll.service import Receipt, take
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def take_messages(
     clock: Clock,
     *,
     may_go_on: Callable[[], bool] = lambda: True,
+    clock_watch: ClockWatch | None = None,
 ) -> Taken:
     """Take messages in as few commits as their bytes allow, and return what became of them.
 
@@ -76,7 +78,7 @@ def take_messages(
         if taken.error is not None or not may_go_on():
             taken.left.extend(indices)
             continue
-        part = _take_slice(journal, queue, [messages[index] for index in indices], clock())
+        part = _take_slice(journal, queue, [messages[index] for index in indices], clock(), clock_watch)
         part.left = [indices[index] for index in part.left]
         taken.add(part)
     return taken
@@ -95,10 +97,18 @@ def _slices(messages: Sequence[Message]) -> Iterator[list[int]]:
         yield indices
 
 
-def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float) -> Taken:
+def _take_slice(
+    journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, clock_watch: ClockWatch | None
+) -> Taken:
     """Take messages in one commit. One on which the code itself fails is found by halving, and left alone."""
     try:
-        return _take_commit(journal, queue, messages, now_s)
+        return _take_commit(journal, queue, messages, now_s, clock_watch)
+    except ClockError as error:  # they come back, by when the clock may be right
+        _log.warning("%d messages are left: %s", len(error.bodies), error)
+        others = [index for index in range(len(messages)) if index not in error.bodies]
+        rest = _take_slice(journal, queue, [messages[index] for index in others], now_s, clock_watch)
+        rest.left = sorted([*error.bodies, *(others[index] for index in rest.left)])
+        return rest
     except (StoreError, QueueError) as error:
         return Taken(left=list(range(len(messages))), error=error)
     except Exception:  # noqa: BLE001 an entry loop: one message must not hold up the others
@@ -106,14 +116,16 @@ def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], no
             _log.exception("the message %s cannot be taken", messages[0].id)
             return Taken(left=[0])
     middle = len(messages) // 2
-    taken = _take_slice(journal, queue, messages[:middle], now_s)
-    rest = _take_slice(journal, queue, messages[middle:], now_s)
+    taken = _take_slice(journal, queue, messages[:middle], now_s, clock_watch)
+    rest = _take_slice(journal, queue, messages[middle:], now_s, clock_watch)
     rest.left = [middle + index for index in rest.left]
     taken.add(rest)
     return taken
 
 
-def _take_commit(journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float) -> Taken:
+def _take_commit(
+    journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, clock_watch: ClockWatch | None
+) -> Taken:
     refusals = [refusal(message) for message in messages]
     named = [index for index, refused in enumerate(refusals) if refused is None]
     to_bury = [(messages[index], refused) for index, refused in enumerate(refusals) if refused is not None]
@@ -124,7 +136,11 @@ def _take_commit(journal: Journal, queue: Buries, messages: Sequence[Message], n
             to_bury.extend((messages[index], rejection) for rejection in refused)
         return sum(map(len, rejections))  # what cannot be buried leaves its message on the queue
 
-    for receipt in take(journal, [body_of(messages[index]) for index in named], now_s, set_aside):
+    try:
+        receipts = take(journal, [body_of(messages[index]) for index in named], now_s, set_aside, clock_watch)
+    except ClockError as error:
+        raise ClockError([named[index] for index in error.bodies], now_s) from error
+    for receipt in receipts:
         taken.add(Taken(receipt=receipt))
     for _, rejection in to_bury:
         taken.codes[rejection.reason.code] = taken.codes.get(rejection.reason.code, 0) + 1
@@ -160,6 +176,7 @@ class Worker:
         self._clock = clock
         self._idle_wait_s = min(_IDLE_WAIT_S, max(freshness_s / 2, _IDLE_WAIT_S_MIN))
         self._visible_after_s = visible_after_s
+        self._clock_watch = ClockWatch()
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -206,7 +223,7 @@ class Worker:
 
     def _take(self, messages: list[Message]) -> Taken:
         with self._held(messages):
-            taken = take_messages(self.store, self.queue, messages, self._clock)
+            taken = take_messages(self.store, self.queue, messages, self._clock, clock_watch=self._clock_watch)
             left = set(taken.left)
             self.queue.delete([message for index, message in enumerate(messages) if index not in left])
         self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))

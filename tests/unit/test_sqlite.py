@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
 import sqlite3
 import subprocess
 import sys
@@ -24,7 +26,6 @@ from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_state import read_state, write_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,7 +172,7 @@ def test_a_report_that_was_added_gets_its_history(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(50)))
     store.fold()
-    write_state(store._connection, read_state(store._connection)._replace(reports="[]"))
+    store._connection.execute("UPDATE state SET reports = '[]'")
     store._connection.execute("DELETE FROM segment WHERE report = ?", (REPORTS[4].name,))
     store.close()
     again = SqliteStore(tmp_path)
@@ -369,4 +370,20 @@ def test_names_with_one_hash_are_put_back_beside_each_other(tmp_path: Path, monk
     assert connection.execute("SELECT count(*), count(DISTINCT event) FROM identity").fetchone() == (5, 5)
     assert set(store.journal(batch)) == {Outcome.DUPLICATE}
     connection.close()
+    store.close()
+
+
+def test_an_audit_removes_what_a_killed_one_left_and_not_what_another_works_in(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(10)))
+    for name in ("audit-left", "recount-left", "audit-held"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recount.db").write_bytes(b"x" * 1_000)
+    held = os.open(tmp_path / "audit-held", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    assert store.audit().differences == []
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"audit-held"}
+    os.close(held)
+    store.rebuild()
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
     store.close()

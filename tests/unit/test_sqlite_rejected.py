@@ -16,8 +16,9 @@ from tillroll.core.accept import Body, Reason, Rejection, accept
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.core.rejection import Capacity
 from tillroll.errors import StoreError
-from tillroll.stores import sqlite_schema
+from tillroll.stores import sqlite_head, sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite_head import HeadFile
 
 KEY = Source(NameKind.KEY, "checkout-7")
 TILL = Source(NameKind.FILE, "/imports/till.ndjson")
@@ -247,10 +248,14 @@ def test_a_conversion_that_was_cut_short_is_done_by_the_next_opening(
 ) -> None:
     path = old / sqlite_schema.FILE_NAME
     connection = sqlite_schema.connect(path)
+    head = HeadFile(old / sqlite_head.FILE_NAME)
+    head.begin()
+    head.close()
     sqlite_schema.migrate(connection, path, "[]")
     connection.close()  # as if killed before what was kept was brought along
     copy = tmp_path_factory.mktemp("copy")
-    shutil.copy(path, copy)
+    for name in (path, path.with_name(sqlite_head.FILE_NAME)):
+        shutil.copy(name, copy)
     store = SqliteStore(copy)
     assert store.status().rejected == 306
     store.close()

@@ -98,4 +98,5 @@ def _server_settings(settings: config.Settings) -> Settings:
         open_to_all=settings.open_to_all,
         cors_origins=settings.cors_origins,
         peer_connections_max=settings.peer_connections_max,
+        audit_at=settings.audit_at,
     )

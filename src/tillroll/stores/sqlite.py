@@ -7,6 +7,7 @@ number of threads and processes may share the file; SQLite lets one write at a t
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -20,12 +21,14 @@ from tillroll.core import chunk, kernel, limits
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreDamagedError, StoreError
-from tillroll.stores import sqlite_audit, sqlite_reindex, sqlite_rejected, sqlite_schema
+from tillroll.stores import sqlite_audit, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Merchants, Names
 from tillroll.stores.segments import Segments, Unfolded
-from tillroll.stores.sqlite_chunks import Chunk, append, chunk_of, read_chunks
+from tillroll.stores.sqlite_chunks import Chunk, append, chain_at, chunk_of, read_chunks
 from tillroll.stores.sqlite_dedupe import IS_NEW, Dedupe, may_repeat
+from tillroll.stores.sqlite_head import Head, HeadFile
+from tillroll.stores.sqlite_place import Place
 from tillroll.stores.sqlite_reader import Reader
 from tillroll.stores.sqlite_schema import transaction, translated
 from tillroll.stores.sqlite_state import State, read_state, write_state
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.ports import Audit, Clock, Kept, Progress, Status, Trace
 
+_log: Final = logging.getLogger(__name__)
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
 _PAGES_AT_ONCE: Final = os.cpu_count() or 1
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
@@ -58,6 +62,7 @@ class SqliteStore:
             StoreError: the directory cannot be written, or holds something else.
         """
         self.path = directory / sqlite_schema.FILE_NAME
+        self.head_path = directory / sqlite_head.FILE_NAME
         self._clock = clock
         self._capacity = capacity
         self._log_holds_erased = False
@@ -72,10 +77,12 @@ class SqliteStore:
         reports = msgspec.json.encode(REPORTS).decode()
         with translated(self.path):
             self._connection = sqlite_schema.connect(self.path)
+            before = sqlite_schema.version(self._connection, self.path)
+            self._head = self._open_head(make=before < sqlite_schema.VERSION_WITH_HEAD)
             sqlite_schema.migrate(self._connection, self.path, reports)
             sqlite_rejected.convert(self._connection)
             self._index_upgraded()
-            stored = self._stored_reports()
+            (stored,) = self._connection.execute("SELECT reports FROM state").fetchone() or ("",)
         self._names = Names()
         self._merchants = Merchants(self._connection, self._names)
         self._segments = Segments(self._connection)
@@ -85,7 +92,9 @@ class SqliteStore:
         self._folded_at = 0.0
         self._generation = -1
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
-        if stored not in {reports, None}:  # a report was added or changed: the journal has its history
+        self._place = Place(self.path, self.head_path)
+        self._loss = self._find_loss()
+        if stored != reports and self._loss is None:  # a report was added or changed: the journal has its history
             self.rebuild()
 
     def _index_upgraded(self) -> None:
@@ -100,12 +109,53 @@ class SqliteStore:
         except DamageError as error:
             raise _damaged(self.path, error) from error
 
-    def _stored_reports(self) -> str | None:
-        """Return the definitions that the segments were counted by, None when that is damaged: see what asks for it."""
+    def _open_head(self, *, make: bool) -> HeadFile:
+        """Return the head's file. Made for a file that had none before it is written to: behind it heals itself."""
         try:
-            return read_state(self._connection).reports
-        except DamageError:
-            return None
+            head = HeadFile(self.head_path)
+            if make:
+                head.begin()
+        except OSError as error:
+            problem = f"{self.head_path} cannot be written ({error.strerror})"
+            raise StoreError(problem, "Check the disk, and who may write there") from error
+        return head
+
+    def _find_loss(self) -> DamageError | None:
+        """Compare the journal with its head as it is at the opening, and raise a head that is behind."""
+        with translated(self.path):
+            try:
+                head = self._head.read()
+                with transaction(self._connection, "DEFERRED"):
+                    state = read_state(self._connection)
+                    sqlite_head.compare(head, state.events, state.chain)
+                    if head is not None and chain_at(self._connection, head.events) != head.chain:
+                        return sqlite_head.another(head)
+            except DamageError as error:
+                return error
+        if head is None or head.events < state.events:
+            self._raise_head(state)
+        return None
+
+    def _refuse_loss(self) -> None:
+        if self._loss is not None:
+            raise DamageError(self._loss.problem, self._loss.remedy)
+
+    def accept_end(self) -> int:
+        """See ports.Restorable."""
+        with self._lock, translated(self.path):
+            try:
+                with transaction(self._connection):
+                    head = self._head.read()
+                    state = read_state(self._connection)
+                    self._head.replace(Head(state.events, state.chain))
+            except DamageError as error:
+                raise _damaged(self.path, error) from error
+            self._loss = self._find_loss()
+        return 0 if head is None else max(0, head.events - state.events)
+
+    def check(self) -> None:
+        """See ports.Watchable."""
+        self._place.check()
 
     @staticmethod
     def is_in(directory: Path) -> bool:
@@ -119,6 +169,7 @@ class SqliteStore:
                 reader.close()
             self._readers.clear()
             self._connection.close()
+            self._head.close()
         self._encoder.shutdown()
 
     # The journal.
@@ -141,7 +192,9 @@ class SqliteStore:
             if may_repeat(batch, rows):
                 outcomes, fresh = self._index(batch, rows, state.events)
             if len(fresh):
-                self._append(fresh, state)
+                state = self._append(fresh, state)
+        if len(fresh):
+            self._raise_head(state)
         return outcomes
 
     def _index(self, batch: Batch, rows: IdentityRows, events: int) -> tuple[bytes, Batch]:
@@ -159,7 +212,15 @@ class SqliteStore:
             self._dedupe.add_new(fresh, classified, events)
         return classified.outcomes, fresh
 
-    def _append(self, batch: Batch, state: State) -> None:
+    def _raise_head(self, state: State) -> None:
+        """Say how far the journal has come. Call after the commit: a head that is ahead means loss."""
+        try:
+            self._head.raise_to(Head(state.events, state.chain))
+        except OSError as error:  # the events are committed; a head that is behind heals itself
+            _log.warning("%s cannot be written: %s", self.head_path, error)
+
+    def _append(self, batch: Batch, state: State) -> State:
+        """Journal new events after those of a state; return the state from then on."""
         now = self._clock()
         events = state.events
         head = events + len(batch)
@@ -175,9 +236,10 @@ class SqliteStore:
             events=head, chain=chain, merchants=len(self._merchants), merchants_crc=self._merchants.crc
         )
         if fold:
-            write_state(self._connection, state._replace(folded=head, folded_at=now))
+            state = state._replace(folded=head, folded_at=now)
+            write_state(self._connection, state)
             self._unfolded.clear(head)
-            return
+            return state
         self._fold_is_due = True
         if self._unfolded.last != events:  # another process journaled in between, or folded
             self._unfolded.clear(events)
@@ -185,6 +247,7 @@ class SqliteStore:
         if head - state.folded >= _FOLD_BEHIND_MAX:
             state = self._fold_stride(state)
         write_state(self._connection, state)
+        return state
 
     def status(self) -> Status:
         """See ports.Journal. Positions are event numbers."""
@@ -285,7 +348,7 @@ class SqliteStore:
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         """See ports.Journal."""
         with translated(self.path):
-            found = sqlite_audit.audit(self.path, since, progress)
+            found = sqlite_audit.audit(self.path, self._head.read(), since, progress)
         if repair and found.damaged:
             self.rebuild(progress)
         elif repair and found.deltas:
@@ -324,6 +387,7 @@ class SqliteStore:
     def _state(self) -> State:
         """Return the state, having dropped what is cached if another process rebuilt. Call in a transaction."""
         state = read_state(self._connection)
+        sqlite_head.compare(self._head.read(), state.events, state.chain)
         if state.generation != self._generation:
             self._forget()
             self._generation = state.generation
@@ -339,9 +403,11 @@ class SqliteStore:
     def _write(self) -> Iterator[None]:
         with self._lock, translated(self.path):
             try:
+                self._refuse_loss()
                 with transaction(self._connection):
                     yield
                 self._merchants.commit()
+                self._place.check()
             except BaseException as error:
                 self._forget()
                 if isinstance(error, ValueError):
@@ -358,7 +424,11 @@ class SqliteStore:
                 reader = Reader(sqlite_schema.connect(self.path), self._names)
             whole = True
             try:
-                with reader.transaction():
+                self._refuse_loss()
+                head = self._head.read()  # before the transaction, which then sees all that the head knows
+                with reader.transaction() as state:
+                    sqlite_head.compare(head, state.events, state.chain)
+                    self._place.check()
                     yield reader
             except Exception as error:
                 whole = False  # what the reader keeps between transactions may be

@@ -5,8 +5,11 @@ The recount is made by the same segments in a file of its own, so its memory doe
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,13 +19,24 @@ from tillroll.core.accept import encode_event
 from tillroll.core.batch import NameKind
 from tillroll.core.fold import cell_of
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Coordinates, Report, bracket_of, datapoint
+from tillroll.errors import StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
-from tillroll.stores import sqlite_schema
+from tillroll.stores import sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Merchants
 from tillroll.stores.segments import Segments, part_size
-from tillroll.stores.sqlite_chunks import GENESIS, Chunk, broken_end, chunk_of, doubtful_chunks, is_linked, read_chunks
+from tillroll.stores.sqlite_chunks import (
+    GENESIS,
+    Chunk,
+    broken_end,
+    chain_at,
+    chunk_of,
+    doubtful_chunks,
+    is_linked,
+    read_chunks,
+)
 from tillroll.stores.sqlite_dedupe import Dedupe
+from tillroll.stores.sqlite_head import another, compare
 from tillroll.stores.sqlite_naming import read_naming
 from tillroll.stores.sqlite_schema import transaction
 from tillroll.stores.sqlite_state import State, doubtful_state, read_state, write_state
@@ -33,8 +47,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tillroll.core.batch import Batch
+    from tillroll.stores.sqlite_head import Head
 
 _DAY_S: Final = 86_400
+_WORK_PREFIXES: Final = ("audit-", "recount-")
 SegmentKey = tuple[str, int, int]
 
 
@@ -87,7 +103,7 @@ class Recount:
         """Return a chunk's events, None when they cannot be used, having noted what is wrong with it."""
         try:
             batch = chunk.decode(row.payload)
-        except chunk.ChunkError as error:
+        except (TypeError, chunk.ChunkError) as error:  # damage may change what type SQLite takes a column for
             self._unusable(row, None, str(error))
             return None
         if len(batch) != row.events:
@@ -123,11 +139,52 @@ class Recount:
 
 
 @contextmanager
+def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
+    """Lend a directory beside a file, and remove those that a killed process left: their lock went with it."""
+    try:
+        with _locked(path.parent):  # so that nobody takes a directory that is not locked yet for one that was left
+            for kind in _WORK_PREFIXES:
+                for left in path.parent.glob(f"{kind}*"):
+                    with suppress(OSError), _locked(left, wait=False):
+                        shutil.rmtree(left)
+            directory = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+            held = _lock(directory, wait=True)
+    except OSError as error:
+        problem = f"no directory can be made in {path.parent} to count in ({error.strerror})"
+        raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
+def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
+    held = _lock(directory, wait=wait)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _lock(directory: Path, *, wait: bool) -> int:
+    """Return a descriptor that has a directory locked until it is closed. Raises OSError."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+@contextmanager
 def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
     """Lend a recount of the journal in the file at `path`, as far as it was folded at the start."""
     journal = sqlite_schema.connect(path)
-    with tempfile.TemporaryDirectory(prefix="recount-", dir=path.parent) as directory:
-        recount = Recount(Path(directory) / "recount.db")
+    with _work_directory(path, "recount-") as directory:
+        recount = Recount(directory / "recount.db")
         try:
             with transaction(journal, "DEFERRED"):
                 events = _journaled(journal)
@@ -147,11 +204,14 @@ def _journaled(connection: sqlite3.Connection) -> int:
         return int(last)
 
 
-def audit(path: Path, since: int, progress: Progress | None) -> Found:
-    """Recount the file at `path` up to its folded position and compare; `since` is a day since 1970."""
+def audit(path: Path, head: Head | None, since: int, progress: Progress | None) -> Found:
+    """Recount the file at `path` up to its folded position and compare; `since` is a day since 1970.
+
+    `head` is what the head's file said before.
+    """
     live = sqlite_schema.connect(path)
-    with tempfile.TemporaryDirectory(prefix="audit-", dir=path.parent) as directory:
-        recount = Recount(Path(directory) / "recount.db")
+    with _work_directory(path, "audit-") as directory:
+        recount = Recount(directory / "recount.db")
         try:
             with transaction(live, "DEFERRED"):  # one moment: traffic goes on beside it
                 doubtful = doubtful_state(live)
@@ -161,10 +221,12 @@ def audit(path: Path, since: int, progress: Progress | None) -> Found:
                 broken = [*_state_problems(live), *_file_problems(live)]
                 problems = [
                     *broken,
+                    *_head_problems(live, head, doubtful),
                     *_naming_problems(live),
                     *recount.problems,
-                    *_position_problems(live, doubtful, recount),
+                    *_rejected_problems(live),
                 ]
+                problems += _position_problems(live, doubtful, recount)
                 differing = _Comparison(live, recount, since)
                 differing.run()
         finally:
@@ -197,6 +259,22 @@ def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
         read_naming(live)
     except DamageError as error:
         yield Difference(kind="index", subject="key", stored=None, recounted=None, message=str(error))
+
+
+def _head_problems(live: sqlite3.Connection, head: Head | None, state: State) -> Iterator[Difference]:
+    try:
+        compare(head, state.events, state.chain)
+        if head is not None and chain_at(live, head.events) != head.chain:
+            raise another(head)
+    except DamageError as error:
+        stored = None if head is None else head.events
+        message = str(error)
+        yield Difference(kind="position", subject="head", stored=stored, recounted=state.events, message=message)
+
+
+def _rejected_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    for message in sqlite_rejected.damage(live):
+        yield Difference(kind="rejected", subject="rejected", stored=None, recounted=None, message=message)
 
 
 def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:
@@ -362,8 +440,8 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
         merchants.ids(row.batch())
         chain = row.chain
     names = (len(merchants), merchants.crc)
-    state = State(events, recount.events, now, doubtful.generation + 1, reports, chain, *names)
-    write_state(connection, state)
+    connection.execute("INSERT OR REPLACE INTO state VALUES (0, 0, 0, 0, 0, ?, x'', 0, 0, 0)", (reports,))
+    write_state(connection, State(events, recount.events, now, doubtful.generation + 1, *names, chain))
 
 
 def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:

@@ -86,8 +86,8 @@ class Reader:
         self.connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Read from one moment, for the body's time."""
+    def transaction(self) -> Iterator[State]:
+        """Read from one moment, for the body's time, which has this state."""
         with transaction(self.connection, "DEFERRED"):
             state = read_state(self.connection)
             if state.generation != self._generation:
@@ -95,7 +95,7 @@ class Reader:
                 self._generation = state.generation
             self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
             self._tail.catch_up(self.connection, self._merchants, state)
-            yield
+            yield state
 
     def status(self) -> Status:
         """Return where the store stands."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import zlib
 from collections import deque
 from contextlib import closing, contextmanager
 from itertools import groupby
@@ -18,6 +19,7 @@ from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, id_of, place_of
 from tillroll.ports import Kept
+from tillroll.stores.damage import DamageError
 from tillroll.stores.sqlite_schema import transaction
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ _TOKEN_BYTES: Final = 4
 _READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
 _SOURCES_MAX: Final = 100  # of a summary
 _SEQ_MAX: Final = 2**63 - 1
+_ROW: Final = "seq, token, kind, source, low, high, waiting, codes, substr(payload, 1, 8), checksum"
+_SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
+_RESTORE: Final = "Run tillroll audit; the events are in the copies of the file, or with who sent them"
 
 
 def set_aside(connection: sqlite3.Connection, rejections: Sequence[Rejection], now_s: float, capacity: Capacity) -> int:
@@ -39,6 +44,7 @@ def set_aside(connection: sqlite3.Connection, rejections: Sequence[Rejection], n
         new = _new(connection, groups.once(some))
         if new and not _add(connection, groups.group_of(new, now_s), capacity):
             connection.execute("UPDATE rejected_total SET refused = 1")
+            _seal(connection)
             return done
         done += len(some)
     return done
@@ -72,17 +78,70 @@ def _add(connection: sqlite3.Connection, group: Group, capacity: Capacity | None
     codes = json.dumps(group.codes(), sort_keys=True)
     token = secrets.token_hex(_TOKEN_BYTES)
     waiting = group.discarded.count(0)
-    connection.execute(
-        "INSERT INTO rejected_group (token, kind, source, low, high, waiting, codes, payload)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    cursor = connection.execute(
+        "INSERT INTO rejected_group (token, kind, source, low, high, waiting, codes, payload, checksum)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (token, group.kind, group.source, low, high, waiting, codes, payload),
     )
+    _sign(connection, cursor.lastrowid or 0)
     _count(connection, waiting, len(payload) if waiting else 0)
     return True
 
 
 def _count(connection: sqlite3.Connection, waiting: int, size: int) -> None:
     connection.execute("UPDATE rejected_total SET waiting = waiting + ?, bytes = bytes + ?", (waiting, size))
+    _seal(connection)
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Say what the totals are a second time. Call after any change of them."""
+    connection.execute(f"UPDATE rejected_total SET seal = {_SEAL}")  # noqa: S608 names, above
+
+
+def _sign(connection: sqlite3.Connection, seq: int) -> None:
+    """Give a row its checksum. Call after any change of it."""
+    row = connection.execute(f"SELECT {_ROW} FROM rejected_group WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
+    connection.execute("UPDATE rejected_group SET checksum = ? WHERE seq = ?", (_checksum(row[:-1]), seq))
+
+
+def _checksum(row: tuple[object, ...]) -> int:
+    return zlib.crc32(repr(row).encode())
+
+
+def _check(row: tuple[Any, ...]) -> None:
+    """Find a row as it was written.
+
+    Raises:
+        DamageError: it is not.
+    """
+    if _checksum(row[:-1]) != row[-1]:
+        raise DamageError(f"rejected events are damaged (group {row[0]})", _RESTORE)
+
+
+def _payload(connection: sqlite3.Connection, seq: int, token: str) -> bytes | None:
+    """Return the payload of a group, checked; None when there is none of this number and token."""
+    query = f"SELECT {_ROW}, payload FROM rejected_group WHERE seq = ?"  # noqa: S608 names, above
+    found = connection.execute(query, (seq,)).fetchone()
+    if found is None:
+        return None
+    _check(found[:-1])
+    return bytes(found[-1]) if found[1] == token else None
+
+
+def damage(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield what is wrong with what is kept, having read all of it."""
+    waiting = size = 0
+    for found in connection.execute(f"SELECT {_ROW}, payload FROM rejected_group"):  # noqa: S608 names, above
+        try:
+            _check(found[:-1])
+            groups.decode(found[-1])
+            waiting += found[6]
+            size += len(found[-1]) if found[6] else 0
+        except (TypeError, ValueError) as error:
+            yield str(error)
+    total = connection.execute(f"SELECT waiting, bytes, seal - ({_SEAL}) FROM rejected_total").fetchone()  # noqa: S608
+    if total != (waiting, size, 0):
+        yield f"the rejected events that are kept are {waiting} of {size} bytes, and {total} is recorded"
 
 
 def rejected(connection: sqlite3.Connection, after: str | None, limit: int, which: RejectedFilter) -> list[Kept]:
@@ -93,10 +152,14 @@ def rejected(connection: sqlite3.Connection, after: str | None, limit: int, whic
     if which.sources:
         wanted += f" AND source IN ({', '.join('?' * len(which.sources))})"
         values += which.sources
-    query = f"SELECT seq, token, payload FROM rejected_group WHERE {wanted} ORDER BY seq"  # noqa: S608 written above
+    query = f"SELECT {_ROW}, payload, {wanted} FROM rejected_group WHERE seq >= ? ORDER BY seq"  # noqa: S608 above
     found: list[Kept] = []
-    with closing(connection.execute(query, values)) as rows:
-        for number, token, payload in rows:
+    with closing(connection.execute(query, [*values, seq])) as rows:
+        for *row, payload, is_wanted in rows:
+            _check(tuple(row))  # of the others too: damage may hide one that is wanted
+            if not is_wanted:
+                continue
+            number, token = row[:2]
             group = groups.decode(payload)
             for index, rejection in group.waiting():
                 past = number > seq or index > after_index
@@ -110,11 +173,10 @@ def rejected(connection: sqlite3.Connection, after: str | None, limit: int, whic
 def find(connection: sqlite3.Connection, wanted: str) -> Kept | None:
     """Return one rejection that is waiting, None when there is none of this id."""
     seq, index, token = _find(connection, wanted)
-    query = "SELECT payload FROM rejected_group WHERE seq = ? AND token = ?"
-    row = connection.execute(query, (seq, token)).fetchone()
-    if row is None:
+    payload = _payload(connection, seq, token)
+    if payload is None:
         return None
-    group = groups.decode(row[0])
+    group = groups.decode(payload)
     found = next((rejection for at, rejection in group.waiting() if at == index), None)
     return None if found is None else _kept(seq, token, group, index, found)
 
@@ -122,16 +184,15 @@ def find(connection: sqlite3.Connection, wanted: str) -> Kept | None:
 def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
     """Forget rejections, those that there are: of each only a hash stays, by which a repeat is known."""
     places = sorted(_find(connection, each) for each in wanted)
-    query = "SELECT waiting, payload FROM rejected_group WHERE seq = ? AND token = ?"
     for (seq, token), some in groupby(places, key=lambda place: (place.seq, place.token)):
-        row = connection.execute(query, (seq, token)).fetchone()
-        if row is None:
+        before = _payload(connection, seq, token)
+        if before is None:
             continue
-        group = groups.decode(row[1])
+        group = groups.decode(before)
         done = group.discard(each.place for each in some)
         if not done:
             continue
-        waiting = row[0] - done
+        waiting = group.discarded.count(0)
         payload = group.encode()
         if not waiting and group.kind is NameKind.NONE and not group.ids:
             connection.execute("DELETE FROM rejected_group WHERE seq = ?", (seq,))
@@ -139,8 +200,10 @@ def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
             codes = json.dumps(group.codes(), sort_keys=True)
             change = "UPDATE rejected_group SET waiting = ?, codes = ?, payload = ? WHERE seq = ?"
             connection.execute(change, (waiting, codes, payload, seq))
-        _count(connection, -done, (len(payload) if waiting else 0) - len(row[1]))
+            _sign(connection, seq)
+        _count(connection, -done, (len(payload) if waiting else 0) - len(before))
         connection.execute("UPDATE rejected_total SET refused = 0")
+        _seal(connection)
 
 
 def summary(connection: sqlite3.Connection) -> RejectedSummary:
@@ -257,6 +320,7 @@ def convert(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE rejected_total SET with_ids = (SELECT coalesce(max(seq), 0) FROM rejected_group)"
             )
+            _seal(connection)
             connection.execute("DROP TABLE rejected")
         empty_log(connection)
 

@@ -97,7 +97,8 @@ CREATE TABLE rejected_group (
   high INTEGER NOT NULL,
   waiting INTEGER NOT NULL,            -- rejections that are not discarded
   codes TEXT NOT NULL,                 -- of these, how many by reason, as JSON
-  payload BLOB NOT NULL                -- core.rejection
+  payload BLOB NOT NULL,               -- core.rejection
+  checksum INTEGER NOT NULL            -- of all other columns, of the payload by its own
 ) STRICT;
 CREATE INDEX rejected_group_source ON rejected_group (source, kind, low);
 CREATE TABLE rejected_total (
@@ -105,13 +106,17 @@ CREATE TABLE rejected_total (
   waiting INTEGER NOT NULL,            -- rejections, and the bytes of their groups
   bytes INTEGER NOT NULL,
   refused INTEGER NOT NULL,            -- 1 since some were not kept for want of room, until some are discarded
-  with_ids INTEGER NOT NULL            -- groups up to this one bring the ids that release 0.1.0 gave
+  with_ids INTEGER NOT NULL,           -- groups up to this one bring the ids that release 0.1.0 gave
+  seal INTEGER NOT NULL                -- a sum of all other columns
 ) STRICT;
-INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0);
+INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0, 0);
 """,
     key_names,
     begin_segments,
 )
+
+
+VERSION_WITH_HEAD: Final = 2  # from this one on there is a sqlite_head beside the file
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -129,8 +134,8 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
-    """Bring a file to the current version.
+def version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a file, 0 of a new one. Nothing is written.
 
     Raises:
         StoreError: the file is something else's, or of a newer tillroll.
@@ -145,9 +150,19 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
     if version > len(MIGRATIONS):
         problem = f"{path} is of version {version}, and this tillroll knows versions up to {len(MIGRATIONS)}"
         raise StoreError(problem, "Run the newer tillroll that wrote it")
-    if version == len(MIGRATIONS):
+    return version
+
+
+def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
+    """Bring a file to the current version.
+
+    Raises:
+        StoreError: the file is something else's, or of a newer tillroll.
+    """
+    before = version(connection, path)
+    if before == len(MIGRATIONS):
         return
-    if not version:
+    if not before:
         connection.execute("PRAGMA page_size = 8192")
         _use_wal(connection)
     connection.execute("BEGIN IMMEDIATE")

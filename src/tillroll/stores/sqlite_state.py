@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     import sqlite3
 
 _REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
-_COLUMNS: Final = "events, folded, folded_at, generation, reports, chain, merchants, merchants_crc"
+_COLUMNS: Final = "events, folded, folded_at, generation, merchants, merchants_crc, chain"
+_READ: Final = f"SELECT {_COLUMNS}, checksum FROM state"  # noqa: S608 names, above
+_WRITE: Final = f"UPDATE state SET ({_COLUMNS}, checksum) = (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_PACKED: Final = struct.Struct("<qqdqqI32s")
 
 
 class State(NamedTuple):
@@ -22,10 +26,9 @@ class State(NamedTuple):
     folded: int  # of these, how many are in the segments
     folded_at: float | None  # when the last fold finished, seconds since 1970
     generation: int  # rises when a rebuild may have renumbered merchants
-    reports: str  # the definitions that the segments were counted by
-    chain: bytes  # of the last chunk
     merchants: int  # how many there are
     merchants_crc: int  # of all their names, in order
+    chain: bytes  # of the last chunk
 
 
 def read_state(connection: sqlite3.Connection) -> State:
@@ -34,11 +37,15 @@ def read_state(connection: sqlite3.Connection) -> State:
     Raises:
         DamageError: it is not what was written.
     """
-    row = connection.execute(f"SELECT {_COLUMNS}, checksum FROM state").fetchone()  # noqa: S608 names, above
+    row = connection.execute(_READ).fetchone()
     if row is None:
         raise DamageError("the row that says how far the store has come is missing", _REBUILD)
     state = State(*row[:-1])
-    if _checksum(state) != row[-1]:
+    try:
+        whole = _checksum(state) == row[-1]
+    except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
+        whole = False
+    if not whole:
         raise DamageError("the row that says how far the store has come is damaged", _REBUILD)
     return state
 
@@ -46,8 +53,8 @@ def read_state(connection: sqlite3.Connection) -> State:
 def doubtful_state(connection: sqlite3.Connection) -> State:
     """Return the state as it stands there, damaged or not, for who looks into the damage. Call in a transaction."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM state").fetchone() or ()  # noqa: S608 names, above
-    nothing = State(0, 0, None, 0, "", GENESIS, 0, 0)
-    kinds = (int, int, float, int, str, bytes, int, int)
+    nothing = State(0, 0, None, 0, 0, 0, GENESIS)
+    kinds = (int, int, float, int, int, int, bytes)
     if not row:
         return nothing
     values = [it if isinstance(it, kind) else none for it, kind, none in zip(row, kinds, nothing, strict=True)]
@@ -56,12 +63,10 @@ def doubtful_state(connection: sqlite3.Connection) -> State:
 
 def write_state(connection: sqlite3.Connection, state: State) -> None:
     """Replace the state. Call in a transaction."""
-    values = ", ".join("?" * (len(state) + 1))
-    connection.execute(
-        f"INSERT OR REPLACE INTO state (id, {_COLUMNS}, checksum) VALUES (0, {values})",  # noqa: S608 names, above
-        (*state, _checksum(state)),
-    )
+    connection.execute(_WRITE, (*state, _checksum(state)))
 
 
 def _checksum(state: State) -> int:
-    return zlib.crc32(repr(tuple(state)).encode())
+    events, folded, folded_at, generation, merchants, merchants_crc, chain = state
+    at = -1.0 if folded_at is None else folded_at
+    return zlib.crc32(_PACKED.pack(events, folded, at, generation, merchants, merchants_crc, chain))

@@ -40,11 +40,11 @@ CREATE TABLE state (
   folded INTEGER NOT NULL,             -- of these, how many are in the segments
   folded_at REAL,                      -- when the last fold finished, seconds since 1970
   generation INTEGER NOT NULL,         -- rises when a rebuild may have renumbered merchants
-  reports TEXT NOT NULL,               -- the definitions that the segments were counted by
+  reports TEXT NOT NULL,               -- the definitions that the segments were counted by; read whole, and compared
   chain BLOB NOT NULL,                 -- of the last chunk
   merchants INTEGER NOT NULL,          -- how many there are
   merchants_crc INTEGER NOT NULL,      -- of their names in order
-  checksum INTEGER NOT NULL            -- of all other columns
+  checksum INTEGER NOT NULL            -- of all other columns but reports
 ) STRICT;
 ALTER TABLE segment RENAME TO segment_before;
 """
@@ -64,9 +64,12 @@ def add_checksums(connection: sqlite3.Connection) -> None:
     run_script(connection, AGGREGATE_TABLES[AGGREGATE_TABLES.index("CREATE TABLE segment") :])
     chain = _chain_chunks(connection)
     merchants, crc = _merchants(connection)
-    query = "SELECT events, folded, folded_at, generation, reports FROM state_before"
-    events, folded, folded_at, generation, reports = connection.execute(query).fetchone()
-    write_state(connection, State(events, folded, folded_at, generation, reports, chain, merchants, crc))
+    connection.execute(
+        "INSERT INTO state SELECT id, events, folded, folded_at, generation, reports, x'', 0, 0, 0 FROM state_before"
+    )
+    query = "SELECT events, folded, folded_at, generation FROM state"
+    events, folded, folded_at, generation = connection.execute(query).fetchone()
+    write_state(connection, State(events, folded, folded_at, generation, merchants, crc, chain))
     segments = Segments(connection)
     segments.begin()
     query = "SELECT report, window, part, cells FROM segment_before ORDER BY report, window, part"

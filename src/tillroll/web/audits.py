@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.errors import TillrollError
+from tillroll.errors import StoreError, TillrollError
 from tillroll.web.answers import json_answer
+from tillroll.web.settings import parse_time
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -18,15 +20,20 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _DIFFERENCES_SHOWN_MAX: Final = 20
+_DAY_S: Final = 86_400
+_LOOK_S: Final = 1.0
 
 
 class AuditRoutes:
-    """Audits the store beside its traffic, one audit at a time."""
+    """Audits the store beside its traffic, one audit at a time: when asked, and every day at a time that is set."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._running: asyncio.Task[None] | None = None
         self.last: dict[str, Any] | None = None
+        self.error: str | None = None  # why the last audit could not be made
+        at = parse_time(state.settings.audit_at) if state.settings.audit_at else None
+        self._daily = None if at is None else asyncio.create_task(self._every_day(at))
 
     @property
     def running(self) -> bool:
@@ -35,24 +42,48 @@ class AuditRoutes:
 
     async def start(self, request: Request) -> Response:
         """POST /audit: begin one, unless one is under way. `GET /status` has what it found."""
-        if not self.running:
-            self._running = asyncio.create_task(self._audit())
+        self._begin()
         return json_answer(request, {"running": True}, status=202)
 
+    def _begin(self) -> None:
+        if not self.running:
+            self._running = asyncio.create_task(self._audit())
+
+    async def _every_day(self, at_s: int) -> None:
+        """Audit whenever a time of day is passed. The clock is looked at often, since it may be set."""
+        looked_at = self._state.clock()
+        while not self._state.stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._state.stopping.wait(), _LOOK_S)
+            now = self._state.clock()
+            if (looked_at - at_s) // _DAY_S < (now - at_s) // _DAY_S:
+                self._begin()
+            looked_at = now
+
     async def _audit(self) -> None:
+        metrics = self._state.metrics
         try:
             audit = await asyncio.to_thread(self._make)
         except _StoppingError:
             return
         except TillrollError as error:
-            _log.warning("the audit could not be made: %s", error)
+            _log.error("the audit could not be made: %s", error)
+            self.error = str(error)
+            metrics.audit_failed.set(1)
             return
-        self.last = _told(audit, self._state.clock())
+        now = self._state.clock()
+        self.last, self.error = _told(audit, now), None
+        metrics.audit_failed.set(0)
+        metrics.audit_at.set(now)
+        metrics.audit_differences.set(audit.differences_total)
         if audit.differences_total:
             _log.error("the audit found %d differences: %s", audit.differences_total, audit.differences[0].message)
+        else:
+            _log.info("the audit passed: %d events, %d datapoints", audit.events, audit.datapoints)
 
     def _make(self) -> Audit:
-        self._state.store.fold()  # an audit compares what is folded: let that be all there is
+        with suppress(StoreError):  # damage is for the audit to name
+            self._state.store.fold()  # an audit compares what is folded: let that be all there is
         return self._state.store.audit(progress=self._go_on)
 
     def _go_on(self, _done: int, _of: int) -> None:

@@ -62,6 +62,7 @@ class LiveRoutes:
                 "counters": state.metrics.totals(),
                 "series": state.metrics.series(),
                 "audit_running": self._audits.running,
+                "audit_error": self._audits.error,
                 "last_audit": self._audits.last,
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -17,10 +18,12 @@ from tillroll.service import ONE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tillroll.errors import ClockError
     from tillroll.intake import Committed
     from tillroll.ports import Clock
     from tillroll.service import Receipt
 
+_log: Final = logging.getLogger(__name__)
 OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")
 _MINUTES_KEPT: Final = 24 * 60
 _COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -33,6 +36,7 @@ class Metrics:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._clock_told = -1  # the minute in which it was said last that the clock is in doubt
         self._totals = dict.fromkeys(OUTCOMES, 0)
         self._minutes: deque[list[int]] = deque(maxlen=_MINUTES_KEPT)
         # A time of birth beside each counter is what nobody asks for.
@@ -55,6 +59,12 @@ class Metrics:
         self.requests = Counter(
             "tillroll_http_answers", "Answers by route and status", ["route", "status"], registry=registry
         )
+        self._clock_refused = Counter(
+            "tillroll_clock_refused_bodies", "Bodies refused since the clock may be slow", registry=registry
+        )
+        self.audit_at = Gauge("tillroll_audit_timestamp_seconds", "When the last audit ended", registry=registry)
+        self.audit_differences = Gauge("tillroll_audit_differences", "What the last audit found", registry=registry)
+        self.audit_failed = Gauge("tillroll_audit_failed", "1 when the last audit could not be made", registry=registry)
         self.queued = Counter("tillroll_queued_bodies", "Bodies put on the queue", registry=registry)
         self.waiting = Gauge("tillroll_waiting_bodies", "Bodies that wait for their commit", registry=registry)
         self.receiving = Gauge("tillroll_receiving_bytes", "Bytes of bodies that have come in part", registry=registry)
@@ -93,6 +103,14 @@ class Metrics:
             row = self._minutes[-1]
             for index, count in enumerate(counts, 1):
                 row[index] += count
+
+    def note_clock(self, error: ClockError) -> None:
+        """Count bodies for which the clock is in doubt, and say so, once a minute."""
+        self._clock_refused.inc(len(error.bodies))
+        minute = int(self._clock() // 60)
+        if minute != self._clock_told:
+            self._clock_told = minute
+            _log.error("%s", error)
 
     def totals(self) -> dict[str, int]:
         """Return events by outcome since the server started."""

@@ -37,6 +37,7 @@ _TAKING: Final = (
     "bad_idempotency_key",
     "bad_body",
     "empty_body",
+    "clock_in_doubt",
     "too_many_events",
     "unknown_encoding",
     "unknown_type",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tillroll.errors import (
+    ClockError,
     OverloadedError,
     QueryError,
     QueueError,
@@ -53,6 +54,10 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "not_accepted": (422, "no event of the body was counted; `not_accepted` says why of each"),
     "headers_too_large": (431, "the request's address and headers are larger than the server takes"),
     "server_error": (500, "the server failed on this request; its log has more"),
+    "clock_in_doubt": (
+        503,
+        "most of what comes is dated in the future: the server's clock may be slow; nothing is kept",
+    ),
     "queue_unavailable": (503, "the queue cannot take it now"),
     "overloaded": (503, "more waits than the server will hold; send again after Retry-After"),
     "stopping": (503, "the server is stopping"),
@@ -93,22 +98,23 @@ class Problem(Exception):  # noqa: N818 it is the RFC's word
         return msgspec.json.encode(fields | self.members)
 
 
+# What an error is to whoever sent the request: the first that fits.
+_CODES_OF: Final[tuple[tuple[type[TillrollError], str], ...]] = (
+    (QueryError, "bad_query"),
+    (StoreFullError, "store_full"),
+    (StoreDamagedError, "store_damaged"),
+    (StoreError, "store_unavailable"),
+    (QueueError, "queue_unavailable"),
+    (ClockError, "clock_in_doubt"),
+    (OverloadedError, "overloaded"),
+)
+
+
 def problem_of(error: TillrollError) -> Problem:
     """Return what an error of the product is to whoever sent the request."""
-    match error:
-        case QueryError():
-            return Problem("bad_query", str(error), members={"field": error.field})
-        case StoreFullError():
-            return Problem("store_full", str(error), headers=_retry_after(error.retry_after_s))
-        case OverloadedError():
-            return Problem("overloaded", str(error), headers=_retry_after(error.retry_after_s))
-        case StoreError():
-            code = "store_damaged" if isinstance(error, StoreDamagedError) else "store_unavailable"
-            return Problem(code, str(error), headers=_retry_after(error.retry_after_s))
-        case QueueError():
-            return Problem("queue_unavailable", str(error), headers=_retry_after(error.retry_after_s))
-        case _:
-            return Problem("server_error", str(error))
+    code = next((code for kind, code in _CODES_OF if isinstance(error, kind)), "server_error")
+    members = {"field": error.field} if isinstance(error, QueryError) else None
+    return Problem(code, str(error), headers=_retry_after(getattr(error, "retry_after_s", None)), members=members)
 
 
 def _retry_after(seconds: float | None) -> dict[str, str]:

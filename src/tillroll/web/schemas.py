@@ -174,6 +174,7 @@ SCHEMAS: Final[Schema] = {
             "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
             "series": listed(listed(COUNT)),
             "audit_running": {"type": "boolean"},
+            "audit_error": {"type": ["string", "null"], "description": "Why the last audit could not be made"},
             "last_audit": {"oneOf": [{"type": "null"}, ref("Audit")]},
         },
         additionalProperties=False,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from tillroll.errors import ConfigError
+from tillroll.errors import ConfigError, StoreGoneError
+from tillroll.ports import Watchable
 from tillroll.web.asgi import Application
 from tillroll.web.crowd import Crowd
 from tillroll.web.protocol import BoundedProtocol
@@ -71,6 +72,8 @@ async def _serve(
     server = _Server(config, state, lambda: on_ready(_address(settings, listener)))
     try:
         await server.serve(sockets=[listener])
+        if server.gone is not None:
+            raise server.gone
     finally:
         await state.close()
 
@@ -82,6 +85,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
         self._on_started = on_started
+        self.gone: StoreGoneError | None = None  # why the server stopped by itself
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -106,10 +110,22 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_S)
+            self._watch_store()
             now = loop.time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, BoundedProtocol):
                     connection.sweep(now)
+
+    def _watch_store(self) -> None:
+        """Stop when the store's files were taken away: whoever supervises the server then starts it anew."""
+        store = self._state.store
+        if self.gone is None and isinstance(store, Watchable):
+            try:
+                store.check()
+            except StoreGoneError as error:
+                _log.error("%s", error)
+                self.gone = error
+                self.should_exit = True
 
 
 def _listen(settings: Settings) -> socket.socket:

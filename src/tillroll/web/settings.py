@@ -25,6 +25,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_events_max: int = limits.BODY_EVENTS_MAX
     header_bytes_max: int = limits.HEADER_BYTES_MAX
     request_s_max: float = limits.REQUEST_S_MAX
+    audit_at: str = ""  # HH:MM by UTC, when the store is audited every day; empty is never
     peer_connections_max: int = 0  # of one address; 0 is half of what the process may have
     keep_alive_s: float = 75.0
     stop_s_max: float = 10.0  # that requests under way have to finish when the server is told to stop
@@ -48,14 +49,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse to be open to others unless told so in words, and to be guarded by what can be guessed.
 
         Raises:
-            ConfigError: the server would listen beyond loopback without tokens, or a token is none.
+            ConfigError: the server would listen beyond loopback without tokens, or a setting is not of its form.
         """
         for setting in ("send_tokens", "read_tokens"):
             for number, token in enumerate(getattr(self, setting), 1):
                 check_token(setting, f"token {number}", token)
         for origin in self.cors_origins:
             check_origin(origin, guarded=self.guarded)
+        if self.audit_at:
+            parse_time(self.audit_at)
         if not self.loopback and not self.guarded and not self.open_to_all:
             problem = f"{self.host} can be reached from other machines, and no token is asked for"
             remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"
             raise ConfigError("host", problem, remedy)
+
+
+def parse_time(text: str) -> int:
+    """Return the second of the day that a time HH:MM is.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    hour, colon, minute = text.partition(":")
+    if len(text) == 5 and colon and (hour + minute).isascii() and (hour + minute).isdigit():
+        seconds = int(hour) * 3_600 + int(minute) * 60
+        if int(hour) < 24 and int(minute) < 60:
+            return seconds
+    raise ConfigError("audit_at", f"{text!r} is no time of day", "Write it HH:MM by UTC, like 03:30")

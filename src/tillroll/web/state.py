@@ -39,7 +39,8 @@ class State:
         self.gate = Gate(settings)
         self.reception = Reception(settings.body_bytes_max)
         folding = cast("Store", _TimedFolds(store, self.metrics))
-        self.intake = Intake(folding, self.clock, time.perf_counter, self.metrics.note_commit)
+        measured = (self.metrics.note_commit, self.metrics.note_clock)
+        self.intake = Intake(folding, self.clock, time.perf_counter, *measured)
         self.stopping = asyncio.Event()
         self.streams_max = limits.STREAMS_MAX
         self._pool = ThreadPoolExecutor(_READERS, "tillroll-read")
