@@ -1,4 +1,4 @@
-"""kill -9 at random moments, during import and during HTTP load, with a recount after every round.
+"""kill -9, directories taken away and full disks at random moments, with a recount after every round.
 
 Run it for long: python -m tests.e2e.kill_rounds --rounds 100 [--store dynamodb]
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 CLIENTS = 4
+GONE_CODE = 4  # of a server whose files were taken away
 KILLS_MAX = 5  # of one server's round: on a busy machine its clients would hardly come through otherwise
 
 
@@ -70,22 +71,55 @@ def import_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> 
 
 def http_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Round:
     """Kill a server under load; its clients send again under the same key. Compare with a recount of what they sent."""
+
+    def kill(server: Server) -> None:
+        server.kill()
+        server.start()
+
+    return _under_load(directory, seed, data, kind, kill)
+
+
+def gone_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Round:
+    """Take the directory away from a server under load: it ends by itself, and has acknowledged nothing since."""
+
+    def take_away(server: Server) -> None:
+        moved = Path(data).rename(f"{data}-moved")
+        code = server.ended()
+        assert code == GONE_CODE, f"seed {seed}: the server ended with {code}"
+        moved.rename(data)
+        server.start()
+
+    return _under_load(directory, seed, data, kind, take_away)
+
+
+def full_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Round:
+    """Let no file grow for a while beneath a server under load, as a full disk does not."""
+    moments = random.Random(seed)
+
+    def fill(server: Server) -> None:
+        server.limit_files(4_096)
+        time.sleep(moments.uniform(0.05, 0.5))
+        server.limit_files(None)
+
+    return _under_load(directory, seed, data, kind, fill)
+
+
+def _under_load(directory: Path, seed: int, data: str, kind: Kind, disturb: Callable[[Server], None]) -> Round:
     moments = random.Random(seed)
     lines = _generated(directory, seed, kind.bodies * 20, kind).read_bytes().splitlines()
     load = _Load(lines, kind.bodies, moments)
     server = Server(data, directory)
-    kills = 0
+    times = 0
     try:
         server.start()
         clients = [threading.Thread(target=load.run, args=(server.port,)) for _ in range(CLIENTS)]
         for client in clients:
             client.start()
-        while kills < KILLS_MAX and any(client.is_alive() for client in clients):
+        while times < KILLS_MAX and any(client.is_alive() for client in clients):
             time.sleep(moments.uniform(0.02, 0.5))
             if any(client.is_alive() for client in clients):
-                server.kill()
-                kills += 1
-                server.start()
+                disturb(server)
+                times += 1
         for client in clients:
             client.join()
         server.stop()
@@ -94,7 +128,7 @@ def http_round(directory: Path, seed: int, data: str, kind: Kind = SQLITE) -> Ro
     assert not load.errors, f"seed {seed}: {load.errors[0]}"
     assert load.counted == len(lines), f"seed {seed}: {load.counted} of {len(lines)} events were acknowledged"
     _compare(data, lines, seed)
-    return Round(kills, len(lines))
+    return Round(times, len(lines))
 
 
 def _generated(directory: Path, seed: int, events: int, kind: Kind, *arguments: str) -> Path:
@@ -160,7 +194,8 @@ def main() -> int:
     kills = events = 0
     with _stores(options.store) as new_store:
         for number in range(options.rounds):
-            play = (import_round, http_round)[number % 2]
+            plays = (import_round, http_round, gone_round, full_round) if kind is SQLITE else (import_round, http_round)
+            play = plays[number % len(plays)]
             with tempfile.TemporaryDirectory(prefix="tillroll-kill-") as name:
                 done = play(Path(name), options.seed + number, new_store(Path(name)), kind)
             kills += done.kills

@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.command import start
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 
@@ -50,6 +50,18 @@ class Server:
         code = self._end()
         assert code == 0, (code, self._log.read_text()[-2_000:])
 
+    def ended(self, within_s: float = 10) -> int:
+        """Wait until the server has ended by itself; return its exit code."""
+        assert self._process is not None
+        self._process.wait(within_s)
+        return self._end()
+
+    def limit_files(self, size: int | None) -> None:
+        """Let the server write no file beyond a size, or again any."""
+        assert self._process is not None
+        limit = f"--fsize={'unlimited' if size is None else size}:unlimited"
+        subprocess.run(["prlimit", "--pid", str(self._process.pid), limit], check=True)
+
     def _end(self) -> int:
         process, self._process = self._process, None
         assert process is not None
@@ -81,7 +93,7 @@ def post_until_answered(port: int, key: str, lines: list[bytes], give_up_s: floa
             if response.status in {202, 422}:
                 found: dict[str, Any] = json.loads(answer)
                 return found
-            assert response.status in {429, 503}, (response.status, answer)
+            assert response.status in {429, 503, 507}, (response.status, answer)
         except (OSError, http.client.HTTPException):
             if time.monotonic() > give_up:
                 raise

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from tests.e2e.kill_rounds import Kind, http_round
+import pytest
+from tests.e2e.kill_rounds import Kind, Round, full_round, gone_round, http_round
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 KILLS = 5
@@ -21,3 +23,11 @@ def test_nothing_acknowledged_is_lost_or_counted_twice_when_the_server_is_killed
         directory = tmp_path / str(seed)
         directory.mkdir()
         kills += http_round(directory, seed, str(directory / "data"), SMALL).kills
+
+
+@pytest.mark.parametrize("play", [gone_round, full_round], ids=lambda play: play.__name__)
+def test_nothing_acknowledged_is_lost_when_its_place_is_gone_or_full(
+    tmp_path: Path, play: Callable[[Path, int, str, Kind], Round]
+) -> None:
+    seed = random.randrange(1 << 30)
+    assert play(tmp_path, seed, str(tmp_path / "data"), SMALL).events == SMALL.bodies * 20

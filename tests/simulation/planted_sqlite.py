@@ -153,6 +153,16 @@ def _shares_early(self: Merchants, batch: Any) -> Any:
     return numbers
 
 
+_append = SqliteStore._append
+
+
+def _head_first(self: SqliteStore, batch: Any, state: State) -> State:
+    """Say how far the journal has come before it has."""
+    after = _append(self, batch, state)
+    self._raise_head(after)
+    return after
+
+
 def _set_aside_nothing(_self: SqliteStore, rejections: Any, _now_s: float) -> int:
     """Keep no rejected event, and say that all are kept."""
     return len(rejections)
@@ -179,5 +189,6 @@ PLANTED: Final = (
     Planted("rebuild forgets the tail's merchants", 800, ((sqlite_audit, "take_over", _without_merchants),)),
     Planted("rebuild does not tell", 800, ((sqlite_audit, "take_over", _not_renumbered),)),
     Planted("names shared before the commit", 800, ((Merchants, "ids", _shares_early),), begin=140),
+    Planted("head written before the commit", 200, ((SqliteStore, "_append", _head_first),)),
     Planted("rejected events not kept", 50, ((SqliteStore, "set_aside", _set_aside_nothing),)),
 )

@@ -300,7 +300,10 @@ def settle(world: World) -> None:
     world.storm = False
     world.plan = {}
     world.scheduler.spawn("at rest", run)
-    world.scheduler.run()
+    try:
+        world.scheduler.run()
+    except StoreError as error:
+        raise WrongError(f"at rest the store refuses: {error}") from error
 
 
 def lost_conflicts(world: World) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ Key = tuple[int, int]  # window and part
 _FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
 _AFTER_LAST: Final = (1 << 62, 0)
 _PART_MAX: Final = 1 << 62
+_PLACE: Final = struct.Struct("<qqqq")
 _COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
 _RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
 
@@ -39,6 +41,7 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
         self.name = name
+        self._seed = zlib.crc32(name.encode())
 
     def begin(self) -> None:
         """Make the empty segment that all begin with, unless it is there. Call within a transaction."""
@@ -91,7 +94,7 @@ class Rows:
     def write(self, segments: list[Segment]) -> None:
         """Write segments that are new or changed, all that name each other at once. Call within a transaction."""
         name = self.name
-        rows = [(name, *at.key, *at.next, _checksum(name, at.key, at.next, at.cells), at.cells) for at in segments]
+        rows = [(name, *at.key, *at.next, self._checksum(at), at.cells) for at in segments]
         self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def doubtful(self) -> Iterator[tuple[Key, bytes, str]]:
@@ -99,29 +102,36 @@ class Rows:
 
         The problem is empty where there is none. One that another names and that is not there has no cells.
         """
-        expected = _FIRST
+        expected: Key | None = _FIRST
         query = f"SELECT {_COLUMNS} FROM segment WHERE report = ? ORDER BY window, part"  # noqa: S608 names, above
         for row in self._connection.execute(query, (self.name,)):
-            key = (row[0], row[1])
-            if key != expected:
-                yield expected, b"", self._lost(expected).problem
             problem = ""
             try:
-                self._checked(row)
+                at = self._checked(row)
             except DamageError as error:
                 problem = error.problem
-            expected = (row[2], row[3])
-            yield key, row[5], problem
-        if expected != _AFTER_LAST:
+                at = Segment(_key(row[0], row[1]) or _AFTER_LAST, _key(row[2], row[3]) or _AFTER_LAST, row[5])
+            if expected is not None and at.key != expected:
+                yield expected, b"", self._lost(expected).problem
+            expected = None if problem else at.next
+            yield at.key, at.cells, problem
+        if expected is not None and expected != _AFTER_LAST:
             yield expected, b"", self._lost(expected).problem
 
     def _checked(self, row: tuple[int, int, int, int, int, bytes]) -> Segment:
         window, part, next_window, next_part, checksum, cells = row
         at = Segment((window, part), (next_window, next_part), cells)
-        # Damage may change what type SQLite takes a column for.
-        if type(cells) is not bytes or _checksum(self.name, at.key, at.next, cells) != checksum:
+        try:
+            whole = self._checksum(at) == checksum
+        except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
+            whole = False
+        if not whole:
             raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
         return at
+
+    def _checksum(self, at: Segment) -> int:
+        """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
+        return zlib.crc32(at.cells, zlib.crc32(_PLACE.pack(*at.key, *at.next), self._seed))
 
     def _lost(self, key: Key) -> DamageError:
         return DamageError(f"a segment of {self.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
@@ -161,6 +171,6 @@ def _range(start: int | None, stop: int | None) -> tuple[Key, Key]:
     return _FIRST if start is None else (start, -1), _AFTER_LAST if stop is None else (stop, -1)
 
 
-def _checksum(name: str, key: Key, following: Key, cells: bytes) -> int:
-    """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
-    return zlib.crc32(cells, zlib.crc32(f"{name} {key} {following}".encode()))
+def _key(window: object, part: object) -> Key | None:
+    """Return a key, None where damage has SQLite take a column for something else."""
+    return (window, part) if isinstance(window, int) and isinstance(part, int) else None
