@@ -76,6 +76,7 @@ def test_nothing_is_acknowledged_into_files_that_were_taken_away(
             process.stdout.readline()
             assert post(port, 0) == 202
             take_away(data)
+            time.sleep(0.05)  # a commit looks whether the files are there 50 times a second
             assert post(port, 1) == 503
             assert process.wait(10) == 4
         finally:

@@ -259,3 +259,31 @@ def test_a_conversion_that_was_cut_short_is_done_by_the_next_opening(
     store = SqliteStore(copy)
     assert store.status().rejected == 306
     store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["codes = '{}'", "waiting = 0", "token = 'ffffffff'", "source = source || 'x'", "low = low + 1", "kind = 3"],
+)
+def test_a_damaged_row_hides_nothing(tmp_path: Path, damage: str) -> None:
+    store = SqliteStore(tmp_path)
+    for at in range(3):
+        store.set_aside([rejection(0, b"kept", Source(NameKind.KEY, str(at)))], float(at))
+    assert store.audit().differences == []
+    store._connection.execute(f"UPDATE rejected_group SET {damage} WHERE seq = 2")
+    with pytest.raises(StoreError, match=r"rejected events are damaged \(group 2\)"):
+        store.rejected()
+    assert "rejected" in {each.kind for each in store.audit().differences}
+    store.close()
+
+
+def test_a_lost_row_and_a_changed_total_are_named_by_audit(tmp_path: Path) -> None:
+    for number, damage in enumerate(
+        ("DELETE FROM rejected_group WHERE seq = 2", "UPDATE rejected_total SET refused = 1")
+    ):
+        store = SqliteStore(tmp_path / str(number))
+        for at in range(3):
+            store.set_aside([rejection(0, b"kept", Source(NameKind.KEY, str(at)))], float(at))
+        store._connection.execute(damage)
+        assert "rejected" in {each.kind for each in store.audit().differences}
+        store.close()

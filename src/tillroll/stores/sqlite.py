@@ -407,7 +407,7 @@ class SqliteStore:
                 with transaction(self._connection):
                     yield
                 self._merchants.commit()
-                self._place.check()
+                self._place.check_now_and_then()
             except BaseException as error:
                 self._forget()
                 if isinstance(error, ValueError):
@@ -428,7 +428,7 @@ class SqliteStore:
                 head = self._head.read()  # before the transaction, which then sees all that the head knows
                 with reader.transaction() as state:
                     sqlite_head.compare(head, state.events, state.chain)
-                    self._place.check()
+                    self._place.check_now_and_then()
                     yield reader
             except Exception as error:
                 whole = False  # what the reader keeps between transactions may be

@@ -84,12 +84,17 @@ class HeadFile:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         self._synced_at = time.monotonic()
         self._unsynced = False
+        self._known: tuple[bytes, Head | None] = (b"", None)  # what was read or written last: bytes and meaning
 
     def read(self) -> Head | None:
         """Return the head, None where there is none, or none that can be read."""
         data = os.pread(self._descriptor, 2 * _COPY_BYTES, 0)
-        copies = [_decoded(data[at : at + _COPY_BYTES]) for at in (0, _COPY_BYTES)]
-        return max((copy for copy in copies if copy is not None), default=None)
+        known, head = self._known
+        if data != known:
+            copies = [_decoded(data[at : at + _COPY_BYTES]) for at in (0, _COPY_BYTES)]
+            head = max((copy for copy in copies if copy is not None), default=None)
+            self._known = (data, head)
+        return head
 
     def begin(self) -> None:
         """Say that there is nothing yet, unless something is said, and have that survive a power cut."""
@@ -139,7 +144,9 @@ class HeadFile:
 
     def _write(self, head: Head) -> None:
         body = _BODY.pack(_MAGIC, *head)
-        os.pwrite(self._descriptor, 2 * (body + _CRC.pack(zlib.crc32(body))), 0)
+        data = 2 * (body + _CRC.pack(zlib.crc32(body)))
+        os.pwrite(self._descriptor, data, 0)
+        self._known = (data, head)
 
 
 def _decoded(copy: bytes) -> Head | None:

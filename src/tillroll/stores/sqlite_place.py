@@ -6,6 +6,7 @@ SQLite goes on writing to a file that nobody can find any more, and every commit
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreGoneError
@@ -13,6 +14,7 @@ from tillroll.errors import StoreGoneError
 if TYPE_CHECKING:
     from pathlib import Path
 
+_CHECK_EVERY_S: Final = 0.02
 _BESIDE: Final = ("", "-wal", "-shm")
 
 
@@ -22,7 +24,13 @@ class Place:
     def __init__(self, path: Path, *others: Path) -> None:
         self._path = path
         self._paths = [*(f"{path}{suffix}" for suffix in _BESIDE), *(str(other) for other in others)]
+        self._checked_at = time.monotonic()
         self._found = [_identity(name) for name in self._paths]
+
+    def check_now_and_then(self) -> None:
+        """Find every file where it was, unless that was done a moment ago: a commit must not pay for it every time."""
+        if time.monotonic() - self._checked_at >= _CHECK_EVERY_S:
+            self.check()
 
     def check(self) -> None:
         """Find every file where it was.
@@ -30,6 +38,7 @@ class Place:
         Raises:
             StoreGoneError: one was deleted or replaced since.
         """
+        self._checked_at = time.monotonic()
         for name, found in zip(self._paths, self._found, strict=True):
             now = _identity(name)
             if now != found:
