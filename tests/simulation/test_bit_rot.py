@@ -11,8 +11,7 @@ import pytest
 from tests.simulation import figures
 from tests.simulation.bit_rot import campaign
 
-from tillroll.stores import segments
-from tillroll.stores.segments import Segment, Segments
+from tillroll.stores.segment_rows import Rows, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,21 +33,20 @@ class Planted(NamedTuple):
     fault: Callable[..., Any]
 
 
-def _unchecked(_report: object, row: Any) -> Segment:
+def _unchecked(_self: object, row: Any) -> Segment:
     return Segment((row[0], row[1]), (row[2], row[3]), row[5])
 
 
-def _links_ignored(self: Segments, report: Any, start: Any = None, stop: Any = None, parts: Any = None) -> Any:
-    del parts
+def _links_ignored(self: Rows, start: int | None, stop: int | None) -> Any:
     query = "SELECT window, part, cells FROM segment WHERE report = ? AND cells <> x'' ORDER BY window, part"
-    for window, part, cells in self._connection.execute(query, (report.name,)):
+    for window, part, cells in self._connection.execute(query, (self.name,)):
         if (start is None or window >= start) and (stop is None or window < stop):
-            yield window, part, cells
+            yield Segment((window, part), (window, part + 1), cells)
 
 
 PLANTED = (
-    Planted("segments read without their checksums and links", Segments, "read", _links_ignored),
-    Planted("one segment read without its checksum", segments, "_checked", _unchecked),
+    Planted("segments read without their checksums and links", Rows, "scan", _links_ignored),
+    Planted("segments read without their checksum", Rows, "_checked", _unchecked),
 )
 
 
