@@ -13,7 +13,7 @@ import sys
 import time
 
 # Each module has run(); in the order of printing.
-SECTIONS = ("kernel", "imports", "posts", "queries", "merchants", "dynamodb", "write_units", "page")
+SECTIONS = ("kernel", "imports", "posts", "repeats", "queries", "merchants", "dynamodb", "write_units", "page")
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Group commit: bodies that wait together are journaled in one commit, so that many requests share one sync.
 
 While a commit is under way the next bodies gather; the busier it is, the larger the groups. One thread commits; what it
-does most, waiting for the disk, it does without Python's lock.
+does most, waiting for the disk, it does without Python's lock. A second thread takes the large bodies, one after
+another and each in slices, in turns with the first: so whoever sends large ones holds up small ones by one slice.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from tillroll.core import limits
 from tillroll.core.clock_watch import ClockWatch
 from tillroll.errors import ClockError, OverloadedError, StoreError, TillrollError
 from tillroll.service import Receipt, take
+from tillroll.turns import StoreInTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _GROUP_BYTES: Final = 8 * 2**20
+_LARGE_BYTES: Final = 2**20
 _FOLD_LOOK_S: Final = 1.0  # how often the store is asked whether a fold is due
 _FOLD_PAUSE_S_MAX: Final = 30.0  # between folds that fail
 
@@ -69,17 +72,24 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         # The loop's thread appends and the committing thread takes; each counts its own side, so no lock is needed.
         self._waiting: deque[_Waiting] = deque()
+        self._large: deque[_Waiting] = deque()
         self._submitted_bytes = 0
         self._taken_bytes = 0
+        self._taken_large_bytes = 0
         self._wake = threading.Event()
+        self._wake_large = threading.Event()
         self._closing = False
+        self._committed = False
+        self._store = cast("Store", StoreInTurns(store))
         self._thread = threading.Thread(target=self._run, name="tillroll-commit", daemon=True)
+        self._large_thread = threading.Thread(target=self._run_large, name="tillroll-commit-large", daemon=True)
+        self._large_thread.start()
         self._thread.start()
 
     @property
     def depth(self) -> int:
         """How many bodies wait for their commit."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._large)
 
     def submit(self, body: Body) -> asyncio.Future[Receipt]:
         """Return a future of the body's receipt, which comes after the commit.
@@ -99,11 +109,15 @@ class Intake:
         Raises:
             OverloadedError: too much waits already, or the intake is closing.
         """
-        depth, size = len(self._waiting), self._submitted_bytes - self._taken_bytes
+        depth, size = self.depth, self._submitted_bytes - self._taken_bytes - self._taken_large_bytes
         if size >= limits.WAITING_BYTES_MAX or depth >= limits.WAITING_REQUESTS_MAX or self._closing:
             raise OverloadedError(depth, size)
-        self._waiting.append(_Waiting(body, done))
         self._submitted_bytes += len(body.data)
+        if len(body.data) > _LARGE_BYTES:
+            self._large.append(_Waiting(body, done))
+            self._wake_large.set()
+            return
+        self._waiting.append(_Waiting(body, done))
         if len(self._waiting) <= 1:  # else whoever made it one has woken the thread, which has not emptied it since
             self._loop.call_soon(self._wake.set)  # once the loop has read whatever came with it: larger groups
 
@@ -111,27 +125,40 @@ class Intake:
         """Finish what was submitted, fold it, and stop."""
         self._closing = True
         self._wake.set()
+        self._wake_large.set()
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         look_at = 0.0
         pause_s = _FOLD_LOOK_S
-        committed = False
         while True:
             self._wake.wait(_FOLD_LOOK_S)
             self._wake.clear()
             group = self._next_group()
             if group:
+                self._committed = True
                 self._commit(group)
-                committed = True
             if self._closing and not self._waiting:
-                if committed:
+                self._large_thread.join()
+                if self._committed:
                     self._fold(self._store.fold)
                 return
             if self._timer() >= look_at:
                 done = self._fold(self._store.fold_if_due)
                 pause_s = _FOLD_LOOK_S if done else min(2 * pause_s, _FOLD_PAUSE_S_MAX)
                 look_at = self._timer() + pause_s
+
+    def _run_large(self) -> None:
+        while True:
+            self._wake_large.wait()
+            self._wake_large.clear()
+            while self._large:
+                self._committed = True
+                waiting = self._large.popleft()
+                self._taken_large_bytes += len(waiting.body.data)
+                self._commit([waiting])
+            if self._closing and not self._large:
+                return
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []

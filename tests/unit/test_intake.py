@@ -69,6 +69,64 @@ def test_each_body_gets_its_own_receipt(store: SqliteStore) -> None:
     assert sorted(one.rejection.body for one in kept) == sorted([b"nonsense", EVENT.replace(b"4285", b"1"), b"{}"])
 
 
+def lines(count: int, own: str = "") -> bytes:
+    return b"\n".join(EVENT[:-1] + b',"id":"%s-%d"}' % (own.encode(), i) if own else EVENT for i in range(count))
+
+
+def chunks(store: SqliteStore) -> list[int]:
+    return [events for (events,) in store._connection.execute("SELECT events FROM chunk ORDER BY first")]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_small_body_waits_for_one_slice_of_a_large_one(store: SqliteStore, *, again: bool) -> None:
+    large = Body(lines(90_000, "order"), UNNAMED)
+    if again:
+        asyncio.run(submit_all(store, [large], []))
+    commits: list[Committed] = []
+    bodies = [large, large, Body(EVENT, key("small"))]
+    receipts = asyncio.run(submit_all(store, bodies, commits))
+    assert receipts[2].accepted == 1
+    assert [one.accepted for one in receipts[:2]] == ([0, 0] if again else [90_000, 0])
+    assert [each.receipts[0].events for each in commits] == [1, 90_000, 90_000]
+
+
+def test_what_nothing_names_is_in_one_commit_the_last_of_its_body(store: SqliteStore) -> None:
+    asyncio.run(submit_all(store, [Body(lines(50_000), UNNAMED)], []))
+    assert chunks(store) == [50_000]
+    mixed = lines(45_000, "order") + b"\n" + lines(30_000) + b"\n" + lines(10, "more")
+    (receipt,) = asyncio.run(submit_all(store, [Body(mixed, UNNAMED)], []))
+    assert receipt.accepted == 75_010
+    assert chunks(store) == [50_000, 20_000, 20_000, 5_010, 30_000]
+    (receipt,) = asyncio.run(submit_all(store, [Body(mixed, UNNAMED)], []))
+    assert (receipt.accepted, receipt.duplicates) == (30_000, 45_010)
+    assert store.audit().differences == []
+
+
+def test_each_event_of_a_large_body_has_its_own_outcome(store: SqliteStore) -> None:
+    asyncio.run(submit_all(store, [Body(lines(30_000), key("k"))], []))
+    text = lines(60_000).split(b"\n")
+    text[7], text[59_999], text[100] = b"nonsense", b"{}", EVENT.replace(b"4285", b"1")
+    (receipt,) = asyncio.run(submit_all(store, [Body(b"\n".join(text), key("k"))], []))
+    assert (receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.rejected) == (29_999, 29_998, 1, 2)
+    assert [(one.index, one.outcome) for one in receipt.not_accepted] == [
+        (7, "rejected"),
+        (100, "conflict"),
+        (59_999, "rejected"),
+    ]
+
+
+def test_closing_finishes_large_bodies(store: SqliteStore) -> None:
+    async def main() -> list[Receipt]:
+        intake = Intake(store, time.time, time.perf_counter)
+        futures = [intake.submit(Body(lines(40_000, f"order {i}"), UNNAMED)) for i in range(3)]
+        await intake.close()
+        return await asyncio.gather(*futures)
+
+    assert [receipt.accepted for receipt in asyncio.run(main())] == [40_000] * 3
+    status = store.status()
+    assert status.events == status.folded_position == 120_000
+
+
 def test_closing_finishes_what_was_submitted_and_takes_no_more(store: SqliteStore) -> None:
     async def main() -> list[Receipt]:
         intake = Intake(store, time.time, time.perf_counter)

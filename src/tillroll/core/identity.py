@@ -23,6 +23,7 @@ ROW_ITEMS: Final = 3
 # the first.
 IdentityRows: TypeAlias = "array[int]"
 INDEXED: Final = frozenset({NameKind.ID, NameKind.KEY, NameKind.MESSAGE})
+_TURNED: Final = bytes([1, 0]) + bytes(254)  # by which a mask is translated to the mask of all others
 _EMPTY: Final = (array("I", [0]), b"")  # a string column of one string
 
 
@@ -48,6 +49,15 @@ def identity_rows(batch: Batch, key: bytes) -> IdentityRows:
         bytes(run.source.kind for run in batch.runs),
         *kernel.join_strings([run.source.value for run in batch.runs]),
     )
+
+
+def named_events(batch: Batch) -> bytes:
+    """Return a byte for each event: 1 where anything names it, else 0."""
+    named = b"".join(bytes([run.source.kind is not NameKind.NONE]) * run.events for run in batch.runs)
+    with_id = bytes(len(batch))
+    if batch.id_ends:
+        with_id = without_id(batch, array("I", range(len(batch)))).translate(_TURNED)
+    return (_mask(named) | _mask(with_id)).to_bytes(len(batch), "little")
 
 
 def source_at(batch: Batch, index: int) -> Source:
