@@ -23,10 +23,11 @@ attack: $(VENV)/.dev ## Attack a real server in every way that was found, in a m
 prove: $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.tools ## Prove at length, in hours: all seeds, pairs of kills, kill rounds, fuzzing
 	$(BIN)/python -m tests.prove
 
-check: $(VENV)/.dev ## Format, lint and strict types, on src and tests
+check: $(VENV)/.dev $(VENV)/.lint ## Format, lint and strict types: Python, the page's scripts, the kernel in C
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.lint
 
 format: $(VENV)/.dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
@@ -82,6 +83,10 @@ $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
 
 $(VENV)/.fuzz: requirements/fuzz.txt $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+$(VENV)/.lint: tests/lint/package-lock.json $(VENV)/.dev
+	$(BIN)/python -m tests.lint fetch
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.dev $(wildcard tests/tools/*)

@@ -2,6 +2,7 @@
 
 // A token that may read and one that may send need not be the same; each is kept for this tab only.
 const KEYS = { read: "tillroll.token", send: "tillroll.send_token" };
+/** @type {(reason: string) => Promise<string | null>} */
 let askForToken = async () => null;
 const asking = {};
 
@@ -16,7 +17,9 @@ export class ApiError extends Error {
 
 export const tokens = {
   get: (right) => sessionStorage.getItem(KEYS[right]) ?? sessionStorage.getItem(KEYS.read),
-  forget: () => Object.values(KEYS).forEach((key) => sessionStorage.removeItem(key)),
+  forget: () => {
+    for (const key of Object.values(KEYS)) sessionStorage.removeItem(key);
+  },
   /** Say how to ask for one: a function of the reason that resolves to a token, or to null when none is given. */
   askWith: (ask) => {
     askForToken = ask;
@@ -32,7 +35,11 @@ export function renewToken(right, reason) {
   });
 }
 
-/** Return the answer to a request that the server took; ask for a token when it wants another. Throws ApiError. */
+/**
+ * Return the answer to a request that the server took; ask for a token when it wants another. Throws ApiError.
+ * @param {string} path
+ * @param {{ method?: string, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ */
 export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
   const right = method === "GET" ? "read" : "send";
   for (;;) {
@@ -72,7 +79,11 @@ async function problemOf(response) {
 
 export const getJson = async (path, options) => (await request(path, options)).json();
 
-/** Return the address that asks a report a question; the same one serves any other program. */
+/**
+ * Return the address that asks a report a question; the same one serves any other program.
+ * @param {string} name
+ * @param {Record<string, any>} [question]
+ */
 export function reportPath(name, { from, to, filters = {}, by, order, limit, cursor, format } = {}) {
   const query = new URLSearchParams();
   if (from) query.set("from", from);
@@ -109,7 +120,12 @@ export function nextCursor(response) {
   return match ? new URL(match[1], location.href).searchParams.get("cursor") : null;
 }
 
-/** Return all rows of a question, page after page, up to `most` of them. */
+/**
+ * Return all rows of a question, page after page, up to `most` of them.
+ * @param {string} name
+ * @param {Record<string, any>} question
+ * @param {{ signal?: AbortSignal, most?: number }} [options]
+ */
 export async function everything(name, question, { signal, most = 50_000 } = {}) {
   const rows = [];
   let cursor = null;

@@ -86,7 +86,8 @@ export class Live extends EventTarget {
 
 /** Wait, but no longer than until the network or the page comes back. */
 function pause(wait_ms) {
-  return new Promise((resolve) => {
+  /** @type {Promise<void>} */
+  const waited = new Promise((resolve) => {
     const stop = new AbortController();
     const done = () => {
       stop.abort();
@@ -97,6 +98,7 @@ function pause(wait_ms) {
     addEventListener("online", done, { signal: stop.signal });
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && done(), { signal: stop.signal });
   });
+  return waited;
 }
 
 /**

@@ -58,7 +58,7 @@ class Page {
   /** Refresh the view when something was counted or set aside since it was shown, and only then. */
   #follow() {
     const refresh = paced(() => this.#view?.refresh());
-    this.live.addEventListener("tick", ({ detail }) => {
+    this.live.addEventListener("tick", (/** @type {CustomEvent} */ { detail }) => {
       const position = positionOf(detail);
       if (position !== this.#position) {
         this.#position = position;
@@ -177,6 +177,8 @@ class Page {
   async #loadReports() {
     const page = this;
     const loading = new (class extends View {
+      retried = false;
+
       async load(_, signal) {
         // Where the server stands before anything is read: a stream that begins with this has nothing new.
         const [reports, status] = await Promise.all([getJson("/reports", { signal }), getJson("/status", { signal })]);
@@ -218,7 +220,7 @@ class Page {
 
   /** Show in the navigation where one is, or is going. */
   #mark(name) {
-    for (const link of document.querySelectorAll("#nav-list a")) {
+    for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#nav-list a"))) {
       if (link.dataset.view === name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
@@ -244,9 +246,10 @@ class Page {
   }
 }
 
-document.getElementById("nav-toggle").addEventListener("click", (event) => {
+const toggle = document.getElementById("nav-toggle");
+toggle.addEventListener("click", () => {
   const open = document.getElementById("nav").classList.toggle("open");
-  event.currentTarget.setAttribute("aria-expanded", String(open));
+  toggle.setAttribute("aria-expanded", String(open));
 });
 document.getElementById("freshness").addEventListener("click", () => page.live.state === "refused" && renewToken("read", "wanted").then((given) => given && location.reload()));
 

@@ -6,6 +6,8 @@ import { percent, whole } from "../format.js";
 /**
  * Return bars for `rows`: [{label, title, href, parts: [{label, value, color, href}]}]. With `share` each row fills the
  * width and its parts are percentages; otherwise the longest row does. With `names` labels are long: above their bars.
+ * @param {any[]} rows
+ * @param {{ share?: boolean, names?: boolean, label?: string }} [options]
  */
 export function bars(rows, { share = false, names = false, label } = {}) {
   const most = Math.max(1, ...rows.map(total));

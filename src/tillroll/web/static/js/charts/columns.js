@@ -5,7 +5,8 @@ import { short, whole } from "../format.js";
 import { DAY, HOUR, clockText, dayTextShort, monthText, windowText } from "../time.js";
 import { color } from "./palette.js";
 
-const uPlot = globalThis.uPlot;
+/** @type {any} */
+const uPlot = /** @type {any} */ (globalThis).uPlot;
 const HEIGHT = { tall: 340, low: 190 };
 
 /**
@@ -20,6 +21,7 @@ export class Columns {
   #zoom;
   #index = null;
 
+  /** @param {{ size?: string, zoom?: (from: number, to: number) => void }} [options] */
   constructor({ size = "tall", zoom } = {}) {
     this.#size = size;
     this.#zoom = zoom;
@@ -189,12 +191,12 @@ function niceTop(model) {
   return top === 0 ? 4 : Math.max(4, top * 1.06);
 }
 
-function yAxisSize(plot, values) {
+function yAxisSize(_plot, values) {
   const longest = (values ?? []).reduce((most, value) => Math.max(most, value.length), 0);
   return 18 + longest * 7.2;
 }
 
-const xAxisSize = (plot, values) => ((values ?? []).some((value) => value.includes("\n")) ? 44 : 28);
+const xAxisSize = (_plot, values) => ((values ?? []).some((value) => value.includes("\n")) ? 44 : 28);
 
 /** Label ticks by what changes between them: the clock, with the day under midnight; the day; or the month. */
 function timeTicks(_, ticks, __, ___, step) {

@@ -31,7 +31,7 @@ export class RejectedList {
   }
 
   #page(after, signal) {
-    const query = new URLSearchParams({ limit: LISTED, ...(after ? { after } : {}) });
+    const query = new URLSearchParams({ limit: String(LISTED), ...(after ? { after } : {}) });
     return getJson(`/rejected?${query}`, { signal });
   }
 

@@ -91,16 +91,17 @@ export class Operations extends View {
 /** Return the chart of [minute, accepted, duplicates, conflicts, rejected] rows. */
 function outcomeModel(rows, window, from, to) {
   const at = Array.from({ length: (to - from) / window }, (_, index) => from + index * window);
-  const series = OUTCOMES.map(([name, label], place) => ({ label, color: `outcome-${place + 1}`, values: new Array(at.length).fill(0) }));
+  const series = OUTCOMES.map(([, label], place) => ({ label, color: `outcome-${place + 1}`, values: new Array(at.length).fill(0) }));
   for (const [minute, ...counts] of rows) {
     const index = Math.floor((minute * MINUTE - from) / window);
-    if (index >= 0 && index < at.length) counts.forEach((count, place) => (series[place].values[index] += count));
+    if (index < 0 || index >= at.length) continue;
+    for (const [place, count] of counts.entries()) series[place].values[index] += count;
   }
   const per = window === MINUTE ? "minute" : "quarter of an hour";
   return { at, series, window, from, to, per, label: `Events by outcome per ${per}` };
 }
 
-function cards({ counters = {}, rejected, events, visible_position: visible, journal_position: journaled }) {
+function cards({ counters = /** @type {Record<string, number>} */ ({}), rejected, events, visible_position: visible, journal_position: journaled }) {
   const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, count === null || count === undefined ? "–" : whole(count)), h("p", { class: "against" }, note));
   const behind = journaled > visible ? `${whole(journaled - visible)} behind the journal` : "All of them are in the reports";
   return h(

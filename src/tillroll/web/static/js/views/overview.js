@@ -49,7 +49,7 @@ export class Overview extends View {
     const range = resolveRange(state, calendar, DAY);
     const [recent, columns, hours, methods, merchants] = await Promise.all([
       this.#recent(calendar, signal),
-      this.#stack(state, range, signal),
+      this.#stack(range, signal),
       this.#hours(range, calendar, signal),
       this.#methods(range, signal),
       this.#merchants(range, signal),
@@ -63,7 +63,7 @@ export class Overview extends View {
     return this.#ask(this.#sources.hours, ["hour"], { from: isoDay(from) }, signal);
   }
 
-  async #stack(state, range, signal) {
+  async #stack(range, signal) {
     const grain = grainOf(this.#sources.hours, null, range);
     const rows = await this.#ask(this.#sources.hours, [grain, "bracket"], range.bounds, signal);
     return timeModel(rows, { stack: "bracket", from: range.from, to: range.to, grain });

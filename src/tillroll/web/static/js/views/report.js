@@ -21,7 +21,7 @@ export class ReportView extends View {
   #columns = null;
   #parts = Object.fromEntries(["head", "tools", "chart", "bars", "table", "export"].map((name) => [name, h("div", { class: `part-${name}` })]));
   #trail = new Map([[0, null]]); // where each page that was passed begins, for the way back
-  #framed = false;
+  #framed = "";
 
   constructor(page, report) {
     super(page);
@@ -93,7 +93,7 @@ export class ReportView extends View {
         link: (filters) => this.#link(plan, filters),
       }),
     );
-    const picture = () => this.#picture(plan, data, span, page);
+    const picture = () => this.#picture(data, span, page);
     rebuild(this.#parts.export, exportBar({ plan, page, path: sharedPath(plan), pagePath: tablePath(plan, this.state.cursor), picture }));
     if (!this.#said) announce(`${this.#report.title}: ${plural(page.datapoints, "row")}, ${whole(page.events)} purchases`);
     this.#said = this.state;
@@ -153,7 +153,7 @@ export class ReportView extends View {
     return segmented("Colour by", "stack", [["bracket", "Amount"], ["method", "Method"]], stack, (value) => this.page.go({ ...this.state, stack: value }));
   }
 
-  #picture(plan, { model, rows, share }, span, page) {
+  #picture({ model, rows, share }, span, page) {
     const title = this.#report.title;
     const subtitle = `${whole(page.events)} purchases · ${span} · UTC`;
     if (model) return { title, subtitle, legend: model.series.length > 1 ? model.series : [], canvas: this.#columns.canvas };

@@ -78,7 +78,14 @@ function card({ title, count, href, against: comparison, line }) {
   return [h("h2", {}, title), h("a", { class: "big num", href, "aria-label": `${title}: ${whole(count)} purchases` }, whole(count)), comparison, line];
 }
 
-/** Compare a span with the one before, both with the links to their reports. `words` say until when, and before what. */
+/**
+ * Compare a span with the one before, both with the links to their reports. The words say until when, and before what.
+ * @param {{ from: number, to: number }} span
+ * @param {any[]} rows
+ * @param {{ from: number, to: number }} before
+ * @param {string[]} words
+ * @param {string} view
+ */
 function against(span, rows, before, [until, than], view) {
   if (span.to <= span.from) return h("p", { class: "against" }, "The day has just begun");
   const [count, countBefore] = [span, before].map(({ from, to }) => sum(rows, from, to));

@@ -14,6 +14,15 @@ export class View {
     this.node = h("div", { class: "view" }, this.body);
   }
 
+  /**
+   * Read what a state shows, and show it: a view's own.
+   * @param {any} _state
+   * @param {AbortSignal} _signal
+   */
+  async load(_state, _signal) {
+    throw new Error("a view says what it loads");
+  }
+
   /** Show a state of the address. */
   async show(state) {
     this.state = state;
