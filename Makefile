@@ -6,7 +6,7 @@ DATA ?= tillroll-data
 PORT ?= 8080
 
 .DEFAULT_GOAL := help
-.PHONY: help run test attack prove check format bench soak kill-rounds fuzz screenshots lock clean
+.PHONY: help run test attack prove check format wheel advisories bench soak kill-rounds fuzz screenshots lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,6 +45,13 @@ kill-rounds: $(VENV)/.dev $(VENV)/.tools ## Kill real processes for ROUNDS= roun
 fuzz: $(VENV)/.fuzz ## Fuzz every decoder for MINUTES= (default 30) each
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30)
 
+wheel: $(VENV)/.dev ## Build a wheel for every Python from 3.11, a source archive and a list of what is in them, into dist
+	$(BIN)/python -m release
+
+advisories: $(VENV)/.dev ## Ask for known advisories of what is locked; needs a network that reaches a database of them
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --require-hashes --disable-pip --requirement requirements/run.txt
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --require-hashes --disable-pip --requirement requirements/dev.txt
+
 screenshots: $(VENV)/.dev $(VENV)/.tools ## Draw the page in every state into docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots
 
@@ -65,7 +72,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("tillroll needs Python 3.11 or newer; set PYTHON=" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-SOURCES := pyproject.toml $(wildcard src/tillroll/_kernel.c native/*.[ch] native/python/*.[ch])
+SOURCES := pyproject.toml setup.py $(wildcard src/tillroll/_kernel.c native/*.[ch] native/python/*.[ch])
 
 $(VENV)/.run: requirements/run.txt $(SOURCES) | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tillroll.config import FRESHNESS_S
 from tillroll.core.rejection import CAPACITY
-from tillroll.errors import ConfigError, StoreError
+from tillroll.errors import ConfigError, MissingPackageError, StoreError
 
 if TYPE_CHECKING:
     from tillroll.core.rejection import Capacity
@@ -59,4 +59,4 @@ def open_queue(url: str, dead_letters: str = "") -> Queue:
 
 
 def _aws_missing(setting: str, error: ModuleNotFoundError) -> ConfigError:
-    return ConfigError(setting, f"AWS needs {error.name}, which is not installed", "pip install 'tillroll[aws]'")
+    return MissingPackageError(setting, error.name or "boto3")

@@ -5,7 +5,12 @@ Each carries what a person should do; entry points print it and exit with the co
 
 from __future__ import annotations
 
+import shlex
+import sys
 from datetime import UTC, datetime
+from typing import Final
+
+AWS_EXTRA: Final = ("boto3>=1.44", "aws-lambda-powertools>=3.37")  # as pyproject.toml has it
 
 
 class TillrollError(Exception):
@@ -22,6 +27,15 @@ class ConfigError(TillrollError):
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         super().__init__(f"{setting}: {problem}. {remedy}")
         self.setting = setting
+
+
+class MissingPackageError(ConfigError):
+    """A package of the AWS extra is needed and not installed."""
+
+    def __init__(self, setting: str, package: str) -> None:
+        # Not by the extra's name: that would need to say where tillroll itself was installed from.
+        command = f"{shlex.quote(sys.executable)} -m pip install {' '.join(map(repr, AWS_EXTRA))}"
+        super().__init__(setting, f"AWS needs {package}, which is not installed", f"Run {command}")
 
 
 class QueryError(TillrollError):

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from importlib.metadata import requires
 
+from tillroll.errors import AWS_EXTRA
+
 
 def test_boto3_is_installed_only_with_the_aws_extra() -> None:
     aws = [each for each in requires("tillroll") or [] if each.startswith(("boto", "aws-"))]
@@ -23,4 +25,10 @@ def test_without_boto3_the_aws_commands_say_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", commands], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'tillroll[aws]'" in done.stderr
+    assert f"{sys.executable} -m pip install 'boto3>=" in done.stderr
+    assert "tillroll[aws]" not in done.stderr, "tillroll is in no index that one could install it from"
+
+
+def test_what_is_said_to_install_is_the_extra() -> None:
+    extra = {each.partition(";")[0].strip() for each in requires("tillroll") or [] if "extra" in each}
+    assert extra == set(AWS_EXTRA)

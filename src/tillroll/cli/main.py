@@ -21,7 +21,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 import tillroll
-from tillroll.errors import ConfigError, TillrollError
+from tillroll.errors import MissingPackageError, TillrollError
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -81,7 +81,7 @@ def load_command(name: str) -> Any:
     """Import a subcommand and return it.
 
     Raises:
-        ConfigError: it needs a package that is not installed.
+        MissingPackageError: it needs a package that is not installed.
     """
     module_name, line = COMMANDS[name]
     try:
@@ -89,8 +89,7 @@ def load_command(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("tillroll"):
             raise
-        problem = f"this command needs {error.name}, which is not installed"
-        raise ConfigError(name, problem, "pip install 'tillroll[aws]'") from error
+        raise MissingPackageError(name, error.name) from error
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
