@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= tillroll-data
 PORT ?= 8080
+# uv trusts what the machine trusts, as pip does.
+export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
 .PHONY: help run test attack prove check format wheel advisories bench soak kill-rounds fuzz screenshots lock clean
@@ -49,8 +51,8 @@ wheel: $(VENV)/.dev ## Build a wheel for every Python from 3.11, a source archiv
 	$(BIN)/python -m release
 
 advisories: $(VENV)/.dev ## Ask for known advisories of what is locked; needs a network that reaches a database of them
-	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --require-hashes --disable-pip --requirement requirements/run.txt
-	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --require-hashes --disable-pip --requirement requirements/dev.txt
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip --requirement requirements/run.txt
+	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip --requirement requirements/dev.txt
 
 screenshots: $(VENV)/.dev $(VENV)/.tools ## Draw the page in every state into docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots
