@@ -263,19 +263,21 @@ static void skip_blank(Parting *parting) {
     parting->at = at;
 }
 
+static bool grow(uint64_t **array, size_t size) {
+    uint64_t *grown = realloc(*array, size * sizeof **array);
+    if (grown != NULL) {
+        *array = grown;
+    }
+    return grown != NULL;
+}
+
 static Status add(Parting *parting, size_t start, size_t end, bool broken_off) {
     const char *data = parting->data;
     Places *places = parting->places;
     PartState *state = parting->state;
     if (places->count == places->size) {
         size_t size = places->size == 0 ? 64 : places->size * 2;
-        uint64_t *starts = realloc(places->starts, size * 8);
-        places->starts = starts == NULL ? places->starts : starts;
-        uint64_t *ends = realloc(places->ends, size * 8);
-        places->ends = ends == NULL ? places->ends : ends;
-        uint64_t *positions = realloc(places->positions, size * 8);
-        places->positions = positions == NULL ? places->positions : positions;
-        if (starts == NULL || ends == NULL || positions == NULL) {
+        if (!grow(&places->starts, size) || !grow(&places->ends, size) || !grow(&places->positions, size)) {
             return NO_MEMORY;
         }
         places->size = size;
