@@ -250,7 +250,7 @@ static bool is_sum_of(const Input *input, const Plan *plan, const Plan *finer) {
 static int find_finer(const Input *input, const Plan *plans, int count, int of) {
     int least = -1;
     for (int other = 0; other < count; other++) {
-        bool before = plans[other].cells > plans[of].cells || (plans[other].cells == plans[of].cells && other < of);
+        bool before = plans[other].cells > plans[of].cells || (other < of && plans[other].cells == plans[of].cells);
         if (other != of && before && is_sum_of(input, &plans[of], &plans[other]) &&
             (least < 0 || plans[other].cells < plans[least].cells)) {
             least = other;
