@@ -114,7 +114,8 @@ def test_lines_read_in_parts_are_those_read_at_once(
             part = parse_some(rest, position, NOW_S, most)
             assert len(part.wrong) <= most
             events += zip(part.batch.positions, part.batch.events(), strict=True)
-            wrong += part.wrong
+            before = len(text) - len(rest)
+            wrong += [each._replace(start=before + each.start) for each in part.wrong]
             rest = rest[part.size :]
             position += part.lines
     assert position == 7 + text.count(b"\n") + (not text.endswith(b"\n") and bool(text))
