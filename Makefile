@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= tillroll-data
 PORT ?= 8080
+# One more than there are cores, up to eight: tests often wait for the processes that they speak to.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$((n < 8 ? n : 7)) + 1)
 # uv trusts what the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= true
 
@@ -17,7 +19,7 @@ run: $(VENV)/.run ## Install into .venv, and serve on http://127.0.0.1:8080 (POR
 	$(BIN)/tillroll serve --data $(DATA) --port $(PORT)
 
 test: $(VENV)/.dev $(VENV)/.tools ## Install, fetch the real parts that tests speak to, and run every test on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST)
 
 attack: $(VENV)/.dev ## Attack a real server in every way that was found, in a minute
 	$(BIN)/python -m tests.attack
