@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.accept import Body, Reason, Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.body import is_empty
 from tillroll.core.text import NAME_RULE, is_name
 from tillroll.ports import Message
 
@@ -52,7 +53,10 @@ def body_of(message: Message) -> Body:
 
 
 def refusal(message: Message) -> Rejection | None:
-    """Return why a message cannot be taken as a whole: its event id is none. None when nothing is wrong with it."""
+    """Return why a message cannot be taken as a whole: it is empty, or its event id is none. None: it can be."""
+    if is_empty(message.body):
+        source = Source(NameKind.MESSAGE, message.id)
+        return Rejection(source, message.first_position, message.body, Reason("not_json", None, "the message is empty"))
     key = message.event_id
     if key is None or is_name(key):
         return None

@@ -67,7 +67,7 @@ class Page {
       }
       this.#freshness();
     });
-    this.live.addEventListener("state", ({ detail }) => {
+    this.live.addEventListener("state", (/** @type {CustomEvent} */ { detail }) => {
       this.#freshness();
       clearTimeout(this.#lost);
       if (detail === "lost") this.#lost = setTimeout(() => this.#sayOutdated(true), LOST_MS);
