@@ -85,10 +85,12 @@ def world(aws: Ministack, local: DynamoDBLocal, tmp_path: Path) -> Iterator[Worl
     found.store.close()
 
 
-def sending(send: Callable[[int], object]) -> int:
-    """Send one event after another for a while; return how many."""
+def sending(world: World, send: Callable[[int], object]) -> int:
+    """Send one event after another for a while, from when the first is taken; return how many."""
+    send(0)
+    wait_until(lambda: world.store.status().events, "the first event in the journal")
     ends_at = time.monotonic() + LASTS_S
-    number = 0
+    number = 1
     while time.monotonic() < ends_at:
         send(number)
         number += 1
@@ -111,14 +113,14 @@ def test_a_server_folds_as_often_as_the_file_of_settings_says(world: World) -> N
     (world.directory / "tillroll.toml").write_text("freshness_s = 3\n")
     port = free_port()
     with world.process("serve", "--port", str(port)):
-        sent = sending(lambda number: post_until_answered(port, f"k{number}", [BODY]))
+        sent = sending(world, lambda number: post_until_answered(port, f"k{number}", [BODY]))
         check(world, sent, 3.0)
 
 
 def test_a_server_with_a_long_freshness_folds_its_first_commit_and_then_waits(world: World) -> None:
     port = free_port()
     with world.process("serve", "--port", str(port), TILLROLL_FRESHNESS_S="600"):
-        sent = sending(lambda number: post_until_answered(port, f"k{number}", [BODY]))
+        sent = sending(world, lambda number: post_until_answered(port, f"k{number}", [BODY]))
         assert world.ranges() == 1
         assert world.store.get([DATAPOINT])[0] < sent
     assert world.store.get([DATAPOINT]) == [sent]  # one that stops leaves nothing uncounted
@@ -128,7 +130,7 @@ def test_a_worker_folds_as_often_as_its_flag_says(world: World) -> None:
     url = world.queue()
     queue = SqsQueue(world.aws.client("sqs"), url)
     with world.process("work", "--queue", url, "--dead-letters", world.queue(), "--freshness-s", "3"):
-        sent = sending(lambda number: queue.send([(BODY, f"k{number}")]))
+        sent = sending(world, lambda number: queue.send([(BODY, f"k{number}")]))
         check(world, sent, 3.0)
 
 
@@ -143,7 +145,7 @@ def test_the_function_folds_as_often_as_its_variable_says(world: World) -> None:
     handler = "tillroll.aws.functions.take_batch"
     with lambda_runtime.running(code, handler, world.directory / "log", given) as runtime:
         runtime.invoke({"Records": []})  # a cold start is not counted
-        sent = sending(lambda number: runtime.invoke({"Records": [record(number)]}))
+        sent = sending(world, lambda number: runtime.invoke({"Records": [record(number)]}))
         during = world.ranges()
     assert LASTS_S / 3 / 2 < during <= LASTS_S / 3 + 2, f"{during} ranges ended in {LASTS_S} s"
     time.sleep(5)  # what came last grows older than the setting allows
