@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core.accept import Reason, decode_event
-from tillroll.core.batch import NameKind, Source, batch_of
+from tillroll.core.batch import BatchBuilder, NameKind, Source, batch_of
 from tillroll.errors import TillrollError
 from tillroll.ports import Kept, Outcome
 from tillroll.service import CONFLICT
 
 if TYPE_CHECKING:
+    from tillroll.core.rejection import RejectedFilter
     from tillroll.ports import Store
+
+RETRIED_AT_ONCE: Final = 1_000
 
 
 class NoSuchRejectedError(TillrollError):
@@ -79,15 +82,66 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> C
         NoSuchRejectedError: nothing is kept under the id.
         StoreError: the store cannot take it now.
     """
-    rejection = find(store, rejected_id).rejection
+    kept = find(store, rejected_id)
+    rejection = kept.rejection
     decoded = decode_event((rejection.body if body is None else body).strip(), now_s)
     if isinstance(decoded, Reason):
         return Corrected(None, decoded)
-    source, position = rejection.source, rejection.position
-    if source.kind is NameKind.NONE:
-        source, position = Source(NameKind.KEY, f"rejected:{rejected_id}"), 0
-    outcome = Outcome(store.journal(batch_of([decoded], source, position))[0])
+    outcome = Outcome(store.journal(batch_of([decoded], *_name_of(kept)))[0])
     if outcome is Outcome.CONFLICT:
         return Corrected(outcome, CONFLICT)
     store.settle([rejected_id])
     return Corrected(outcome, None)
+
+
+class Retried(NamedTuple):
+    """What became of some rejected events that were taken again as they were, and the id to go on after."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    still_rejected: int = 0
+    after: str | None = None  # None: there are no more
+
+    def plus(self, other: Retried) -> Retried:
+        """Return both together, going on where the other says."""
+        return Retried(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.still_rejected + other.still_rejected,
+            other.after,
+        )
+
+
+def retry_some(store: Store, which: RejectedFilter, after: str | None, now_s: float) -> Retried:
+    """Take rejected events again as they were, at most RETRIED_AT_ONCE in one commit, each as `retry` does.
+
+    What is still not accepted stays as it is.
+
+    Raises:
+        StoreError: the store cannot take it now.
+    """
+    page = store.rejected(after=after, limit=RETRIED_AT_ONCE, which=which)
+    builder = BatchBuilder()
+    valid = []
+    for kept in page:
+        decoded = decode_event(kept.rejection.body.strip(), now_s)
+        if not isinstance(decoded, Reason):
+            builder.add(decoded, *_name_of(kept))
+            valid.append(kept.id)
+    outcomes = store.journal(builder.build()) if valid else b""
+    conflicts = outcomes.count(Outcome.CONFLICT)
+    store.settle([name for name, outcome in zip(valid, outcomes, strict=True) if outcome != Outcome.CONFLICT])
+    return Retried(
+        outcomes.count(Outcome.ACCEPTED),
+        outcomes.count(Outcome.DUPLICATE),
+        len(page) - len(valid) + conflicts,
+        page[-1].id if len(page) == RETRIED_AT_ONCE else None,
+    )
+
+
+def _name_of(kept: Kept) -> tuple[Source, int]:
+    """Return the source and the position under which a rejected event is taken again."""
+    rejection = kept.rejection
+    if rejection.source.kind is NameKind.NONE:
+        return Source(NameKind.KEY, f"rejected:{kept.id}"), 0
+    return rejection.source, rejection.position

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.oracle import Oracle, counted
 
+from tillroll import correction
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
@@ -475,6 +476,42 @@ def test_rejections_are_counted_and_listed_by_reason_and_source(store: Store) ->
     assert places("invalid_date", "till") == places("no_such") == []
     store.settle([each.id for each in store.rejected(which=RejectedFilter("not_json"))])
     assert store.rejected_summary().codes == {"invalid_date": 2, "invalid_amount": 1}
+
+
+def test_a_reason_that_has_passed_is_taken_again_in_bulk(store: Store) -> None:
+    def line(day: str, amount: int) -> bytes:
+        return b'{"date":"%sT00:00:00Z","amount":%d,"paymentMethod":"PAY_NOW","merchantId":"m"}' % (
+            day.encode(),
+            amount,
+        )
+
+    future = Reason("future_date", "date", "more than a day ahead")
+    till = Source(NameKind.FILE, "till")
+    given = [Rejection(KEY, at, line("2023-11-16", at), future) for at in range(1_500)]
+    given += [Rejection(UNNAMED, at, line("2023-11-16", 5), future) for at in range(2)]
+    given += [Rejection(till, 0, line("2023-12-24", 1), future), Rejection(till, 1, b"no event", future)]
+    store.set_aside(given, 1.0)
+    counted_first = batch_of([Event(1_700_092_800, 0, 7, 0, "m")], KEY, 7)
+    assert store.journal(counted_first) == bytes([NEW])
+    assert store.journal(batch_of([Event(1_700_092_800, 0, 1, 0, "m")], KEY, 8)) == bytes([NEW])
+    which = RejectedFilter("future_date")
+    assert correction.retry_some(store, which, None, 1_700_000_000.0 - 1e6).still_rejected == 1_000
+
+    def all_of(now_s: float) -> correction.Retried:
+        total = correction.retry_some(store, which, None, now_s)
+        while total.after is not None:
+            total = total.plus(correction.retry_some(store, which, total.after, now_s))
+        return total
+
+    assert all_of(1_700_100_000.0) == (1_500, 1, 3, None)  # beside a repeat: a conflict, the day to come, and no event
+    assert {(each.rejection.source, each.rejection.position) for each in store.rejected()} == {
+        (KEY, 8),
+        (till, 0),
+        (till, 1),
+    }
+    assert all_of(1_700_100_000.0) == (0, 0, 3, None)
+    store.fold()
+    assert store.get(["<10|PAY_NOW"]) == [1_002]
 
 
 def test_what_there_is_no_room_for_is_told_and_room_is_made_by_settling(bench: Bench) -> None:

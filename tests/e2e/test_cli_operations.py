@@ -77,7 +77,7 @@ def test_what_came_with_a_source_is_listed_and_dropped_together(data: Path) -> N
     assert f"2; more with --limit N, or --after {found[1]['id']}".encode() in cut.stderr
     assert b"3 of 4; more" in tillroll("rejected", "list", "--limit", "3", "--data", data).stderr
     tillroll("rejected", "drop", "--source", "unknown", "--data", data, code=2)
-    assert b"3 dropped" in tillroll("rejected", "drop", "--source", "broken", "--data", data).stdout
+    assert b"3 dropped" in tillroll("rejected", "drop", "--source", "broken", "--yes", "--data", data).stdout
     assert listed(data) == [kept]
 
 
@@ -90,7 +90,7 @@ def test_a_file_is_a_source_by_any_path_to_it(data: Path, tmp_path: Path) -> Non
     (tmp_path / "bad.ndjson").write_bytes(b"1\n")
     tillroll("import", tmp_path / "bad.ndjson", "--data", data, code=3)
     path = tmp_path / "none" / ".." / "bad.ndjson"
-    assert b"1 dropped" in tillroll("rejected", "drop", "--source", path, "--data", data).stdout
+    assert b"1 dropped" in tillroll("rejected", "drop", "--source", path, "--yes", "--data", data).stdout
 
 
 def test_audit_passes_names_what_differs_and_repairs_it(data: Path) -> None:

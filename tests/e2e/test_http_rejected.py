@@ -67,3 +67,36 @@ def test_a_bomb_of_rejections_fills_no_disk_and_holds_nobody_up_for_long(tmp_pat
         grown = sum(path.stat().st_size for path in (tmp_path / "data").iterdir()) - before
     assert grown < 3 * 2**20 + 10_000 * len(waits)
     print(f"{element!r}: {len(waits)} single posts, the slowest {max(waits):.2f} s; {grown / 2**20:.1f} MiB")
+
+
+def test_what_is_kept_is_counted_filtered_and_taken_again_by_reason_and_source(tmp_path: Path) -> None:
+    wrong = EVENT | {"amount": -1}
+    with serving(tmp_path) as running, client(running) as http:
+        for key, events in {"one": [wrong, EVENT, 3], "two": [wrong] * 3}.items():
+            http.post("/events", json=events, headers={"Idempotency-Key": key})
+        found = http.get("/rejected/summary").json()
+        assert (found["rejected"], found["sources_total"]) == (5, 2)
+        assert found["codes"] == {"invalid_amount": 4, "not_an_object": 1}
+        assert found["sources"][0] == {"kind": "key", "value": "two", "rejected": 3, "codes": {"invalid_amount": 3}}
+
+        def places(**query: str) -> list[tuple[str, int]]:
+            answer = http.get("/rejected", params=query)
+            assert answer.status_code == 200
+            return [(each["source"]["value"], each["position"]) for each in answer.json()]
+
+        assert places(code="invalid_amount") == [("one", 0), ("two", 0), ("two", 1), ("two", 2)]
+        assert places(code="invalid_amount", source="one") == [("one", 0)]
+        assert places(source="none") == places(code="none") == []
+        for address in ("/rejected?codes=x", "/rejected?code=a&code=b", "/rejected/summary?code=x"):
+            assert (http.get(address).status_code, http.get(address).json()["code"]) == (400, "bad_query")
+        for method, address in (
+            ("DELETE", "/rejected/retry"),
+            ("GET", "/rejected/retry"),
+            ("PUT", "/rejected/summary"),
+        ):
+            assert http.request(method, address).status_code == 405
+        assert http.get("/rejected/summary-0").status_code == 404
+        assert http.post("/rejected/retry").json()["still_rejected"] == 5
+        retried = http.post("/rejected/retry", params={"code": "invalid_amount"})
+        assert retried.json() == {"accepted": 0, "duplicates": 0, "still_rejected": 4, "after": None}
+        assert http.get("/rejected/summary").json()["rejected"] == 5

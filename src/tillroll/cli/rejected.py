@@ -13,17 +13,23 @@ from tillroll import correction
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console, explained, instant, table, write_json
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.rejection import EVERY, RejectedFilter
+from tillroll.core.text import visible
 from tillroll.errors import TillrollError
 from tillroll.importer import InputError
 from tillroll.ports import Kept, Outcome, Store
 
 _STILL_REJECTED_CODE = 3
 _PAGE = 1_000
+_DROPPED_AT_ONCE = 10_000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 SourceOption = Annotated[
     str | None,
     typer.Option("--source", metavar="NAME", help="Those of an import's name or file, a key, or a message's id."),
+]
+CodeOption = Annotated[
+    str | None, typer.Option("--code", metavar="CODE", help="Those of one reason, as `rejected summary` names it.")
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `tillroll rejected list` shows it.")]
 
@@ -33,17 +39,19 @@ def list_(
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many.")] = 100,
     after: Annotated[str | None, typer.Option("--after", metavar="ID", help="Begin after this one.")] = None,
+    code: CodeOption = None,
     source: SourceOption = None,
     data: Data = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
     """List what is kept, oldest first: where each came from and why it was not accepted."""
+    which = _which(code, source)
     with opened(data, config_file) as store:
-        every = _kept(store, after, source, min(limit + 1, _PAGE) if source is None else _PAGE)
+        every = _kept(store, after, which, min(limit + 1, _PAGE))
         found = list(islice(every, limit))
         more = next(every, None) is not None
-        total = store.status().rejected if source is None else None
+        total = store.status().rejected if which == EVERY else None
     if json:
         write_json([correction.plain(kept) for kept in found])
         return
@@ -51,7 +59,7 @@ def list_(
     for kept in found:
         rejection = kept.rejection
         place = _place(rejection.source, rejection.position)
-        rows.add_row(kept.id, instant(kept.received_at), place, explained(rejection.reason))
+        rows.add_row(kept.id, instant(kept.received_at), place, visible(explained(rejection.reason)))
     if found:
         console().print(rows)
     if more:
@@ -60,34 +68,70 @@ def list_(
 
 
 @app.command()
+def summary(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+    """Count what is kept, by reason and by source; of the sources, the hundred with the most."""
+    with opened(data, config_file) as store:
+        found = store.rejected_summary()
+    if json:
+        write_json(found)
+        return
+    if found.rejected:
+        rows = table("rejected", "reason", "from", right=("rejected",))
+        for code, count in found.codes.items():
+            rows.add_row(f"{count:,}", code, "all")
+        for each in found.sources:
+            for code, count in each.codes.items():
+                name = "unnamed" if each.kind == "none" else f"{each.kind} {visible(each.value)}"
+                rows.add_row(f"{count:,}", code, name)
+        console().print(rows)
+    typer.echo(f"{found.rejected:,} rejected, of {found.sources_total:,} sources")
+
+
+@app.command()
 def show(rejected_id: Id, *, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
-    """Write one rejected event, byte for byte; its reason goes to standard error."""
+    """Write one rejected event, byte for byte; its reason goes to standard error.
+
+    On a terminal what could steer it is escaped; into a file or a pipe go the bytes themselves.
+    """
     with opened(data, config_file) as store:
         kept = correction.find(store, rejected_id)
     if json:
         write_json(correction.plain(kept))
         return
     rejection = kept.rejection
-    typer.echo(f"{_place(rejection.source, rejection.position)}: {explained(rejection.reason)}", err=True)
-    sys.stdout.buffer.write(rejection.body + b"\n")
+    place = _place(rejection.source, rejection.position)
+    typer.echo(f"{place}: {visible(explained(rejection.reason))}", err=True)
+    if sys.stdout.isatty():
+        typer.echo(visible(rejection.body.decode(errors="backslashreplace"), kept="\t\n"))
+    else:
+        sys.stdout.buffer.write(rejection.body + b"\n")
 
 
 @app.command()
 def retry(
-    rejected_id: Id,
+    rejected_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="As `tillroll rejected list` shows it.")
+    ] = None,
     *,
     body: Annotated[
         str | None,
         typer.Option("--body", metavar="FILE|-", help="The event as it should have been; as it was, unless given."),
     ] = None,
+    code: CodeOption = None,
+    source: SourceOption = None,
     data: Data = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> int:
-    """Send a rejected event again, under the source and the position it came with.
+    """Send a rejected event again, or all of a reason or source, under the source and the position they came with.
 
-    Exits with 3 when it is still not accepted.
+    Exits with 3 when any is still not accepted.
     """
+    which = _which(code, source)
+    if (rejected_id is None) == (which == EVERY) or (rejected_id is None and body is not None):
+        raise NothingNamedError("retry", "name one rejected event, or some by --code or --source (as they were)")
+    if rejected_id is None:
+        return _retry_all(which, data, config_file, json=json)
     content = None if body is None else _read(body)
     with opened(data, config_file) as store:
         corrected = correction.retry(store, rejected_id, content, time.time())
@@ -96,10 +140,31 @@ def retry(
     if json:
         write_json({"id": rejected_id, "outcome": outcome, "reason": corrected.reason})
     elif corrected.reason is not None:
-        typer.echo(f"{rejected_id}: still {outcome}: {explained(corrected.reason)}", err=True)
+        typer.echo(f"{rejected_id}: still {outcome}: {visible(explained(corrected.reason))}", err=True)
     else:
         typer.echo(f"{rejected_id}: {outcome}")
     return 0 if corrected.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE} else _STILL_REJECTED_CODE
+
+
+def _retry_all(which: RejectedFilter, data: str | None, config_file: str | None, *, json: bool) -> int:
+    total = correction.Retried()
+    with opened(data, config_file) as store:
+        _check_some(store, which)
+        after: str | None = None
+        while True:
+            part = correction.retry_some(store, which, after, time.time())
+            total = total.plus(part)
+            after = part.after
+            if after is None:
+                break
+        store.fold()
+    if json:
+        write_json({"accepted": total.accepted, "duplicates": total.duplicates, "still_rejected": total.still_rejected})
+    else:
+        typer.echo(
+            f"{total.accepted:,} accepted, {total.duplicates:,} duplicates, {total.still_rejected:,} still rejected"
+        )
+    return _STILL_REJECTED_CODE if total.still_rejected else 0
 
 
 @app.command()
@@ -109,46 +174,94 @@ def drop(
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Drop all that are kept.")] = False,
+    code: CodeOption = None,
     source: SourceOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Give rejected events up: they are no longer listed, and were never counted."""
-    if [bool(rejected_ids), everything, source is not None].count(True) != 1:
-        raise NothingNamedError
+    """Give rejected events up: they were never counted, are no longer listed, and their bytes are erased."""
+    which = _which(code, source)
+    if [bool(rejected_ids), everything, which != EVERY].count(True) != 1:
+        raise NothingNamedError("drop", "name the rejected events, or some by --code or --source, or say --all")
     with opened(data, config_file) as store:
-        for rejected_id in rejected_ids or ():
-            correction.find(store, rejected_id)
-        dropped = rejected_ids or [kept.id for kept in _kept(store, None, source, _PAGE)]
-        if source is not None and not dropped:
-            raise NothingOfSourceError(source)
-        store.settle(dropped)
-    typer.echo(f"{len(dropped):,} dropped")
+        if rejected_ids:
+            for rejected_id in rejected_ids:
+                correction.find(store, rejected_id)
+            store.settle(rejected_ids)
+            dropped = len(rejected_ids)
+        else:
+            dropped = _drop_all(store, which, yes=yes)
+    typer.echo(f"{dropped:,} dropped")
+
+
+def _drop_all(store: Store, which: RejectedFilter, *, yes: bool) -> int:
+    if which != EVERY:
+        _check_some(store, which)
+    count = sum(1 for _ in _kept(store, None, which, _PAGE)) if which != EVERY else store.status().rejected or 0
+    if count and not yes:
+        _confirm(count)
+    dropped = 0
+    while page := store.rejected(limit=_DROPPED_AT_ONCE, which=which):
+        store.settle([kept.id for kept in page])
+        dropped += len(page)
+    return dropped
+
+
+def _confirm(count: int) -> None:
+    """Ask whether that many are to be dropped.
+
+    Raises:
+        UnconfirmedError: nobody can be asked, or the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise UnconfirmedError(f"{count:,} rejected events would be erased, and nobody can be asked. Say --yes")
+    if not typer.confirm(f"Erase {count:,} rejected events for good?", err=True):
+        raise UnconfirmedError("nothing was dropped")
+
+
+class UnconfirmedError(TillrollError):
+    """Something that cannot be undone was not confirmed."""
+
+    exit_code = 2
 
 
 class NothingNamedError(TillrollError):
-    """What to drop was not said, or was said twice."""
+    """What to drop or to retry was not said, or was said twice."""
 
     exit_code = 2
 
-    def __init__(self) -> None:
-        super().__init__("name the rejected events to drop, or their --source, or say --all; one of these")
+    def __init__(self, command: str, remedy: str) -> None:
+        super().__init__(f"rejected {command}: {remedy}; one of these")
 
 
-class NothingOfSourceError(TillrollError):
-    """Nothing is kept of the source that was named."""
+class NothingOfThisError(TillrollError):
+    """Nothing is kept of the reason or the source that was named."""
 
     exit_code = 2
 
-    def __init__(self, source: str) -> None:
-        super().__init__(f"{source}: nothing of this source is kept. See which there are with: tillroll rejected list")
+    def __init__(self, which: RejectedFilter) -> None:
+        named = [f"--code {which.code}"] if which.code is not None else []
+        named += [f"--source {which.sources[0]}"] if which.sources else []
+        super().__init__(
+            f"{visible(' '.join(named))}: nothing of this is kept. See what there is with: tillroll rejected summary"
+        )
 
 
-def _kept(store: Store, after: str | None, source: str | None, page_size: int) -> Iterator[Kept]:
-    """Yield what is kept, or what is of a source, oldest first, read so many at once."""
-    wanted = set() if source is None else {source, str(Path(source).resolve())}
-    while page := store.rejected(after=after, limit=page_size):
-        yield from (kept for kept in page if not wanted or kept.rejection.source.value in wanted)
+def _check_some(store: Store, which: RejectedFilter) -> None:
+    if not store.rejected(limit=1, which=which):
+        raise NothingOfThisError(which)
+
+
+def _which(code: str | None, source: str | None) -> RejectedFilter:
+    sources = () if source is None else tuple(dict.fromkeys((source, str(Path(source).resolve()))))
+    return RejectedFilter(code, sources)
+
+
+def _kept(store: Store, after: str | None, which: RejectedFilter, page_size: int) -> Iterator[Kept]:
+    """Yield what is kept, oldest first, read so many at once."""
+    while page := store.rejected(after=after, limit=page_size, which=which):
+        yield from page
         after = page[-1].id
 
 
@@ -162,10 +275,11 @@ def _read(body: str) -> bytes:
 
 
 def _place(source: Source, position: int) -> str:
+    value = visible(source.value)
     match source.kind:
         case NameKind.FILE:
-            return f"{source.value}:{position + 1}"
+            return f"{value}:{position + 1}"
         case NameKind.NONE:
             return f"unnamed, event {position}"
         case _:
-            return f"{source.kind.name.lower()} {source.value}, event {position}"
+            return f"{source.kind.name.lower()} {value}, event {position}"

@@ -32,6 +32,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+SOURCES_MAX: Final = 100  # that a summary names
 GROUP_MAX: Final = 4_096  # rejections of a group: to discard one rewrites its group
 GROUP_BYTES_MAX: Final = 256 * 2**10  # of their bodies, save that one of any size may stand alone
 _MAGIC: Final = b"TRR1"

@@ -37,4 +37,9 @@ def is_name(text: str) -> bool:
 def shown(text: str) -> str:
     """Return the beginning of a text in one line, with what cannot be seen escaped."""
     text = text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}…"
-    return _REFUSED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return visible(text)
+
+
+def visible(text: str, *, kept: str = "") -> str:
+    """Return a text with what cannot be seen, or could steer a terminal, escaped, but for the characters in `kept`."""
+    return _REFUSED.sub(lambda found: found[0] if found[0] in kept else f"\\u{ord(found[0]):04x}", text)

@@ -49,7 +49,6 @@ _PER_MICROSECOND: Final = _VERSIONS * _CHANCES
 _READ_MAX: Final = 4_096  # groups in which a repeat is looked for
 _PAGE: Final = 100
 _COUNTED_S: Final = 300.0  # for so long is a count of what is kept taken for right
-_SOURCES_MAX: Final = 100  # of a summary
 _OLD_POINTER: Final = 10**6  # where `rejected/ID` says which group has what release 0.1.0 kept there
 
 
@@ -362,7 +361,7 @@ def summary(context: Context) -> Protocol[RejectedSummary]:
         _falling(codes),
         [
             SourceCount(source.kind.name.lower(), source.value, sum(total.values()), _falling(total))
-            for source, total in most[:_SOURCES_MAX]
+            for source, total in most[: groups.SOURCES_MAX]
         ],
         len(sources),
     )

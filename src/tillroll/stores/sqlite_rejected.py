@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _TOKEN_BYTES: Final = 4
 _READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
-_SOURCES_MAX: Final = 100  # of a summary
 _SEQ_MAX: Final = 2**63 - 1
 _ROW: Final = "seq, token, kind, source, low, high, waiting, codes, substr(payload, 1, 8), checksum"
 _SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
@@ -212,7 +211,7 @@ def summary(connection: sqlite3.Connection) -> RejectedSummary:
         "SELECT kind, source, sum(waiting), count(*) OVER () FROM rejected_group WHERE waiting > 0"
         " GROUP BY source, kind ORDER BY 3 DESC, 2, 1 LIMIT ?"
     )
-    rows = connection.execute(query, (_SOURCES_MAX,)).fetchall()
+    rows = connection.execute(query, (groups.SOURCES_MAX,)).fetchall()
     by_codes = "SELECT codes, count(*) FROM rejected_group WHERE waiting > 0"
     sources = [
         SourceCount(

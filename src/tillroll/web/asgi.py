@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from starlette.applications import Starlette
+from starlette.convertors import CONVERTOR_TYPES, StringConvertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount, Route
@@ -63,6 +64,15 @@ class Endpoint(NamedTuple):
     validated: bool = False  # a reader may ask whether it has changed
 
 
+class _RejectedId(StringConvertor):
+    """What stands for a rejected event in an address: not what is an address of its own."""
+
+    regex = "(?!(?:summary|retry)(?:/|$))[^/]+"
+
+
+CONVERTOR_TYPES.setdefault("rejected_id", _RejectedId())
+
+
 def endpoints(state: State) -> list[Endpoint]:
     """Return every operation but POST /events, which stands in front."""
     reports, rejected, audits = ReportRoutes(state), RejectedRoutes(state), AuditRoutes(state)
@@ -75,6 +85,8 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate, validated=True),
         Endpoint("GET", "/merchants", Right.READ, reports.merchants, validated=True),
         Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),
+        Endpoint("GET", "/rejected/summary", Right.READ, rejected.summary),
+        Endpoint("POST", "/rejected/retry", Right.SEND, rejected.retry_some),
         Endpoint("GET", "/rejected/{id}", Right.READ, rejected.show),
         Endpoint("DELETE", "/rejected/{id}", Right.SEND, rejected.drop),
         Endpoint("POST", "/rejected/{id}/retry", Right.SEND, rejected.retry),
@@ -158,7 +170,7 @@ class Application:
             response = await endpoint.handler(request)
             return validated(request, response) if endpoint.validated else response
 
-        return Route(path, answer, methods=[*by_method, "OPTIONS"])
+        return Route(path.replace("{id}", "{id:rejected_id}"), answer, methods=[*by_method, "OPTIONS"])
 
     async def _events_options(self, request: Request) -> Response:
         return self._options(request, ["POST"])  # POST itself is answered in front

@@ -248,6 +248,10 @@ def _rejected(settings: Settings) -> JsonObject:
         _parameter("after", TEXT, "The id that the page before ended with"),
         _parameter("limit", limit, "How many"),
     ]
+    filters = [
+        _parameter("code", TEXT, "Only those of this reason"),
+        _parameter("source", TEXT, "Only those that came with this key, in this message, or from this file"),
+    ]
     codes = ("unknown_rejected", *_STORE)
     listing = _operation(
         "listRejected",
@@ -257,7 +261,7 @@ def _rejected(settings: Settings) -> JsonObject:
         settings,
         _json(listed(ref("Rejected")), text="Oldest first"),
         ("bad_query", *_STORE),
-        parameters=paging,
+        parameters=[*paging, *filters],
     )
     show = _operation(
         "getRejected",
@@ -295,8 +299,30 @@ def _rejected(settings: Settings) -> JsonObject:
         "description": "The event as it should have been; empty for the event as it was",
         "content": {_JSON: {"schema": ref("Event")}},
     }
+    summary = _operation(
+        "summarizeRejected",
+        "Rejected",
+        "Count rejected events",
+        "How many wait to be corrected, by reason and by source.",
+        settings,
+        _json(ref("RejectedSummary"), text="How many there are"),
+        ("bad_query", *_STORE),
+    )
+    retry_some = _operation(
+        "retrySomeRejected",
+        "Rejected",
+        "Retry rejected events",
+        "Sends up to 1,000 of a reason or a source again as they were, for when the reason has passed.",
+        settings,
+        _json(ref("Retried"), text="What became of them. Go on after `after`, unless it is null"),
+        ("bad_query", "store_full", *_STORE),
+        right=Right.SEND,
+        parameters=[paging[0], *filters],
+    )
     return {
         "/rejected": {"get": listing},
+        "/rejected/summary": {"get": summary},
+        "/rejected/retry": {"post": retry_some},
         "/rejected/{id}": {"get": show, "delete": discard},
         "/rejected/{id}/retry": {"post": retry},
     }

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from tillroll import correction
 from tillroll.core import limits
 from tillroll.core.ask import whole_number
+from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import QueryError
 from tillroll.intake import Committed
 from tillroll.ports import Outcome
@@ -20,7 +21,7 @@ from tillroll.web.problem import Problem
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from tillroll.correction import Corrected
+    from tillroll.correction import Corrected, Retried
     from tillroll.ports import Kept
     from tillroll.web.state import State
 
@@ -34,17 +35,31 @@ class RejectedRoutes:
 
     async def list_rejected(self, request: Request) -> Response:
         """GET /rejected."""
-        parameters = parameters_of(request)
-        for name, values in parameters.items():
-            if name not in {"after", "limit"}:
-                raise QueryError(name, "there is no such parameter", "There are after, limit")
-            if len(values) > 1:
-                raise QueryError(name, f"it is given {len(values)} times", "Give it once")
-        text = parameters.get("limit", ["100"])[0]
-        limit = whole_number("limit", text, 1, limits.REJECTED_LISTED_MAX)
-        after = parameters.get("after", [None])[0]
-        kept = await self._state.read(self._store.rejected, after=after, limit=limit)
+        given = _parameters(request, "after", "limit", "code", "source")
+        limit = whole_number("limit", given.get("limit", "100"), 1, limits.REJECTED_LISTED_MAX)
+        which = _which(given)
+        kept = await self._state.read(self._store.rejected, after=given.get("after"), limit=limit, which=which)
         return await self._state.read(json_answer, request, [correction.plain(each) for each in kept])
+
+    async def summary(self, request: Request) -> Response:
+        """GET /rejected/summary."""
+        _parameters(request)
+        return json_answer(request, await self._state.read(self._store.rejected_summary))
+
+    async def retry_some(self, request: Request) -> Response:
+        """POST /rejected/retry: those of a reason or a source, as they were, so many at once."""
+        given = _parameters(request, "after", "code", "source")
+        retried = await self._state.read(self._take_some, _which(given), given.get("after"))
+        return json_answer(request, retried._asdict())
+
+    def _take_some(self, which: RejectedFilter, after: str | None) -> Retried:
+        started = time.perf_counter()
+        retried = correction.retry_some(self._store, which, after, self._state.clock())
+        if retried.accepted:
+            receipt = Receipt(accepted=retried.accepted)
+            self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
+            self._store.fold()
+        return retried
 
     async def show(self, request: Request) -> Response:
         """GET /rejected/{id}."""
@@ -84,6 +99,22 @@ class RejectedRoutes:
         if kept is None:
             raise _unknown(rejected_id)
         return kept
+
+
+def _parameters(request: Request, *names: str) -> dict[str, str]:
+    """Return the query parameters, each of which may be given once."""
+    found = {}
+    for name, values in parameters_of(request).items():
+        if name not in names:
+            raise QueryError(name, "there is no such parameter", f"There are {', '.join(names) or 'none here'}")
+        if len(values) > 1:
+            raise QueryError(name, f"it is given {len(values)} times", "Give it once")
+        found[name] = values[0]
+    return found
+
+
+def _which(given: dict[str, str]) -> RejectedFilter:
+    return RejectedFilter(given.get("code"), (given["source"],) if "source" in given else ())
 
 
 def _unknown(rejected_id: str) -> Problem:

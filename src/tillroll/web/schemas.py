@@ -8,6 +8,7 @@ from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
+from tillroll.core.rejection import SOURCES_MAX
 from tillroll.core.report import REPORTS, WINDOW_SECONDS, DimensionName
 from tillroll.web.problem import CODES
 
@@ -103,6 +104,9 @@ _NOT_KEPT: Final[Schema] = {
     "not_kept": COUNT | {"description": "How many of the not accepted there was no room to keep; only if there are any"}
 }
 
+_SOURCE_KIND: Final[Schema] = one_of(["none", "id", "key", "message", "file"])
+_BY_CODE: Final[Schema] = {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"}
+
 SCHEMAS: Final[Schema] = {
     "Bracket": one_of(
         BRACKETS,
@@ -151,12 +155,33 @@ SCHEMAS: Final[Schema] = {
         {
             "id": TEXT,
             "received_at": {"type": "number", "description": "Seconds since 1970"},
-            "source": shape({"kind": one_of(["none", "id", "key", "message", "file"]), "value": TEXT}),
+            "source": shape({"kind": _SOURCE_KIND, "value": TEXT}),
             "position": COUNT,
         }
         | _REASON,
         {"body": TEXT, "body_base64": {"type": "string", "contentEncoding": "base64"}},
         description="An event that was not accepted, byte for byte: as text, or in base64 where it is not UTF-8",
+        additionalProperties=False,
+    ),
+    "RejectedSummary": shape(
+        {
+            "rejected": COUNT,
+            "codes": _BY_CODE,
+            "sources": listed(
+                shape({"kind": _SOURCE_KIND, "value": TEXT, "rejected": COUNT, "codes": _BY_CODE}), SOURCES_MAX
+            ),
+            "sources_total": COUNT,
+        },
+        description="By the code of the reason, and of the sources with the most",
+        additionalProperties=False,
+    ),
+    "Retried": shape(
+        {
+            "accepted": COUNT,
+            "duplicates": COUNT,
+            "still_rejected": COUNT,
+            "after": {"type": ["string", "null"]},
+        },
         additionalProperties=False,
     ),
     "Corrected": shape({"id": TEXT, "outcome": one_of(["accepted", "duplicate"])}, additionalProperties=False),
