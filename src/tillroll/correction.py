@@ -62,6 +62,7 @@ def plain(kept: Kept) -> dict[str, Any]:
         "received_at": kept.received_at,
         "source": {"kind": rejection.source.kind.name.lower(), "value": rejection.source.value},
         "position": rejection.position,
+        "byte": rejection.byte,
         "code": rejection.reason.code,
         "field": rejection.reason.field,
         "message": rejection.reason.message,

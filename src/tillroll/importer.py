@@ -1,8 +1,9 @@
-"""Import: take a file of one event a line into a store, in bounded memory, as often as one likes.
+"""Import: take a file of events into a store, in bounded memory, as often as one likes.
 
-A line's identity is the import's name and the line's number (where the event has no id of its own), so a run that was
-killed is simply run again. One thread reads, one parses and one journals, each a block behind the other: all leave
-Python's lock alone for most of their time.
+A file is JSON in any of the forms of a body (core.body), or CSV (core.csv_events). An event's identity is the import's
+name and the event's place, its line (where it has no id of its own), so a run that was killed is simply run again.
+One thread reads, one parses and one journals, each a block behind the other: all leave Python's lock alone for most of
+their time.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import sys
 import threading
 import zlib
 from contextlib import contextmanager
-from itertools import cycle
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, cast
+from itertools import chain, compress, cycle
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
 
-from tillroll.core.accept import Rejection, parse_lines
+from tillroll.core.accept import Reader, Rejection
+from tillroll.core.body import LINES, Parting, State
+from tillroll.core.csv_events import FIELDS, CsvReader, Header, header_of
+from tillroll.core.file_kind import kind_of
+from tillroll.core.text import visible
 from tillroll.errors import TillrollError
 from tillroll.ports import Outcome
 from tillroll.service import CONFLICT
@@ -33,7 +38,9 @@ if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
 
-    from tillroll.core.batch import Batch, Source
+    from tillroll.core.accept import Stretch
+    from tillroll.core.batch import Source
+    from tillroll.core.body import Parts
     from tillroll.core.parse import Text
     from tillroll.ports import Clock, Store
 
@@ -44,35 +51,44 @@ _BLOCKS_AT_ONCE: Final = 4  # one is read, one parsed, one waits, one is committ
 _UNSURE_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_BOM: Final = b"\xef\xbb\xbf"
-_SPACE: Final = b" \t\r\n"
+_PARTED_MAX: Final = 1 << 19  # events of an array whose places are held at once
+_LOOKED_AT: Final = 1_000  # lines, or elements, of which one must be an event
 _LISTED_MAX: Final = 10
 _STOP_S: Final = 0.25
 _Item = TypeVar("_Item")
+Format = Literal["json", "csv"]
 
 
 class InputError(TillrollError):
-    """A file cannot be read as lines of events at all. What stood before stays imported."""
+    """A file cannot be read as events at all. What stood before stays imported."""
 
     exit_code = 2
 
     def __init__(self, name: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{name}: {problem}. {remedy}")
+        super().__init__(f"{visible(name)}: {problem}. {remedy}")
+
+
+class Listed(NamedTuple):
+    """An event that was not accepted, and whether its position is the number of a line, else of an element."""
+
+    rejection: Rejection
+    is_line: bool
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """What became of the lines so far, and the first few that were not accepted."""
+    """What became of the events so far, and the first few that were not accepted."""
 
-    lines: int = 0
+    lines: int = 0  # blank ones too; elements, where the file is an array
     accepted: int = 0
     duplicates: int = 0
     conflicts: int = 0
     rejected: int = 0
-    listed: list[Rejection] = []
+    not_kept: int = 0  # of the conflicts and the rejected, for want of room
+    listed: list[Listed] = []
 
     @property
     def events(self) -> int:
-        """How many lines were not blank."""
+        """How many events there were, good or bad."""
         return self.accepted + self.duplicates + self.conflicts + self.rejected
 
 
@@ -84,24 +100,21 @@ class Readable(Protocol):
         ...
 
 
-class Parsed(NamedTuple):
-    """A block of a file's lines: its bytes, its events, and what else was in it."""
+class Block(NamedTuple):
+    """A piece of a file's content, and how it is parted."""
 
-    block: Text
-    first: int  # the number of its first line
-    lines: int
-    batch: Batch
-    rejections: list[Rejection]
+    text: Text
+    parts: Parts
 
 
 class Input:
     """A file being imported: plain, gzip or zstd, as its first bytes tell. `head` is what its content begins with."""
 
-    def __init__(self, name: str, raw: io.BufferedReader) -> None:
-        """Read the head.
+    def __init__(self, name: str, raw: io.BufferedReader, file_format: Format | None = None) -> None:
+        """Read the head. Without a format the head tells whether it is CSV.
 
         Raises:
-            InputError: it is damaged, or holds something else than lines.
+            InputError: it is damaged, or said to be CSV and has no header of events.
         """
         self.name = name
         magic = raw.peek(4)[:4]
@@ -112,34 +125,82 @@ class Input:
             self._stream = cast("Readable", zstd.ZstdFile(raw))
         head = bytearray(HEAD_BYTES)
         self.head = bytes(head[: self._fill(memoryview(head))])
-        if self.head.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
-            remedy = f"Make one of it with: jq -c '.[]' {name}"
-            raise InputError(name, "this is a JSON array and not a file of one event a line", remedy)
+        self.header: Header | None = None if file_format == "json" else header_of(self.head)
+        if file_format == "csv" and self.header is None and self.head:
+            problem = f"its first line is no header of CSV with {', '.join(FIELDS)}"
+            raise InputError(name, problem, "Name its columns so; others, and id, may stand beside them")
 
-    def blocks(self) -> Iterator[Text]:
-        """Yield the content in blocks of whole lines; the last may lack its end.
+    def blocks(self) -> Iterator[Block]:
+        """Yield the content in blocks of whole events, or of whole lines where it is CSV.
 
-        A byte order mark at the beginning is left out. Memory is used again: of the blocks that were taken, only
-        the last _BLOCKS_AT_ONCE are still what they were.
+        Memory is used again: of the blocks that were taken, only the last _BLOCKS_AT_ONCE are still what they were.
         """
+        parting = Parting(None if self.header is None else State(LINES))
         buffers = cycle([_block() for _ in range(_BLOCKS_AT_ONCE)])
         buffer = next(buffers)
-        rest = self.head.removeprefix(_BOM)
-        size = filled = 0
+        rest = self.head
+        size = filled = taken = 0
         while filled == size:
             size = min(2 * size, _BLOCK_BYTES) or _BLOCK_BYTES_FIRST
             buffer[: len(rest)] = rest
             filled = len(rest) + self._fill(memoryview(buffer)[len(rest) : size])
-            cut = buffer.rfind(b"\n", 0, filled) + 1
-            if not cut and filled == _BLOCK_BYTES:
-                problem = f"a line is longer than {_BLOCK_BYTES} bytes"
-                raise InputError(self.name, problem, "Give a file of one event a line")
-            rest = bytes(memoryview(buffer)[cut:filled])
-            if cut:
-                yield memoryview(buffer).toreadonly()[:cut]
+            view = memoryview(buffer).toreadonly()[:filled]
+            is_lent = False
+            while True:
+                parts = parting.part(view, final=filled < size, most=_PARTED_MAX)
+                if not parts.size and not parts.starts:
+                    break
+                taken += parts.size
+                is_lent = True
+                yield Block(view[: parts.size], parts)
+                view = view[parts.size :]
+                if not len(view):
+                    break
+            if len(view) == _BLOCK_BYTES:
+                raise self._too_long(is_first=not taken)
+            rest = bytes(view)
+            if is_lent:
                 buffer = next(buffers)
-        if rest:
-            yield rest
+
+    def _too_long(self, *, is_first: bool) -> InputError:
+        problem = f"an event, or a line, is longer than {_BLOCK_BYTES} bytes"
+        if is_first:
+            kind = kind_of(self.head)
+            return InputError(self.name, f"{problem}; it seems to be {kind.seems}", kind.remedy)
+        return InputError(self.name, problem, "Give a file of events of at most 1 MiB each")
+
+    def check_kind(self, stretches: Iterator[Stretch]) -> Iterator[Stretch]:
+        """Return the same stretches, once one of the first 1,000 places in them is an event, or there is none at all.
+
+        Raises:
+            InputError: none is: this is another kind of file.
+        """
+        held: list[Stretch] = []
+        refused: list[Rejection] = []
+        for stretch in stretches:
+            held.append(stretch)
+            first = stretch.batch.positions[0] if len(stretch.batch) else None
+            refused += [each for each in stretch.rejections if first is None or each.position < first]
+            if first is not None or len(refused) >= _LOOKED_AT:
+                break
+        else:
+            if not refused:
+                return iter(held)
+            raise self._no_events(refused)
+        if len(refused) >= _LOOKED_AT:
+            raise self._no_events(refused)
+        return chain(held, stretches)
+
+    def _no_events(self, refused: list[Rejection]) -> InputError:
+        kind = kind_of(self.head)
+        first = refused[0]
+        looked_at = min(len(refused), _LOOKED_AT)
+        problem = (
+            f"none of the first {looked_at:,} lines or elements is an event (of the first: {first.reason.message}); "
+            f"it seems to be {kind.seems}"
+        )
+        remedy = f"{kind.remedy}. Nothing was kept; to have all of it with the rejected: --anyway"
+        return InputError(self.name, problem, remedy)
 
     def _fill(self, buffer: memoryview) -> int:
         try:
@@ -162,21 +223,21 @@ def _block() -> bytearray | mmap.mmap:
     return block
 
 
-def import_lines(
-    store: Store, lines: Iterator[Parsed], clock: Clock, on_commit: Callable[[Tally], None] | None = None
+def import_events(
+    store: Store, stretches: Iterator[Stretch], clock: Clock, on_commit: Callable[[Tally], None] | None = None
 ) -> Tally:
-    """Take every line of a file, as `read_ahead` gives them, into a store and return what became of them.
+    """Take the events of a file, as `read_ahead` gives them, into a store and return what became of them.
 
-    Each block is one commit; `on_commit` hears of it. Calling this again with the same content and source, whatever
-    stopped it before, counts nothing twice. What is not accepted is kept with the rejected under its source and line.
+    Each stretch is one commit; `on_commit` hears of it. Calling this again with the same content and source, whatever
+    stopped it before, counts nothing twice. What is not accepted is kept with the rejected under its source and place.
 
     Raises:
         InputError: the file cannot be read on.
         StoreError: the store cannot take it.
     """
     tally = Tally()
-    for block in lines:
-        _commit(store, block, clock, tally)
+    for stretch in stretches:
+        _commit(store, stretch, clock, tally)
         if on_commit is not None:
             on_commit(tally)
     store.fold()
@@ -184,9 +245,9 @@ def import_lines(
 
 
 @contextmanager
-def read_ahead(content: Input, source: Source, clock: Clock) -> Iterator[Iterator[Parsed]]:
-    """Lend the lines of a file as they are read by one thread and parsed by another, which begin at once."""
-    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(blocks, source, clock), 3) as parsed:
+def read_ahead(content: Input, source: Source, clock: Clock) -> Iterator[Iterator[Stretch]]:
+    """Lend the events of a file as they are read by one thread and parsed by another, which begin at once."""
+    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(content, blocks, source, clock), 3) as parsed:
         yield parsed
 
 
@@ -227,37 +288,36 @@ def _ahead(items: Iterator[_Item], at_once: int) -> Iterator[Iterator[_Item]]:
         thread.join(_STOP_S)
 
 
-def _parsed(blocks: Iterator[Text], source: Source, clock: Clock) -> Iterator[Parsed]:
-    first = 0
-    for block in blocks:
-        rest = block
-        while len(rest):
-            batch, rejections, size, lines = parse_lines(rest, source, first, clock(), _UNSURE_MAX)
-            yield Parsed(rest[:size], first, lines, batch, rejections)
-            first += lines
-            rest = rest[size:]
+def _parsed(content: Input, blocks: Iterator[Block], source: Source, clock: Clock) -> Iterator[Stretch]:
+    if content.header is None:
+        reader = Reader(source)
+        for text, parts in blocks:
+            yield from reader.read(text, parts, clock, _UNSURE_MAX)
+        return
+    csv_reader = CsvReader(source, content.header)
+    for text, _ in blocks:
+        yield from csv_reader.read(text, clock, _UNSURE_MAX)
+    yield from csv_reader.finish(clock, _UNSURE_MAX)
 
 
-def _commit(store: Store, parsed: Parsed, clock: Clock, tally: Tally) -> None:
-    outcomes = store.journal(parsed.batch) if len(parsed.batch) else b""
+def _commit(store: Store, stretch: Stretch, clock: Clock, tally: Tally) -> None:
+    batch = stretch.batch
+    outcomes = store.journal(batch) if len(batch) else b""
     accepted = outcomes.count(Outcome.ACCEPTED)
     conflicts = outcomes.count(Outcome.CONFLICT) if accepted < len(outcomes) else 0
-    refused = parsed.rejections
+    refused = stretch.rejections
     if conflicts:
-        refused = sorted([*refused, *_conflicts(parsed, outcomes)], key=lambda rejection: rejection.position)
+        positions = compress(batch.positions, (outcome == Outcome.CONFLICT for outcome in outcomes))
+        source = batch.runs[0].source
+        found = [
+            Rejection(source, position, event, CONFLICT, byte) for position, byte, event in stretch.find(positions)
+        ]
+        refused = sorted([*refused, *found], key=lambda rejection: rejection.position)
     if refused:
-        store.set_aside(refused, clock())
-    tally.lines += parsed.lines
+        tally.not_kept += len(refused) - store.set_aside(refused, clock())
+    tally.lines += stretch.places
     tally.accepted += accepted
     tally.duplicates += len(outcomes) - accepted - conflicts
     tally.conflicts += conflicts
-    tally.rejected += len(parsed.rejections)
-    tally.listed.extend(refused[: _LISTED_MAX - len(tally.listed)])
-
-
-def _conflicts(parsed: Parsed, outcomes: bytes) -> Iterator[Rejection]:
-    texts = bytes(parsed.block).split(b"\n")
-    sources = parsed.batch.sources()
-    for source, position, outcome in zip(sources, parsed.batch.positions, outcomes, strict=True):
-        if outcome == Outcome.CONFLICT:
-            yield Rejection(source, position, texts[position - parsed.first].strip(_SPACE), CONFLICT)
+    tally.rejected += len(stretch.rejections)
+    tally.listed.extend(Listed(each, stretch.is_lines) for each in refused[: _LISTED_MAX - len(tally.listed)])

@@ -336,7 +336,7 @@ def test_merchants_are_found_by_any_part_of_their_name(store: Store) -> None:
 
 
 def rejection(position: int, body: bytes = b"{}", source: Source = KEY) -> Rejection:
-    return Rejection(source, position, body, Reason("missing_field", "date", "date is missing"))
+    return Rejection(source, position, body, Reason("missing_field", "date", "date is missing"), 7 * position)
 
 
 def test_rejections_are_kept_byte_for_byte_and_listed_oldest_first(store: Store) -> None:

@@ -130,12 +130,11 @@ def test_other_content_under_a_name_is_asked_about_but_a_file_may_grow(tmp_path:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"[" + EVENT.strip() + b"]", b"jq -c"),
         (gzip.compress(EVENT * 5_000)[:-20], b"damaged or cut short"),
         (zstd.compress(EVENT * 5_000)[:-5], b"damaged or cut short"),
-        (gzip.compress(b"a" * (33 << 20)), b"a line is longer than"),
+        (gzip.compress(b"a" * (33 << 20)), b"a line, is longer than"),
     ],
-    ids=["array", "gzip cut short", "zstd cut short", "one endless line"],
+    ids=["gzip cut short", "zstd cut short", "one endless line"],
 )
 def test_a_file_that_is_no_lines_of_events_is_refused_with_a_remedy(
     tmp_path: Path, content: bytes, told: bytes

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +16,20 @@ from tillroll.cli.output import explained, write_json
 from tillroll.cli.progress import import_progress
 from tillroll.core import kernel
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.text import visible
 from tillroll.errors import ConfigError
-from tillroll.importer import Input, InputError, Tally, import_lines, read_ahead
+from tillroll.importer import Input, InputError, Listed, Tally, import_events, read_ahead
 from tillroll.imports import Imports, name_of
 from tillroll.ports import Store
+from tillroll.service import CONFLICT
+
+
+class FileFormat(StrEnum):
+    """What a file of events may be."""
+
+    JSON = "json"
+    CSV = "csv"
+
 
 _REJECTED_CODE = 3
 _STDIN = "-"
@@ -27,27 +38,31 @@ _STDIN = "-"
 def run(
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FILE...", help="Files of one event a line, plain, gzip or zstd; - reads standard input."
-        ),
+        typer.Argument(metavar="FILE...", help="Files of JSON or CSV, plain, gzip or zstd; - reads standard input."),
     ],
     *,
     name: Annotated[
         str | None,
         typer.Option("--name", help="What this import is called, for a single file; a file's path unless given."),
     ] = None,
+    file_format: Annotated[
+        FileFormat | None, typer.Option("--format", help="What the files are; how each begins tells, unless given.")
+    ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Import although this name and content do not go together as before.")
+        bool,
+        typer.Option(
+            "--anyway", help="Import although name and content do not go together as before, or it seems no events."
+        ),
     ] = False,
     data: Data = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> int:
-    """Take events from files, or from standard input.
+    """Take events from files, or from standard input: JSON by the line or as an array, or CSV with a header.
 
     An import has a name, and a line is known by that name and its number (an event with an id of its own, by the id).
-    Run again, or after it was killed, it goes on where it was and counts nothing twice. Lines that are not accepted
-    are kept: see `tillroll rejected`. Exits with 3 when there were any.
+    Run again, or after it was killed, it goes on where it was and counts nothing twice. What is not accepted is kept:
+    see `tillroll rejected`. Exits with 3 when there was any. A file without an event at its beginning is refused.
     """
     if name is not None and len(files) > 1:
         raise ConfigError("--name", f"one name cannot be that of {len(files)} files", "Import them one by one")
@@ -61,7 +76,7 @@ def run(
     with ExitStack() as stack:
         store = cache(lambda: stack.enter_context(opened(settings.data, config_file, make=True)))
         for file in files:
-            tallies[file] = _import_file(store, imports, file, name, anyway=anyway, quiet=json)
+            tallies[file] = _import_file(store, imports, file, name, file_format, anyway=anyway, quiet=json)
             if not json:
                 _tell(file, tallies[file])
     seconds = time.monotonic() - started
@@ -74,36 +89,74 @@ def run(
 
 
 def _import_file(
-    store: Callable[[], Store], imports: Imports | None, file: str, name: str | None, *, anyway: bool, quiet: bool
+    store: Callable[[], Store],
+    imports: Imports | None,
+    file: str,
+    name: str | None,
+    file_format: FileFormat | None,
+    *,
+    anyway: bool,
+    quiet: bool,
 ) -> Tally:
     """Import a file; the store is opened when it is first called for, while a regular file is read already."""
     with _opened_file(file) as raw:
         if not raw.seekable():
             store()  # whoever sends the lines hears at once of a store that cannot be opened
-        content = Input(file, raw)
+        content = Input(file, raw, None if file_format is None else file_format.value)
         if name is None:
-            name = name_of(content.head) if file == _STDIN else str(Path(file).resolve())
+            name = name_of(content.head) if file == _STDIN else _path_of(file)
         try:
             with (
-                read_ahead(content, Source(NameKind.FILE, name), time.time) as lines,
+                read_ahead(content, Source(NameKind.FILE, name), time.time) as stretches,
                 import_progress(file, None if file == _STDIN else raw) as on_commit,
             ):
+                checked = stretches if anyway else content.check_kind(stretches)
                 opened_store = store()
                 if imports is not None:
                     if not anyway:
                         imports.check(name, content.head)
                     imports.add(name, content.head)
-                tally = import_lines(opened_store, lines, time.time, on_commit)
+                tally = import_events(opened_store, checked, time.time, on_commit)
         except KeyboardInterrupt:
-            _say(f"{file}: interrupted. Import it again to go on; nothing is counted twice")
+            _say(f"{visible(file)}: interrupted. Import it again to go on; nothing is counted twice")
             raise
     if not quiet:
-        for rejection in tally.listed:
-            _say(f"{file}:{rejection.position + 1}: {explained(rejection.reason)}")
-        more = tally.rejected + tally.conflicts - len(tally.listed)
-        if more:
-            _say(f"{file}: {more:,} more lines were not accepted; `tillroll rejected list` has them all")
+        _tell_not_accepted(visible(file), tally)
     return tally
+
+
+def _path_of(file: str) -> str:
+    """Return the path of a file, which is what an import of it is called.
+
+    Raises:
+        InputError: it is no text.
+    """
+    path = str(Path(file).resolve())
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(file, "the file's name is not UTF-8", "Give the import another with --name NAME") from error
+    return path
+
+
+def _tell_not_accepted(file: str, tally: Tally) -> None:
+    for listed in tally.listed:
+        _say(f"{_place(file, listed)}: {visible(explained(listed.rejection.reason))}")
+    more = tally.rejected + tally.conflicts - len(tally.listed)
+    if more:
+        _say(f"{file}: {more:,} more were not accepted; `tillroll rejected list` has what is kept")
+    if tally.not_kept:
+        _say(
+            f"{file}: {tally.not_kept:,} of them are not kept, for want of room (rejected_max, rejected_bytes_max); "
+            "make room with `tillroll rejected drop`, and import the file again"
+        )
+
+
+def _place(file: str, listed: Listed) -> str:
+    rejection = listed.rejection
+    if listed.is_line:
+        return f"{file}:{rejection.position + 1}"
+    return f"{file}: event {rejection.position + 1}, at byte {rejection.byte}"
 
 
 @contextmanager
@@ -111,7 +164,8 @@ def _opened_file(file: str) -> Iterator[Any]:
     try:
         raw = open(0, "rb", closefd=False) if file == _STDIN else Path(file).open("rb")  # noqa: SIM115 closed below
     except OSError as error:
-        raise InputError(file, f"cannot be opened ({error.strerror})", "Check the name") from error
+        remedy = "Name the files in it" if isinstance(error, IsADirectoryError) else "Check the name"
+        raise InputError(file, f"cannot be opened ({error.strerror})", remedy) from error
     try:
         yield raw
     finally:
@@ -127,15 +181,21 @@ def _summary(file: str, tally: Tally) -> dict[str, object]:
         "duplicates": tally.duplicates,
         "conflicts": tally.conflicts,
         "rejected": tally.rejected,
-        "not_accepted": [
-            {
-                "line": one.position + 1,
-                "code": one.reason.code,
-                "field": one.reason.field,
-                "message": one.reason.message,
-            }
-            for one in tally.listed
-        ],
+        "not_kept": tally.not_kept,
+        "not_accepted": [_summary_of(each) for each in tally.listed],
+    }
+
+
+def _summary_of(listed: Listed) -> dict[str, object]:
+    rejection = listed.rejection
+    line = {"line": rejection.position + 1} if listed.is_line else {}
+    return line | {
+        "index": rejection.position,
+        "byte": rejection.byte,
+        "outcome": "conflict" if rejection.reason is CONFLICT else "rejected",
+        "code": rejection.reason.code,
+        "field": rejection.reason.field,
+        "message": rejection.reason.message,
     }
 
 
@@ -144,7 +204,7 @@ def _tell(file: str, tally: Tally) -> None:
     if tally.conflicts:
         parts.append(f"{tally.conflicts:,} conflicts")
     parts.append(f"{tally.rejected:,} rejected")
-    typer.echo(f"{file}: {', '.join(parts)}")
+    typer.echo(f"{visible(file)}: {', '.join(parts)}")
 
 
 def _say(message: str) -> None:

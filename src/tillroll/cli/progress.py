@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tillroll.cli.output import messages
+from tillroll.core.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def import_progress(file: str, raw: BinaryIO | None) -> Iterator[Callable[[Tally
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         DownloadColumn(),
@@ -71,7 +72,7 @@ def import_progress(file: str, raw: BinaryIO | None) -> Iterator[Callable[[Tally
     )
     size = None if raw is None else os.fstat(raw.fileno()).st_size
     with Progress(*columns, console=messages(), transient=True) as progress:
-        task = progress.add_task(Path(file).name, total=size, rate="")
+        task = progress.add_task(visible(Path(file).name), total=size, rate="")
         started = time.monotonic()
 
         def on_commit(tally: Tally) -> None:

@@ -186,6 +186,7 @@ class Stretch(NamedTuple):
     starts: array[int]
     ends: array[int]
     first: int  # the position of the first line
+    is_lines: bool  # the positions are numbers of lines
 
     def find(self, positions: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
         """Yield each of some positions, rising, with the byte where its event begins, and the event."""
@@ -227,7 +228,9 @@ class Reader:
             lines = view[at : parts.size]
             batch, rejections, size, count = parse_lines(lines, self._source, self._line, clock(), unsure_most, byte)
             nothing = array("Q")
-            yield Stretch(batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line)
+            yield Stretch(
+                batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line, is_lines=True
+            )
             self._line += count
             at += size
 
@@ -244,4 +247,4 @@ class Reader:
             Rejection(self._source, position, line, reason, byte + starts[index] + start)
             for index, position, start, line, reason in wrong
         ]
-        return Stretch(batch, rejections, len(texts), text, byte, positions, starts, ends, 0)
+        return Stretch(batch, rejections, len(texts), text, byte, positions, starts, ends, 0, is_lines=False)

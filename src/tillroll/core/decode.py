@@ -44,6 +44,7 @@ ReasonCode = Literal[
     "invalid_merchant",
     "missing_field",
     "not_an_object",
+    "not_csv",
     "not_json",
     "not_utf8",
     "reserved_merchant",

@@ -157,6 +157,7 @@ SCHEMAS: Final[Schema] = {
             "received_at": {"type": "number", "description": "Seconds since 1970"},
             "source": shape({"kind": _SOURCE_KIND, "value": TEXT}),
             "position": COUNT,
+            "byte": COUNT,
         }
         | _REASON,
         {"body": TEXT, "body_base64": {"type": "string", "contentEncoding": "base64"}},
