@@ -156,10 +156,13 @@ def _with_unsure(texts: Sequence[Text], batch: Batch, events: array[int], unsure
     found: list[tuple[Event, int]] = []
     places = array("Q")
     wrong = []
+    judged: dict[bytes, Event | Reason] = {}  # what compresses to little is the same over and over: once is enough
     for at in range(0, len(unsure), _UNSURE):
         index, before, position, start, end = unsure[at : at + _UNSURE]
         line = bytes(memoryview(texts[index])[start:end])
-        event = decode_event(line, now_s)
+        event = judged.get(line)
+        if event is None:
+            event = judged[line] = decode_event(line, now_s)
         if isinstance(event, Event):
             found.append((event, position))
             places.append(before)
