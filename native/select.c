@@ -446,11 +446,14 @@ static Status take_parts(Selection *s, size_t parts, const Segment *segments, co
     for (size_t i = 0; i < s->targets_count; i++) {
         uint64_t sum = s->sums[i];
         s->sums[i] = 0;
+        if (sum == 0) {
+            continue;
+        }
         Place place;
-        if (sum != 0 && !place_of(s, label + (uint32_t)i, &place)) {
+        if (!place_of(s, label + (uint32_t)i, &place)) {
             return NO_MEMORY;
         }
-        if (sum != 0 && !take(s, &place, sum, 0)) {
+        if (!take(s, &place, sum, 0)) {
             return INVALID;
         }
     }
