@@ -111,7 +111,7 @@ def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name:
     [
         ({"bracket": ["10-51"]}, "bracket: '10-51' is none of its values. They are <10, 10-50"),
         ({"method": ["pay_now"]}, "PAY_NOW, PAY_LATER, SLICE_IT"),
-        ({"by": ["merchant"]}, "They are day, hour, bracket, method"),
+        ({"by": ["merchant"]}, "They are hour, bracket, method, day, week"),
         ({"by": ["bracket,bracket"]}, "given twice"),
         ({"by": ["day", "hour"]}, "both given"),
         ({"order": ["events"]}, "They are datapoint, bracket, -events"),
@@ -124,7 +124,7 @@ def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name:
         ({"cursor": ["a"], "order": ["-events"]}, "not a cursor of the order -events"),
         ({"cursor": ["0|2011-12-03"], "order": ["-events"]}, "not a cursor of the order -events"),
         ({"cursor": ["1" * 5000 + "|a"], "order": ["-events"]}, "not a cursor"),
-        ({"colour": ["red"]}, "There are from, to, bracket, method, by, order, limit, cursor"),
+        ({"colour": ["red"]}, "There are from, to, zone, bracket, method, by, order, limit, cursor"),
     ],
 )
 def test_a_bad_parameter_is_named_with_what_it_can_be(parameters: dict[str, list[str]], problem: str) -> None:
@@ -171,3 +171,37 @@ def test_a_range_of_a_report_over_all_time_is_told_who_answers_it() -> None:
 def test_the_order_bracket_is_the_order_of_datapoints_with_brackets_by_amount() -> None:
     query = ask(HOURS, {"order": ["bracket"]})
     assert (query.order, query.brackets_by_amount) == ("datapoint", True)
+
+
+@pytest.mark.parametrize(
+    ("report", "parameters", "problem"),
+    [
+        ("hour-bracket", {"zone": ["Mars/Olympus"]}, "zone: 'Mars/Olympus' is no time zone. Give an IANA name"),
+        ("hour-bracket", {"zone": ["UTC", "UTC"]}, "given 2 times"),
+        (
+            "day-merchant",
+            {"zone": ["Europe/Stockholm"]},
+            "counts whole days of UTC. Leave it out, or ask",
+        ),
+        ("bracket-method", {"zone": ["Europe/Stockholm"]}, "is over all time"),
+        ("hour-bracket", {"by": ["week,month"]}, "week and month are both given"),
+        ("hour-bracket", {"by": ["hour,weekday"]}, "hour and weekday are both given"),
+        ("day-merchant", {"by": ["hour-of-day"]}, "They are day, merchant, week, month, weekday"),
+        ("bracket-method", {"by": ["week"]}, "They are bracket, method"),
+        ("hour-bracket", {"zone": ["Asia/Kolkata"], "from": ["2011-12-03"]}, "lies inside an hour of the report"),
+    ],
+)
+def test_a_question_by_time_that_no_report_answers_is_told(
+    report: str, parameters: dict[str, list[str]], problem: str
+) -> None:
+    with pytest.raises(QueryError) as caught:
+        ask(REPORTS_BY_NAME[report], parameters)
+    assert problem in str(caught.value)
+
+
+def test_dates_are_by_the_zones_clocks_and_instants_are_not() -> None:
+    query = ask(HOURS, {"zone": ["Europe/Stockholm"], "from": ["2026-06-01"], "to": ["2026-06-01T05:00:00Z"]})
+    assert (query.start, query.stop) == (
+        ask(HOURS, {"from": ["2026-05-31:22"]}).start,
+        query.start + 7 if query.start else 0,
+    )

@@ -44,7 +44,7 @@ def run(
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="The first moment counted, in UTC.")
+        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="The first moment counted, in UTC or the zone.")
     ] = None,
     stop: Annotated[
         str | None, typer.Option("--to", metavar="DAY|INSTANT", help="The first moment no longer counted.")
@@ -53,7 +53,12 @@ def run(
     method: Annotated[Filter, typer.Option("--method", help="Only this payment method; may be repeated.")] = None,
     merchant: Annotated[Filter, typer.Option("--merchant", help="Only this merchant; may be repeated.")] = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="DIMENSIONS", help="Roll up to some dimensions, such as day,bracket.")
+        str | None,
+        typer.Option("--by", metavar="DIMENSIONS", help="Roll up to some dimensions or a span, such as week,bracket."),
+    ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option("--zone", metavar="ZONE", help="Whose clocks days, weeks and hours are by, if not UTC's."),
     ] = None,
     order: Annotated[
         str | None,
@@ -76,7 +81,7 @@ def run(
 
     CSV and JSON are what the report frontend reads: datapoint and events, all of them.
     """
-    single = {"from": start, "to": stop, "by": by, "order": order}
+    single = {"from": start, "to": stop, "zone": zone, "by": by, "order": order}
     parameters = {key: [value] for key, value in single.items() if value is not None}
     parameters |= {
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values

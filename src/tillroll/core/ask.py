@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tillroll.core import limits
-from tillroll.core.dimension import BRACKETS
+from tillroll.core.dimension import BRACKETS, HOUR
 from tillroll.core.limits import METHODS
-from tillroll.core.query import Order, Query
+from tillroll.core.query import ByName, Order, Query
 from tillroll.core.report import (
     REPORTS,
     REPORTS_BY_NAME,
@@ -24,20 +24,24 @@ from tillroll.core.report import (
     parse_day,
     parse_window,
 )
+from tillroll.core.spans import SPANS
+from tillroll.core.zone import HOUR_S, UTC, find_zone
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tillroll.core.zone import Zone
+
 _T = TypeVar("_T", bound=str)
 
 FILTERS: Final[tuple[DimensionName, ...]] = ("bracket", "method", "merchant")
 ORDERS: Final = ("datapoint", "bracket", "-events")  # bracket is datapoint with brackets by their amounts
-_SINGLE: Final = ("from", "to", "order", "limit", "cursor")
-PARAMETERS: Final = (*_SINGLE[:2], *FILTERS, "by", *_SINGLE[2:])
+_SINGLE: Final = ("from", "to", "zone", "order", "limit", "cursor")
+PARAMETERS: Final = (*_SINGLE[:3], *FILTERS, "by", *_SINGLE[3:])
 DIMENSION_VALUES: Final[dict[str, tuple[str, ...]]] = {"bracket": BRACKETS, "method": METHODS}
 CURSOR_CHARACTERS_MAX: Final = 256  # a total and the longest datapoint there is, a merchant on a day, fit
-_HOUR_S: Final = WINDOW_SECONDS["hour"]
+_SPAN_NAMES: Final[tuple[ByName, ...]] = ("day", "week", "month", "weekday", "hour-of-day")
 _DAY_S: Final = WINDOW_SECONDS["day"]
 _INSTANT: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?"
@@ -63,8 +67,9 @@ def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
     by = _by(parameters.get("by", ()), report)
     if named == "bracket" and "bracket" not in (by or report.dimensions):
         raise QueryError("order", "the answer has no brackets to be put in order", "Leave it out")
-    start = _window("from", single["from"], report) if "from" in single else None
-    stop = _window("to", single["to"], report) if "to" in single else None
+    zone = _zone(single["zone"], report) if "zone" in single else None
+    start = _window("from", single["from"], report, zone) if "from" in single else None
+    stop = _window("to", single["to"], report, zone) if "to" in single else None
     if start is not None and stop is not None and start >= stop:
         remedy = f"The range ends before `to`, so give a later one than {single['from']}"
         raise QueryError("to", f"{single['to']} is not after {single['from']}", remedy)
@@ -74,6 +79,7 @@ def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
         stop=stop,
         filters={name: _filter(name, parameters[name], report) for name in FILTERS if parameters.get(name)},
         by=by,
+        zone=zone,
         order=order,
         brackets_by_amount=named == "bracket",
         limit=whole_number("limit", single["limit"], 1, limits.PAGE_MAX) if "limit" in single else limits.PAGE_DEFAULT,
@@ -105,9 +111,15 @@ def find_datapoint(text: str) -> Coordinates:
     return found
 
 
-def dimensions_of(report: Report) -> tuple[DimensionName, ...]:
-    """Return the dimensions a report can be rolled up to: its own, and the day where it counts by hour."""
-    return ("day", *report.dimensions) if report.window == "hour" else report.dimensions
+def dimensions_of(report: Report) -> tuple[ByName, ...]:
+    """Return what a report can be rolled up to: its dimensions, and the spans that its windows lie in."""
+    return *report.dimensions, *spans_of(report)
+
+
+def spans_of(report: Report) -> tuple[ByName, ...]:
+    """Return the spans that a report's windows can be added up to."""
+    longest = report.window_s // HOUR_S
+    return tuple(name for name in _SPAN_NAMES if 0 < longest <= SPANS[name].hours and name != report.window)
 
 
 def whole_number(field: str, text: str, low: int, high: int) -> int:
@@ -135,11 +147,27 @@ def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> d
     return single
 
 
-def _window(field: str, text: str, report: Report) -> int:
-    """Return the window that begins at a date or an instant."""
+def _zone(name: str, report: Report) -> Zone | None:
+    """Return the zone of a name, None for UTC."""
+    if name == UTC:
+        return None
+    zone = find_zone(name)
+    if zone is None:
+        raise QueryError(
+            "zone", f"{_shown(name)} is no time zone", "Give an IANA name, such as Europe/Stockholm, or UTC"
+        )
+    if report.window != HOUR.name:
+        hourly = _listed(each.name for each in REPORTS if each.window == HOUR.name)
+        what = "counts whole days of UTC" if report.window else "is over all time"
+        raise QueryError("zone", f"the report {report.name} {what}", f"Leave it out, or ask a report by hour: {hourly}")
+    return zone
+
+
+def _window(field: str, text: str, report: Report, zone: Zone | None) -> int:
+    """Return the window that begins at an instant, or at a date and hour by the zone's clocks."""
     if report.window is None:
         raise QueryError(field, f"the report {report.name} is over all time", _windowed_remedy(report))
-    seconds, exact = _instant(field, text)
+    seconds, exact = _instant(field, text, zone)
     if not _FIRST_S <= seconds < _LAST_S:
         raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no bound")
     window, rest = divmod(seconds, report.window_s)
@@ -160,29 +188,27 @@ def _windowed_remedy(report: Report) -> str:
     return f"Leave it out: no report counts by {by} within a range. By time count {windowed}"
 
 
-def _instant(field: str, text: str) -> tuple[int, bool]:
+def _instant(field: str, text: str, zone: Zone | None) -> tuple[int, bool]:
     """Return (seconds since 1970, whether that is all of it)."""
-    day = parse_day(text)
-    if day is not None:
-        return day * _DAY_S, True
-    hour = parse_window(_HOUR_S, text)
-    if hour is not None:
-        return hour * _HOUR_S, True
+    day, hour = parse_day(text), parse_window(HOUR_S, text)
+    local_s = day * _DAY_S if day is not None else None if hour is None else hour * HOUR_S
+    if local_s is not None:
+        return local_s if zone is None else zone.first_at(local_s), True
     match = _INSTANT.fullmatch(text)
     day = parse_day(match[1]) if match else None
     if match is None or day is None:
         remedy = "Write 2011-12-03, 2011-12-03T10:00:00Z or 2011-12-03T12:00:00+02:00 (in a URL, %2B for +)"
         raise QueryError(field, f"{_shown(text)} is not a date or an instant", remedy)
     _, hours, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
-    at = day * _DAY_S + int(hours) * _HOUR_S + int(minutes) * 60 + int(seconds or 0)
+    at = day * _DAY_S + int(hours) * HOUR_S + int(minutes) * 60 + int(seconds or 0)
     if sign:
-        offset = int(offset_hours) * _HOUR_S + int(offset_minutes) * 60
+        offset = int(offset_hours) * HOUR_S + int(offset_minutes) * 60
         at += offset if sign == "-" else -offset
     return at, not (fraction or "").strip("0")
 
 
 def _instant_text(seconds: int) -> str:
-    seconds = min(max(seconds, _FIRST_S), _LAST_S - _HOUR_S)
+    seconds = min(max(seconds, _FIRST_S), _LAST_S - HOUR_S)
     moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)
     return moment.isoformat().replace("+00:00", "Z")
 
@@ -203,16 +229,17 @@ def _filter(name: DimensionName, values: Sequence[str], report: Report) -> froze
     return frozenset(values)
 
 
-def _by(values: Sequence[str], report: Report) -> tuple[DimensionName, ...]:
+def _by(values: Sequence[str], report: Report) -> tuple[ByName, ...]:
     known = dimensions_of(report)
-    chosen: list[DimensionName] = []
+    chosen: list[ByName] = []
     for value in (part for text in values for part in text.split(",")):
         dimension = _one_of("by", value, known)
         if dimension in chosen:
             raise QueryError("by", f"{dimension} is given twice", "Give each dimension once")
         chosen.append(dimension)
-    if "hour" in chosen and "day" in chosen:
-        raise QueryError("by", "hour and day are both given", "Give one of them: an hour tells its day")
+    times = [name for name in chosen if name == report.window or name in spans_of(report)]
+    if len(times) > 1:
+        raise QueryError("by", f"{' and '.join(times[:2])} are both given", "Give one of them")
     return tuple(chosen)
 
 

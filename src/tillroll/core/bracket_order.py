@@ -15,13 +15,13 @@ from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, dimensions_of
 from tillroll.core.report import SEPARATOR, WINDOW_SECONDS
+from tillroll.core.spans import SPANS
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tillroll.core.query import Aggregate, Query
-    from tillroll.core.report import DimensionName
+    from tillroll.core.query import Aggregate, ByName, Query
 
     Read = Callable[[Query], Page]  # as Aggregates.page
     Key = tuple[str | int, ...]
@@ -40,7 +40,7 @@ def read_page(read: Read, query: Query) -> Page:
     if not query.brackets_by_amount or query.order != "datapoint" or "bracket" not in dimensions:
         return read(query)
     bracket_at = dimensions.index("bracket")
-    window_at = next((at for at, name in enumerate(dimensions) if name in WINDOW_SECONDS), None)
+    window_at = next((at for at, name in enumerate(dimensions) if name in WINDOW_SECONDS or name in SPANS), None)
     order = _Order(len(dimensions), bracket_at)
     if window_at is None:
         return order.cut(query, read(_changed(query, limit=_GROUP_MAX, after=None)))
@@ -103,10 +103,10 @@ def _by_window(read: Read, query: Query, order: _Order) -> Page:
     return order.cut(query, page)
 
 
-def _by_bracket(read: Read, query: Query, order: _Order, dimensions: tuple[DimensionName, ...]) -> Page:
+def _by_bracket(read: Read, query: Query, order: _Order, dimensions: tuple[ByName, ...]) -> Page:
     """Read one bracket after the other, each of a method before it if the method comes first."""
     after = order.after(query)
-    first: list[DimensionName] = [*dimensions[: order.bracket_at], "bracket"]
+    first: list[ByName] = [*dimensions[: order.bracket_at], "bracket"]
     totals = read(_changed(query, limit=1, after=None)).totals if query.totals else None
     rows: list[Aggregate] = []
     for values in product(*(_values(query, name) for name in first)):
@@ -122,9 +122,10 @@ def _by_bracket(read: Read, query: Query, order: _Order, dimensions: tuple[Dimen
     return Page(rows, None, totals)
 
 
-def _values(query: Query, name: DimensionName) -> Iterator[str]:
+def _values(query: Query, name: ByName) -> Iterator[str]:
     values = BRACKETS if name == "bracket" else sorted(METHODS)
-    return (value for value in values if value in query.filters.get(name, values))
+    wanted = next((wanted for known, wanted in query.filters.items() if known == name), None)
+    return (value for value in values if wanted is None or value in wanted)
 
 
 def _changed(query: Query, **changes: object) -> Query:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
@@ -11,12 +11,15 @@ from tillroll.core import limits
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.report import SEPARATOR, DimensionName, Report, window_text
+from tillroll.core.spans import SPANS, Span
+from tillroll.core.zone import HOUR_S, Zone
+from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Order = Literal["datapoint", "-events"]
-DAY_S: Final = 86_400
+ByName = DimensionName | Literal["week", "month", "weekday", "hour-of-day"]
 
 
 class Aggregate(NamedTuple):
@@ -30,21 +33,43 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A question to one report.
 
     `start` and `stop` are windows of the report (half-open; None is unbounded). `filters` keep the events whose
-    dimension has one of the values. `by` rolls the report up to some of its dimensions, in this order; an hour report
-    may be rolled up by day; empty means all its dimensions. `order` is rising code points of the datapoint, or falling
-    events with ties by datapoint. `after` is the cursor of the page before.
+    dimension has one of the values. `by` rolls the report up to some of its dimensions, in this order, or to one span
+    in place of its window, by the clocks of `zone`, or else of UTC; empty means all its dimensions. `order` is rising
+    code points of the datapoint, or falling events with ties by datapoint. `after` is the cursor of the page before.
     """
 
     report: Report
     start: int | None = None
     stop: int | None = None
     filters: dict[DimensionName, frozenset[str]] = {}
-    by: tuple[DimensionName, ...] = ()
+    by: tuple[ByName, ...] = ()
+    zone: Zone | None = None
     order: Order = "datapoint"
     limit: int = limits.PAGE_DEFAULT
     after: str | None = None
     brackets_by_amount: bool = False  # in the order datapoint: core.bracket_order sees to it, stores need not
     totals: bool = True  # over all pages; may be dear, so whoever turns pages asks for them once
+
+    @property
+    def span(self) -> Span | None:
+        """The span that windows are added up to; None when they are told apart, or all added up."""
+        return next((SPANS[name] for name in self.by if name in SPANS and name != self.report.window), None)
+
+    def span_code(self, span: Span, window: int) -> int:
+        """Return the code of the span that a window lies in.
+
+        Raises:
+            QueryError: the window is not a whole hour by the zone's clocks.
+        """
+        first = window * self.report.window_s // HOUR_S
+        hour = first if self.zone is None else self.zone.hour(first)
+        if hour is None and self.zone is not None:
+            problem = f"in {self.zone.name} the hour {window_text(HOUR_S, first)} of UTC is parts of two hours"
+            remedy = (
+                f"{self.report.name} counts whole hours of UTC: ask in UTC, or for a time when offsets are whole hours"
+            )
+            raise QueryError("zone", problem, remedy)
+        return span.code(first if hour is None else hour)
 
 
 class Totals(NamedTuple):
@@ -72,7 +97,7 @@ class Row(NamedTuple):
     events: int
 
 
-def dimensions_of(query: Query) -> tuple[DimensionName, ...]:
+def dimensions_of(query: Query) -> tuple[ByName, ...]:
     """Return the dimensions of a query's datapoints, in their order."""
     return query.by or query.report.dimensions
 
@@ -98,20 +123,16 @@ def answer(query: Query, rows: Iterable[Row]) -> Page:
 
 def label(query: Query, row: Row) -> str:
     """Return the datapoint that a row counts for under the query: of the report's dimensions, or of those in `by`."""
-    parts = []
-    for dimension in dimensions_of(query):
-        match dimension:
-            case "bracket":
-                parts.append(BRACKETS[row.bracket])
-            case "method":
-                parts.append(METHODS[row.method])
-            case "merchant":
-                parts.append(row.merchant)
-            case "day":
-                parts.append(window_text(DAY_S, row.window * query.report.window_s // DAY_S))
-            case "hour":
-                parts.append(window_text(query.report.window_s, row.window))
-    return SEPARATOR.join(parts)
+    span = query.span
+    texts: dict[str | None, str] = {
+        "bracket": BRACKETS[row.bracket],
+        "method": METHODS[row.method],
+        "merchant": row.merchant,
+        query.report.window: window_text(query.report.window_s, row.window) if query.report.window else "",
+    }
+    if span is not None:
+        texts[span.name] = span.text(query.span_code(span, row.window))
+    return SEPARATOR.join(texts[name] for name in dimensions_of(query))
 
 
 def paginate(query: Query, aggregates: list[Aggregate]) -> Page:

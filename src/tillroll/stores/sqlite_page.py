@@ -12,7 +12,7 @@ from tillroll.core import kernel
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.fold import cell_of
 from tillroll.core.limits import METHODS
-from tillroll.core.query import DAY_S, Aggregate, Page, Query, Totals, cursor
+from tillroll.core.query import Aggregate, Page, Query, Totals, cursor
 from tillroll.core.report import SEPARATOR, parse_window, window_text
 from tillroll.core.selection import Cut, Shape
 from tillroll.stores.segments import PART_MERCHANTS, Segments, Window, part_size, radix, sum_rows
@@ -39,6 +39,9 @@ class Pager:
         self._by = query.by or query.report.dimensions
         self._size = part_size(query.report)
         self._step = radix(query.report)
+        self._span = query.span
+        # Whether later windows are in later groups. A zone's clocks may be put back over midnight.
+        self._in_time = self._span is None or (self._span.rises and query.zone is None)
         self._segments = segments
         self._tail = tail
         self._wanted = _wanted_merchants(query, merchants)
@@ -56,8 +59,9 @@ class Pager:
         query, selection = self._query, self._selection
         if self._wanted is None or self._wanted:
             by_window = self._pages_are_by_window
-            for group in self._groups(self._first_window()):
-                selection.add(self._window_text(group.window), group.rows, group.codes, group.counts)
+            groups = self._groups(self._first_window())
+            for group in groups if self._in_time else self._joined(groups):
+                selection.add(self._key_text(group.window), group.rows, group.codes, group.counts)
                 if by_window and len(selection) > query.limit:
                     break
         found = [Aggregate(*one) for one in selection.best()]
@@ -68,7 +72,8 @@ class Pager:
     @property
     def _pages_are_by_window(self) -> bool:
         """Whether nothing of a window is asked for once a page is full of earlier ones."""
-        by_window = self._window is not None and self._by[0] in {"hour", "day"}
+        first = self._span.name if self._span and self._in_time else self._window
+        by_window = first is not None and self._by[0] == first
         return by_window and self._query.order == "datapoint" and not self._query.totals
 
     def _first_window(self) -> int | None:
@@ -79,11 +84,11 @@ class Pager:
         window = parse_window(self._report.window_s, query.after.partition(SEPARATOR)[0])
         return query.start if window is None or (query.start is not None and query.start > window) else window
 
-    def _window_text(self, window: int) -> bytes:
+    def _key_text(self, key: int) -> bytes:
+        """Return the text of a window, or of a span's code."""
         if self._window is None:
             return b""
-        window_s = DAY_S if "day" in self._by else self._report.window_s
-        return window_text(window_s, window).encode()
+        return (self._span.text(key) if self._span else window_text(self._report.window_s, key)).encode()
 
     def _targets(self) -> list[tuple[bytes, bytes, bytes]]:
         """Return the kernel's targets: the aggregates of one merchant and window, and the codes that are added up."""
@@ -112,19 +117,33 @@ class Pager:
         tail = _by_window(self._tail, start, query.stop)
         windows = merge(stored, tail, key=lambda one: one.window)
         for key, some in groupby(windows, key=lambda one: self._group_of(one.window)):
-            group = Window(key, [], array("Q"), array("Q"))
+            group = _nothing(key)
             for one in some:
-                group.rows.extend(one.rows)
-                group.codes.extend(one.codes)
-                group.counts.extend(one.counts)
-                if len(group.rows) >= _ROWS_AT_ONCE:
-                    group.rows[:] = sum_rows(group.rows, self._size)
+                self._add(group, one)
             yield group
 
     def _group_of(self, window: int) -> int:
-        if self._window is None or self._window in self._by:
-            return window
-        return window * self._report.window_s // DAY_S if "day" in self._by else _ALL_TIME
+        if self._span is not None:
+            return self._query.span_code(self._span, window)
+        return window if self._window is None or self._window in self._by else _ALL_TIME
+
+    def _joined(self, groups: Iterator[Window]) -> Iterator[Window]:
+        """Yield the groups of each key as one, of windows that come in no order of keys."""
+        joined: dict[int, Window] = {}
+        for group in groups:
+            self._add(joined.setdefault(group.window, _nothing(group.window)), group)
+        yield from joined.values()
+
+    def _add(self, group: Window, one: Window) -> None:
+        group.rows.extend(one.rows)
+        group.codes.extend(one.codes)
+        group.counts.extend(one.counts)
+        if len(group.rows) >= _ROWS_AT_ONCE:
+            group.rows[:] = sum_rows(group.rows, self._size)
+
+
+def _nothing(key: int) -> Window:
+    return Window(key, [], array("Q"), array("Q"))
 
 
 def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tillroll import __version__
 from tillroll.core import ask, limits
 from tillroll.core.csv_form import COLUMNS
+from tillroll.core.dimension import HOUR
 from tillroll.core.report import REPORTS, Report
+from tillroll.core.zone import UTC
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
@@ -146,18 +148,22 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
             _parameter("from", bound, f"From when on: {text}"),
             _parameter("to", bound, f"Before when: {text}; later than `from`"),
         ]
+    if report.window == HOUR.name:
+        zone = {"type": "string", "format": "zone", "examples": ["Europe/Stockholm"], "default": UTC}
+        parameters.append(_parameter("zone", zone, "The IANA name of the zone whose clocks days and hours are by"))
     for name in ask.FILTERS:
         if name in report.dimensions:
             wanted = listed(values[name], limits.FILTER_VALUES_MAX) | {"minItems": 1}
             parameters.append(_parameter(name, wanted, f"Only events of this {name}; repeat it for several"))
     by = listed(one_of(ask.dimensions_of(report))) | {"minItems": 1, "uniqueItems": True}
-    if report.window == "hour":
-        by["not"] = {"allOf": [{"contains": {"const": "hour"}}, {"contains": {"const": "day"}}]}
+    if report.window:
+        times = {"enum": [report.window, *ask.spans_of(report)]}
+        by |= {"contains": times, "minContains": 0, "maxContains": 1}
     limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
     orders = [order for order in ask.ORDERS if order != "bracket" or "bracket" in report.dimensions]
     cursor = {"type": "string", "minLength": 1, "maxLength": ask.CURSOR_CHARACTERS_MAX, "format": "cursor"}
     parameters += [
-        _parameter("by", by, "Roll up to these dimensions, in this order"),
+        _parameter("by", by, "Roll up to these dimensions, in this order, or to a span in place of the window"),
         _parameter("order", one_of(orders, default=ask.ORDERS[0]), "By name, or most events first"),
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),

@@ -30,6 +30,7 @@ def _datapoints(draw: st.DrawFn) -> str:
 FORMATS = {
     "name": _ASCII,  # also a header
     "merchant": _PRINTABLE.filter(lambda text: text not in BRACKETS and len(text) != 10),
+    "zone": st.sampled_from(["UTC", "Etc/UTC"]),
     "date-time": _PAST.map(lambda moment: f"{moment.isoformat()}Z"),
     "datapoint": _datapoints(),
     "day-bound": _DAYS,
