@@ -34,7 +34,7 @@ static void parser_names(ParserObject *self, PyObject **ends_out, PyObject **hea
     *heap_out = heap;
 }
 
-/* How far the last text that was looked at was read. */
+/* How far the last place that was looked at was read. */
 typedef struct {
     size_t bytes;
     uint64_t next; /* the position after it */
@@ -120,27 +120,72 @@ static bool texts_get(PyObject *from, Texts *texts) {
     return true;
 }
 
-static Status parse_texts(Parser *parser, const Texts *texts, const uint64_t *firsts, const char *whole, uint64_t *counts,
-                          Reach *reach) {
-    for (size_t i = 0; i < texts->count; i++) {
-        const Py_buffer *view = &texts->views[i];
-        size_t before = parser->count;
-        *reach = (Reach){(size_t)view->len, firsts[i]};
-        Status status = parser_add(parser, i, view->buf, &reach->bytes, &reach->next, whole[i] != 0);
+/* Where in the texts the events are: of which text, from where to where, and the position of the first. */
+typedef struct {
+    Column texts, firsts, starts, ends;
+    Py_buffer whole;
+} Spans;
+
+static uint64_t number(const Column *column, size_t index) { return ((const uint64_t *)column->data)[index]; }
+
+static void spans_release(Spans *spans) {
+    column_release(&spans->texts);
+    column_release(&spans->firsts);
+    column_release(&spans->starts);
+    column_release(&spans->ends);
+}
+
+static bool spans_get(PyObject *const from[4], Spans *spans) {
+    Column *columns[] = {&spans->texts, &spans->firsts, &spans->starts, &spans->ends};
+    for (int i = 0; i < 4; i++) {
+        columns[i]->held = false;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (!column_get(from[i], 'Q', columns[i])) {
+            spans_release(spans);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool spans_valid(const Spans *spans, const Texts *texts) {
+    size_t count = spans->texts.count;
+    bool valid = spans->firsts.count == count && spans->starts.count == count && spans->ends.count == count &&
+                 (size_t)spans->whole.len == count;
+    for (size_t i = 0; valid && i < count; i++) {
+        uint64_t text = number(&spans->texts, i), start = number(&spans->starts, i), end = number(&spans->ends, i);
+        valid = text < texts->count && start <= end && end <= (uint64_t)texts->views[text].len;
+    }
+    return valid;
+}
+
+static Status parse_spans(Parser *parser, const Texts *texts, const Spans *spans, uint64_t *counts, Reach *reach) {
+    const char *whole = spans->whole.buf;
+    for (size_t i = 0; i < spans->texts.count; i++) {
+        uint64_t text = number(&spans->texts, i), start = number(&spans->starts, i);
+        size_t before = parser->count, unsure = parser->unsure_count;
+        *reach = (Reach){number(&spans->ends, i) - start, number(&spans->firsts, i)};
+        const char *bytes = (const char *)texts->views[text].buf + start;
+        Status status = parser_add(parser, text, bytes, &reach->bytes, &reach->next, whole[i] != 0);
         if (status != DONE) {
             return status;
         }
-        counts[i] = parser->count - before;
+        for (; unsure < parser->unsure_count; unsure++) {
+            parser->unsure[unsure].start += start;
+            parser->unsure[unsure].end += start;
+        }
+        counts[text] += parser->count - before;
     }
     parser_end(parser);
     return DONE;
 }
 
-static PyObject *parse_held(ParserObject *self, const Texts *texts, const Column *firsts, const Py_buffer *whole) {
-    if (firsts->count != texts->count || (size_t)whole->len != texts->count) {
-        return value_error("columns differ in length");
+static PyObject *parse_held(ParserObject *self, const Texts *texts, const Spans *spans) {
+    if (!spans_valid(spans, texts)) {
+        return value_error("columns differ in length, or point outside of their text");
     }
-    uint64_t *counts = malloc(texts->count * sizeof *counts + 8);
+    uint64_t *counts = calloc(texts->count + 1, sizeof *counts);
     if (counts == NULL) {
         return PyErr_NoMemory();
     }
@@ -148,8 +193,7 @@ static PyObject *parse_held(ParserObject *self, const Texts *texts, const Column
     Reach reach = {0};
     Status status;
     parser_begin(parser);
-    UNLOCKED_IF(texts->bytes > LOCKED_BYTES_MAX,
-                status = parse_texts(parser, texts, firsts->data, whole->buf, counts, &reach));
+    UNLOCKED_IF(texts->bytes > LOCKED_BYTES_MAX, status = parse_spans(parser, texts, spans, counts, &reach));
     PyObject *result = status == DONE ? parser_result(self, counts, texts->count, &reach) : PyErr_NoMemory();
     parser_trim(parser);
     free(counts);
@@ -158,29 +202,29 @@ static PyObject *parse_held(ParserObject *self, const Texts *texts, const Column
 
 static PyObject *parser_parse(PyObject *object, PyObject *args) {
     ParserObject *self = (ParserObject *)object;
-    PyObject *from, *positions, *result = NULL;
-    Py_buffer whole;
+    PyObject *from, *columns[4], *result = NULL;
     long long latest;
     Py_ssize_t unsure_most;
     Texts texts;
-    Column firsts;
-    if (!PyArg_ParseTuple(args, "OOy*Ln:parse", &from, &positions, &whole, &latest, &unsure_most)) {
+    Spans spans;
+    if (!PyArg_ParseTuple(args, "OOOOOy*Ln:parse", &from, &columns[0], &columns[1], &columns[2], &columns[3],
+                          &spans.whole, &latest, &unsure_most)) {
         return NULL;
     }
     if (self->busy) {
         PyErr_SetString(PyExc_RuntimeError, "this parser is at work in another thread");
     } else if (texts_get(from, &texts)) {
-        if (column_get(positions, 'Q', &firsts)) {
+        if (spans_get(columns, &spans)) {
             self->busy = true;
             self->parser.latest = latest;
             self->parser.unsure_most = (size_t)unsure_most;
-            result = parse_held(self, &texts, &firsts, &whole);
+            result = parse_held(self, &texts, &spans);
             self->busy = false;
-            column_release(&firsts);
+            spans_release(&spans);
         }
         texts_release(&texts);
     }
-    PyBuffer_Release(&whole);
+    PyBuffer_Release(&spans.whole);
     return result;
 }
 

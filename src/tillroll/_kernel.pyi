@@ -76,7 +76,7 @@ Parsed: TypeAlias = tuple[
     bytes,  # the ids' bytes
     array[int],  # events (Q) of each text
     array[int],  # unsure (Q), five numbers each: text, events before it in all, position, start, end
-    int,  # bytes read of the last text
+    int,  # bytes read of the last place
     int,  # the position after its last line that was read
 ]
 
@@ -111,9 +111,19 @@ class Selection:
 # Keeps its memory from call to call. Only one thread at a time may call it; it gives away Python's lock.
 @final
 class Parser:
-    # Parse texts that nobody can write to. A text whose flag in `whole` is 1 is one JSON text, at its position in
-    # `firsts`; of any other, each line that is not blank is one, at its line number counted from there. An event dated
-    # after the second `latest` is unsure. Once so many are unsure, no more lines are read.
+    # Parse places in texts that nobody can write to: in text `owners[i]` from `starts[i]` to `ends[i]`. A place whose
+    # flag in `whole` is 1 is one JSON text, at its position in `firsts`; of any other, each line that is not blank is
+    # one, at its line number counted from there. An event dated after the second `latest` is unsure. Once so many are
+    # unsure, no more lines are read.
     def parse(
-        self, texts: Sequence[Buffer], firsts: array[int], whole: bytes, latest: int, unsure_most: int, /
+        self,
+        texts: Sequence[Buffer],
+        owners: array[int],
+        firsts: array[int],
+        starts: array[int],
+        ends: array[int],
+        whole: bytes | bytearray,
+        latest: int,
+        unsure_most: int,
+        /,
     ) -> Parsed: ...

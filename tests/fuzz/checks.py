@@ -5,14 +5,13 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
-from array import array
 from typing import TYPE_CHECKING
 
 from tillroll.core import body, chunk
 from tillroll.core.accept import Body, Rejection, accept
 from tillroll.core.batch import Batch, NameKind, Source
 from tillroll.core.decode import Reason, decode_event
-from tillroll.core.parse import parse, parse_by_reference
+from tillroll.core.parse import Places, parse, parse_by_reference
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -32,9 +31,10 @@ def columns_in(batch: Batch) -> dict[str, object]:
 
 def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float = NOW_S) -> None:
     """The kernel and the reference find the same events and rejections."""
-    firsts = array("Q", [first + index for index in range(len(some))])
-    flags = bytes(whole)
-    got, expected = parse(some, firsts, flags, now_s), parse_by_reference(some, firsts, flags, now_s)
+    places = Places()
+    for index, text in enumerate(some):
+        places.add(index, first + index, 0, len(text), whole=whole[index])
+    got, expected = parse(some, places, now_s), parse_by_reference(some, places, now_s)
     assert got.wrong == expected.wrong
     assert got.events == expected.events
     assert columns_in(got.batch) == columns_in(expected.batch)

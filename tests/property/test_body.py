@@ -77,13 +77,13 @@ def test_a_body_is_parted_as_the_reference_does_wherever_it_is_cut(data: bytes, 
 @given(bodies)
 def test_places_rise_and_all_that_is_not_between_events_is_in_one(data: bytes) -> None:
     at, before = 0, -1
-    for position, start, end in body.places(data):
+    for position, start, end in body.places_in(data):
         assert before < position
         assert at <= start <= end
         assert not data[at:start].replace(BOM, b"").strip(b" \t\r\n,[]\x1e")
         at, before = end, position
     assert not data[at:].replace(BOM, b"").strip(b" \t\r\n,[]\x1e")
-    count = sum(1 for _ in body.places(data))
+    count = sum(1 for _ in body.places_in(data))
     for events_max in (count - 1, count - 2, 0):
         if 0 <= events_max < count:
             assert body.has_more_than(events_max, data)

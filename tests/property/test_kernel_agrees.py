@@ -12,7 +12,7 @@ from tests.property.lines import NOW_S, lines, plain_objects, texts
 
 from tillroll.core import columns, kernel
 from tillroll.core.batch import Batch, Event
-from tillroll.core.parse import Wrong, parse, parse_by_reference, parse_some
+from tillroll.core.parse import Places, Wrong, parse, parse_by_reference, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,10 @@ def columns_in(batch: Batch) -> dict[str, object]:
 
 
 def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float = NOW_S) -> None:
-    firsts = array("Q", [first + index for index in range(len(some))])
-    flags = bytes(whole)
-    got, expected = parse(some, firsts, flags, now_s), parse_by_reference(some, firsts, flags, now_s)
+    places = Places()
+    for index, text in enumerate(some):
+        places.add(index, first + index, 0, len(text), whole=whole[index])
+    got, expected = parse(some, places, now_s), parse_by_reference(some, places, now_s)
     assert got.wrong == expected.wrong
     assert got.events == expected.events
     assert columns_in(got.batch) == columns_in(expected.batch)
@@ -104,7 +105,9 @@ def test_lines_read_in_parts_are_those_read_at_once(
     *, compiled: bool, some: list[bytes], most: int, ended: bool
 ) -> None:
     text = b"\n".join(some) + b"\n" * ended
-    expected = parse_by_reference([text], array("Q", [7]), b"\0", NOW_S)
+    places = Places()
+    places.add(0, 7, 0, len(text), whole=False)
+    expected = parse_by_reference([text], places, NOW_S)
     rest, position = text, 7
     events: list[tuple[int, Event]] = []
     wrong: list[Wrong] = []
@@ -384,4 +387,4 @@ def test_a_quote_where_the_name_before_ended_does_not_end_the_name() -> None:
         some += [f'{start}{"n" * length}","id":"{"i" * max(id_length, 1)}"}}'] * 2 + [f'{start}{"o" * 36}"}}']
     text = "\n".join([*some, *some[::-1], *some[::7] * 4]).encode()
     check_texts([text], [False], 0)
-    assert not parse([text], array("Q", [0]), b"\0", NOW_S).wrong
+    assert not parse_some(text, 0, NOW_S, 1).wrong

@@ -13,9 +13,9 @@ import msgspec
 
 from tillroll.core import kernel
 from tillroll.core.batch import Batch, NameKind, Run, Source
-from tillroll.core.body import Parting, places
+from tillroll.core.body import Parting, is_line, places_in
 from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event
-from tillroll.core.parse import lines_of, parse, parse_some
+from tillroll.core.parse import Places, lines_of, parse, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,7 +60,7 @@ class Body(msgspec.Struct, frozen=True):
 
     def events(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield the position of each event by rising position, the byte where it begins, and its JSON text."""
-        for position, start, end in places(self.data):
+        for position, start, end in places_in(self.data):
             yield self.first_position + position, start, self.data[start:end]
 
 
@@ -72,37 +72,20 @@ class Accepted(NamedTuple):
     rejections: list[list[Rejection]]
 
 
-class _Texts:
-    """The texts of some bodies, as `parse` takes them: which body each is of, and where in it."""
-
-    def __init__(self, bodies: Sequence[Body]) -> None:
-        self.texts: list[Text] = []
-        self.firsts = array("Q")
-        self.whole = bytearray()
-        self.owners: list[int] = []
-        self.bytes: list[int] = []
-        for owner, body in enumerate(bodies):
-            data = body.data
-            if data[:1] == b"{" and b"\n" not in data:  # what most bodies are: a line
-                self._add(owner, data, body.first_position, 0, whole=True)
-            else:
-                self._add_parts(owner, body)
-
-    def _add(self, owner: int, text: Text, position: int, byte: int, *, whole: bool) -> None:
-        self.texts.append(text)
-        self.firsts.append(position)
-        self.whole.append(whole)
-        self.owners.append(owner)
-        self.bytes.append(byte)
-
-    def _add_parts(self, owner: int, body: Body) -> None:
-        parts = Parting().part(body.data, final=True)
-        view = memoryview(body.data)
+def _places_of(bodies: Sequence[Body]) -> Places:
+    places = Places()
+    for owner, body in enumerate(bodies):
+        data = body.data
+        if is_line(data):
+            places.add(owner, body.first_position, 0, len(data), whole=b"\n" not in data)
+            continue
+        parts = Parting().part(data, final=True)
         first = body.first_position
-        for position, start, end in zip(parts.positions, parts.starts, parts.ends, strict=True):
-            self._add(owner, view[start:end], first + position, start, whole=True)
+        positions = array("Q", [first + each for each in parts.positions]) if first else parts.positions
+        places.add_events(owner, positions, parts.starts, parts.ends)
         if parts.line is not None:
-            self._add(owner, view[parts.lines :], first + parts.line, parts.lines, whole=False)
+            places.add(owner, first + parts.line, parts.lines, len(data), whole=False)
+    return places
 
 
 def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
@@ -110,15 +93,11 @@ def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
 
     `now_s` is seconds since 1970: a purchase dated more than a day later is refused.
     """
-    texts = _Texts(bodies)
-    batch, counts, wrong = parse(texts.texts, texts.firsts, bytes(texts.whole), now_s)
-    events = [0] * len(bodies)
-    for owner, count in zip(texts.owners, counts, strict=True):
-        events[owner] += count
+    batch, counts, wrong = parse([body.data for body in bodies], _places_of(bodies), now_s)
+    events = counts.tolist()
     rejections: list[list[Rejection]] = [[] for _ in bodies]
-    for text, position, start, line, reason in wrong:
-        owner = texts.owners[text]
-        rejections[owner].append(Rejection(bodies[owner].source, position, line, reason, texts.bytes[text] + start))
+    for owner, position, start, line, reason in wrong:
+        rejections[owner].append(Rejection(bodies[owner].source, position, line, reason, start))
     batch.runs = _runs(batch.positions, bodies, events)
     return Accepted(batch, events, rejections)
 
@@ -237,14 +216,13 @@ class Reader:
     def _read_events(
         self, text: Text, byte: int, some: tuple[array[int], array[int], array[int]], now_s: float
     ) -> Stretch:
-        positions, starts, ends = some
-        view = memoryview(text)
-        texts = [view[start:end] for start, end in zip(starts, ends, strict=True)]
-        batch, _, wrong = parse(texts, positions, b"\1" * len(texts), now_s)
+        places = Places()
+        places.add_events(0, *some)
+        batch, _, wrong = parse([text], places, now_s)
         if len(batch):
             batch.runs = [Run(self._source, len(batch))]
         rejections = [
-            Rejection(self._source, position, line, reason, byte + starts[index] + start)
-            for index, position, start, line, reason in wrong
+            Rejection(self._source, position, line, reason, byte + start) for _, position, start, line, reason in wrong
         ]
-        return Stretch(batch, rejections, len(texts), text, byte, positions, starts, ends, 0, is_lines=False)
+        positions, starts, ends = some
+        return Stretch(batch, rejections, len(positions), text, byte, positions, starts, ends, 0, is_lines=False)

@@ -121,6 +121,11 @@ def _end_of_lines(text: Text, start: int) -> int:
     return start
 
 
+def is_line(body: bytes) -> bool:
+    """Tell, soon and of most bodies, that they are lines from their beginning on; False says nothing."""
+    return body[:1] == b"{" and (_flat(body) is not None or b"\n" not in body)
+
+
 def is_empty(body: bytes) -> bool:
     """Tell whether a body holds nothing at all, not even a wrong event or an array of none."""
     nothing = _SPACE + b"\x1e"
@@ -136,7 +141,7 @@ def has_more_than(events_max: int, body: bytes) -> bool:
     return len(parts.starts) + lines > events_max
 
 
-def places(body: bytes) -> Iterator[tuple[int, int, int]]:
+def places_in(body: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the position of each event in a body, and where it begins and ends. Positions rise."""
     parts = Parting().part(body, final=True)
     yield from zip(parts.positions, parts.starts, parts.ends, strict=True)

@@ -11,8 +11,6 @@ import sys
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
 from tillroll.core import kernel, limits
 from tillroll.core.batch import Batch, BatchBuilder, Event
 from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from tillroll import _kernel
 
-Text = bytes | memoryview | msgspec.Raw
+Text = bytes | memoryview
 BOM: Final = b"\xef\xbb\xbf"  # at the beginning of a line it says nothing: files are joined as they are
 _SPACE: Final = b" \t\r\n"
 _UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
@@ -56,14 +54,40 @@ class SomeLines(NamedTuple):
     lines: int
 
 
-def parse(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
-    """Parse texts: each is one event when its byte in `whole` is 1, else lines of one event each, some of them blank.
+class Places:
+    """Where in some texts the events are: in order, each place in one text, as one event or as lines of one each."""
 
-    `firsts` (Q) are the positions of each text's first event; lines count on from there.
-    """
+    __slots__ = ("ends", "firsts", "owners", "starts", "whole")
+
+    def __init__(self) -> None:
+        self.owners = array("Q")  # in which text
+        self.firsts = array("Q")  # the position of the first event; lines count on from there
+        self.starts = array("Q")
+        self.ends = array("Q")
+        self.whole = bytearray()  # 1 for one event, 0 for lines, some of them blank
+
+    def add(self, owner: int, first: int, start: int, end: int, *, whole: bool) -> None:
+        """Add a place."""
+        self.owners.append(owner)
+        self.firsts.append(first)
+        self.starts.append(start)
+        self.ends.append(end)
+        self.whole.append(whole)
+
+    def add_events(self, owner: int, positions: array[int], starts: array[int], ends: array[int]) -> None:
+        """Add places of one event each, in one text."""
+        self.owners.extend(array("Q", [owner]) * len(positions))
+        self.firsts.extend(positions)
+        self.starts.extend(starts)
+        self.ends.extend(ends)
+        self.whole.extend(b"\1" * len(positions))
+
+
+def parse(texts: Sequence[Text], places: Places, now_s: float) -> Parsed:
+    """Parse what is at some places of texts."""
     if kernel.compiled:
-        return _call_kernel(texts, firsts, whole, now_s, sys.maxsize)[0]
-    return parse_by_reference(texts, firsts, whole, now_s)
+        return _call_kernel(texts, places, now_s, sys.maxsize)[0]
+    return parse_by_reference(texts, places, now_s)
 
 
 def parse_some(text: Text, first: int, now_s: float, unsure_most: int) -> SomeLines:
@@ -71,35 +95,40 @@ def parse_some(text: Text, first: int, now_s: float, unsure_most: int) -> SomeLi
 
     So what is wrong in lines that come in any number stays in bounds.
     """
+    places = Places()
     if kernel.compiled:
-        parsed, size, position = _call_kernel([text], array("Q", [first]), b"\0", now_s, unsure_most)
+        places.add(0, first, 0, len(text), whole=False)
+        parsed, size, position = _call_kernel([text], places, now_s, unsure_most)
         return SomeLines(parsed.batch, parsed.wrong, size, position - first)
     lines = bytes(text).split(b"\n", unsure_most)
     rest = lines.pop() if len(lines) > unsure_most or not lines[-1] else b""
     read = b"\n".join(lines)
-    parsed = parse_by_reference([read], array("Q", [first]), b"\0", now_s)
+    places.add(0, first, 0, len(read), whole=False)
+    parsed = parse_by_reference([read], places, now_s)
     return SomeLines(parsed.batch, parsed.wrong, len(text) - len(rest), len(lines))
 
 
-def parse_by_reference(texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float) -> Parsed:
+def parse_by_reference(texts: Sequence[Text], places: Places, now_s: float) -> Parsed:
     """Do the same by the reference decoder alone."""
     builder = BatchBuilder()
     events = array("Q", bytes(8 * len(texts)))
     wrong = []
-    for index, text in enumerate(texts):
-        for position, start, line in _lines(bytes(text), firsts[index], whole[index]):
+    columns = (places.owners, places.firsts, places.starts, places.ends, places.whole)
+    for index, first, begin, end, whole in zip(*columns, strict=True):
+        text = bytes(memoryview(texts[index])[begin:end])
+        for position, start, line in _events_in(text, first, whole):
             found = decode_event(line, now_s)
             if isinstance(found, Event):
                 builder.add(found, position=position)
                 events[index] += 1
             else:
-                wrong.append(Wrong(index, position, start, line, found))
+                wrong.append(Wrong(index, position, begin + start, line, found))
     batch = builder.build()
     batch.runs = []
     return Parsed(batch, events, wrong)
 
 
-def _lines(text: bytes, first: int, whole: int) -> Iterator[tuple[int, int, bytes]]:
+def _events_in(text: bytes, first: int, whole: int) -> Iterator[tuple[int, int, bytes]]:
     if whole:
         stripped = text.lstrip(_SPACE)
         yield first, len(text) - len(stripped), stripped.rstrip(_SPACE)
@@ -120,10 +149,8 @@ def lines_of(text: bytes, first: int) -> Iterator[tuple[int, int, bytes]]:
             yield position, end - len(event), event.rstrip(_SPACE)
 
 
-def _call_kernel(
-    texts: Sequence[Text], firsts: array[int], whole: bytes, now_s: float, unsure_most: int
-) -> tuple[Parsed, int, int]:
-    """Return what was parsed, how many bytes were read of the last text, and the position after them."""
+def _call_kernel(texts: Sequence[Text], places: Places, now_s: float, unsure_most: int) -> tuple[Parsed, int, int]:
+    """Return what was parsed, how many bytes were read at the last place, and the position after them."""
     try:
         parser = _idle.pop()
     except IndexError:
@@ -145,7 +172,7 @@ def _call_kernel(
         unsure,
         size,
         position,
-    ) = parser.parse(texts, firsts, whole, latest, unsure_most)
+    ) = parser.parse(texts, places.owners, places.firsts, places.starts, places.ends, places.whole, latest, unsure_most)
     _idle.append(parser)
     parsed = _with_unsure(texts, batch, events, unsure, now_s) if unsure else Parsed(batch, events, [])
     return parsed, size, position

@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, NameKind, Source
-from tillroll.core.body import has_more_than, is_empty, places
+from tillroll.core.body import has_more_than, is_empty, places_in
 from tillroll.core.text import NAME_RULE, is_name
 from tillroll.errors import TillrollError
 from tillroll.service import ONE
@@ -244,7 +244,7 @@ def _together(name: bytes, first: bytes, second: bytes) -> bytes:
 
 
 def _count(body: bytes) -> int:
-    return sum(1 for _ in places(body))
+    return sum(1 for _ in places_in(body))
 
 
 def _check_type(header: bytes | None) -> None:
