@@ -345,12 +345,15 @@ static Status begin(Parting *parting) {
     return status;
 }
 
+/* How many bytes may be read again, less the place in the text where they begin. */
+static uint64_t credit(const Parting *parting) { return BACK_BYTES + parting->state->byte - parting->state->spent; }
+
 /* Scan the event that begins here, and see that going back in it is paid for. */
 static Status scan_here(Parting *parting, bool in_array, Ending *found) {
     Scan scan = scan_from(parting->data, parting->size, parting->at);
     scan.in_array = in_array;
     scan.final = parting->final;
-    scan.credit = BACK_BYTES + parting->state->byte - parting->state->spent;
+    scan.credit = credit(parting);
     Status status = scan_event(&scan, parting->places, found);
     parting->state->spent += status == DONE ? found->again : 0;
     return status;
@@ -440,6 +443,7 @@ static Status next_text(Parting *parting, bool *more) {
     if (found.how == BROKEN_OFF && state->mode == MODE_TOP && !in_line) {
         Scan scan = scan_from(data, parting->size, found.then);
         scan.final = parting->final;
+        scan.credit = credit(parting);
         status = scan_event(&scan, parting->places, &after);
         if (status != DONE) {
             return status;

@@ -124,7 +124,7 @@ static bool texts_get(PyObject *from, Texts *texts) {
 typedef struct {
     Column texts, firsts, starts, ends;
     Py_buffer whole;
-} Spans;
+} Spans; /* the columns are owned: they are checked, and relied on without the lock */
 
 static uint64_t number(const Column *column, size_t index) { return ((const uint64_t *)column->data)[index]; }
 
@@ -141,7 +141,7 @@ static bool spans_get(PyObject *const from[4], Spans *spans) {
         columns[i]->held = false;
     }
     for (int i = 0; i < 4; i++) {
-        if (!column_get(from[i], 'Q', columns[i])) {
+        if (!column_get(from[i], 'Q', columns[i]) || !column_own(columns[i])) {
             spans_release(spans);
             return false;
         }

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tillroll.core.accept import Reason, decode_event
-from tillroll.core.batch import BatchBuilder, NameKind, Source, batch_of
+from tillroll.core.accept import Body, Reason, decode_event
+from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
+from tillroll.core.parse import BOM
 from tillroll.errors import TillrollError
 from tillroll.ports import Kept, Outcome
 from tillroll.service import CONFLICT
 
 if TYPE_CHECKING:
+    from tillroll.core.batch import Event
     from tillroll.core.rejection import RejectedFilter
     from tillroll.ports import Store
 
@@ -33,13 +35,25 @@ class NoSuchRejectedError(TillrollError):
 class Corrected(NamedTuple):
     """What became of a correction: counted, or counted before (a success as well), or why it still is not."""
 
-    outcome: Outcome | None  # None: it is still no valid event
+    outcome: Outcome | None  # ACCEPTED when any of its events is new; None: one is still no valid event
     reason: Reason | None
+    accepted: int = 0
+    duplicates: int = 0
 
     @property
     def word(self) -> str:
         """What became of it, as JSON and people have it."""
         return "rejected" if self.outcome is None else self.outcome.name.lower()
+
+    @property
+    def events(self) -> int:
+        """How many events it had."""
+        return self.accepted + self.duplicates
+
+    def plain(self, rejected_id: str) -> dict[str, Any]:
+        """Return it as JSON has it: with how many events are which, when it had several."""
+        counts = {"accepted": self.accepted, "duplicates": self.duplicates} if self.events > 1 else {}
+        return {"id": rejected_id, "outcome": self.word, **counts}
 
 
 def find(store: Store, rejected_id: str) -> Kept:
@@ -76,23 +90,63 @@ def plain(kept: Kept) -> dict[str, Any]:
 def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> Corrected:
     """Take a rejected event again, with another body if one is given, under its own source and position.
 
-    Once it is counted it is no longer kept with the rejected. Calling this again after a crash counts nothing twice: an
-    event that nothing named is named by the rejection.
+    A body may hold several events, as any body does: all are counted, or none. Once they are counted the rejected event
+    is no longer kept. Calling this again after a crash counts nothing twice: an event that nothing named is named by
+    the rejection.
 
     Raises:
         NoSuchRejectedError: nothing is kept under the id.
         StoreError: the store cannot take it now.
     """
     kept = find(store, rejected_id)
-    rejection = kept.rejection
-    decoded = decode_event((rejection.body if body is None else body).strip(), now_s)
-    if isinstance(decoded, Reason):
-        return Corrected(None, decoded)
-    outcome = Outcome(store.journal(batch_of([decoded], *_name_of(kept)))[0])
-    if outcome is Outcome.CONFLICT:
-        return Corrected(outcome, CONFLICT)
+    events = _events_of(kept, body, now_s)
+    if isinstance(events, Reason):
+        return Corrected(None, events)
+    builder = BatchBuilder()
+    for index, event in enumerate(events):
+        builder.add(event, *_name_of(kept, index))
+    outcomes = store.journal(builder.build())
+    if Outcome.CONFLICT in outcomes:
+        return Corrected(Outcome.CONFLICT, CONFLICT)
     store.settle([rejected_id])
-    return Corrected(outcome, None)
+    accepted = outcomes.count(Outcome.ACCEPTED)
+    outcome = Outcome.ACCEPTED if accepted else Outcome.DUPLICATE
+    return Corrected(outcome, None, accepted, len(outcomes) - accepted)
+
+
+def _events_of(kept: Kept, body: bytes | None, now_s: float) -> list[Event] | Reason:
+    """Return the events of a correction, or of what was rejected, or why the first that is wrong is so."""
+    text = kept.rejection.body if body is None else body
+    alone = decode_event(text.removeprefix(BOM).strip(), now_s)
+    if not isinstance(alone, Reason):
+        return [alone]
+    texts = [event for _, _, event in Body(text, UNNAMED).events()]
+    if len(texts) < 2 and not _is_array(text):  # or it is wrong as a whole, whatever it has in it
+        return alone
+    events = []
+    for number, each in enumerate(texts, 1):
+        found = decode_event(each, now_s)
+        if isinstance(found, Reason):
+            return Reason(found.code, found.field, f"event {number} of {len(texts)}: {found.message}")
+        events.append(found)
+    return events or alone
+
+
+def _name_of(kept: Kept, index: int = 0) -> tuple[Source, int]:
+    """Return the source and the position under which an event of a rejected one is taken again.
+
+    The first has those that the rejected one came with. Those that follow are named by the rejection, for the positions
+    after it are other events' own. Release 0.1.0 kept whole arrays: their elements have the positions they had.
+    """
+    rejection = kept.rejection
+    was_array = rejection.byte is None and _is_array(rejection.body)
+    if rejection.source.kind is NameKind.NONE or (index and not was_array):
+        return Source(NameKind.KEY, f"rejected:{kept.id}"), index
+    return rejection.source, rejection.position + index
+
+
+def _is_array(text: bytes) -> bool:
+    return text.removeprefix(BOM).lstrip().startswith(b"[")
 
 
 class Retried(NamedTuple):
@@ -138,11 +192,3 @@ def retry_some(store: Store, which: RejectedFilter, after: str | None, now_s: fl
         len(page) - len(valid) + conflicts,
         page[-1].id if len(page) == RETRIED_AT_ONCE else None,
     )
-
-
-def _name_of(kept: Kept) -> tuple[Source, int]:
-    """Return the source and the position under which a rejected event is taken again."""
-    rejection = kept.rejection
-    if rejection.source.kind is NameKind.NONE:
-        return Source(NameKind.KEY, f"rejected:{kept.id}"), 0
-    return rejection.source, rejection.position

@@ -130,4 +130,4 @@ def _receipts(accepted: Accepted, outcomes: bytes, refused: list[list[Rejection]
 
 def _not_accepted(rejection: Rejection) -> NotAccepted:
     outcome: Literal["rejected", "conflict"] = "conflict" if rejection.reason is CONFLICT else "rejected"
-    return NotAccepted(rejection.position, rejection.byte, outcome, rejection.reason)
+    return NotAccepted(rejection.position, rejection.byte or 0, outcome, rejection.reason)

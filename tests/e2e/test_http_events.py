@@ -292,6 +292,38 @@ def test_what_is_rejected_is_listed_shown_corrected_and_gone(http: httpx.Client)
     assert counts(post(http, right, 202, Idempotency_Key="rejected-1")) == (0, 1, 0, 0)
 
 
+def test_an_element_that_was_rejected_is_corrected_as_the_element_it_was(http: httpx.Client) -> None:
+    def element(number: int) -> bytes:
+        return json.dumps(EVENT | {"amount": number, "merchantId": "element"}).encode()
+
+    wrong = element(2)[:-1] + b', "x": NaN}'
+    body = b"[" + b", ".join([element(1), wrong, element(3)]) + b"]"
+    assert counts(post(http, body, 202, Idempotency_Key="rejected-element")) == (2, 0, 0, 1)
+    kept = next(each for each in _rejected(http) if each["source"]["value"] == "rejected-element")
+    assert (kept["position"], kept["byte"], kept["body"].encode()) == (1, body.index(wrong), wrong)
+    again = http.post(f"/rejected/{kept['id']}/retry", content=element(2), headers=JSON)
+    assert again.json() == {"id": kept["id"], "outcome": "accepted"}
+    whole = body.replace(wrong, element(2))
+    assert counts(post(http, whole, 202, Idempotency_Key="rejected-element")) == (0, 3, 0, 0)
+    assert http.get("/aggregates/element|SLICE_IT").json()["events"] == 3
+
+
+def test_what_was_rejected_is_corrected_to_several_events_or_none(http: httpx.Client) -> None:
+    some = [json.dumps(EVENT | {"amount": number, "merchantId": "several"}).encode() for number in range(4)]
+    lines = [some[0], some[1] + some[2], some[3]]  # a line break is missing
+    assert counts(post(http, b"\n".join(lines), 202, Idempotency_Key="rejected-several")) == (2, 0, 0, 1)
+    kept = next(each for each in _rejected(http) if each["source"]["value"] == "rejected-several")
+    retry = f"/rejected/{kept['id']}/retry"
+    bad = http.post(retry, content=b"[" + some[1] + b", 7]", headers=JSON).json()
+    assert (bad["outcome"], bad["reason"]["code"]) == ("rejected", "not_an_object")
+    assert bad["reason"]["message"].startswith("event 2 of 2: ")
+    assert http.post(retry, content=b"[]", headers=JSON).status_code == 422
+    right = http.post(retry, content=b"[" + some[1] + b"," + some[2] + b"]", headers=JSON)
+    assert right.json() == {"id": kept["id"], "outcome": "accepted", "accepted": 2, "duplicates": 0}
+    assert http.get(retry.removesuffix("/retry")).status_code == 404
+    assert http.get("/aggregates/several|SLICE_IT").json()["events"] == 4
+
+
 def test_what_is_not_utf8_is_kept_byte_for_byte_and_can_be_dropped(http: httpx.Client) -> None:
     post(http, b"\xff\x00dropped", 422, Idempotency_Key="rejected-2")
     kept = next(each for each in _rejected(http) if each["source"]["value"] == "rejected-2")

@@ -142,6 +142,51 @@ static void parse_whole(const uint8_t *data, size_t size) {
     free(text);
 }
 
+static void check_places(const Places *places, size_t size) {
+    for (size_t i = 0; i < places->count; i++) {
+        require(places->starts[i] <= places->ends[i] && places->ends[i] <= size, "an event is in the text");
+        require(i == 0 || places->ends[i - 1] <= places->starts[i], "events do not overlap");
+        require(i == 0 || places->positions[i - 1] < places->positions[i], "positions rise");
+    }
+}
+
+/* A body is parted as it is at once, wherever it is cut, one event after the other. */
+static void part_body(const uint8_t *data, size_t size) {
+    size_t cut = data[0] * size / 256, read, at = 0, event = 0;
+    char *text = exact_copy(data + 1, --size);
+    Places whole = {0}, some = {0};
+    PartState state = {.fresh = true}, after = state;
+    cut = cut > size ? size : cut;
+    require(part(text, size, true, 0, &state, &some, &at) == DONE, "memory");
+    require(part(text, size, true, SIZE_MAX, &after, &whole, &read) == DONE, "memory");
+    require(read == size || after.mode == MODE_LINES, "all is parted, or lines");
+    check_places(&whole, size);
+    for (bool final = cut <= at; state.mode != MODE_LINES;) {
+        size_t stop = final ? size : cut;
+        char *rest = exact_copy((const uint8_t *)text + at, stop - at);
+        require(part(rest, stop - at, final, 1, &state, &some, &read) == DONE, "memory");
+        free(rest);
+        check_places(&some, stop - at);
+        for (size_t i = 0; i < some.count; i++, event++) {
+            require(event < whole.count, "no more events than at once");
+            require(some.starts[i] + at == whole.starts[event] && some.ends[i] + at == whole.ends[event], "the same places");
+            require(some.positions[i] == whole.positions[event], "the same position");
+        }
+        at += read;
+        if (some.count == 0 && state.mode != MODE_LINES) {
+            if (final) {
+                break;
+            }
+            final = true;
+        }
+    }
+    require(event == whole.count && state.mode == after.mode && state.position == after.position, "the same at the end");
+    require(state.line == after.line && state.spent == after.spent, "the same lines");
+    places_free(&whole);
+    places_free(&some);
+    free(text);
+}
+
 static bool same_string(const uint32_t *ends, const char *heap, size_t one, size_t other) {
     uint32_t start = one == 0 ? 0 : ends[one - 1], other_start = other == 0 ? 0 : ends[other - 1];
     return ends[one] - start == ends[other] - other_start &&
@@ -362,6 +407,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 'c':
         shuffled(data + 1, size - 1);
+        break;
+    case 'b':
+        if (size > 1) {
+            part_body(data + 1, size - 1);
+        }
         break;
     default:
         parse_lines(data + 1, size - 1);

@@ -115,7 +115,9 @@ def retry(
     *,
     body: Annotated[
         str | None,
-        typer.Option("--body", metavar="FILE|-", help="The event as it should have been; as it was, unless given."),
+        typer.Option(
+            "--body", metavar="FILE|-", help="The event, or events, as it should have been; as it was, unless given."
+        ),
     ] = None,
     code: CodeOption = None,
     source: SourceOption = None,
@@ -138,11 +140,11 @@ def retry(
         store.fold()
     outcome = corrected.word
     if json:
-        write_json({"id": rejected_id, "outcome": outcome, "reason": corrected.reason})
+        write_json(corrected.plain(rejected_id) | {"reason": corrected.reason})
     elif corrected.reason is not None:
         typer.echo(f"{rejected_id}: still {outcome}: {visible(explained(corrected.reason))}", err=True)
     else:
-        typer.echo(f"{rejected_id}: {outcome}")
+        typer.echo(f"{rejected_id}: {outcome}" + (f", {corrected.events} events" if corrected.events > 1 else ""))
     return 0 if corrected.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE} else _STILL_REJECTED_CODE
 
 

@@ -48,7 +48,7 @@ class Rejection(msgspec.Struct, frozen=True):
     position: int
     body: bytes
     reason: Reason
-    byte: int = 0  # where it began in what it came in
+    byte: int | None = None  # where it began in what it came in; None where nobody noted it
 
 
 class Body(msgspec.Struct, frozen=True):

@@ -334,7 +334,7 @@ class _Scanner:
         how, end, then = self._scan(in_array=False)
         in_line = data.find(b"\n", start, end) < 0
         if how == _BROKEN_OFF and self.mode == TOP and not in_line:
-            what, until, _, _ = _EventScan(data, then, in_array=False, final=self.final, credit=0).run()
+            what, until, _, _ = _EventScan(data, then, in_array=False, final=self.final, credit=self._credit).run()
             how = _UNCERTAIN if what == _UNCERTAIN else how
             is_line = what == _WHOLE and data.find(b"\n", then, until) < 0
             if is_line or what == _BROKEN_OFF:  # then these are lines, each a bad one
@@ -361,10 +361,14 @@ class _Scanner:
             self._go_to(end, fresh=False)
             self._skip_blank()
 
+    @property
+    def _credit(self) -> int:
+        """How many bytes may be read again, less the place in the text where they begin."""
+        return _BACK_BYTES + self.byte - self.spent
+
     def _scan(self, *, in_array: bool) -> tuple[int, int, int]:
         """Scan the event that begins here, and see that going back in it is paid for."""
-        credit = _BACK_BYTES + self.byte - self.spent
-        scan = _EventScan(self.data, self.at, in_array=in_array, final=self.final, credit=credit)
+        scan = _EventScan(self.data, self.at, in_array=in_array, final=self.final, credit=self._credit)
         how, end, then, again = scan.run()
         self.spent += again
         return how, end, then

@@ -84,7 +84,7 @@ class Group(msgspec.Struct, array_like=True):
     bodies: list[bytes]
     discarded: bytes  # a byte for each, 1 or 0
     ids: list[str] = []  # as release 0.1.0 had given them; else a rejection is known by its place in the group
-    byte_gaps: list[int] = []  # where each began in what it came in, less where the one before did
+    bytes_at: list[int | None] = []  # where each began in what it came in; none where nobody noted it
 
     def __len__(self) -> int:
         return len(self.bodies)
@@ -97,11 +97,10 @@ class Group(msgspec.Struct, array_like=True):
     def waiting(self) -> Iterator[tuple[int, Rejection]]:
         """Yield (index, rejection) of those that are not discarded."""
         source = Source(self.kind, self.source)
-        places = zip(accumulate(self.gaps), accumulate(self.byte_gaps or [0] * len(self)), strict=True)
-        for index, (position, byte) in enumerate(places):
+        for index, position in enumerate(accumulate(self.gaps)):
             if not self.discarded[index]:
-                reason = self.reasons[self.reason_of[index]]
-                yield index, Rejection(source, position, self.bodies[index], reason, byte)
+                byte = self.bytes_at[index] if self.bytes_at else None
+                yield index, Rejection(source, position, self.bodies[index], self.reasons[self.reason_of[index]], byte)
 
     def codes(self) -> dict[str, int]:
         """Return how many are waiting by the code of their reason."""
@@ -168,23 +167,20 @@ def group_of(rejections: Sequence[Rejection], received_at: float, ids: Sequence[
     """Return rejections of one source as a group."""
     reasons: dict[Reason, int] = {}
     reason_of = [reasons.setdefault(rejection.reason, len(reasons)) for rejection in rejections]
+    positions = [rejection.position for rejection in rejections]
     source = rejections[0].source
     return Group(
         received_at,
         source.kind,
         source.value,
-        _gaps([rejection.position for rejection in rejections]),
+        positions[:1] + [after - before for before, after in pairwise(positions)],
         list(reasons),
         reason_of,
         [rejection.body for rejection in rejections],
         bytes(len(rejections)),
         list(ids),
-        _gaps([rejection.byte for rejection in rejections]),
+        [rejection.byte for rejection in rejections] if any(each.byte is not None for each in rejections) else [],
     )
-
-
-def _gaps(numbers: list[int]) -> list[int]:
-    return numbers[:1] + [after - before for before, after in pairwise(numbers)]
 
 
 def in_groups(rejections: Iterable[Rejection]) -> Iterator[list[Rejection]]:

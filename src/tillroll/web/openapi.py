@@ -302,8 +302,8 @@ def _rejected(settings: Settings) -> JsonObject:
         parameters=[_ID],
     )
     retry["requestBody"] = {
-        "description": "The event as it should have been; empty for the event as it was",
-        "content": {_JSON: {"schema": ref("Event")}},
+        "description": "The event as it should have been, or several in its place; empty for the event as it was",
+        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}},
     }
     summary = _operation(
         "summarizeRejected",

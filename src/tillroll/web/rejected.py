@@ -13,7 +13,6 @@ from tillroll.core.ask import whole_number
 from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import QueryError
 from tillroll.intake import Committed
-from tillroll.ports import Outcome
 from tillroll.service import Receipt
 from tillroll.web.answers import json_answer, parameters_of, small_body
 from tillroll.web.problem import Problem
@@ -66,7 +65,7 @@ class RejectedRoutes:
         return json_answer(request, correction.plain(await self._find(request)))
 
     async def retry(self, request: Request) -> Response:
-        """POST /rejected/{id}/retry: the body is the event as it should have been; empty, the event as it was."""
+        """POST /rejected/{id}/retry: the body is the event as it should have been, or the events; empty, as it was."""
         kept = await self._find(request)
         body = await small_body(request, self._state)
         corrected = await self._state.read(self._take, kept.id, body or None)
@@ -74,7 +73,7 @@ class RejectedRoutes:
             reason = corrected.reason
             members = {"outcome": corrected.word, "reason": reason}
             raise Problem("not_accepted", f"It is still not accepted: {reason.message}", members=members)
-        return json_answer(request, {"id": kept.id, "outcome": corrected.word})
+        return json_answer(request, corrected.plain(kept.id))
 
     def _take(self, rejected_id: str, body: bytes | None) -> Corrected:
         started = time.perf_counter()
@@ -82,8 +81,9 @@ class RejectedRoutes:
             corrected = correction.retry(self._store, rejected_id, body, self._state.clock())
         except correction.NoSuchRejectedError as error:  # somebody else was quicker
             raise _unknown(rejected_id) from error
-        if corrected.outcome is Outcome.ACCEPTED:
-            self._state.metrics.note_commit(Committed(1, [Receipt(accepted=1)], time.perf_counter() - started))
+        if corrected.accepted:
+            receipt = Receipt(corrected.accepted, corrected.duplicates)
+            self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
             self._store.fold()
         return corrected
 

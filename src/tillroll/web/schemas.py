@@ -157,7 +157,7 @@ SCHEMAS: Final[Schema] = {
             "received_at": {"type": "number", "description": "Seconds since 1970"},
             "source": shape({"kind": _SOURCE_KIND, "value": TEXT}),
             "position": COUNT,
-            "byte": COUNT,
+            "byte": {"type": ["integer", "null"], "description": "Where it began in what it came in"},
         }
         | _REASON,
         {"body": TEXT, "body_base64": {"type": "string", "contentEncoding": "base64"}},
@@ -185,7 +185,11 @@ SCHEMAS: Final[Schema] = {
         },
         additionalProperties=False,
     ),
-    "Corrected": shape({"id": TEXT, "outcome": one_of(["accepted", "duplicate"])}, additionalProperties=False),
+    "Corrected": shape(
+        {"id": TEXT, "outcome": one_of(["accepted", "duplicate"])},
+        {"accepted": COUNT, "duplicates": COUNT},
+        additionalProperties=False,
+    ),
     "Status": shape(
         {
             "events": {"type": ["integer", "null"]},

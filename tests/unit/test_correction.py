@@ -1,0 +1,89 @@
+"""Corrections of rejected events: under which names what they hold is counted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tillroll import correction
+from tillroll.core.accept import Body, Reason, Rejection
+from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.ports import Outcome
+from tillroll.service import take
+from tillroll.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW_S = 2e9
+KEY = Source(NameKind.KEY, "key")
+NO = Reason("not_json", None, "no")
+
+
+def event(amount: int) -> bytes:
+    fields = {"date": "2011-12-03T10:15:30Z", "amount": amount, "paymentMethod": "SLICE_IT", "merchantId": "m"}
+    return json.dumps(fields).encode()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    found = SqliteStore(tmp_path)
+    yield found
+    found.close()
+
+
+def keep(store: SqliteStore, rejection: Rejection) -> str:
+    store.set_aside([rejection], NOW_S)
+    (kept,) = store.rejected()
+    assert kept.rejection == rejection
+    return kept.id
+
+
+def sent(store: SqliteStore, body: bytes, source: Source = KEY) -> tuple[int, int]:
+    (receipt,) = take(store, [Body(body, source)], NOW_S, lambda _: 0)
+    return receipt.accepted, receipt.duplicates
+
+
+def test_an_array_that_release_0_1_0_kept_whole_is_taken_as_the_array_it_was(store: SqliteStore) -> None:
+    body = b"[" + event(1) + b", " + event(2) + b"]"
+    name = keep(store, Rejection(KEY, 0, body, NO))
+    assert correction.retry(store, name, None, NOW_S) == (Outcome.ACCEPTED, None, 2, 0)
+    assert sent(store, body) == (0, 2)
+    assert store.rejected() == []
+
+
+def test_several_events_in_the_place_of_one_take_no_other_ones_name(store: SqliteStore) -> None:
+    assert sent(store, b"\n".join([event(1), event(2), event(5)])) == (3, 0)
+    name = keep(store, Rejection(KEY, 3, event(3) + event(5), NO, 300))
+    corrected = correction.retry(store, name, event(3) + b"\n" + event(5), NOW_S)
+    assert corrected == (Outcome.ACCEPTED, None, 2, 0)
+    assert sent(store, b"\n".join([event(1), event(2), event(5), event(3)])) == (0, 4)
+
+
+@pytest.mark.parametrize("source", [KEY, UNNAMED])
+def test_a_correction_that_is_repeated_after_a_crash_counts_nothing_twice(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    name = keep(store, Rejection(source, 1, b"oops", NO, 7))
+    body = b"[" + event(3) + b"," + event(4) + b"]"
+
+    def crash(_: object) -> None:
+        raise OSError("the machine is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "settle", crash)
+        with pytest.raises(OSError, match="gone"):
+            correction.retry(store, name, body, NOW_S)
+    assert correction.retry(store, name, body, NOW_S) == (Outcome.DUPLICATE, None, 0, 2)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"", b" \n", b"[" + event(1) + b",]", event(1) + b"\noops"])
+def test_a_correction_that_is_not_all_right_counts_nothing(store: SqliteStore, body: bytes) -> None:
+    name = keep(store, Rejection(KEY, 0, b"oops", NO, 0))
+    corrected = correction.retry(store, name, body, NOW_S)
+    assert corrected.reason is not None
+    assert (corrected.word, corrected.events, store.status().events) == ("rejected", 0, 0)
+    assert len(store.rejected()) == 1
