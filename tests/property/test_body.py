@@ -94,6 +94,7 @@ def counted(data: bytes) -> tuple[list[int], list[tuple[int, bytes]]]:
     """The amounts of what is accepted, and the index and bytes of what is not, each seen to be where it says."""
     batch, _, (rejections,) = accept([Body(data, UNNAMED)], NOW_S)
     for rejection in rejections:
+        assert rejection.byte is not None
         assert data[rejection.byte : rejection.byte + len(rejection.body)] == rejection.body
     return list(batch.amounts), [(rejection.position, rejection.body) for rejection in rejections]
 
