@@ -508,6 +508,9 @@ Status part(const char *data, size_t size, bool final, size_t most, PartState *s
             break;
         }
         bool more = true;
+        if (!final && state->fresh && size - parting.at < 3 && data[parting.at] == '\xEF') {
+            break; /* perhaps the beginning of a mark */
+        }
         if (state->mode == MODE_START) {
             status = begin(&parting);
             more = state->mode != MODE_START;

@@ -211,6 +211,8 @@ class _Scanner:
                     self._add(self.at, self.at)  # the end of the array, and perhaps more, is missing
                     self.mode = AFTER_ARRAY
                 return
+            if self._may_be_mark():
+                return
             if self.mode == START:
                 if not self._start():
                     return
@@ -232,6 +234,11 @@ class _Scanner:
                 self.at += len(BOM)
             else:
                 return
+
+    def _may_be_mark(self) -> bool:
+        """Tell whether what is left of the text may be the beginning of a mark."""
+        left = len(self.data) - self.at
+        return not self.final and self.fresh and left < len(BOM) and self.data[self.at] == BOM[0]
 
     def _add(self, start: int, end: int, *, broken_off: bool = False) -> None:
         if self.mode in {TOP, TEXTS}:  # a line that is no event still has its number
