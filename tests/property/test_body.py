@@ -68,8 +68,8 @@ bodies = soups | st.binary(max_size=40)
 
 
 @given(bodies, st.lists(st.integers(0, 400), max_size=5), st.integers(1, 5) | st.just(sys.maxsize))
-@example(b'[1]\n\xef\xbb\xbf[2]', [5], 9)
-@example(b'{\n\xef\xbb\xbf{}', [3], 9)
+@example(b"[1]\n\xef\xbb\xbf[2]", [5], 9)
+@example(b"{\n\xef\xbb\xbf{}", [3], 9)
 @example(b'"\n\\"\n\\"x', [], 9)
 @example(b'{"a":\n{}\n{"b":\n{"c":[\n{}\n]}', [3], 9)
 def test_a_body_is_parted_as_the_reference_does_wherever_it_is_cut(data: bytes, cuts: list[int], most: int) -> None:
