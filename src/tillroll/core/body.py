@@ -178,9 +178,9 @@ _REST: Final = 5  # the body ends in the midst of it
 _UNCERTAIN: Final = 6  # more of the body could tell
 
 _string: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL).match
-_flat: Final = re.compile(
-    rb'\{(?:[^"\\\[\]{}\n]++|"(?:[^"\\\n]++|\\[^\n])*+")*+\}'
-).match  # the ordinary object, in one step
+_plain: Final = rb'(?:[^"\\\[\]{}\n]++|"(?:[^"\\\n]++|\\[^\n])*+")'
+_flat: Final = re.compile(rb"\{%b*+\}" % _plain).match  # the ordinary object, in one step
+_run: Final = re.compile(rb"(?:%b|\[%b*+\]|\{%b*+\})++" % (_plain, _plain, _plain)).match  # in a line
 _other: Final = re.compile(rb'(?:\\["\\]|[^ \t\r\n"\[\]{},:])++').match  # an escaped quote begins no string here either
 _spaces: Final = re.compile(rb"[ \t\r]++").match
 _lines: Final = re.compile(rb"\n(?:[ \t\r\n]|\xef\xbb\xbf)*+(\{)?").finditer
@@ -426,6 +426,11 @@ class _EventScan:
         return self._go_back(size) or (how, size, size, 0)
 
     def _take(self, byte: int) -> tuple[int, int, int, int] | None:
+        run = _run(self.data, self.at) if self.open and not (self.fresh and byte == ord("{")) else None
+        if run is not None:
+            last = run[0].rstrip(_SPACE)[-1]
+            self._step(run.end(), due=last == 0x3A or (last == 0x2C and self.open[-1] == ord("[")))
+            return None
         if byte == 0x22:
             return self._take_string()
         if byte in b"{[":
