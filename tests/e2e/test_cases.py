@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.contract.memory_queue import MemoryQueue
+from tests.e2e.command import environment
 from tests.e2e.http_server import client, serving
 
 from tillroll.core import kernel
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
 
 CASES: Final = Path(__file__).parent.parent / "cases"
 ANSWERS: Final[dict[str, Any]] = json.loads((CASES / "answers.json").read_text())
-_WITHOUT_KERNEL: Final = "import sys; sys.modules['tillroll._kernel'] = None; from tillroll.cli.main import main; "
-_SERVE: Final = _WITHOUT_KERNEL + "sys.argv = ['tillroll', 'serve', '--port', '0', '--data', sys.argv[1]]; main()"
+_WITHOUT_KERNEL: Final = "import sys; sys.modules['tillroll._kernel'] = None; "
+_MAIN: Final = "import sys; from tillroll.cli.main import main; sys.argv[0] = 'tillroll'; main()"
+_SERVE: Final = _WITHOUT_KERNEL + "sys.argv[1:1] = ['serve', '--port', '0', '--data']; " + _MAIN
 KERNEL: Final = pytest.mark.parametrize("compiled", [True, False], ids=["kernel", "reference"])
 
 
@@ -46,6 +50,25 @@ def test_a_request_is_answered_right_whatever_its_type(http: httpx.Client, name:
     assert answer["accepted"] + answer["duplicates"] == right["accepted"]
     assert answer["conflicts"] == 0
     assert [[each["index"], each["byte"], each["code"]] for each in answer["not_accepted"]] == right["rejected"]
+
+
+@KERNEL
+def test_a_file_is_imported_right(tmp_path: Path, *, compiled: bool) -> None:
+    for name, right in ANSWERS.items():
+        data = tmp_path / name / "data"
+        (imported,) = run_json("import", "--json", "--data", data, CASES / name, compiled=compiled)
+        assert (name, imported["accepted"], imported["rejected"]) == (name, right["accepted"], len(right["rejected"]))
+        kept = run_json("rejected", "list", "--json", "--data", data, compiled=compiled)
+        assert [[each["position"], each["byte"], each["code"]] for each in kept] == right["rejected"], name
+
+
+def run_json(*arguments: str | Path, compiled: bool) -> Any:
+    code = ("" if compiled else _WITHOUT_KERNEL) + _MAIN
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, env=environment(), check=False
+    )
+    assert done.returncode in {0, 3}, done.stderr
+    return json.loads(done.stdout)
 
 
 @KERNEL

@@ -17,7 +17,7 @@ from tillroll.core import limits
 from tillroll.core.accept import Rejection, Stretch
 from tillroll.core.batch import Run
 from tillroll.core.decode import Reason
-from tillroll.core.parse import parse
+from tillroll.core.parse import Places, parse
 from tillroll.core.text import shown
 
 if TYPE_CHECKING:
@@ -169,8 +169,10 @@ class _Records:
 
     def parsed(self, now_s: float, lines: int) -> Stretch:
         """Return what the records are: so many lines of the file."""
-        positions = array("Q", [self.positions[index] for index in self._of])
-        batch, _, wrong = parse(self._texts, positions, b"\1" * len(self._texts), now_s)
+        events = Places()
+        for text, (json, index) in enumerate(zip(self._texts, self._of, strict=True)):
+            events.add(text, self.positions[index], 0, len(json), whole=True)
+        batch, _, wrong = parse(self._texts, events, now_s)
         if len(batch):
             batch.runs = [Run(self._source, len(batch))]
         refused = sorted(
