@@ -66,7 +66,7 @@ def test_what_is_dropped_is_no_longer_listed(data: Path) -> None:
 
 def test_what_came_with_a_source_is_listed_and_dropped_together(data: Path) -> None:
     (kept,) = listed(data)
-    tillroll("import", "-", "--name", "broken", "--data", data, stdin=b"1\n2\n3\n", code=3)
+    tillroll("import", "-", "--name", "broken", "--anyway", "--data", data, stdin=b"1\n2\n3\n", code=3)
     tillroll("rejected", "drop", "--all", "--source", "broken", "--data", data, code=2)
     assert len(listed(data)) == 4
     found = json.loads(
@@ -88,7 +88,7 @@ def test_a_name_that_is_no_utf8_is_that_of_no_merchant(data: Path) -> None:
 
 def test_a_file_is_a_source_by_any_path_to_it(data: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.ndjson").write_bytes(b"1\n")
-    tillroll("import", tmp_path / "bad.ndjson", "--data", data, code=3)
+    tillroll("import", tmp_path / "bad.ndjson", "--anyway", "--data", data, code=3)
     path = tmp_path / "none" / ".." / "bad.ndjson"
     assert b"1 dropped" in tillroll("rejected", "drop", "--source", path, "--yes", "--data", data).stdout
 
