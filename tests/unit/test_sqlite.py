@@ -24,7 +24,7 @@ from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName, Report, bracket_of
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite_schema
+from tillroll.stores import sqlite_reader, sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -252,6 +252,28 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
     assert any("cannot be read" in one.message for one in store.audit().differences)
     store.rebuild()
     assert store.audit().differences == []
+    store.close()
+
+
+def test_readers_hold_only_so_much_of_what_damage_keeps_from_being_folded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_reader, "_TAIL_EVENTS_MAX", 40)
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(20)))
+    store.fold()
+    store._connection.execute("UPDATE segment SET checksum = checksum + 1 WHERE report = 'merchant-method'")
+    whole = Query(report=REPORTS_BY_NAME["bracket-method"])
+    for total in (40, 60):
+        store.journal(batch_of(events(20, start=total - 20)))
+        assert store.fold() == 20
+        assert sum(row.events for row in store.page(whole).aggregates) == total
+    store.journal(batch_of(events(20, start=60)))
+    with pytest.raises(StoreDamagedError, match=r"60 events wait to be folded.*tillroll audit --repair"):
+        store.page(whole)
+    assert store.status().journal_position == 80
+    store.audit(repair=True)
+    assert sum(row.events for row in store.page(whole).aggregates) == 80
     store.close()
 
 

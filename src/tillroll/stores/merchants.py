@@ -157,6 +157,17 @@ class Merchants:
             numbers = self._find(batch.name_ends, batch.name_bytes)
         return numbers
 
+    def known_ids(self, batch: Batch) -> array[int]:
+        """Return the number (I) of each of a batch's merchants.
+
+        Raises:
+            DamageError: one has none, since it was journaled while the names were damaged.
+        """
+        numbers = self._find(batch.name_ends, batch.name_bytes)
+        if kernel.MISSING in numbers:
+            raise DamageError("merchants were journaled while the names of others were damaged", _REBUILD)
+        return numbers
+
     def _find(self, ends: array[int], heap: bytes) -> array[int]:
         numbers = self.names.find(ends, heap)
         if len(self.names) > self.known and numbers and kernel.largest(numbers) >= self.known:

@@ -50,6 +50,15 @@ _PAGES_AT_ONCE: Final = os.cpu_count() or 1
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
 _FOLD_BEHIND_MAX: Final = 200_000  # a commit folds when the tail that readers count has grown to this
 _FOLD_AFTER_S: Final = 1.0
+_FOLD_AFTER_DAMAGE_S: Final = 30.0  # a rebuild ends the wait at once
+
+
+class _UnfoldableError(StoreDamagedError):
+    """The aggregates, or the names of the merchants, are damaged: nothing can be counted into them."""
+
+    def __init__(self, problem: str, remedy: str, *, names: bool) -> None:
+        super().__init__(problem, remedy)
+        self.names = names
 
 
 class SqliteStore:
@@ -91,6 +100,9 @@ class SqliteStore:
         self._fold_is_due = False
         self._folded_at = 0.0
         self._generation = -1
+        self._damaged_generation = -1  # of the aggregates that were found damaged
+        self._names_are_damaged = False
+        self._fold_again_at = 0.0
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
         self._place = Place(self.path, self.head_path)
         self._loss = self._find_loss()
@@ -186,6 +198,13 @@ class SqliteStore:
 
     def _commit(self, batch: Batch) -> bytes:
         rows = self._rows(batch)
+        try:
+            return self._commit_rows(batch, rows)
+        except _UnfoldableError as error:  # the journal has all that a repair needs: it must not wait for one
+            self._put_off(error)
+        return self._commit_rows(batch, rows)
+
+    def _commit_rows(self, batch: Batch, rows: IdentityRows) -> bytes:
         with self._write():
             state = self._state()
             outcomes, fresh = bytes(len(batch)), batch
@@ -224,23 +243,29 @@ class SqliteStore:
         now = self._clock()
         events = state.events
         head = events + len(batch)
-        fold = state.folded == events and len(batch) >= _FOLD_IN_COMMIT
+        foldable = self._is_foldable()
+        fold = foldable and state.folded == events and len(batch) >= _FOLD_IN_COMMIT
         encoding = self._encoder.submit(chunk.encode, batch) if fold else None
-        merchant_ids = self._merchants.ids(batch)
-        if fold:
-            self._segments.add_batch(batch, merchant_ids)
+        merchant_ids = self._merchants.ids(batch) if foldable or not self._names_are_damaged else None
+        if fold and merchant_ids is not None:
+            with self._told_unfoldable():
+                self._segments.add_batch(batch, merchant_ids)
         payload = encoding.result() if encoding else chunk.encode(batch)
         row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
         chain = append(self._connection, row, state.chain)
-        state = state._replace(
-            events=head, chain=chain, merchants=len(self._merchants), merchants_crc=self._merchants.crc
-        )
+        state = state._replace(events=head, chain=chain)
+        if merchant_ids is not None:
+            state = self._with_merchants(state)
         if fold:
             state = state._replace(folded=head, folded_at=now)
             write_state(self._connection, state)
             self._unfolded.clear(head)
             return state
         self._fold_is_due = True
+        if not foldable or merchant_ids is None:
+            self._unfolded.clear(head)  # what waits for a repair may become long: it is read again
+            write_state(self._connection, state)
+            return state
         if self._unfolded.last != events:  # another process journaled in between, or folded
             self._unfolded.clear(events)
         self._unfolded.extend(batch, merchant_ids)
@@ -257,15 +282,21 @@ class SqliteStore:
     # The aggregates.
 
     def fold(self) -> int:
-        """See ports.Aggregates. Readers need none; it keeps what they count themselves short."""
-        while True:
-            with self._write():
-                state = self._state()
-                if state.folded < state.events:
-                    state = self._fold_stride(state)
-                    write_state(self._connection, state)
-            if state.folded >= state.events:
-                break
+        """See ports.Aggregates. Readers need none; it keeps what they count themselves short.
+
+        What is damaged puts it off, and is told to who reads it.
+        """
+        behind = True
+        while behind:
+            try:
+                with self._write():
+                    state = self._state()
+                    if state.folded < state.events and self._is_foldable():
+                        state = self._fold_stride(state)
+                        write_state(self._connection, state)
+                behind = state.folded < state.events and self._is_foldable()
+            except _UnfoldableError as error:
+                self._put_off(error)
         if self._log_holds_erased:
             with self._lock, translated(self.path):
                 self._log_holds_erased = not sqlite_rejected.empty_log(self._connection)
@@ -287,10 +318,33 @@ class SqliteStore:
         """Fold whole chunks up to a stride's worth of events; return the new state, which is to be written."""
         if self._unfolded.first != state.folded + 1 or not self._unfolded.events:
             self._read_unfolded(state)
-        self._segments.add_all(self._unfolded.counts())
+        with self._told_unfoldable():
+            self._segments.add_all(self._unfolded.counts())
         last = self._unfolded.last
         self._unfolded.clear(last)
-        return state._replace(folded=last, folded_at=self._clock())
+        return self._with_merchants(state)._replace(folded=last, folded_at=self._clock())
+
+    def _with_merchants(self, state: State) -> State:
+        return state._replace(merchants=len(self._merchants), merchants_crc=self._merchants.crc)
+
+    @contextmanager
+    def _told_unfoldable(self, *, names: bool = False) -> Iterator[None]:
+        """Tell damage of what a rebuild makes anew from damage of the journal, which nobody may write on."""
+        try:
+            yield
+        except ValueError as error:
+            raise _UnfoldableError(*_damage(self.path, error), names=names) from error
+
+    def _put_off(self, error: _UnfoldableError) -> None:
+        """Journal without folds for some time, or until a rebuild."""
+        _log.error("%s. Events are journaled meanwhile, and are counted then", error)
+        self._damaged_generation = self._generation
+        self._names_are_damaged = error.names
+        self._fold_again_at = time.monotonic() + _FOLD_AFTER_DAMAGE_S
+
+    def _is_foldable(self) -> bool:
+        """Tell whether no aggregate of the transaction's generation was found damaged a moment ago."""
+        return self._damaged_generation != self._generation or time.monotonic() >= self._fold_again_at
 
     def _read_unfolded(self, state: State) -> None:
         self._unfolded.clear(state.folded)
@@ -391,7 +445,9 @@ class SqliteStore:
         if state.generation != self._generation:
             self._forget()
             self._generation = state.generation
-        self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
+        if self._is_foldable() or not self._names_are_damaged:
+            with self._told_unfoldable(names=True):
+                self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
         return state
 
     def _forget(self) -> None:
@@ -443,15 +499,19 @@ class SqliteStore:
                     reader.close()
 
 
-def _damaged(path: Path, error: ValueError) -> StoreError:
+def _damaged(path: Path, error: ValueError) -> StoreDamagedError:
     """Return the error for bytes in the file that are not what was written."""
+    return StoreDamagedError(*_damage(path, error))
+
+
+def _damage(path: Path, error: ValueError) -> tuple[str, str]:
+    """Return the problem and the remedy of bytes in the file that are not what was written."""
     match error:
         case DamageError():
-            return StoreDamagedError(f"{path}: {error.problem}", error.remedy)
+            return f"{path}: {error.problem}", error.remedy
         case GroupError():
-            return StoreDamagedError(f"{path}: {error}", "Restore the file from a copy; no count is concerned")
+            return f"{path}: {error}", "Restore the file from a copy; no count is concerned"
         case chunk.ChunkError():
-            return StoreDamagedError(f"{path}: {error}", "Run tillroll audit to see which chunk it is")
+            return f"{path}: {error}", "Run tillroll audit to see which chunk it is"
         case _:
-            remedy = "Count the journal again with: tillroll rebuild"
-            return StoreDamagedError(f"{path}: an aggregate is damaged ({error})", remedy)
+            return f"{path}: an aggregate is damaged ({error})", "Count the journal again with: tillroll rebuild"

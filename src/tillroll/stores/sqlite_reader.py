@@ -10,6 +10,7 @@ from tillroll.core import kernel
 from tillroll.core.fold import Cell, Counts, code_of
 from tillroll.core.report import REPORTS, Coordinates, Report
 from tillroll.ports import Status
+from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Merchants, Names
 from tillroll.stores.segments import Segments, Unfolded, part_size
 from tillroll.stores.sqlite_chunks import broken_end, chain_at, read_chunks
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from tillroll.core.query import Page, Query
 
+_TAIL_EVENTS_MAX: Final = 1 << 21  # of 21 bytes, in each reader; a commit folds long before, unless damage puts it off
+_REPAIR: Final = "Count the aggregates again from the journal with: tillroll audit --repair"
 _CACHE_KIB: Final = 4 * 1024  # of a reader: pages of the file itself are mapped, so only those of the log are held
 
 
@@ -40,7 +43,15 @@ class Tail:
         self._counts: list[Counts] | None = None
 
     def catch_up(self, connection: sqlite3.Connection, merchants: Merchants, state: State) -> None:
-        """Hold exactly the events after the folded position, to the journal's end."""
+        """Hold exactly the events after the folded position, to the journal's end.
+
+        Raises:
+            DamageError: a chunk is not what was written, or there are too many events to hold.
+        """
+        if state.events - state.folded > _TAIL_EVENTS_MAX:
+            raise DamageError(
+                f"{state.events - state.folded} events wait to be folded, too many to count for each reader", _REPAIR
+            )
         held = self._unfolded
         if state.folded + 1 != held.first or state.events < held.last:
             self.clear(state.folded)
@@ -50,7 +61,7 @@ class Tail:
             self._chain = chain_at(connection, held.last)
         for row in read_chunks(connection, held.last, state.events, chain=self._chain):
             batch = row.batch()
-            held.extend(batch, merchants.ids(batch))
+            held.extend(batch, merchants.known_ids(batch))
             self._chain = row.chain
         self._counts = None
         if self._chain != state.chain:
@@ -80,6 +91,7 @@ class Reader:
         self._segments = Segments(connection)
         self._tail = Tail()
         self._generation = -1
+        self._state = State(0, 0, None, 0, 0, 0, b"")
 
     def close(self) -> None:
         """Close the connection."""
@@ -94,8 +106,12 @@ class Reader:
                 self._tail.clear(-1)
                 self._generation = state.generation
             self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
-            self._tail.catch_up(self.connection, self._merchants, state)
+            self._state = state
             yield state
+
+    def _caught_up(self) -> Tail:
+        self._tail.catch_up(self.connection, self._merchants, self._state)
+        return self._tail
 
     def status(self) -> Status:
         """Return where the store stands."""
@@ -128,7 +144,7 @@ class Reader:
         part, index = divmod(code, size)
         cells = self._segments.cells(at.report, at.window, part)
         stored = kernel.read_counts(cells, size)[index] if cells else 0
-        return stored + self._tail.count(at.report, at.window, code)
+        return stored + self._caught_up().count(at.report, at.window, code)
 
     def search(self, containing: str, limit: int) -> list[str]:
         """Return merchants by a part of their name, those that begin with it first."""
@@ -136,4 +152,4 @@ class Reader:
 
     def page(self, query: Query) -> Page:
         """Return one page of a report."""
-        return Pager(query, self._merchants, self._segments, self._tail.counts(query.report)).page()
+        return Pager(query, self._merchants, self._segments, self._caught_up().counts(query.report)).page()
