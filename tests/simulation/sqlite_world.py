@@ -186,7 +186,15 @@ class Process:
         self._spawn()
 
     def _open(self) -> None:
-        self._store = SqliteStore(self._world.directory, self._world.scheduler.clock)
+        """Open the store, again where a full disk keeps it from that."""
+        while True:
+            try:
+                self._store = SqliteStore(self._world.directory, self._world.scheduler.clock)
+            except StoreError as error:
+                if "is full" not in str(error):
+                    raise WrongError(f"an error that no fault explains: {error}") from error
+            else:
+                return
 
     def _run(self) -> None:
         self._open()
