@@ -27,7 +27,7 @@ from tillroll.core.query import Query
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreError
 from tillroll.service import take
-from tillroll.stores import sqlite_schema
+from tillroll.stores import sqlite_head, sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class World:
         self.storm = True
         self.writer: Task | None = None
         self.directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
-        shutil.copy(_empty_file(), self.directory / sqlite_schema.FILE_NAME)
+        for name in (sqlite_schema.FILE_NAME, sqlite_head.FILE_NAME):
+            shutil.copy(_empty_store() / name, self.directory / name)
         self.witness = Witness(self.directory / sqlite_schema.FILE_NAME, self.ledger)
 
     def close(self) -> None:
@@ -154,12 +155,12 @@ def connected(world: World) -> Iterator[None]:
 
 
 @cache
-def _empty_file() -> Path:
-    """Return a file as the store makes it, to be copied for every run: making it takes longer than a run."""
+def _empty_store() -> Path:
+    """Return a directory as the store makes it, to be copied for every run: making it takes longer than a run."""
     directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
     Finalize(None, shutil.rmtree, args=(directory,), exitpriority=0)  # at exit, of a worker process as well
     SqliteStore(directory).close()
-    return directory / sqlite_schema.FILE_NAME
+    return directory
 
 
 class Process:
@@ -321,7 +322,7 @@ def lost_conflicts(world: World) -> list[str]:
         f"{identity}: {purchase}"
         for identity, contents in world.ledger.acknowledged.items()
         for purchase in contents
-        if purchase != counted[identity] and purchase.text() not in world.refused
+        if purchase != counted.get(identity) and purchase.text() not in world.refused
     ]
 
 
