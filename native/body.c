@@ -305,7 +305,7 @@ static void go_to(Parting *parting, size_t at, bool fresh) {
     parting->state->fresh = fresh;
 }
 
-/* Whether an array is but the first, bad line of lines: whole, and followed by anything but an array. */
+/* Whether an array is but the first, bad line of lines: whole, without an object, and no array follows. */
 static Status is_line(Parting *parting, bool *answer) {
     const char *data = parting->data;
     size_t at = parting->at, size = parting->size - at > LINE_BYTES_MAX ? at + LINE_BYTES_MAX : parting->size;
@@ -314,7 +314,7 @@ static Status is_line(Parting *parting, bool *answer) {
         after += is_space(data[after]) ? 1 : 3;
     }
     *answer = false;
-    if (after >= size || data[after] == '[') {
+    if (after >= size || data[after] == '[' || find(data, at, feed, '{') < feed) {
         return DONE;
     }
     while (is_space(data[end - 1])) {

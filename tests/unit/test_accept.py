@@ -442,6 +442,8 @@ PRETTY = json.dumps(VALID, indent=2).encode()
         (b"[1]\n[2]", [(0, b"1"), (1, b"2")]),
         (b"[1]\n" + LINE + b"\n" + LINE, [(0, b"[1]"), (1, LINE), (2, LINE)]),
         (b"[1,\n2]\n" + LINE + b"\n[3]", [(0, b"1"), (1, b"2"), (2, LINE), (3, b"[3]")]),
+        (b"[" + LINE + b"," + LINE + b"]\n]", [(0, LINE), (1, LINE), (2, b"]")]),
+        (b"[1," + LINE + b"]\n" + LINE, [(0, b"1"), (1, LINE), (2, LINE)]),
         (b"[1] x\n", [(0, b"1"), (1, b"x")]),
         (b"nope\n" + LINE, [(0, b"nope"), (1, LINE)]),
         (b"nope\n[1]\n", [(0, b"nope"), (1, b"[1]")]),

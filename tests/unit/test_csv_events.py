@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -132,3 +133,22 @@ def test_what_the_csv_module_writes_is_read_wherever_it_is_cut(notes: list[list[
     events, rejections = read(out.getvalue().encode(), piece=piece)
     assert [amount for _, amount, _ in events] == list(range(len(notes)))
     assert rejections == []
+
+
+def test_quotes_that_open_on_every_line_cost_no_more_than_lines() -> None:
+    lines = 2_000
+    data = HEAD + b'x",,"z\n' * lines
+    header = header_of(data)
+    assert header is not None
+    reader: Any = CsvReader(SOURCE, header)
+    plain = reader._plain
+    looked_at = []
+
+    def counted(*args: Any) -> Any:
+        looked_at.append(args)
+        return plain(*args)
+
+    reader._plain = counted
+    stretches = [*reader.read(data, lambda: 2e9, 1 << 20), *reader.finish(lambda: 2e9, 1 << 20)]
+    assert sum(len(each.rejections) for each in stretches) == lines
+    assert len(looked_at) < 10 * lines

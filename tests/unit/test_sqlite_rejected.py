@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from tillroll.core import rejection as groups
 from tillroll.core.accept import Body, Reason, Rejection, accept
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.core.rejection import Capacity
@@ -44,6 +45,26 @@ def secrets(count: int, seed: int, size: int = 24) -> list[bytes]:
     """Return bodies that no compression hides."""
     chance = Random(seed)
     return [chance.randbytes(size) for _ in range(count)]
+
+
+def test_large_bodies_under_one_key_do_not_cost_ever_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacked: list[bytes] = []
+    decode = groups.decode
+
+    def counted(data: bytes) -> groups.Group:
+        unpacked.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(groups, "decode", counted)
+    bodies = [b"%d" % number + b" " * 2**23 + b"x" for number in range(20)]
+    store = SqliteStore(tmp_path)
+    for body in bodies:
+        unpacked.clear()
+        assert store.set_aside([rejection(0, body)], 1.0) == 1
+    assert len(unpacked) <= 8
+    assert store.set_aside([rejection(0, bodies[-1])], 1.0) == 1  # a repeat of the latest is known
+    assert store.status().rejected == len(bodies)
+    store.close()
 
 
 def test_a_small_body_of_many_rejections_stays_small(tmp_path: Path) -> None:

@@ -200,11 +200,15 @@ def drop(
 def _drop_all(store: Store, which: RejectedFilter, *, yes: bool) -> int:
     if which != EVERY:
         _check_some(store, which)
-    count = sum(1 for _ in _kept(store, None, which, _PAGE)) if which != EVERY else store.status().rejected or 0
+    known = store.status().rejected if which == EVERY else None
+    count = sum(1 for _ in _kept(store, None, which, _PAGE)) if known is None else known
     if count and not yes:
         _confirm(count)
     dropped = 0
-    while page := store.rejected(limit=_DROPPED_AT_ONCE, which=which):
+    while dropped < count:  # what has come since was not asked about
+        page = store.rejected(limit=min(_DROPPED_AT_ONCE, count - dropped), which=which)
+        if not page:
+            break
         store.settle([kept.id for kept in page])
         dropped += len(page)
     return dropped

@@ -270,13 +270,13 @@ class _Scanner:
         return True
 
     def _is_line(self) -> bool:
-        """Tell whether an array is but the first, bad line of lines: whole, and followed by anything but an array."""
+        """Tell whether an array is but the first, bad line of lines: whole, without an object, and no array follows."""
         window = self.data[self.at : self.at + limits.LINE_BYTES_MAX]
         line, _, rest = window.partition(b"\n")
         line = line.rstrip(_SPACE)
         while (stripped := rest.lstrip(_SPACE).removeprefix(BOM)) != rest:
             rest = stripped
-        if not rest or rest.startswith(b"["):
+        if not rest or rest.startswith(b"[") or b"{" in line:
             return False
         how, end, _, _ = _EventScan(line, 0, in_array=False, final=True, credit=0).run()
         return how == _WHOLE and end == len(line)

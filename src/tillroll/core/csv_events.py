@@ -131,6 +131,8 @@ class CsvReader:
             if data[at : at + 1] == self._header.delimiter.encode():
                 columns += 1
                 at += 1
+                if columns > self._header.columns and at > line_end:
+                    return line_end
                 continue
             at += data[at : at + 1] == b"\r"
             if data[at : at + 1] in {b"", b"\n"} and (at <= line_end or columns == self._header.columns):

@@ -163,6 +163,18 @@ def decode(data: bytes) -> Group:
         raise GroupError from error
 
 
+def size_of(data: bytes) -> int:
+    """Return how many bytes `decode` would unpack, without doing so.
+
+    Raises:
+        GroupError: they are not what `encode` returned.
+    """
+    try:
+        return zstd.get_frame_info(data[_HEAD_BYTES:]).decompressed_size or 0
+    except zstd.ZstdError as error:
+        raise GroupError from error
+
+
 def group_of(rejections: Sequence[Rejection], received_at: float, ids: Sequence[str] = ()) -> Group:
     """Return rejections of one source as a group."""
     reasons: dict[Reason, int] = {}

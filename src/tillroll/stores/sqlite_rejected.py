@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _TOKEN_BYTES: Final = 4
 _READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
+_READ_BYTES_MAX: Final = 64 * 2**20  # and of what they hold: a body of 16 MiB can be stored as some 100 bytes
 _SEQ_MAX: Final = 2**63 - 1
 _ROW: Final = "seq, token, kind, source, low, high, waiting, codes, substr(payload, 1, 8), checksum"
 _SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
@@ -57,10 +58,14 @@ def _new(connection: sqlite3.Connection, rejections: list[Rejection]) -> list[Re
     positions = [rejection.position for rejection in rejections]
     query = (
         "SELECT payload FROM rejected_group WHERE source = ? AND kind = ? AND low <= ? AND high >= ?"
-        " ORDER BY low DESC LIMIT ?"
+        " ORDER BY low DESC, seq DESC LIMIT ?"
     )
     overlapping = connection.execute(query, (source.value, source.kind, max(positions), min(positions), _READ_MAX))
+    left = _READ_BYTES_MAX
     for (payload,) in overlapping.fetchall():
+        left -= groups.size_of(payload)
+        if left < 0:
+            break
         known = {(each.position, each.body) for each in groups.decode(payload).known(rejections)}
         rejections = [each for each in rejections if (each.position, each.body) not in known]
     return rejections
