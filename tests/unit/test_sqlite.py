@@ -30,6 +30,7 @@ from tillroll.stores.sqlite import SqliteStore
 if TYPE_CHECKING:
     from pathlib import Path
 
+BARE_CHUNK = "CREATE TABLE chunk (first INTEGER PRIMARY KEY, events, low, high, committed_at, payload, chain)"
 NOON = 1_322_913_600  # 2011-12-03T12:00:00Z
 
 
@@ -238,6 +239,38 @@ def test_damage_to_what_is_not_folded_yet_is_named(tmp_path: Path, damage: str, 
     store._connection.execute(damage)
     found = store.audit().differences
     assert any(one.kind == "chunk" and said in one.message for one in found), found
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM chunk WHERE first = 41", "UPDATE chunk SET low = low + 100000000, high = high + 100000000"],
+)
+def test_explain_passes_over_no_chunk_that_is_damaged(tmp_path: Path, damage: str) -> None:
+    store = SqliteStore(tmp_path)
+    for i in range(5):
+        store.journal(batch_of(events(20, start=20 * i)))
+    store.fold()
+    assert len(list(store.trace("2011-12-03|m1"))) > 0
+    store._connection.execute(damage)
+    with pytest.raises(StoreDamagedError, match="tillroll audit"):
+        list(store.trace("2011-12-03|m1"))
+    store.close()
+
+
+@pytest.mark.parametrize("column", ["events", "low", "committed_at", "payload", "chain"])
+@pytest.mark.parametrize("value", ["NULL", "'x'", "1.5", "x'00'", "7"])
+def test_whatever_stands_in_a_row_of_the_journal_is_named(tmp_path: Path, column: str, value: str) -> None:
+    store = SqliteStore(tmp_path)
+    for i in range(5):
+        store.journal(batch_of(events(20, start=20 * i)))
+    store._connection.execute("PRAGMA writable_schema = ON")
+    store._connection.execute(f"UPDATE sqlite_schema SET sql = '{BARE_CHUNK}' WHERE name = 'chunk'")
+    store._connection.execute("PRAGMA writable_schema = RESET")
+    store._connection.execute(f"UPDATE chunk SET {column} = {value} WHERE first = 61")
+    assert any(one.kind == "chunk" and one.subject == "61" for one in store.audit().differences)
+    with pytest.raises(StoreDamagedError):
+        store.page(Query(report=REPORTS[0]))
     store.close()
 
 

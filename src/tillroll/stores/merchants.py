@@ -97,11 +97,12 @@ class Merchants:
     def __init__(self, connection: sqlite3.Connection, shared: Names | None = None) -> None:
         self._connection = connection
         self._shared = shared or Names()
-        self._generation = 0
+        self._generation = -1
         self.names = kernel.Dictionary()  # the first `known`; what comes after is not of this transaction
         self.known = 0
         self._crc_known = 0
-        self.forget()
+        self._new = kernel.Dictionary()  # added and not committed
+        self.crc = 0  # of all names, in order
 
     def begin(self, generation: int, known: int, crc: int) -> None:
         """See what is committed: so many, with this checksum of their names. Call at the start of each transaction.
@@ -109,8 +110,9 @@ class Merchants:
         Raises:
             DamageError: the names are not what was written.
         """
-        self.names = self._shared.read(self._connection, generation, known, crc)
-        self._generation, self.known, self._crc_known = generation, known, crc
+        if (generation, known, crc) != (self._generation, self.known, self._crc_known):
+            self.names = self._shared.read(self._connection, generation, known, crc)
+            self._generation, self.known, self._crc_known = generation, known, crc
         self.forget()
 
     def commit(self) -> None:
@@ -121,8 +123,9 @@ class Merchants:
 
     def forget(self) -> None:
         """Drop what was added and is not committed."""
-        self._new = kernel.Dictionary()
-        self.crc = self._crc_known  # of all names, in order
+        if self._new:
+            self._new = kernel.Dictionary()
+        self.crc = self._crc_known
 
     def __len__(self) -> int:
         return self.known + len(self._new)

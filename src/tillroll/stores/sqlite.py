@@ -253,11 +253,10 @@ class SqliteStore:
         payload = encoding.result() if encoding else chunk.encode(batch)
         row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
         chain = append(self._connection, row, state.chain)
-        state = state._replace(events=head, chain=chain)
-        if merchant_ids is not None:
-            state = self._with_merchants(state)
+        names = (len(self._merchants), self._merchants.crc) if merchant_ids is not None else state.names
+        folded, folded_at = (head, now) if fold else (state.folded, state.folded_at)
+        state = State(head, folded, folded_at, state.generation, *names, chain)
         if fold:
-            state = state._replace(folded=head, folded_at=now)
             write_state(self._connection, state)
             self._unfolded.clear(head)
             return state
@@ -322,18 +321,16 @@ class SqliteStore:
             self._segments.add_all(self._unfolded.counts())
         last = self._unfolded.last
         self._unfolded.clear(last)
-        return self._with_merchants(state)._replace(folded=last, folded_at=self._clock())
-
-    def _with_merchants(self, state: State) -> State:
-        return state._replace(merchants=len(self._merchants), merchants_crc=self._merchants.crc)
+        names = (len(self._merchants), self._merchants.crc)
+        return State(state.events, last, self._clock(), state.generation, *names, state.chain)
 
     @contextmanager
-    def _told_unfoldable(self, *, names: bool = False) -> Iterator[None]:
+    def _told_unfoldable(self) -> Iterator[None]:
         """Tell damage of what a rebuild makes anew from damage of the journal, which nobody may write on."""
         try:
             yield
         except ValueError as error:
-            raise _UnfoldableError(*_damage(self.path, error), names=names) from error
+            raise _UnfoldableError(*_damage(self.path, error), names=False) from error
 
     def _put_off(self, error: _UnfoldableError) -> None:
         """Journal without folds for some time, or until a rebuild."""
@@ -446,8 +443,10 @@ class SqliteStore:
             self._forget()
             self._generation = state.generation
         if self._is_foldable() or not self._names_are_damaged:
-            with self._told_unfoldable(names=True):
-                self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
+            try:
+                self._merchants.begin(state.generation, *state.names)
+            except DamageError as error:
+                raise _UnfoldableError(*_damage(self.path, error), names=True) from error
         return state
 
     def _forget(self) -> None:

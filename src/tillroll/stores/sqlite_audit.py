@@ -30,7 +30,6 @@ from tillroll.stores.sqlite_chunks import (
     Chunk,
     broken_end,
     chain_at,
-    chunk_of,
     doubtful_chunks,
     is_linked,
     read_chunks,
@@ -445,15 +444,19 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
 
 
 def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
-    """Yield the events behind a datapoint, in journal order. Call within a transaction."""
+    """Yield the events behind a datapoint, in journal order. Call within a transaction.
+
+    All chunks are read, so that none that is damaged or missing is passed over.
+    """
     report = at.report
-    folded = read_state(connection).folded
+    state = read_state(connection)
     low, high = -(1 << 62), 1 << 62
     if report.window:
         low, high = at.window * report.window_s, (at.window + 1) * report.window_s
-    query = "SELECT first FROM chunk WHERE high >= ? AND low < ? ORDER BY first"
-    for (first,) in connection.execute(query, (low, high)):
-        batch = chunk_of(connection, first).batch()
+    for row in read_chunks(connection, 0, state.events):
+        if row.high < low or row.low >= high:
+            continue
+        batch = row.batch()
         sources = list(batch.sources())
         for index in _matching(batch, at, low, high):
             identity = batch.identity(index, sources[index])
@@ -462,9 +465,9 @@ def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
                 position = "" if identity.kind is NameKind.ID else f" at {identity.position}"
                 name = f"{identity.kind.name.lower()} {identity.value}{position}"
             yield Trace(
-                chunk=f"events from {first}",
+                chunk=f"events from {row.first}",
                 index=index,
-                folded=first + index <= folded,
+                folded=row.first + index <= state.folded,
                 name=name,
                 event=encode_event(batch.event(index)),
             )

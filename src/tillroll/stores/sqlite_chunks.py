@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core import chunk
 from tillroll.stores.damage import DamageError
@@ -79,7 +79,7 @@ def read_chunks(
     upto = last if upto is None else min(upto, last)
     query = f"SELECT {_COLUMNS} FROM chunk WHERE first > ? AND first <= ? ORDER BY first"  # noqa: S608 names, above
     for found in connection.execute(query, (after, upto)):
-        row = Chunk(*found)
+        row = _row(found)
         if row.first != after + 1:
             raise hole(after + 1, row.first - 1)
         chain = _checked(row, chain)
@@ -92,7 +92,7 @@ def read_chunks(
 def doubtful_chunks(connection: sqlite3.Connection, last: int) -> Iterator[Chunk]:
     """Yield the chunks that begin by an event as they stand there, for who looks into damage."""
     query = f"SELECT {_COLUMNS} FROM chunk WHERE first <= ? ORDER BY first"  # noqa: S608 names, above
-    return (Chunk(*found) for found in connection.execute(query, (last,)))
+    return (_row(found) for found in connection.execute(query, (last,)))
 
 
 def chunk_of(connection: sqlite3.Connection, event: int) -> Chunk:
@@ -105,7 +105,7 @@ def chunk_of(connection: sqlite3.Connection, event: int) -> Chunk:
     found = connection.execute(query, (event,)).fetchone()
     if found is None:
         raise hole(event, event)
-    row = Chunk(*found)
+    row = _row(found)
     _checked(row, chain_at(connection, row.first - 1))
     if event > row.last:
         raise hole(row.last + 1, event)
@@ -116,13 +116,14 @@ def chain_at(connection: sqlite3.Connection, last: int) -> bytes:
     """Return the hash of the chunk that ends with an event; of event 0, that before the first chunk."""
     if not last:
         return GENESIS
-    query = "SELECT first + events - 1, chain FROM chunk WHERE first <= ? ORDER BY first DESC LIMIT 1"
-    end, chain = connection.execute(query, (last,)).fetchone() or (0, b"")
-    if end < last:
+    query = "SELECT first, events, chain FROM chunk WHERE first <= ? ORDER BY first DESC LIMIT 1"
+    first, events, chain = connection.execute(query, (last,)).fetchone() or (1, 0, b"")
+    end = first + events - 1 if isinstance(events, int) else None
+    if end is not None and end < last:
         raise hole(end + 1, last)
-    if end > last:
+    if end != last or not isinstance(chain, bytes):
         raise DamageError(f"no chunk of the journal ends with event {last}, as it should", _RESTORE)
-    return bytes(chain)
+    return chain
 
 
 def hole(first: int, last: int) -> DamageError:
@@ -133,6 +134,12 @@ def hole(first: int, last: int) -> DamageError:
 def broken_end(last: int) -> DamageError:
     """Return the error for a last chunk that is another than the one recorded."""
     return DamageError(f"the last chunk of the journal, which ends at event {last}, is not the one recorded", _RESTORE)
+
+
+def _row(found: Any) -> Chunk:
+    """Return a row as it stands there; of 0 events where damage has SQLite take their number for something else."""
+    first, events, *others = found
+    return Chunk(first, events if isinstance(events, int) else 0, *others)
 
 
 def is_linked(row: Chunk, before: bytes) -> bool:

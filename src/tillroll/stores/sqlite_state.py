@@ -30,6 +30,11 @@ class State(NamedTuple):
     merchants_crc: int  # of all their names, in order
     chain: bytes  # of the last chunk
 
+    @property
+    def names(self) -> tuple[int, int]:
+        """How many merchants there are, and the checksum of their names."""
+        return self.merchants, self.merchants_crc
+
 
 def read_state(connection: sqlite3.Connection) -> State:
     """Return the state. Call in a transaction.
