@@ -24,7 +24,8 @@ from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName, Report, bracket_of
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite_reader, sqlite_schema
+from tillroll.stores import sqlite_audit, sqlite_reader, sqlite_schema
+from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -374,6 +375,32 @@ def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Rep
                 break
             query = msgspec.structs.replace(query, after=page.next)
     store.close()
+
+
+@pytest.mark.parametrize("meanwhile", ["repair", "rebuild"])
+def test_what_was_set_right_during_an_audit_is_not_raised_twice(
+    tmp_path: Path, meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
+    one.journal(batch_of(events(10)))
+    one.fold()
+    with sqlite3.connect(one.path) as connection:
+        Segments(connection).put(REPORTS_BY_NAME["bracket-method"], 0, 0, b"\x01" * 15)
+    connection.close()
+    audit = sqlite_audit.audit
+
+    def overtaken(*arguments: Any) -> sqlite_audit.Found:
+        found = audit(*arguments)
+        monkeypatch.undo()
+        other.audit(repair=True) if meanwhile == "repair" else other.rebuild()
+        return found
+
+    monkeypatch.setattr(sqlite_audit, "audit", overtaken)
+    with pytest.raises(StoreError, match="by another process"):
+        one.audit(repair=True)
+    assert one.audit(repair=True).differences == []
+    one.close()
+    other.close()
 
 
 @pytest.mark.parametrize("how", ["repair", "rebuild"])

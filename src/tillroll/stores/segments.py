@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from contextlib import suppress
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -205,27 +206,41 @@ class Segments:
 
         The problem is empty where there is none. A segment that another names and that is not there has no cells.
         """
-        found = {key: (cells, problem) for key, cells, problem in self._dense[report].doubtful()}
-        if report in self._sparse:
-            self._add_doubtful(report, found)
-        yield from ((key, *found[key]) for key in sorted(found))
-
-    def _add_doubtful(self, report: Report, found: dict[Key, tuple[bytes, str]]) -> None:
+        dense = self._dense[report].doubtful()
+        if report not in self._sparse:
+            yield from dense
+            return
         layout = self._layouts[report]
-        for place, cells, problem in self._sparse[report].doubtful():
-            if problem:
-                key = (place[0] * layout.windows, place[1] * sparse.PARTS)
-                found[key] = (found.get(key, (b"", ""))[0], problem)
-            if not cells:
-                continue
-            try:
-                counts = sparse.counts_of(layout, place, sparse.decode(cells))
-                for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
-                    held, noted = found.get((window, part), (b"", ""))
-                    added = (counts.codes[first:last], counts.counts[first:last])
-                    found[window, part] = (kernel.add_counts(held, *added, part * layout.size, layout.size), noted)
-            except (TypeError, ValueError):  # the checksum has said so
-                continue
+        # Block by block: written out as rows, the sparse segments of all times would fill the memory.
+        blocks = merge(
+            ((key[0] // layout.windows, False, (key, cells, problem)) for key, cells, problem in dense),
+            ((row[0][0], True, row) for row in self._sparse[report].doubtful()),
+            key=itemgetter(0),
+        )
+        for _, rows in groupby(blocks, key=itemgetter(0)):
+            found: dict[Key, tuple[bytes, str]] = {}
+            for _, is_sparse, (key, cells, problem) in rows:
+                if is_sparse:
+                    _add_doubtful(found, layout, key, cells, problem)
+                else:
+                    found[key] = (cells, problem)
+            yield from ((key, *found[key]) for key in sorted(found))
+
+
+def _add_doubtful(
+    found: dict[Key, tuple[bytes, str]], layout: sparse.Layout, place: Key, cells: bytes, problem: str
+) -> None:
+    if problem:
+        key = (place[0] * layout.windows, place[1] * sparse.PARTS)
+        found[key] = (found.get(key, (b"", ""))[0], problem)
+    if not cells:
+        return
+    with suppress(TypeError, ValueError):  # the checksum has said so
+        counts = sparse.counts_of(layout, place, sparse.decode(cells))
+        for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
+            held, noted = found.get((window, part), (b"", ""))
+            added = (counts.codes[first:last], counts.counts[first:last])
+            found[window, part] = (kernel.add_counts(held, *added, part * layout.size, layout.size), noted)
 
 
 def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:

@@ -403,11 +403,20 @@ class SqliteStore:
         if repair and found.damaged:
             self.rebuild(progress)
         elif repair and found.deltas:
-            with self._write():
-                sqlite_audit.apply(self._segments, found.deltas)
+            self._repair(found)
         if repair:
             self._index_again(found.unindexed)
         return found.audit
+
+    def _repair(self, found: sqlite_audit.Found) -> None:
+        """Set right what an audit found, unless the aggregates were set right since: they would be raised twice."""
+        with self._write():
+            state = self._state()
+            if state.generation != found.generation:
+                problem = f"{self.path} was repaired or rebuilt by another process while this one audited it"
+                raise StoreError(problem, "Run tillroll audit --repair again; nothing was changed")
+            sqlite_audit.apply(self._segments, found.deltas)
+            write_state(self._connection, state._replace(generation=state.generation + 1))
 
     def _index_again(self, chunks: Iterable[int]) -> None:
         """Put back what the index lacks of the chunks that begin with these events."""

@@ -10,7 +10,9 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 _DAY_S: Final = 86_400
 _WORK_PREFIXES: Final = ("audit-", "recount-")
 SegmentKey = tuple[str, int, int]
+_Row = tuple[tuple[int, int], bytes, str | None]  # a segment with its problem; None: it is of the recount
 
 
 class Found(NamedTuple):
@@ -60,6 +63,7 @@ class Found(NamedTuple):
     deltas: dict[SegmentKey, dict[int, int]]  # by how much each differing counter must be raised: by segment, then code
     unindexed: list[int]  # the first event of each chunk whose names the index lacks
     damaged: bool  # whether something is not as written that a rebuild makes anew
+    generation: int  # of the aggregates that were compared
 
 
 class Recount:
@@ -243,6 +247,7 @@ def audit(path: Path, head: Head | None, since: int, progress: Progress | None) 
         differing.deltas if not recount.problems else {},
         list(recount.unindexed),
         (bool(broken) or differing.damaged) and not recount.problems,
+        doubtful.generation,
     )
 
 
@@ -337,12 +342,18 @@ class _Comparison:
             if self._since and not report.window:
                 continue
             start = self._since * _DAY_S // report.window_s if self._since else None
-            stored = {key: (cells, problem) for key, cells, problem in self._stored.doubtful_rows(report)}
-            recounted = {(window, part): cells for window, part, cells in self._recounted.read(report)}
-            for key in sorted({*stored, *recounted}):
-                cells, problem = stored.get(key, (b"", ""))
+            stored = self._stored.doubtful_rows(report)
+            recounted = (((window, part), cells, None) for window, part, cells in self._recounted.read(report))
+            rows: Iterator[_Row] = merge(stored, recounted, key=itemgetter(0))
+            for key, some in groupby(rows, key=itemgetter(0)):
+                have, right, problem = b"", b"", ""
+                for _, cells, noted in some:
+                    if noted is None:
+                        right = cells
+                    else:
+                        have, problem = cells, noted
                 if start is None or key[0] >= start:
-                    self._compare(report, key, cells, recounted.get(key, b""), problem)
+                    self._compare(report, key, have, right, problem)
 
     def _compare(self, report: Report, key: tuple[int, int], stored: bytes, recounted: bytes, problem: str) -> None:
         window, part = key

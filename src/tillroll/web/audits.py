@@ -66,9 +66,9 @@ class AuditRoutes:
             audit = await asyncio.to_thread(self._make)
         except _StoppingError:
             return
-        except TillrollError as error:
-            _log.error("the audit could not be made: %s", error)
-            self.error = str(error)
+        except Exception as error:  # noqa: BLE001 an entry loop: whatever it was, it must be told
+            _log.error("the audit could not be made: %s", error, exc_info=not isinstance(error, TillrollError))
+            self.error = str(error) or repr(error)
             metrics.audit_failed.set(1)
             return
         now = self._state.clock()
