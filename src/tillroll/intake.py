@@ -25,7 +25,7 @@ from tillroll.turns import StoreInTurns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tillroll.core.accept import Body, Rejection
+    from tillroll.core.accept import Accepted, Body, Rejection
     from tillroll.ports import Clock, Store
 
 _log: Final = logging.getLogger(__name__)
@@ -51,6 +51,19 @@ class Committed(NamedTuple):
     seconds: float
 
 
+class _SharedWatch(ClockWatch):
+    """A clock watch for both committing threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def check(self, accepted: Accepted, now_s: float) -> None:
+        """See ClockWatch."""
+        with self._lock:
+            super().check(accepted, now_s)
+
+
 class Intake:
     """Takes bodies into a store, in groups. Make it, and call everything but `close`, in the event loop's thread."""
 
@@ -63,12 +76,11 @@ class Intake:
         on_refused: Callable[[ClockError], None] | None = None,
     ) -> None:
         """`timer` measures durations; `on_commit` and `on_refused` are called in the committing thread."""
-        self._store = store
         self._clock = clock
         self._timer = timer
         self._on_commit = on_commit
         self._on_refused = on_refused
-        self._clock_watch = ClockWatch()
+        self._clock_watch = _SharedWatch()
         self._loop = asyncio.get_running_loop()
         # The loop's thread appends and the committing thread takes; each counts its own side, so no lock is needed.
         self._waiting: deque[_Waiting] = deque()

@@ -18,6 +18,7 @@ DAYS = 40
 AN_HOUR = 5
 MERCHANTS = 320
 SEEN_MS = 8_000
+LOADED_MS = 30_000  # a page, however busy the machine is
 DESK = {"width": 1360, "height": 900}
 
 
@@ -91,6 +92,7 @@ def open_page(
         if key not in contexts:
             contexts[key] = chromium.new_context(**{"viewport": DESK, "reduced_motion": "reduce", **options})  # type: ignore[arg-type]
             contexts[key].set_default_timeout(SEEN_MS)
+            contexts[key].set_default_navigation_timeout(LOADED_MS)
         page = contexts[key].new_page()
         pages.append(page)
         if quiet:

@@ -28,7 +28,7 @@ TOKENS = {"TILLROLL_SEND_TOKENS": f"{SEND},{BOTH}", "TILLROLL_READ_TOKENS": f"{R
 WRONG = json.dumps(EVENT | {"amount": -1}).encode()
 # What a test cannot bring about at will, or what other tests do.
 ELSEWHERE = {
-    "overloaded", "queue_unavailable", "rejected_full", "request_timeout", "server_error", "stopping",
+    "clock_in_doubt", "overloaded", "queue_unavailable", "rejected_full", "request_timeout", "server_error", "stopping",
     "store_damaged", "store_full", "store_unavailable",
 }  # fmt: skip
 # What never reaches an operation that is described.

@@ -196,7 +196,7 @@ def test_a_list_of_datapoints_that_is_none_is_refused(http: httpx.Client, body: 
         ("/reports/hour-bracket?bracket=10-51", "bracket", "<10, 10-50"),
         ("/reports/hour-bracket?limit=0", "limit", "from 1 to 10000"),
         ("/reports/hour-bracket?limit=1&limit=2", "limit", "2 times"),
-        ("/reports/hour-bracket?by=year", "by", "day, hour, bracket"),
+        ("/reports/hour-bracket?by=year", "by", "hour, bracket, day, week"),
         ("/reports/hour-bracket?order=up", "order", "datapoint, bracket, -events"),
         ("/reports/hour-bracket?order=-events&cursor=x", "cursor", "not a cursor"),
         ("/reports/hour-bracket?format=xml", "format", "json, csv"),

@@ -220,7 +220,9 @@ class _Connection:
         """Tell whether the other side has closed it, as far as can be seen; looked for only after a pause."""
         if time.monotonic() - self._last < 1:
             return False
-        return bool(select.select([self.socket], [], [], 0)[0])
+        poll = select.poll()  # select() knows descriptors below 1,024 alone
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def read(self) -> tuple[Reply, bool]:
         """Return the reply to the request under way, and whether the connection can be used again.
