@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tillroll.ports import Store
 
 RETRIED_AT_ONCE: Final = 1_000
+_SPACE: Final = b" \t\r\n"  # JSON's, which is less than Python's
 
 
 class NoSuchRejectedError(TillrollError):
@@ -90,9 +91,9 @@ def plain(kept: Kept) -> dict[str, Any]:
 def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> Corrected:
     """Take a rejected event again, with another body if one is given, under its own source and position.
 
-    A body may hold several events, as any body does: all are counted, or none. Once they are counted the rejected event
-    is no longer kept. Calling this again after a crash counts nothing twice: an event that nothing named is named by
-    the rejection.
+    A body may hold several events, as any body does. When one is not valid none is counted; when one conflicts, the
+    others are counted. Once none is left the rejected event is no longer kept. Calling this again after a crash counts
+    nothing twice: an event that nothing named is named by the rejection.
 
     Raises:
         NoSuchRejectedError: nothing is kept under the id.
@@ -117,7 +118,7 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> C
 def _events_of(kept: Kept, body: bytes | None, now_s: float) -> list[Event] | Reason:
     """Return the events of a correction, or of what was rejected, or why the first that is wrong is so."""
     text = kept.rejection.body if body is None else body
-    alone = decode_event(text.removeprefix(BOM).strip(), now_s)
+    alone = decode_event(text.removeprefix(BOM).strip(_SPACE), now_s)
     if not isinstance(alone, Reason):
         return [alone]
     texts = [event for _, _, event in Body(text, UNNAMED).events()]
@@ -179,7 +180,7 @@ def retry_some(store: Store, which: RejectedFilter, after: str | None, now_s: fl
     builder = BatchBuilder()
     valid = []
     for kept in page:
-        decoded = decode_event(kept.rejection.body.strip(), now_s)
+        decoded = decode_event(kept.rejection.body.strip(_SPACE), now_s)
         if not isinstance(decoded, Reason):
             builder.add(decoded, *_name_of(kept))
             valid.append(kept.id)

@@ -10,6 +10,7 @@ import pytest
 from tillroll import correction
 from tillroll.core.accept import Body, Reason, Rejection
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.rejection import RejectedFilter
 from tillroll.ports import Outcome
 from tillroll.service import take
 from tillroll.stores.sqlite import SqliteStore
@@ -87,3 +88,10 @@ def test_a_correction_that_is_not_all_right_counts_nothing(store: SqliteStore, b
     assert corrected.reason is not None
     assert (corrected.word, corrected.events, store.status().events) == ("rejected", 0, 0)
     assert len(store.rejected()) == 1
+
+
+@pytest.mark.parametrize("end", [b"\x0c", b"\x0b"])
+def test_what_is_no_json_is_none_when_it_is_sent_again_either(store: SqliteStore, end: bytes) -> None:
+    kept = keep(store, Rejection(KEY, 0, event(1) + end, NO))
+    assert correction.retry_some(store, RejectedFilter(), None, NOW_S).still_rejected == 1
+    assert correction.retry(store, kept, None, NOW_S).outcome is None

@@ -134,7 +134,7 @@ def whole_number(field: str, text: str, low: int, high: int) -> int:
 
 
 def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    no_part = {name for name in FILTERS if name not in report.dimensions}
+    no_part: set[str] = {name for name in FILTERS if name not in report.dimensions}
     no_part |= (set() if report.window else {"from", "to"}) | (set() if report.window == HOUR.name else {"zone"})
     known = [name for name in PARAMETERS if name not in no_part]
     single = {}

@@ -49,8 +49,8 @@ _DETAILS: Final = {
         "shop.example is no name of this machine. Use localhost, or start the server with tokens or --open-to-all"
     ),
     "clock_in_doubt": (  # not brought about
-        "most events of the last minute are dated in the future, and this machine's clock says 2011-12-01T10:15:30+00:00."
-        " Nothing of them is kept: set the clock right, or correct the dates; then send again"
+        "most events of the last minute are dated in the future, and this machine's clock says "
+        "2011-12-01T10:15:30+00:00. Nothing of them is kept: set the clock right, or correct the dates; then send again"
     ),
     "server_error": "The server failed on this request. Its log says more",  # not brought about
     "queue_unavailable": "SQS cannot be reached. Check the network, and the region",  # not brought about

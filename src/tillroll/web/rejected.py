@@ -106,7 +106,8 @@ def _parameters(request: Request, *names: str) -> dict[str, str]:
     found = {}
     for name, values in parameters_of(request).items():
         if name not in names:
-            raise QueryError(name, "there is no such parameter", f"There are {', '.join(names) or 'none here'}")
+            remedy = f"There are {', '.join(names)}" if names else "This address takes none"
+            raise QueryError(name, "there is no such parameter", remedy)
         if len(values) > 1:
             raise QueryError(name, f"it is given {len(values)} times", "Give it once")
         found[name] = values[0]
