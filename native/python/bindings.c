@@ -139,6 +139,19 @@ PyObject *pair(PyObject *one, PyObject *other) {
     return both;
 }
 
+PyObject *tuple_take(PyObject **parts, Py_ssize_t size) {
+    PyObject *result = PyTuple_New(size);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        if (parts[i] == NULL || result == NULL) {
+            Py_XDECREF(parts[i]);
+            Py_CLEAR(result);
+        } else {
+            PyTuple_SetItem(result, i, parts[i]);
+        }
+    }
+    return result;
+}
+
 PyObject *value_error(const char *problem) {
     PyErr_SetString(PyExc_ValueError, problem);
     return NULL;

@@ -79,6 +79,7 @@ bool strings_own(Strings *strings);
 PyObject *array_new(State *state, int code, const void *data, size_t count);
 PyObject *array_take(State *state, int code, void *data, size_t count); /* gives the data back to the heap */
 PyObject *pair(PyObject *one, PyObject *other);                         /* steals both */
+PyObject *tuple_take(PyObject **parts, Py_ssize_t size); /* steals all, of which any may be NULL with an error */
 PyObject *value_error(const char *problem);                             /* NULL, always */
 
 extern PyType_Spec dictionary_spec, parser_spec, selection_spec;

@@ -13,17 +13,7 @@ static PyObject *parted(State *state, Places *places, size_t read, const PartSta
                       (unsigned long long)after->line, (unsigned long long)after->byte,
                       (unsigned long long)after->spent),
     };
-    const Py_ssize_t size = sizeof parts / sizeof *parts;
-    PyObject *result = PyTuple_New(size);
-    for (Py_ssize_t i = 0; i < size; i++) {
-        if (parts[i] == NULL || result == NULL) {
-            Py_XDECREF(parts[i]);
-            Py_CLEAR(result);
-        } else {
-            PyTuple_SetItem(result, i, parts[i]);
-        }
-    }
-    return result;
+    return tuple_take(parts, sizeof parts / sizeof *parts);
 }
 
 PyObject *py_part(PyObject *module, PyObject *args) {

@@ -62,17 +62,7 @@ static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_
         PyLong_FromSize_t(reach->bytes),
         PyLong_FromUnsignedLongLong(reach->next),
     };
-    const Py_ssize_t size = sizeof parts / sizeof *parts;
-    PyObject *result = PyTuple_New(size);
-    for (Py_ssize_t i = 0; i < size; i++) {
-        if (parts[i] == NULL || result == NULL) {
-            Py_XDECREF(parts[i]);
-            Py_CLEAR(result);
-        } else {
-            PyTuple_SetItem(result, i, parts[i]);
-        }
-    }
-    return result;
+    return tuple_take(parts, sizeof parts / sizeof *parts);
 }
 
 /* The texts of one call. */

@@ -10,10 +10,11 @@ import msgspec
 from starlette.responses import Response
 
 from tillroll.core import limits
+from tillroll.errors import QueryError
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -25,6 +26,12 @@ _COMPRESSION_LEVEL: Final = 5
 _FIELDS_MAX: Final = 2_000
 JSON: Final = "application/json"
 CSV: Final = "text/csv; charset=utf-8"
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> QueryError:
+    """Return the error for a parameter that an address has not, which has those that are known."""
+    remedy = f"There are {', '.join(known)}" if known else "This address takes none"
+    return QueryError(name, "there is no such parameter", remedy)
 
 
 def parameters_of(request: Request) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import QueryError
 from tillroll.intake import Committed
 from tillroll.service import Receipt
-from tillroll.web.answers import json_answer, parameters_of, small_body
+from tillroll.web.answers import json_answer, parameters_of, small_body, unknown_parameter
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def _parameters(request: Request, *names: str) -> dict[str, str]:
     found = {}
     for name, values in parameters_of(request).items():
         if name not in names:
-            remedy = f"There are {', '.join(names)}" if names else "This address takes none"
-            raise QueryError(name, "there is no such parameter", remedy)
+            raise unknown_parameter(name, names)
         if len(values) > 1:
             raise QueryError(name, f"it is given {len(values)} times", "Give it once")
         found[name] = values[0]

@@ -23,6 +23,7 @@ from tillroll.web.answers import (
     parameters_of,
     prefers_csv,
     small_body,
+    unknown_parameter,
 )
 from tillroll.web.problem import Problem
 
@@ -165,8 +166,7 @@ def _only(parameters: dict[str, list[str]], *known: str) -> None:
     """Refuse parameters that the route does not have: a misspelt one must not go unnoticed."""
     for name in parameters:
         if name not in known:
-            remedy = f"There are {', '.join(known)}" if known else "This address takes none"
-            raise QueryError(name, "there is no such parameter", remedy)
+            raise unknown_parameter(name, known)
 
 
 def _once(parameters: dict[str, list[str]], name: str) -> str | None:
