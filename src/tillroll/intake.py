@@ -1,29 +1,33 @@
 """Group commit: bodies that wait together are journaled in one commit, so that many requests share one sync.
 
 While a commit is under way the next bodies gather; the busier it is, the larger the groups. One thread commits; what it
-does most, waiting for the disk, it does without Python's lock. A second thread takes the large bodies, one after
-another and each in slices, in turns with the first: so whoever sends large ones holds up small ones by one slice.
+does most, waiting for the disk, it does without Python's lock. A second thread takes what takes longer, one body after
+another: large ones, in slices and in turns with the first, those with many events that only the reference decoder can
+judge, and what is to be kept of a body of which much was refused. So whoever sends such holds up others by one slice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from tillroll.core import limits
 from tillroll.core.clock_watch import ClockWatch
+from tillroll.core.parse import FallbackError
 from tillroll.errors import ClockError, OverloadedError, StoreError, TillrollError
-from tillroll.service import Receipt, take
+from tillroll.service import Receipt, Refused, journal_bodies, keep
 from tillroll.turns import StoreInTurns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tillroll.core.accept import Accepted, Body, Rejection
     from tillroll.ports import Clock, Store
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _GROUP_BYTES: Final = 8 * 2**20
 _LARGE_BYTES: Final = 2**20
+_JUDGED_MAX: Final = 32  # events of a small body that are judged, or kept, between two commits: 10 us each
+_SWITCH_S: Final = 0.0005  # how long who takes long may keep Python's lock from who commits or answers
 _FOLD_LOOK_S: Final = 1.0  # how often the store is asked whether a fold is due
 _FOLD_PAUSE_S_MAX: Final = 30.0  # between folds that fail
 
@@ -41,6 +47,7 @@ Done = Callable[[Receipt | TillrollError], None]  # is told, in the loop's threa
 class _Waiting(NamedTuple):
     body: Body
     done: Done
+    refused: Refused | None = None  # the body is journaled, and this is to be kept
 
 
 class Committed(NamedTuple):
@@ -88,9 +95,11 @@ class Intake:
         self._submitted_bytes = 0
         self._taken_bytes = 0
         self._taken_large_bytes = 0
+        self._handed_over_bytes = 0  # from the committing thread to that for large bodies
         self._wake = threading.Event()
         self._wake_large = threading.Event()
         self._closing = False
+        self._handed_over_all = False
         self._committed = False
         self._store = cast("Store", StoreInTurns(store))
         self._thread = threading.Thread(target=self._run, name="tillroll-commit", daemon=True)
@@ -121,7 +130,8 @@ class Intake:
         Raises:
             OverloadedError: too much waits already, or the intake is closing.
         """
-        depth, size = self.depth, self._submitted_bytes - self._taken_bytes - self._taken_large_bytes
+        size = self._submitted_bytes + self._handed_over_bytes - self._taken_bytes - self._taken_large_bytes
+        depth = self.depth
         if size >= limits.WAITING_BYTES_MAX or depth >= limits.WAITING_REQUESTS_MAX or self._closing:
             raise OverloadedError(depth, size)
         self._submitted_bytes += len(body.data)
@@ -137,7 +147,6 @@ class Intake:
         """Finish what was submitted, fold it, and stop."""
         self._closing = True
         self._wake.set()
-        self._wake_large.set()
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
@@ -149,8 +158,10 @@ class Intake:
             group = self._next_group()
             if group:
                 self._committed = True
-                self._commit(group)
+                self._commit(group, _JUDGED_MAX)
             if self._closing and not self._waiting:
+                self._handed_over_all = True
+                self._wake_large.set()
                 self._large_thread.join()
                 if self._committed:
                     self._fold(self._store.fold)
@@ -168,8 +179,12 @@ class Intake:
                 self._committed = True
                 waiting = self._large.popleft()
                 self._taken_large_bytes += len(waiting.body.data)
-                self._commit([waiting])
-            if self._closing and not self._large:
+                with _switching_often():
+                    if waiting.refused is None:
+                        self._commit([waiting])
+                    else:
+                        self._keep([waiting])
+            if self._handed_over_all and not self._large:
                 return
 
     def _next_group(self) -> list[_Waiting]:
@@ -183,48 +198,97 @@ class Intake:
             self._wake.set()
         return group
 
-    def _commit(self, group: list[_Waiting]) -> None:
+    def _commit(self, group: list[_Waiting], judged_max: int = sys.maxsize) -> None:
+        """Commit some bodies. Those of which more is to be judged or kept are handed over."""
         started = self._timer()
+        bodies = [waiting.body for waiting in group]
         try:
-            receipts = self._take(group)
+            taken = journal_bodies(self._store, bodies, self._clock(), self._clock_watch, judged_max)
+        except FallbackError as error:
+            for index in sorted(error.texts):
+                self._hand_over(group[index])
+            self._commit_others(group, error.texts, judged_max)
         except ClockError as error:
             self._refuse(group, error)
-            return
+            self._commit_others(group, frozenset(error.bodies), judged_max)
         except TillrollError as error:
-            self._loop.call_soon_threadsafe(_tell, group, repeat(error))
-            return
+            self._tell(group, repeat(error))
         except Exception as error:  # noqa: BLE001 an entry loop: one body must not end it
-            _log.exception("a commit of %d bodies failed", len(group))
             if len(group) > 1:  # whatever it was, it must not cost the others
+                _log.exception("a commit of %d bodies failed", len(group))
                 for waiting in group:
-                    self._commit([waiting])
-                return
-            problem = StoreError("the server failed on this body", "Report it, with the server's log")
-            problem.__cause__ = error
-            self._loop.call_soon_threadsafe(_tell, group, repeat(problem))
-            return
-        if self._on_commit is not None:
-            self._on_commit(Committed(len(group), receipts, self._timer() - started))
-        self._loop.call_soon_threadsafe(_tell, group, receipts)
+                    self._commit([waiting], judged_max)
+            else:
+                self._fail(group, error)
+        else:
+            self._finish(group, taken, self._timer() - started, judged_max)
+
+    def _commit_others(self, group: list[_Waiting], left_out: frozenset[int], judged_max: int) -> None:
+        others = [waiting for index, waiting in enumerate(group) if index not in left_out]
+        if others:
+            self._commit(others, judged_max)
 
     def _refuse(self, group: list[_Waiting], error: ClockError) -> None:
-        """Refuse the bodies for which the clock is in doubt, and commit the others."""
-        refused = set(error.bodies)
+        """Refuse the bodies for which the clock is in doubt."""
         if self._on_refused is not None:
             self._on_refused(error)
-        told = [waiting for index, waiting in enumerate(group) if index in refused]
-        self._loop.call_soon_threadsafe(_tell, told, repeat(error))
-        others = [waiting for index, waiting in enumerate(group) if index not in refused]
-        if others:
-            self._commit(others)
+        self._tell([group[index] for index in sorted(set(error.bodies))], repeat(error))
 
-    def _take(self, group: list[_Waiting]) -> list[Receipt]:
+    def _fail(self, group: list[_Waiting], error: Exception) -> None:
+        _log.error("a commit of %d bodies failed", len(group), exc_info=error)
+        problem = StoreError("the server failed on this body", "Report it, with the server's log")
+        problem.__cause__ = error
+        self._tell(group, repeat(problem))
+
+    def _finish(
+        self, group: list[_Waiting], taken: Sequence[Receipt | Refused], seconds: float, judged_max: int
+    ) -> None:
+        """Answer the bodies of which all was accepted, and have what was refused of the others kept."""
+        whole: list[_Waiting] = []
+        receipts: list[Receipt] = []
+        rest: list[_Waiting] = []
+        for waiting, each in zip(group, taken, strict=True):
+            if isinstance(each, Receipt):
+                whole.append(waiting)
+                receipts.append(each)
+            elif each.refused > judged_max:
+                self._hand_over(waiting._replace(refused=each))
+            else:
+                rest.append(waiting._replace(refused=each))
+        if whole:
+            self._answer(whole, receipts, seconds)
+        if rest:
+            self._keep(rest)
+
+    def _keep(self, group: list[_Waiting]) -> None:
+        """Keep what was refused of bodies that are journaled, and answer them."""
+        started = self._timer()
         now = self._clock()
 
         def set_aside(refused: list[list[Rejection]]) -> int:
             return self._store.set_aside([rejection for rejections in refused for rejection in rejections], now)
 
-        return take(self._store, [waiting.body for waiting in group], now, set_aside, self._clock_watch)
+        try:
+            receipts = keep([waiting.refused for waiting in group if waiting.refused is not None], set_aside)
+        except TillrollError as error:
+            self._tell(group, repeat(error))
+        except Exception as error:  # noqa: BLE001 an entry loop: one body must not end it
+            self._fail(group, error)
+        else:
+            self._answer(group, receipts, self._timer() - started)
+
+    def _hand_over(self, waiting: _Waiting) -> None:
+        self._handed_over_bytes += len(waiting.body.data)
+        self._large.append(waiting)
+        self._wake_large.set()
+
+    def _answer(self, group: list[_Waiting], receipts: Sequence[Receipt], seconds: float) -> None:
+        if self._on_commit is not None:
+            self._on_commit(Committed(len(group), receipts, seconds))
+        self._tell(group, receipts)
+
+    def _tell(self, group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
+        self._loop.call_soon_threadsafe(_tell, group, outcomes)
 
     def _fold(self, fold: Callable[[], int | None]) -> bool:
         """Fold, and return whether that worked."""
@@ -234,6 +298,17 @@ class Intake:
             _log.warning("a fold failed: %s", error)
             return False
         return True
+
+
+@contextmanager
+def _switching_often() -> Iterator[None]:
+    """Let the threads that commit and answer have Python's lock soon, for the body's time; always is dearer."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual_s)
 
 
 def _tell(group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:

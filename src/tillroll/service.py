@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+import sys
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.accept import Accepted, Body, Reason, Rejection, accept
+from tillroll.core.accept import Body, Reason, Rejection, accept
 from tillroll.ports import Outcome
 
 if TYPE_CHECKING:
@@ -50,6 +51,32 @@ class Receipt(msgspec.Struct):
 ONE: Final = Receipt(accepted=1)  # what most bodies get
 
 
+class Refused(NamedTuple):
+    """A body that is journaled, with events among it that were not accepted: `keep` is still to be called."""
+
+    body: Body
+    rejections: list[Rejection]
+    outcomes: bytes  # of its valid events
+
+    @property
+    def refused(self) -> int:
+        """How many events are to be kept."""
+        return len(self.rejections) + self.outcomes.count(Outcome.CONFLICT)
+
+    def all(self) -> list[Rejection]:
+        """Return the rejections together with the conflicts, by position."""
+        if Outcome.CONFLICT not in self.outcomes:
+            return self.rejections
+        wrong = {rejection.position for rejection in self.rejections}
+        valid = [event for event in self.body.events() if event[0] not in wrong]
+        conflicts = [
+            Rejection(self.body.source, position, text, CONFLICT, byte)
+            for (position, byte, text), outcome in zip(valid, self.outcomes, strict=True)
+            if outcome == Outcome.CONFLICT
+        ]
+        return sorted([*self.rejections, *conflicts], key=lambda rejection: rejection.position)
+
+
 def take(
     journal: Journal,
     bodies: Sequence[Body],
@@ -66,18 +93,49 @@ def take(
     Raises:
         ClockError: the clock may be slow, says the watch; nothing of any body was taken.
     """
-    accepted = accept(bodies, now_s)
+    taken = journal_bodies(journal, bodies, now_s, clock_watch)
+    receipts = iter(keep([each for each in taken if isinstance(each, Refused)], set_aside))
+    return [next(receipts) if isinstance(each, Refused) else each for each in taken]
+
+
+def journal_bodies(
+    journal: Journal,
+    bodies: Sequence[Body],
+    now_s: float,
+    clock_watch: ClockWatch | None = None,
+    fallback_max: int = sys.maxsize,
+) -> Sequence[Receipt | Refused]:
+    """Do the first half of `take`, the commit. For a body of which nothing was refused that was all.
+
+    Raises:
+        FallbackError: bodies have more than `fallback_max` events that take long to judge; nothing of any was taken.
+        ClockError: see `take`.
+    """
+    accepted = accept(bodies, now_s, fallback_max)
     if clock_watch is not None:
         clock_watch.check(accepted, now_s)
     outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""
-    refused = accepted.rejections
-    if any(outcomes):
-        refused = _with_conflicts(bodies, accepted, outcomes)
-    elif not any(refused):
+    if not any(outcomes) and not any(accepted.rejections):
         return [ONE if events == 1 else Receipt(events) for events in accepted.events]
-    receipts = _receipts(accepted, outcomes, refused)
-    if any(refused):
-        _note_not_kept(receipts, set_aside(refused))
+    taken: list[Receipt | Refused] = []
+    start = 0
+    for body, events, rejections in zip(bodies, accepted.events, accepted.rejections, strict=True):
+        mine = outcomes[start : start + events]
+        start += events
+        if rejections or Outcome.CONFLICT in mine:
+            taken.append(Refused(body, rejections, mine))
+        else:
+            taken.append(Receipt(mine.count(Outcome.ACCEPTED), mine.count(Outcome.DUPLICATE)))
+    return taken
+
+
+def keep(refused: Sequence[Refused], set_aside: Callable[[list[list[Rejection]]], int]) -> list[Receipt]:
+    """Do the second half of `take` for the bodies that need it: keep what was not accepted; return their receipts."""
+    if not refused:
+        return []
+    rejections = [each.all() for each in refused]
+    receipts = [_receipt(each.outcomes, mine) for each, mine in zip(refused, rejections, strict=True)]
+    _note_not_kept(receipts, set_aside(rejections))
     return receipts
 
 
@@ -88,44 +146,15 @@ def _note_not_kept(receipts: list[Receipt], kept: int) -> None:
         kept = max(0, kept - refused)
 
 
-def _with_conflicts(bodies: Sequence[Body], accepted: Accepted, outcomes: bytes) -> list[list[Rejection]]:
-    """Return the rejections of each body together with its conflicts, by position."""
-    refused = []
-    start = 0
-    for body, events, mine in zip(bodies, accepted.events, accepted.rejections, strict=True):
-        rejections = mine
-        became = outcomes[start : start + events]
-        start += events
-        if Outcome.CONFLICT in became:
-            wrong = {rejection.position for rejection in mine}
-            valid = [event for event in body.events() if event[0] not in wrong]
-            conflicts = [
-                Rejection(body.source, position, text, CONFLICT, byte)
-                for (position, byte, text), outcome in zip(valid, became, strict=True)
-                if outcome == Outcome.CONFLICT
-            ]
-            rejections = sorted([*mine, *conflicts], key=lambda rejection: rejection.position)
-        refused.append(rejections)
-    return refused
-
-
-def _receipts(accepted: Accepted, outcomes: bytes, refused: list[list[Rejection]]) -> list[Receipt]:
-    receipts = []
-    start = 0
-    for events, rejections in zip(accepted.events, refused, strict=True):
-        mine = outcomes[start : start + events]
-        start += events
-        conflicts = mine.count(Outcome.CONFLICT)
-        receipts.append(
-            Receipt(
-                mine.count(Outcome.ACCEPTED),
-                mine.count(Outcome.DUPLICATE),
-                conflicts,
-                len(rejections) - conflicts,
-                [_not_accepted(rejection) for rejection in rejections[: limits.REJECTED_LISTED_MAX]],
-            )
-        )
-    return receipts
+def _receipt(outcomes: bytes, rejections: list[Rejection]) -> Receipt:
+    conflicts = outcomes.count(Outcome.CONFLICT)
+    return Receipt(
+        outcomes.count(Outcome.ACCEPTED),
+        outcomes.count(Outcome.DUPLICATE),
+        conflicts,
+        len(rejections) - conflicts,
+        [_not_accepted(rejection) for rejection in rejections[: limits.REJECTED_LISTED_MAX]],
+    )
 
 
 def _not_accepted(rejection: Rejection) -> NotAccepted:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tillroll.core import limits
+from tillroll.core import kernel, limits
 from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.errors import OverloadedError, StoreError
@@ -17,9 +18,11 @@ from tillroll.intake import Committed, Intake
 from tillroll.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from tillroll.core.accept import Rejection
+    from tillroll.core.batch import Batch
     from tillroll.service import Receipt
 
 EVENT = b'{"date":"2011-12-03T10:15:30Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"m1"}'
@@ -67,6 +70,50 @@ def test_each_body_gets_its_own_receipt(store: SqliteStore) -> None:
     assert [one.index for one in receipts[4].not_accepted] == [2]
     kept = store.rejected()
     assert sorted(one.rejection.body for one in kept) == sorted([b"nonsense", EVENT.replace(b"4285", b"1"), b"{}"])
+
+
+class WatchedStore(SqliteStore):
+    """The embedded store, which notes what is done in which thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self.seen: list[tuple[str, int, str]] = []
+        super().__init__(directory)
+
+    def journal(self, batch: Batch) -> bytes:
+        self.seen.append(("journal", len(batch), threading.current_thread().name))
+        return super().journal(batch)
+
+    def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
+        self.seen.append(("set aside", len(rejections), threading.current_thread().name))
+        return super().set_aside(rejections, now_s)
+
+
+@pytest.mark.parametrize("kernel_or_not", [True, False])
+def test_what_takes_long_to_judge_or_to_keep_is_done_beside_the_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kernel_or_not: bool
+) -> None:
+    if not kernel_or_not:
+        monkeypatch.setattr(kernel, "compiled", False)
+    store = WatchedStore(tmp_path)
+    bad = b"\n".join(b"%d" % i for i in range(100))
+    odd = b"\n".join(EVENT.replace(b'"m1"', b'"\\u006d%d"' % i) for i in range(100))  # valid, by the reference alone
+    few = b"nonsense\n" + EVENT
+    bodies = [Body(EVENT, key("a")), Body(bad, key("b")), Body(odd, key("c")), Body(few, key("d"))]
+    receipts = asyncio.run(submit_all(store, bodies, []))
+    assert [(one.accepted, one.rejected) for one in receipts] == [(1, 0), (0, 100), (100, 0), (1, 1)]
+    assert {("set aside", 100, "tillroll-commit-large"), ("set aside", 1, "tillroll-commit")} < set(store.seen)
+    assert ("journal", 100, "tillroll-commit-large") in store.seen
+    assert sum(count for what, count, thread in store.seen if (what, thread) == ("journal", "tillroll-commit")) == 2
+    store.seen.clear()
+    conflicts = [Body(odd.replace(b"4285", b"4286"), key("c")), Body(EVENT, key("a"))]
+    receipts = asyncio.run(submit_all(store, conflicts, []))
+    assert [(one.duplicates, one.conflicts) for one in receipts] == [(0, 100), (1, 0)]
+    plain = b"\n".join([EVENT.replace(b"4285", b"9")] * 100)
+    receipts = asyncio.run(submit_all(store, [Body(plain, key("c")), Body(EVENT, key("a"))], []))
+    assert [(one.duplicates, one.conflicts) for one in receipts] == [(0, 100), (1, 0)]
+    assert [seen for seen in store.seen if seen[0] == "set aside"] == [("set aside", 100, "tillroll-commit-large")] * 2
+    assert [each.rejection.body for each in store.rejected(limit=1_000)].count(EVENT.replace(b"4285", b"9")) == 100
+    store.close()
 
 
 def lines(count: int, own: str = "") -> bytes:

@@ -95,12 +95,15 @@ def _places_of(bodies: Sequence[Body]) -> Places:
     return places
 
 
-def accept(bodies: Sequence[Body], now_s: float) -> Accepted:
+def accept(bodies: Sequence[Body], now_s: float, fallback_max: int = sys.maxsize) -> Accepted:
     """Return the events of some bodies, and those that are not valid with their reasons.
 
     `now_s` is seconds since 1970: a purchase dated more than a day later is refused.
+
+    Raises:
+        FallbackError: a body has more than `fallback_max` events that take long to judge.
     """
-    batch, counts, wrong = parse([body.data for body in bodies], _places_of(bodies), now_s)
+    batch, counts, wrong = parse([body.data for body in bodies], _places_of(bodies), now_s, fallback_max)
     events = counts.tolist()
     rejections: list[list[Rejection]] = [[] for _ in bodies]
     for owner, position, start, line, reason in wrong:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel, limits
@@ -16,7 +17,7 @@ from tillroll.core.batch import Batch, BatchBuilder, Event
 from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tillroll import _kernel
 
@@ -43,6 +44,14 @@ class Parsed(NamedTuple):
     batch: Batch
     events: array[int]
     wrong: list[Wrong]
+
+
+class FallbackError(Exception):
+    """Some texts have more events for the reference decoder than it was to judge; nothing was judged."""
+
+    def __init__(self, texts: frozenset[int]) -> None:
+        super().__init__(f"{len(texts)} texts are for who has time")
+        self.texts = texts
 
 
 class SomeLines(NamedTuple):
@@ -83,11 +92,31 @@ class Places:
         self.whole.extend(b"\1" * len(positions))
 
 
-def parse(texts: Sequence[Text], places: Places, now_s: float) -> Parsed:
-    """Parse what is at some places of texts."""
+def parse(texts: Sequence[Text], places: Places, now_s: float, fallback_max: int = sys.maxsize) -> Parsed:
+    """Parse what is at some places of texts.
+
+    Raises:
+        FallbackError: a text has more than `fallback_max` events for the reference decoder.
+    """
     if kernel.compiled:
-        return _call_kernel(texts, places, now_s, sys.maxsize)[0]
+        return _call_kernel(texts, places, now_s, sys.maxsize, fallback_max)[0]
+    if fallback_max < sys.maxsize:
+        _check_fallback(_events_at_most(texts, places), fallback_max)
     return parse_by_reference(texts, places, now_s)
+
+
+def _check_fallback(events: Mapping[int, int], fallback_max: int) -> None:
+    """Find no text with more than so many events for the reference decoder."""
+    texts = frozenset(text for text, count in events.items() if count > fallback_max)
+    if texts:
+        raise FallbackError(texts)
+
+
+def _events_at_most(texts: Sequence[Text], places: Places) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for index, start, end, whole in zip(places.owners, places.starts, places.ends, places.whole, strict=True):
+        counts[index] += 1 if whole else bytes(memoryview(texts[index])[start:end]).count(b"\n") + 1
+    return counts
 
 
 def parse_some(text: Text, first: int, now_s: float, unsure_most: int) -> SomeLines:
@@ -149,7 +178,9 @@ def lines_of(text: bytes, first: int) -> Iterator[tuple[int, int, bytes]]:
             yield position, end - len(event), event.rstrip(_SPACE)
 
 
-def _call_kernel(texts: Sequence[Text], places: Places, now_s: float, unsure_most: int) -> tuple[Parsed, int, int]:
+def _call_kernel(
+    texts: Sequence[Text], places: Places, now_s: float, unsure_most: int, fallback_max: int = sys.maxsize
+) -> tuple[Parsed, int, int]:
     """Return what was parsed, how many bytes were read at the last place, and the position after them."""
     try:
         parser = _idle.pop()
@@ -174,6 +205,8 @@ def _call_kernel(texts: Sequence[Text], places: Places, now_s: float, unsure_mos
         position,
     ) = parser.parse(texts, places.owners, places.firsts, places.starts, places.ends, places.whole, latest, unsure_most)
     _idle.append(parser)
+    if len(unsure) > _UNSURE * fallback_max:
+        _check_fallback(Counter(unsure[::_UNSURE]), fallback_max)
     parsed = _with_unsure(texts, batch, events, unsure, now_s) if unsure else Parsed(batch, events, [])
     return parsed, size, position
 

@@ -368,9 +368,11 @@ class SqliteStore:
     # Rejected events.
 
     def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
-        """See ports.RejectedStore."""
+        """See ports.RejectedStore. Most of the work is done while others write."""
+        with self._read() as reader:
+            prepared = sqlite_rejected.prepare(reader.connection, rejections, now_s)
         with self._write():
-            return sqlite_rejected.set_aside(self._connection, rejections, now_s, self._capacity)
+            return sqlite_rejected.set_aside(self._connection, prepared, now_s, self._capacity)
 
     def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
         """See ports.RejectedStore."""

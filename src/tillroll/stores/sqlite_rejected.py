@@ -37,58 +37,94 @@ _SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
 _RESTORE: Final = "Run tillroll audit; the events are in the copies of the file, or with who sent them"
 
 
-def set_aside(connection: sqlite3.Connection, rejections: Sequence[Rejection], now_s: float, capacity: Capacity) -> int:
+class Row(NamedTuple):
+    """A group as it is stored, but for what is known only then."""
+
+    kind: NameKind
+    source: str
+    low: int
+    high: int
+    waiting: int
+    codes: str
+    payload: bytes
+
+
+def _row_of(group: Group) -> Row:
+    positions = group.positions
+    codes = json.dumps(group.codes(), sort_keys=True)
+    waiting = group.discarded.count(0)
+    return Row(group.kind, group.source, min(positions), max(positions), waiting, codes, group.encode())
+
+
+class Prepared(NamedTuple):
+    """Rejections of one source that are to be kept, made ready while others write."""
+
+    given: int  # for how many it stands
+    rejections: list[Rejection]  # those that were not kept yet
+    row: Row | None  # of these; None when there are none
+    seen: int  # the last group that was there then
+
+
+def prepare(connection: sqlite3.Connection, rejections: Sequence[Rejection], now_s: float) -> list[Prepared]:
+    """Do all of `set_aside` that takes time and changes nothing. Call in a transaction, which need not write."""
+    (seen,) = connection.execute("SELECT coalesce(max(seq), 0) FROM rejected_group").fetchone()
+    prepared = []
+    for some in groups.in_groups(rejections):
+        new = _new(connection, groups.once(some), 0)
+        prepared.append(Prepared(len(some), new, _row_of(groups.group_of(new, now_s)) if new else None, seen))
+    return prepared
+
+
+def set_aside(connection: sqlite3.Connection, prepared: Sequence[Prepared], now_s: float, capacity: Capacity) -> int:
     """Keep rejections from the first on while there is room; return how many are kept now, or were before."""
     done = 0
-    for some in groups.in_groups(rejections):
-        new = _new(connection, groups.once(some))
-        if new and not _add(connection, groups.group_of(new, now_s), capacity):
+    for given, rejections, row, seen in prepared:
+        if row is not None:
+            new = _new(connection, rejections, seen)
+            if len(new) < len(rejections):  # others, or the same a moment ago, brought some of them
+                row = _row_of(groups.group_of(new, now_s)) if new else None  # noqa: PLW2901
+        if row is not None and not _add(connection, row, capacity):
             connection.execute("UPDATE rejected_total SET refused = 1")
             _seal(connection)
             return done
-        done += len(some)
+        done += given
     return done
 
 
-def _new(connection: sqlite3.Connection, rejections: list[Rejection]) -> list[Rejection]:
-    """Return those of some rejections of one source that are not kept."""
+def _new(connection: sqlite3.Connection, rejections: list[Rejection], after: int) -> list[Rejection]:
+    """Return those of some rejections of one source that are not kept in the groups after one."""
     source = rejections[0].source
     if source.kind is NameKind.NONE:
         return rejections
     positions = [rejection.position for rejection in rejections]
     query = (
-        "SELECT payload FROM rejected_group WHERE source = ? AND kind = ? AND low <= ? AND high >= ?"
+        "SELECT payload FROM rejected_group WHERE source = ? AND kind = ? AND low <= ? AND high >= ? AND seq > ?"
         " ORDER BY low DESC, seq DESC LIMIT ?"
     )
-    overlapping = connection.execute(query, (source.value, source.kind, max(positions), min(positions), _READ_MAX))
+    values = (source.value, source.kind, max(positions), min(positions), after, _READ_MAX)
     left = _READ_BYTES_MAX
-    for (payload,) in overlapping.fetchall():
-        left -= groups.size_of(payload)
-        if left < 0:
-            break
-        known = {(each.position, each.body) for each in groups.decode(payload).known(rejections)}
-        rejections = [each for each in rejections if (each.position, each.body) not in known]
+    with closing(connection.execute(query, values)) as overlapping:
+        for (payload,) in overlapping:
+            left -= groups.size_of(payload)
+            if left < 0:
+                break
+            known = {(each.position, each.body) for each in groups.decode(payload).known(rejections)}
+            rejections = [each for each in rejections if (each.position, each.body) not in known]
     return rejections
 
 
-def _add(connection: sqlite3.Connection, group: Group, capacity: Capacity | None) -> bool:
+def _add(connection: sqlite3.Connection, row: Row, capacity: Capacity | None) -> bool:
     """Add a group, unless there is no room for it."""
-    payload = group.encode()
     waiting, size = connection.execute("SELECT waiting, bytes FROM rejected_total").fetchone()
-    if capacity and (waiting + len(group) > capacity.rejections or size + len(payload) > capacity.stored_bytes):
+    if capacity and (waiting + row.waiting > capacity.rejections or size + len(row.payload) > capacity.stored_bytes):
         return False
-    positions = group.positions
-    low, high = min(positions), max(positions)
-    codes = json.dumps(group.codes(), sort_keys=True)
-    token = secrets.token_hex(_TOKEN_BYTES)
-    waiting = group.discarded.count(0)
     cursor = connection.execute(
         "INSERT INTO rejected_group (token, kind, source, low, high, waiting, codes, payload, checksum)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        (token, group.kind, group.source, low, high, waiting, codes, payload),
+        (secrets.token_hex(_TOKEN_BYTES), *row),
     )
     _sign(connection, cursor.lastrowid or 0)
-    _count(connection, waiting, len(payload) if waiting else 0)
+    _count(connection, row.waiting, len(row.payload) if row.waiting else 0)
     return True
 
 
@@ -341,7 +377,7 @@ def _convert(connection: sqlite3.Connection, received_at: float, rows: Iterable[
         known = [names.popleft() for _ in some]
         group = groups.group_of(some, received_at, [name for name, _ in known])
         group.discard(index for index, (_, settled) in enumerate(known) if settled)
-        _add(connection, group, None)
+        _add(connection, _row_of(group), None)
 
 
 def _has_rows(connection: sqlite3.Connection) -> bool:
