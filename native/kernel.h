@@ -318,6 +318,28 @@ void equal_at(const void *one, const uint32_t *at, const void *other, const uint
 void equal_strings_at(const uint32_t *ends, const char *heap, const uint32_t *at, const uint32_t *other_ends,
                       const char *other_heap, const uint32_t *other_at, size_t count, char *out);
 
+/* export.c: columns to rows of text. The first two are called twice: without room, for the size, then with it. */
+
+/* Each event's name as an export has it. */
+size_t name_texts(const Named *events, uint32_t *ends, char *heap);
+/* Strings as JSON or CSV has them; what is empty stays so. */
+size_t quote(const uint32_t *ends, size_t count, const char *heap, bool csv, uint32_t *quoted_ends, char *quoted);
+
+enum { ROW_LITERAL, ROW_INSTANT, ROW_NUMBER, ROW_CHOICE, ROW_TEXT };
+
+/* A part of each row: what stands before, and a value of a column. A string that is empty leaves out what is before it. */
+typedef struct {
+    int kind, width; /* the width of a choice's codes, 1 or 4 */
+    const char *before;
+    size_t before_size;
+    const void *values, *nanos; /* seconds and nanos, numbers of 0 and more, codes, or NULL */
+    const uint32_t *ends;       /* strings, one for each code or row */
+    const char *heap;
+} RowPart;
+
+size_t rows_size(const RowPart *parts, size_t parts_count, size_t rows);
+void format_rows(const RowPart *parts, size_t parts_count, size_t rows, char *out);
+
 /* group.c */
 
 #define GROUP_COLUMNS_MAX 32

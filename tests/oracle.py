@@ -8,11 +8,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tillroll.core.accept import encode_event
+from tillroll.core.batch import BatchBuilder, NameKind, Source
 from tillroll.core.dimension import BRACKETS
+from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, Query, Row, answer
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, RejectedFilter, RejectedSummary, SourceCount
-from tillroll.ports import Audit, Difference, Kept, Outcome, Progress, Status, Trace
+from tillroll.errors import StoreError
+from tillroll.ports import Audit, Difference, JournalPart, Kept, Outcome, Progress, Status, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,6 +87,25 @@ class Oracle:
             else:
                 outcomes.append(Outcome.DUPLICATE if known == event else Outcome.CONFLICT)
         return bytes(outcomes)
+
+    def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
+        upto = len(self.journaled) if upto is None else upto
+        if max(after, upto) > len(self.journaled):
+            raise StoreError("the journal ends before", "Give another")
+        builder = BatchBuilder()
+        for number, (event, identity) in enumerate(self.journaled[after:upto], after + 1):
+            in_time = (chosen.start is None or event.seconds >= chosen.start) and (
+                chosen.stop is None or event.seconds < chosen.stop
+            )
+            if not in_time or (chosen.merchants is not None and event.merchant not in chosen.merchants):
+                continue
+            if identity is None:
+                builder.add(event, Source(NameKind.FILE, f"journal:{id(self)}"), number)
+            elif identity.kind is NameKind.ID:
+                builder.add(event)
+            else:
+                builder.add(event, Source(identity.kind, identity.value), identity.position)
+        yield JournalPart(builder.build(), upto)
 
     def events(self) -> list[Event]:
         return [event for event, _ in self.journaled]

@@ -50,6 +50,15 @@ class QueryError(TillrollError):
         self.remedy = remedy
 
 
+class OutputError(TillrollError):
+    """A file cannot be written."""
+
+    exit_code = 2
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: cannot be written ({problem}). Name another, or make room for it")
+
+
 class StoreError(TillrollError):
     """The store cannot do it, now or at all."""
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import EVERY
 
 if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.export import Chosen
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
 
@@ -88,6 +90,13 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     event: bytes  # the contract's JSON
 
 
+class JournalPart(NamedTuple):
+    """Some events of the journal, in order, and the position that is reached with them."""
+
+    batch: Batch  # may be empty: what a filter leaves of it is not said
+    position: int
+
+
 class Journal(Protocol):
     """The accepted events: the truth."""
 
@@ -101,6 +110,18 @@ class Journal(Protocol):
 
         Raises:
             StoreError: the store cannot take it now; `retry_after_s` says when to try again, if that can help.
+        """
+        ...
+
+    def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
+        """Yield the events after a position in the order they were journaled, up to a position, or to the end as it is.
+
+        Each has a name: what nothing else names is named by its place in the journal, always the same, and by no other
+        journal so (`core.export`). Only those that are `chosen`. Every part has the position after it, from which a
+        later call goes on. Memory is bounded, and nobody waits for whoever takes the parts, however slowly.
+
+        Raises:
+            StoreError: the store cannot be read, or the journal does not reach `after`.
         """
         ...
 

@@ -1,14 +1,13 @@
 """`tillroll generate`: realistic purchases from a seed."""
 
 import datetime as dt
-import gzip
 import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -17,15 +16,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from tillroll import config, sender
 from tillroll.cli.options import ConfigFile, Json
 from tillroll.cli.output import messages, write_json
+from tillroll.cli.output_file import output_file
 from tillroll.core import limits
 from tillroll.errors import ConfigError
 from tillroll.generator import Generator, Plan
 from tillroll.importer import InputError
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    pass
 else:
-    from backports import zstd
+    pass
 
 _ADDRESS = re.compile(r"(localhost|[\d.]+|\[[\da-fA-F:]+\]):\d+(/.*)?")
 _HOUR_S = 3_600
@@ -158,32 +158,12 @@ def _second(flag: str, text: str) -> int:
 
 def _write(generator: Generator, target: str, on_events: Callable[[int], None]) -> None:
     written = 0
-    with _output(target) as out:
+    with output_file(target) as out:
         for lines in generator.blocks():
             out.write("\n".join(lines).encode() + b"\n")
             written += len(lines)
             on_events(written)
         out.flush()
-
-
-@contextmanager
-def _output(target: str) -> Iterator[Any]:
-    if target == "-":
-        yield sys.stdout.buffer
-        return
-    try:
-        file = Path(target).open("wb")  # noqa: SIM115 closed below; the try is for the opening alone
-    except OSError as error:
-        raise InputError(target, f"cannot be written ({error.strerror})", "Name another file") from error
-    with file:
-        if target.endswith(".gz"):
-            with gzip.GzipFile("", "wb", 3, file, mtime=0) as packed:
-                yield packed
-        elif target.endswith(".zst"):
-            with zstd.ZstdFile(file, "wb") as packed:
-                yield packed
-        else:
-            yield file
 
 
 def _bodies(generator: Generator, size: int) -> Iterator[sender.Body]:

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "serve": ("tillroll.cli.serve", "Take events and answer questions over HTTP, with a page for people."),
     "import": ("tillroll.cli.import_", "Take events from files, or from standard input."),
     "report": ("tillroll.cli.report", "Show a report as a table, a chart, CSV or JSON."),
+    "events": ("tillroll.cli.events", "Write the journal's events out, for import elsewhere or a warehouse."),
     "top": ("tillroll.cli.top", "Watch purchases arrive."),
     "rejected": ("tillroll.cli.rejected", "List, show, correct and drop the events that were not accepted."),
     "audit": ("tillroll.cli.audit", "Count the whole journal again and compare every aggregate."),

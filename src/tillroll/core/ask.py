@@ -122,6 +122,18 @@ def spans_of(report: Report) -> tuple[ByName, ...]:
     return tuple(name for name in _SPAN_NAMES if 0 < longest <= SPANS[name].hours and name != report.window)
 
 
+def instant(field: str, text: str) -> int:
+    """Return the second since 1970 at which a day, an hour or an instant in UTC begins.
+
+    Raises:
+        QueryError: it is none, or lies within a second.
+    """
+    seconds, exact = _instant(field, text, None)
+    if not exact:
+        raise QueryError(field, f"{_shown(text)} lies within a second", "Give a whole one")
+    return seconds
+
+
 def whole_number(field: str, text: str, low: int, high: int) -> int:
     """Return the number a text holds.
 

@@ -130,7 +130,7 @@ def pack_strings(ends: array[int], heap: bytes) -> bytes:
     """
     lengths: array[int] = array("H")
     packed: list[bytes] = []
-    for text in _pieces(ends, heap):
+    for text in strings_in(ends, heap):
         if len(text) >= _UUID_LENGTH:
             raise ValueError("a string is longer than 65534 bytes")
         uuid = _pack_uuid(text)
@@ -139,7 +139,12 @@ def pack_strings(ends: array[int], heap: bytes) -> bytes:
     return _little(lengths) + b"".join(packed)
 
 
-def _pieces(ends: array[int], heap: bytes) -> list[bytes]:
+def strings_in(ends: array[int], heap: bytes) -> list[bytes]:
+    """Return the strings of a string column.
+
+    Raises:
+        ValueError: the ends are not those of the heap's strings.
+    """
     starts = [0, *ends][: len(ends)]
     if (ends[-1] if ends else 0) != len(heap) or any(map(operator.gt, starts, ends)):
         raise ValueError("the ends of the strings do not rise to the end of their bytes")
@@ -162,7 +167,7 @@ def split_strings(ends: array[int], heap: bytes) -> list[str]:
     Raises:
         ValueError: a string is not UTF-8, or the ends are not those of the heap's strings.
     """
-    return [text.decode() for text in _pieces(ends, heap)]
+    return [text.decode() for text in strings_in(ends, heap)]
 
 
 class Dictionary:
@@ -181,7 +186,7 @@ class Dictionary:
         Raises:
             ValueError: one has a number already, or the ends are not those of the heap's strings.
         """
-        for text in _pieces(ends, heap):
+        for text in strings_in(ends, heap):
             if text in self._numbers:
                 raise ValueError("a string has a number already")
             self._numbers[text] = len(self._numbers)
@@ -203,7 +208,7 @@ class Dictionary:
         Raises:
             ValueError: the ends are not those of the heap's strings.
         """
-        return array("I", [self._numbers.get(text, MISSING) for text in _pieces(ends, heap)])
+        return array("I", [self._numbers.get(text, MISSING) for text in strings_in(ends, heap)])
 
     def search(self, text: bytes, known: int, limit: int) -> tuple[list[str], array[int]]:
         """Search the first `known` strings for a text in small letters, which stand for both.
@@ -299,7 +304,7 @@ def pick_strings(ends: array[int], heap: bytes, indexes: array[int]) -> tuple[ar
     Raises:
         ValueError: an index is out of range, or the ends are not those of the heap's strings.
     """
-    strings = _pieces(ends, heap)
+    strings = strings_in(ends, heap)
     try:
         return column_of([strings[index] for index in indexes])
     except IndexError as error:
@@ -529,7 +534,7 @@ def name_rows(
     """
     if len(key) != _NAME_KEY_BYTES:
         raise ValueError("a key has 16 bytes")
-    ids, values = _pieces(id_ends, id_bytes), _pieces(run_ends, run_values)
+    ids, values = strings_in(id_ends, id_bytes), strings_in(run_ends, run_values)
     if not len(nanos) == len(positions) == len(seconds) == sum(run_events) or 0 in run_events:
         raise ValueError("the columns differ in length, or the runs do not add up")
     if not len(run_kinds) == len(values) == len(run_events) or (ids and len(ids) != len(seconds)):
@@ -598,7 +603,7 @@ def equal_strings_at(
     Raises:
         ValueError: there are not as many places in both, one is out of range, or ends are not those of strings.
     """
-    one, other = _pieces(ends, heap), _pieces(other_ends, other_heap)
+    one, other = strings_in(ends, heap), strings_in(other_ends, other_heap)
     if len(at) != len(others_at):
         raise ValueError("columns differ in length")
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tillroll.core import columns, limits, selection
+from tillroll.core import columns, limits, rows, selection
 
 # What the kernel repeats of the contract. One that was built from another version is left alone.
 CONTRACT: Final = (
@@ -34,6 +34,7 @@ if compiled:
     bucketize = _kernel.bucketize
     equal_at = _kernel.equal_at
     equal_strings_at = _kernel.equal_strings_at
+    format_rows = _kernel.format_rows
     gaps_of = _kernel.gaps_of
     group = _kernel.group
     hash_name = _kernel.hash_name
@@ -45,6 +46,7 @@ if compiled:
     largest = _kernel.largest
     measure_counts = _kernel.measure_counts
     name_rows = _kernel.name_rows
+    name_texts = _kernel.name_texts
     narrow = _kernel.narrow
     pack_strings = _kernel.pack_strings
     part = _kernel.part
@@ -52,6 +54,7 @@ if compiled:
     pick_strings = _kernel.pick_strings
     place = _kernel.place
     positions_of = _kernel.positions_of
+    quote = _kernel.quote
     read_counts = _kernel.read_counts
     renumber = _kernel.renumber
     same_slots = _kernel.same_slots
@@ -70,6 +73,7 @@ else:
     bucketize = columns.bucketize
     equal_at = columns.equal_at
     equal_strings_at = columns.equal_strings_at
+    format_rows = rows.format_rows
     gaps_of = columns.gaps_of
     group = columns.group
     hash_name = columns.hash_name
@@ -81,12 +85,14 @@ else:
     largest = columns.largest
     measure_counts = columns.measure_counts
     name_rows = columns.name_rows
+    name_texts = rows.name_texts
     narrow = columns.narrow
     pack_strings = columns.pack_strings
     pick = columns.pick
     pick_strings = columns.pick_strings
     place = columns.place
     positions_of = columns.positions_of
+    quote = rows.quote
     read_counts = columns.read_counts
     renumber = columns.renumber
     same_slots = columns.same_slots

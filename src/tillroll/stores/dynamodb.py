@@ -15,10 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import ConfigError
 from tillroll.ports import Outcome, Status
-from tillroll.stores import dynamodb_audit, dynamodb_reader, dynamodb_rejected
+from tillroll.stores import dynamodb_audit, dynamodb_export, dynamodb_reader, dynamodb_rejected
 from tillroll.stores.dynamodb_client import open_client
 from tillroll.stores.dynamodb_commit import KnownLogs, commit
 from tillroll.stores.dynamodb_fold import fold_all, fold_marked, read_folded
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.export import Chosen
     from tillroll.core.query import Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
-    from tillroll.ports import Audit, Clock, Kept, Progress, Trace
+    from tillroll.ports import Audit, Clock, JournalPart, Kept, Progress, Trace
     from tillroll.stores.dynamodb_client import Client
     from tillroll.stores.dynamodb_protocol import Protocol, QueryReply
 
@@ -82,6 +84,14 @@ class DynamoDBStore:
             elif self._unfolded_since is None and Outcome.ACCEPTED in done.outcomes:
                 self._unfolded_since = self.context.clock()
         return done.outcomes
+
+    def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
+        """See ports.Journal. Positions are ledger entries: an entry's is reached with the last of its events."""
+        upto = self.client.run(dynamodb_export.end_of(self.context, after, upto))
+        while after < upto:
+            parts = self.client.run(dynamodb_export.read_some(self.context, after, upto, chosen))
+            yield from parts
+            after = parts[-1].position
 
     def status(self) -> Status:
         """See ports.Journal. Positions are ledger entries; of rejections refused this process knows its own."""

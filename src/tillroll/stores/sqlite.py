@@ -13,15 +13,17 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tillroll.core import chunk, kernel, limits
+from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import REPORTS, parse_datapoint
 from tillroll.errors import StoreDamagedError, StoreError
-from tillroll.stores import sqlite_audit, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
+from tillroll.stores import sqlite_audit, sqlite_export, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Merchants, Names
 from tillroll.stores.segments import Segments, Unfolded
@@ -34,15 +36,17 @@ from tillroll.stores.sqlite_schema import transaction, translated
 from tillroll.stores.sqlite_state import State, read_state, write_state
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.export import Chosen
     from tillroll.core.identity import IdentityRows
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
-    from tillroll.ports import Audit, Clock, Kept, Progress, Status, Trace
+    from tillroll.ports import Audit, Clock, JournalPart, Kept, Progress, Status, Trace
 
 _log: Final = logging.getLogger(__name__)
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
@@ -272,6 +276,29 @@ class SqliteStore:
             state = self._fold_stride(state)
         write_state(self._connection, state)
         return state
+
+    def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
+        """See ports.Journal. By a connection of its own: it needs no aggregate, and may take as long as it likes."""
+        with translated(self.path):
+            connection = sqlite_schema.connect(self.path)
+        try:
+            yield from sqlite_export.read(partial(self._at_one_moment, connection), after, upto, chosen)
+        except DamageError as error:
+            raise _damaged(self.path, error) from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _at_one_moment(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """Lend a connection in a read transaction on a journal that lost nothing."""
+        with translated(self.path):
+            self._refuse_loss()
+            head = self._head.read()  # before the transaction, which then sees all that the head knows
+            with transaction(connection, "DEFERRED"):
+                state = read_state(connection)
+                sqlite_head.compare(head, state.events, state.chain)
+                self._place.check_now_and_then()
+                yield connection
 
     def status(self) -> Status:
         """See ports.Journal. Positions are event numbers."""
