@@ -56,7 +56,7 @@ class OutputError(TillrollError):
     exit_code = 2
 
     def __init__(self, path: str, problem: str) -> None:
-        super().__init__(f"{path}: cannot be written ({problem}). Name another, or make room for it")
+        super().__init__(f"{path}: cannot be written ({problem}). Name another file")
 
 
 class StoreError(TillrollError):

@@ -6,7 +6,7 @@ import gzip
 import os
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
@@ -39,15 +39,13 @@ def output_file(target: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(target)
-    try:
-        if path.exists() and not path.is_file():  # a pipe, or /dev/null
-            with path.open("wb") as file, packed(file, target) as out:
-                yield out
-            return
-        with replaced(path) as file, packed(file, target) as out:
-            yield out
-    except OSError as error:
-        raise OutputError(visible(target), error.strerror or str(error)) from error
+    with ExitStack() as stack:
+        try:
+            special = path.exists() and not path.is_file()  # a pipe, or /dev/null
+            file = stack.enter_context(path.open("wb") if special else replaced(path))
+        except OSError as error:
+            raise OutputError(visible(target), error.strerror or str(error)) from error
+        yield stack.enter_context(packed(file, target))
 
 
 @contextmanager
