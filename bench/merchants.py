@@ -16,7 +16,7 @@ from bench.measure import ROOT, percentile, show
 
 from tillroll.core.batch import UNNAMED, Batch, Run
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.stores.sqlite import SqliteStore
 
 FIRST_DAY = 20_454  # 2026-01-01
@@ -73,7 +73,7 @@ def one(source: random.Random) -> Batch:
 
 def questions() -> dict[str, object]:
     """Return what is asked, by what it is called."""
-    by_day, by_method = REPORTS_BY_NAME["day-merchant"], REPORTS_BY_NAME["merchant-method"]
+    by_day, by_method = REPORTS["day-merchant"], REPORTS["merchant-method"]
     return {
         "merchant-method, the busiest 100": Query(report=by_method, order="-events", limit=100),
         "merchant-method, 1,000 from the middle": Query(report=by_method, after="80", totals=False),

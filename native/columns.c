@@ -192,6 +192,33 @@ void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t le
     }
 }
 
+/* The piece of the value before is tried first: purchases come nearly in order. */
+void shift(const int64_t *values, size_t count, const int64_t *starts, const int64_t *shifts, size_t pieces, int64_t *out) {
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t value = values[i];
+        if ((at != 0 && value < starts[at]) || (at + 1 < pieces && value >= starts[at + 1])) {
+            size_t low = 0, high = pieces;
+            while (high - low > 1) {
+                size_t middle = low + (high - low) / 2;
+                if (starts[middle] <= value) {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            at = low;
+        }
+        out[i] = (int64_t)((uint64_t)value + (uint64_t)shifts[at]);
+    }
+}
+
+void accepts(const void *codes, int width, size_t count, const uint8_t *table, uint8_t *mask) {
+    for (size_t i = 0; i < count; i++) {
+        mask[i] = table[width == 1 ? ((const uint8_t *)codes)[i] : ((const uint32_t *)codes)[i]];
+    }
+}
+
 #define FEW_BOUNDS 8
 
 /* Few bounds below 2^31: every value is compared with all, as 32 bits, of which a processor compares many at once. */

@@ -257,6 +257,10 @@ void pick(const void *values, int width, const uint32_t *indexes, size_t count, 
 void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t length, uint32_t *windows);
 /* How many of rising bounds are not above each value. */
 void bucketize(const int64_t *values, size_t count, const int64_t *bounds, size_t bounds_count, uint8_t *buckets);
+/* Each value and the shift that is in force at it: the last whose start is not above it, or the first. */
+void shift(const int64_t *values, size_t count, const int64_t *starts, const int64_t *shifts, size_t pieces, int64_t *out);
+/* Whether the table says 1 for each code, which is below the table's length. */
+void accepts(const void *codes, int width, size_t count, const uint8_t *table, uint8_t *mask);
 uint64_t stored_at(const unsigned char *data, int width, size_t index);
 
 /* strings.c: string columns, each string ending where `ends` says in one heap. */

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from tillroll.core.accept import encode_event
 from tillroll.core.batch import BatchBuilder, NameKind, Source
-from tillroll.core.dimension import BRACKETS
 from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, Query, Row, answer
@@ -22,18 +21,26 @@ if TYPE_CHECKING:
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch, Event, Identity
+    from tillroll.core.query import Aggregate
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-def bracket(cents: int) -> int:
+def bracket(cents: int) -> str:
     if cents > 500_00:
-        return BRACKETS.index(">500")
+        return ">500"
     if cents >= 100_00:
-        return BRACKETS.index("100-500")
+        return "100-500"
     if cents >= 50_00:
-        return BRACKETS.index("50-100")
-    return BRACKETS.index("10-50" if cents >= 10_00 else "<10")
+        return "50-100"
+    return "10-50" if cents >= 10_00 else "<10"
+
+
+def events_of(aggregates: Sequence[Aggregate]) -> dict[str, int]:
+    """Return the events of aggregates by datapoint."""
+    found = {each.datapoint: each.events for each in aggregates}
+    assert len(found) == len(aggregates)
+    return found
 
 
 def rows_of(event: Event) -> dict[str, tuple[Row, str]]:
@@ -46,11 +53,11 @@ def rows_of(event: Event) -> dict[str, tuple[Row, str]]:
     hour_text = f"{day_text}:{at:%H}"
     method, merchant = METHODS[event.method], event.merchant
     return {
-        "hour-bracket": (Row(hour, where, 0, "", 1), f"{hour_text}|{BRACKETS[where]}"),
-        "hour-bracket-method": (Row(hour, where, event.method, "", 1), f"{hour_text}|{BRACKETS[where]}|{method}"),
-        "bracket-method": (Row(0, where, event.method, "", 1), f"{BRACKETS[where]}|{method}"),
-        "day-merchant": (Row(day, 0, 0, merchant, 1), f"{day_text}|{merchant}"),
-        "merchant-method": (Row(0, 0, event.method, merchant, 1), f"{merchant}|{method}"),
+        "hour-bracket": (Row(hour, (where,), 1), f"{hour_text}|{where}"),
+        "hour-bracket-method": (Row(hour, (where, method), 1), f"{hour_text}|{where}|{method}"),
+        "bracket-method": (Row(0, (where, method), 1), f"{where}|{method}"),
+        "day-merchant": (Row(day, (merchant,), 1), f"{day_text}|{merchant}"),
+        "merchant-method": (Row(0, (merchant, method), 1), f"{merchant}|{method}"),
     }
 
 

@@ -85,6 +85,7 @@ PyObject *value_error(const char *problem);                             /* NULL,
 extern PyType_Spec dictionary_spec, parser_spec, selection_spec;
 
 /* The functions of the module. */
+PyObject *py_accepts(PyObject *module, PyObject *args);
 PyObject *py_add_counts(PyObject *module, PyObject *args);
 PyObject *py_bounds(PyObject *module, PyObject *args);
 PyObject *py_bucketize(PyObject *module, PyObject *args);
@@ -114,6 +115,7 @@ PyObject *py_quote(PyObject *module, PyObject *args);
 PyObject *py_read_counts(PyObject *module, PyObject *args);
 PyObject *py_renumber(PyObject *module, PyObject *args);
 PyObject *py_same_slots(PyObject *module, PyObject *rows);
+PyObject *py_shift(PyObject *module, PyObject *args);
 PyObject *py_shuffle(PyObject *module, PyObject *args);
 PyObject *py_split_strings(PyObject *module, PyObject *args);
 PyObject *py_sum_counts(PyObject *module, PyObject *args);

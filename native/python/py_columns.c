@@ -209,6 +209,58 @@ PyObject *py_windows(PyObject *module, PyObject *args) {
     return column == NULL ? NULL : Py_BuildValue("LNL", (long long)first, column, (long long)(last - first + 1));
 }
 
+PyObject *py_shift(PyObject *module, PyObject *args) {
+    PyObject *values_from, *starts_from, *shifts_from, *result = NULL;
+    Column values = {.held = false}, starts = {.held = false}, shifts = {.held = false};
+    if (!PyArg_ParseTuple(args, "OOO:shift", &values_from, &starts_from, &shifts_from)) {
+        return NULL;
+    }
+    if (column_get(values_from, 'q', &values) && column_get(starts_from, 'q', &starts) &&
+        column_get(shifts_from, 'q', &shifts)) {
+        if (starts.count == 0 || starts.count != shifts.count) {
+            value_error("there is not a shift for each start");
+        } else {
+            int64_t *out = malloc(values.count * sizeof *out + 1);
+            if (out != NULL) {
+                UNLOCKED_IF(values.view.len > LOCKED_BYTES_MAX, shift(values.view.buf, values.count, starts.view.buf,
+                                                                      shifts.view.buf, starts.count, out));
+            }
+            result = array_take(state_of(module), CODE_q, out, values.count);
+        }
+    }
+    column_release(&values);
+    column_release(&starts);
+    column_release(&shifts);
+    return result;
+}
+
+PyObject *py_accepts(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *codes_from, *result = NULL;
+    Py_buffer table;
+    Column codes = {.held = false};
+    if (!PyArg_ParseTuple(args, "Oy*:accepts", &codes_from, &table)) {
+        return NULL;
+    }
+    if (column_get(codes_from, 0, &codes) && column_own(&codes)) {
+        if (codes.is_signed || (codes.width != 1 && codes.width != 4)) {
+            value_error("codes are unsigned, of 1 or 4 bytes");
+        } else if (codes.count != 0 &&
+                   largest_unsigned(codes.data, codes.width, codes.count) >= (uint64_t)table.len) {
+            value_error("a code is out of range");
+        } else {
+            result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)codes.count);
+            if (result != NULL) {
+                uint8_t *mask = (uint8_t *)PyBytes_AsString(result);
+                UNLOCKED_IF(codes.view.len > LOCKED_BYTES_MAX,
+                            accepts(codes.data, codes.width, codes.count, table.buf, mask));
+            }
+        }
+    }
+    column_release(&codes);
+    PyBuffer_Release(&table);
+    return result;
+}
+
 PyObject *py_bucketize(PyObject *module, PyObject *args) {
     PyObject *values_from, *bounds_from, *result = NULL;
     Column values = {.held = false}, bounds = {.held = false};

@@ -6,6 +6,7 @@
 #include "../../native/python/bindings.h"
 
 static PyMethodDef functions[] = {
+    {"accepts", py_accepts, METH_VARARGS, NULL},
     {"add_counts", py_add_counts, METH_VARARGS, NULL},
     {"bounds", py_bounds, METH_O, NULL},
     {"bucketize", py_bucketize, METH_VARARGS, NULL},
@@ -35,6 +36,7 @@ static PyMethodDef functions[] = {
     {"read_counts", py_read_counts, METH_VARARGS, NULL},
     {"renumber", py_renumber, METH_VARARGS, NULL},
     {"same_slots", py_same_slots, METH_O, NULL},
+    {"shift", py_shift, METH_VARARGS, NULL},
     {"shuffle", py_shuffle, METH_VARARGS, NULL},
     {"split_strings", py_split_strings, METH_VARARGS, NULL},
     {"sum_counts", py_sum_counts, METH_VARARGS, NULL},

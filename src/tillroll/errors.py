@@ -59,6 +59,20 @@ class OutputError(TillrollError):
         super().__init__(f"{path}: cannot be written ({problem}). Name another file")
 
 
+class DefinitionError(TillrollError):
+    """A definition of a report that is none."""
+
+    exit_code = 2
+
+    def __init__(self, report: str, field: str, problem: str, remedy: str) -> None:
+        where = f"report {report}: {field}" if report else field
+        super().__init__(f"{where}: {problem}. {remedy}")
+        self.report = report
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+
+
 class StoreError(TillrollError):
     """The store cannot do it, now or at all."""
 

@@ -18,7 +18,7 @@ from tillroll.core import limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, Event, batch_of
 from tillroll.core.query import Query as Asked
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.stores import dynamodb_audit
@@ -419,7 +419,7 @@ def test_audit_names_a_missing_ledger_entry(filled: Tables, number: int) -> None
 
 def test_audit_names_and_repairs_missing_and_stray_aggregates(filled: Tables) -> None:
     store = filled.store()
-    (lost, *_) = store.page(Asked(report=REPORTS_BY_NAME["merchant-method"])).aggregates
+    (lost, *_) = store.page(Asked(report=REPORTS["merchant-method"])).aggregates
     table = filled.names[0]
     filled.boto.delete_item(TableName=table, Key={"datapoint": {"S": lost.datapoint}})
     filled.boto.put_item(TableName=table, Item={"datapoint": {"S": "2011-12-03|nobody"}, "events": {"N": "2"}})

@@ -9,11 +9,12 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.aws import deployed as deployments
 from tests.aws import ministack
+from tests.oracle import events_of
 
 from tillroll.app import open_store
 from tillroll.aws.redrive import redrive
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.queues.sqs import SqsQueue, open_sqs_queue
 from tillroll.worker import Worker, wall_clock
 
@@ -181,8 +182,8 @@ def test_the_functions_role_takes_and_folds_and_the_readers_reads(
     Role(guarded, "reader").take_on(monkeypatch)
     store = open_store(guarded.store)
     assert store.get([DATAPOINT]) == [2]
-    page = store.page(Query(report=REPORTS_BY_NAME["hour-bracket-method"]))
-    assert (DATAPOINT, 2) in page.aggregates
+    page = store.page(Query(report=REPORTS["hour-bracket-method"]))
+    assert events_of(page.aggregates)[DATAPOINT] == 2
     store.close()
 
 

@@ -14,7 +14,7 @@ from tillroll.core import kernel
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.rejection import CAPACITY, Capacity
-from tillroll.core.report import REPORTS_BY_NAME, parse_datapoint
+from tillroll.core.report import REPORTS
 from tillroll.stores.dynamodb_schema import report_of
 from tillroll.stores.segments import Segments
 
@@ -82,11 +82,13 @@ class SqliteBench:
         connection.close()
 
     def add(self, datapoint: str, events: int) -> None:
-        at = parse_datapoint(datapoint)
+        at = REPORTS.place(datapoint)
         assert at is not None
         connection = sqlite3.connect(self.directory / "tillroll.db")
-        segments, report = Segments(connection), REPORTS_BY_NAME["bracket-method"]
-        code = at.bracket * len(METHODS) + at.method
+        segments, report = Segments(connection), REPORTS["bracket-method"]
+        code = report.inner_code(
+            dimension.texts.index(text) for dimension, text in zip(report.closed, at.texts, strict=True)
+        )
         size = len(BRACKETS) * len(METHODS)
         added = kernel.add_counts(segments.cells(report, 0, 0), array("Q", [code]), array("Q", [events]), 0, size)
         segments.put(report, 0, 0, added)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.oracle import rows_of
+from tests.oracle import events_of, rows_of
 
 from tillroll.core.ask import ask
 from tillroll.core.batch import Event, NameKind, Source, batch_of
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def shown(store: Store, report: str, **parameters: str) -> dict[str, int]:
     found: dict[str, int] = {}
     totals = None
     while True:
-        page = store.page(ask(REPORTS_BY_NAME[report], asked))
+        page = store.page(ask(REPORTS[report], asked))
         totals = totals or page.totals
-        found.update(page.aggregates)
+        found.update(events_of(page.aggregates))
         if page.next is None:
             break
         asked["cursor"] = [page.next]

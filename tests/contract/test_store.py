@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.oracle import Oracle, counted
+from tests.oracle import Oracle, counted, events_of
 
 from tillroll import correction
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
 from tillroll.core.rejection import Capacity, RejectedFilter
-from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName
+from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 
@@ -59,7 +59,7 @@ def check(store: Store, events: Sequence[Event]) -> None:
     assert store.get(list(expected)) == list(expected.values())
     shown: dict[str, int] = {}
     for report in REPORTS:
-        shown |= dict(store.page(Query(report=report, limit=10_000)).aggregates)
+        shown |= events_of(store.page(Query(report=report, limit=10_000)).aggregates)
     assert shown == expected
 
 
@@ -206,7 +206,7 @@ def test_fold_again_changes_nothing(store: Store, bench: Bench) -> None:
 
 def test_fold_of_an_empty_journal_is_position_0(store: Store) -> None:
     assert store.fold() == 0
-    assert store.page(Query(report=REPORTS[0])).aggregates == []
+    assert store.page(Query(report=FIVE[0])).aggregates == []
     assert store.get(["<10|PAY_NOW"]) == [0]
 
 
@@ -227,7 +227,7 @@ def test_what_is_not_folded_is_not_told_as_folded_and_what_is_told_as_visible_is
     store.journal(batch_of(purchases(6)[5:]))
     status = store.status()
     assert status.folded_position == folded < status.journal_position
-    shown = sum(row.events for row in store.page(Query(report=REPORTS_BY_NAME["bracket-method"])).aggregates)
+    shown = sum(row.events for row in store.page(Query(report=REPORTS["bracket-method"])).aggregates)
     assert shown == (6 if status.visible_position == status.journal_position else 5)
 
 
@@ -260,10 +260,10 @@ def filled(bench: Bench) -> tuple[Store, Oracle]:
 def test_pages_are_what_the_oracle_answers(filled: tuple[Store, Oracle]) -> None:
     store, oracle = filled
     hour, day = NOON // 3_600, NOON // 86_400
-    merchant: dict[DimensionName, frozenset[str]] = {"merchant": frozenset({"Shop 1", "Shop 4", "nobody"})}
-    bracket: dict[DimensionName, frozenset[str]] = {"bracket": frozenset({"<10", ">500"})}
-    method: dict[DimensionName, frozenset[str]] = {"method": frozenset({"PAY_LATER"})}
-    by_name = REPORTS_BY_NAME
+    merchant: dict[str, frozenset[str]] = {"merchant": frozenset({"Shop 1", "Shop 4", "nobody"})}
+    bracket: dict[str, frozenset[str]] = {"bracket": frozenset({"<10", ">500"})}
+    method: dict[str, frozenset[str]] = {"method": frozenset({"PAY_LATER"})}
+    by_name = REPORTS
     queries = [Query(report=report, order=order) for report in REPORTS for order in ("datapoint", "-events")]
     queries += [
         Query(report=by_name["hour-bracket"], start=hour + 3, stop=hour + 20),
@@ -282,18 +282,14 @@ def test_pages_are_what_the_oracle_answers(filled: tuple[Store, Oracle]) -> None
         assert store.page(query) == oracle.page(query), query
 
 
-SHOP_1: dict[DimensionName, frozenset[str]] = {"merchant": frozenset({"Shop 1"})}
-OUTER: dict[DimensionName, frozenset[str]] = {"bracket": frozenset({"<10", ">500"})}
+SHOP_1: dict[str, frozenset[str]] = {"merchant": frozenset({"Shop 1"})}
+OUTER: dict[str, frozenset[str]] = {"bracket": frozenset({"<10", ">500"})}
 JOINED = [
-    Query(report=REPORTS_BY_NAME["merchant-method"], order="datapoint"),
-    Query(report=REPORTS_BY_NAME["merchant-method"], order="-events"),
-    Query(
-        report=REPORTS_BY_NAME["day-merchant"], start=NOON // 86_400 + 1, filters={"merchant": frozenset({"Shop 1"})}
-    ),
-    Query(
-        report=REPORTS_BY_NAME["hour-bracket"], stop=NOON // 3_600 + 30, filters={"bracket": frozenset({"<10", ">500"})}
-    ),
-    Query(report=REPORTS_BY_NAME["hour-bracket"], by=("bracket",)),
+    Query(report=REPORTS["merchant-method"], order="datapoint"),
+    Query(report=REPORTS["merchant-method"], order="-events"),
+    Query(report=REPORTS["day-merchant"], start=NOON // 86_400 + 1, filters={"merchant": frozenset({"Shop 1"})}),
+    Query(report=REPORTS["hour-bracket"], stop=NOON // 3_600 + 30, filters={"bracket": frozenset({"<10", ">500"})}),
+    Query(report=REPORTS["hour-bracket"], by=("bracket",)),
 ]
 
 

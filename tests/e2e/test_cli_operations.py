@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e.command import EVENT, command, environment, report, tillroll
 
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.stores.segments import Segments
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def test_rebuild_sets_right_what_was_changed(data: Path) -> None:
 def change_an_aggregate(data: Path) -> None:
     """Add one to the only counter of a report, as a fault in our own program would."""
     connection = sqlite3.connect(data / "tillroll.db")
-    segments, report = Segments(connection), REPORTS_BY_NAME["hour-bracket-method"]
+    segments, report = Segments(connection), REPORTS["hour-bracket-method"]
     with connection:
         rows = list(segments.read(report))
         for window, part, cells in rows:

@@ -388,3 +388,16 @@ def test_a_quote_where_the_name_before_ended_does_not_end_the_name() -> None:
     text = "\n".join([*some, *some[::-1], *some[::7] * 4]).encode()
     check_texts([text], [False], 0)
     assert not parse_some(text, 0, NOW_S, 1).wrong
+
+
+@given(columns_of("q"), st.lists(st.tuples(signed, st.integers(-90_000, 90_000)), max_size=9))
+def test_shifts_agree(values: array[int], pieces: list[tuple[int, int]]) -> None:
+    pieces = sorted({start: shift for start, shift in pieces}.items())
+    starts, shifts = (array("q", column) for column in (zip(*pieces, strict=True) if pieces else ((), ())))
+    agree("shift", array("q", [value % 10**12 for value in values]), starts, shifts)
+    agree("shift", values[:0], starts, shifts[:1])
+
+
+@given(st.lists(st.integers(0, 300)), st.binary(max_size=300), st.sampled_from("BIq"))
+def test_what_is_accepted_agrees(codes: list[int], table: bytes, code: str) -> None:
+    agree("accepts", array(code, [each % 256 if code == "B" else each for each in codes]), table)

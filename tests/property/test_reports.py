@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from tillroll.core import limits
 from tillroll.core.accept import Reason, decode_event, encode_event
 from tillroll.core.batch import Event
-from tillroll.core.dimension import BRACKETS, merchant_is_reserved
-from tillroll.core.fold import Cell, cell_of, code_of
+from tillroll.core.dimension import BRACKET, DAY, HOUR, merchant_is_reserved
 from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS, Coordinates, bracket_of, datapoint, parse_datapoint, parse_window, window_text
+from tillroll.core.report import REPORTS
 from tillroll.core.text import is_name
 
 FIRST_S = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())
@@ -22,7 +21,6 @@ seconds = st.integers(FIRST_S, LAST_S)
 merchants = st.text(min_size=1, max_size=128).filter(
     lambda text: is_name(text) and "|" not in text and not merchant_is_reserved(text)
 )
-cells = st.builds(Cell, st.integers(0, 4), st.integers(0, 2), st.integers(0, 10**6))
 
 
 def bracket_in_words(amount: int) -> str:
@@ -37,57 +35,54 @@ def bracket_in_words(amount: int) -> str:
     return "100-500" if euro <= 500 else ">500"
 
 
+def bracket_of(amount: int) -> str:
+    return BRACKET.of(Event(0, 0, amount, 0, "m"), {})
+
+
 @given(st.integers(0, 60_000) | st.integers(0, limits.AMOUNT_MAX))
 def test_a_bracket_is_what_the_contract_says(amount: int) -> None:
-    assert BRACKETS[bracket_of(amount)] == bracket_in_words(amount)
+    assert bracket_of(amount) == bracket_in_words(amount)
 
 
 def test_bounds_belong_to_the_bracket_above_save_the_last() -> None:
     amounts = [0, 999, 1_000, 4_999, 5_000, 9_999, 10_000, 50_000, 50_001, limits.AMOUNT_MAX]
     expected = ["<10", "<10", "10-50", "10-50", "50-100", "50-100", "100-500", "100-500", ">500", ">500"]
-    assert [BRACKETS[bracket_of(amount)] for amount in amounts] == expected
+    assert [bracket_of(amount) for amount in amounts] == expected
 
 
 @given(seconds)
 def test_a_window_is_the_utc_hour_and_day(second: int) -> None:
     moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=second)
-    assert window_text(3_600, second // 3_600) == f"{moment:%Y-%m-%d:%H}".rjust(13, "0")
-    assert window_text(86_400, second // 86_400) == f"{moment:%Y-%m-%d}".rjust(10, "0")
-    for window_s in (3_600, 86_400):
-        assert parse_window(window_s, window_text(window_s, second // window_s)) == second // window_s
+    assert HOUR.text(HOUR.at(second)) == f"{moment:%Y-%m-%d:%H}".rjust(13, "0")
+    assert DAY.text(DAY.at(second)) == f"{moment:%Y-%m-%d}".rjust(10, "0")
+    for window in (HOUR, DAY):
+        assert window.parse(window.text(window.at(second))) == window.at(second)
 
 
 @given(seconds, st.integers(0, limits.AMOUNT_MAX), st.integers(0, 2), merchants)
-def test_a_datapoint_names_its_coordinates_and_no_others(second: int, amount: int, method: int, merchant: str) -> None:
+def test_a_datapoint_names_its_place_and_no_other(second: int, amount: int, method: int, merchant: str) -> None:
+    event = Event(second, 0, amount, method, merchant)
     for report in REPORTS:
-        window = second // report.window_s if report.window else 0
-        text = datapoint(report, window, bracket_of(amount), method, merchant)
-        keys = report.keys
-        assert parse_datapoint(text) == Coordinates(
-            report,
-            window,
-            bracket_of(amount) if "bracket" in keys else 0,
-            method if "method" in keys else 0,
-            merchant if "merchant" in keys else "",
-        )
+        text = report.text_of(event, {})
+        assert text is not None
+        found = REPORTS.place(text)
+        assert found is not None
+        assert (found.report, found.texts) == (report, tuple(dimension.of(event, {}) for dimension in report.by))
 
 
 @given(st.text())
 def test_any_text_is_a_datapoint_of_one_report_or_of_none(text: str) -> None:
-    found = parse_datapoint(text)
+    found = REPORTS.place(text)
     if found is not None:
-        assert datapoint(found.report, found.window, found.bracket, found.method, found.merchant) == text
+        assert found.report.text(found.texts) == text
 
 
-@given(cells)
-def test_a_code_and_its_cell_are_inverse(cell: Cell) -> None:
+@given(st.integers(0, 4), st.integers(0, 2))
+def test_an_inner_code_and_its_texts_are_inverse(bracket: int, method: int) -> None:
     for report in REPORTS:
-        kept = Cell(
-            cell.bracket if "bracket" in report.keys else 0,
-            cell.method if "method" in report.keys else 0,
-            cell.merchant if "merchant" in report.keys else 0,
-        )
-        assert cell_of(report, code_of(report, cell)) == kept
+        codes = [{"bracket": bracket, "method": method}[dimension.name] for dimension in report.closed]
+        texts = [dimension.texts[code] for dimension, code in zip(report.closed, codes, strict=True)]
+        assert list(report.inner_texts(report.inner_code(codes)).values()) == texts[::-1]
 
 
 @given(

@@ -22,7 +22,7 @@ from tillroll.core.accept import Body
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Order, Query
 from tillroll.core.rejection import RejectedFilter
-from tillroll.core.report import REPORTS, REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.service import take
@@ -118,7 +118,7 @@ def _questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
         for order in _ORDERS:
             query = Query(report=report, order=order, limit=10_000)
             questions[f"{report.name} {order}"] = lambda query=query: store.page(query)  # type: ignore[misc]
-    day = REPORTS_BY_NAME["day-merchant"]
+    day = REPORTS["day-merchant"]
     one = Query(report=day, filters={"merchant": frozenset({"m5", "m1050"})})
     questions["two merchants"] = lambda: store.page(one)
     questions["get"] = lambda: store.get([_DATAPOINT, "10-50|SLICE_IT", "2011-12-09:01|10-50", "2031-12-09|m3"])

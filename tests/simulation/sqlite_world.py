@@ -18,13 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from tests.oracle import events_of
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.oracle import Ledger
 from tests.simulation.scheduler import Fault, Scheduler, Task
 from tests.simulation.witness import Witness, WrongError
 
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import StoreError
 from tillroll.service import take
 from tillroll.stores import sqlite_head, sqlite_schema
@@ -245,10 +246,10 @@ class Process:
 
     def _page(self) -> None:
         """What a reader sees is the fold of a prefix that held everything acknowledged before it asked."""
-        report = self._world.random.choice(REPORTS)
+        report = self._world.random.choice(FIVE)
         least = self._world.witness.events
         page = self._store.page(Query(report=report))
-        seen = dict(page.aggregates)
+        seen = events_of(page.aggregates)
         if page.totals is None or page.totals.events != sum(seen.values()):
             raise WrongError(f"the totals of {report.name} are not its sum")
         of_report = {
@@ -279,7 +280,7 @@ class Process:
 
 @cache
 def _report_of(datapoint: str) -> str:
-    coordinates = parse_datapoint(datapoint)
+    coordinates = REPORTS.place(datapoint)
     assert coordinates is not None
     return coordinates.report.name
 
@@ -301,7 +302,7 @@ def settle(world: World) -> None:
             raise WrongError(f"not among the rejected: {missing}")
         shown: Counter[str] = Counter()
         for report in REPORTS:
-            shown.update(dict(store.page(Query(report=report)).aggregates))
+            shown.update(events_of(store.page(Query(report=report)).aggregates))
         if shown != world.witness.prefixes[world.witness.events]:
             raise WrongError(f"the reports at rest show {shown}")
         store.close()

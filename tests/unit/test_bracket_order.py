@@ -15,21 +15,23 @@ from tillroll.core.bracket_order import read_page
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Query, Row, Totals
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tillroll.core.query import Aggregate, Page
-    from tillroll.core.report import DimensionName
 
-HOURS = REPORTS_BY_NAME["hour-bracket-method"]
+
+HOURS = REPORTS["hour-bracket-method"]
 ROWS = st.lists(
-    st.builds(Row, st.integers(0, 60), st.integers(0, 4), st.integers(0, 2), st.just(""), st.integers(1, 9)),
+    st.builds(
+        Row, st.integers(0, 60), st.tuples(st.sampled_from(BRACKETS), st.sampled_from(METHODS)), st.integers(1, 9)
+    ),
     max_size=80,
 )
-NAMES: tuple[DimensionName, ...] = ("hour", "day", "bracket", "method")
+NAMES: tuple[str, ...] = ("hour", "day", "bracket", "method")
 BYS = [
     by for size in range(1, 5) for by in permutations(NAMES, size) if "bracket" in by and not {"hour", "day"} <= set(by)
 ]
@@ -59,7 +61,7 @@ def read_all(rows: Sequence[Row], query: Query) -> tuple[list[Aggregate], Totals
     st.sampled_from([None, 3]),
 )
 def test_pages_together_are_everything_in_order(
-    rows: list[Row], by: tuple[DimensionName, ...], limit: int, brackets: set[str], start: int | None
+    rows: list[Row], by: tuple[str, ...], limit: int, brackets: set[str], start: int | None
 ) -> None:
     query = Query(
         report=HOURS,
@@ -84,24 +86,24 @@ def test_pages_together_are_everything_in_order(
 
 @pytest.mark.parametrize("by", [(), ("bracket",), ("bracket", "day"), ("method", "bracket", "hour")])
 @pytest.mark.parametrize("cursor", ["x", "50-100", "2011-12-03:10|50-100", "|||", "2011-12-03:10|5-9|PAY_NOW"])
-def test_a_cursor_of_another_order_is_told(by: tuple[DimensionName, ...], cursor: str) -> None:
+def test_a_cursor_of_another_order_is_told(by: tuple[str, ...], cursor: str) -> None:
     if (by, cursor) == (("bracket",), "50-100"):
         return
-    rows = [Row(1, 1, 1, "", 1)]
+    rows = [Row(1, (BRACKETS[1], METHODS[1]), 1)]
     query = Query(report=HOURS, by=by, after=cursor, brackets_by_amount=True)
     with pytest.raises(QueryError, match="not a cursor of the order bracket"):
         read_page(lambda asked: queries.answer(asked, rows), query)
 
 
 def test_a_report_without_brackets_is_answered_as_it_is() -> None:
-    rows = [Row(1, 0, 0, name, 1) for name in ("b", "a", "10")]
-    query = Query(report=REPORTS_BY_NAME["day-merchant"], brackets_by_amount=True)
+    rows = [Row(1, (name,), 1) for name in ("b", "a", "10")]
+    query = Query(report=REPORTS["day-merchant"], brackets_by_amount=True)
     page = read_page(lambda asked: queries.answer(asked, rows), query)
     assert [row.datapoint for row in page.aggregates] == [f"1970-01-02|{name}" for name in ("10", "a", "b")]
 
 
 def test_all_brackets_of_an_hour_rise_by_amount() -> None:
-    rows = [Row(1, bracket, method, "", 1) for bracket in range(5) for method in range(3)]
+    rows = [Row(1, (bracket, method), 1) for bracket in BRACKETS for method in METHODS]
     page = read_page(lambda asked: queries.answer(asked, rows), Query(report=HOURS, brackets_by_amount=True))
     assert [row.datapoint for row in page.aggregates] == [
         f"1970-01-01:01|{bracket}|{method}" for bracket in BRACKETS for method in sorted(METHODS)

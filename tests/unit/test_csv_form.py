@@ -6,19 +6,19 @@ import pytest
 
 from tillroll.core.csv_form import COLUMNS, CsvForm, guarded
 from tillroll.core.query import Aggregate, Query
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 
-DAYS = Query(report=REPORTS_BY_NAME["day-merchant"])
+DAYS = Query(report=REPORTS["day-merchant"])
 
 
 def test_packed_is_the_datapoint_as_it_is() -> None:
-    form = CsvForm(Query(report=REPORTS_BY_NAME["merchant-method"]))
+    form = CsvForm(Query(report=REPORTS["merchant-method"]))
     assert form.head() == b"datapoint,events\r\n"
     assert form.rows([Aggregate("=1+1|SLICE_IT", 7)]) == b"=1+1|SLICE_IT,7\r\n"
 
 
 def test_split_has_a_column_for_each_dimension_of_the_answer() -> None:
-    hours = Query(report=REPORTS_BY_NAME["hour-bracket-method"])
+    hours = Query(report=REPORTS["hour-bracket-method"])
     assert CsvForm(hours, "split").head() == b"hour,bracket,method,events\r\n"
     assert CsvForm(hours, "split").rows([Aggregate("2011-12-03:10|<10|PAY_NOW", 1)]) == (
         b"2011-12-03:10,<10,PAY_NOW,1\r\n"

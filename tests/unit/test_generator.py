@@ -10,7 +10,7 @@ import pytest
 from tillroll.core.accept import Body, accept
 from tillroll.core.batch import UNNAMED
 from tillroll.core.fold import count_datapoints
-from tillroll.core.report import parse_datapoint
+from tillroll.core.report import REPORTS
 from tillroll.errors import ConfigError
 from tillroll.generator import Generator, Plan, Summary
 
@@ -48,7 +48,7 @@ def test_the_summary_is_what_the_product_counts(plan: Plan) -> None:
     assert len(accepted.rejections[0]) <= summary.rejected
     counted: dict[str, dict[str, int]] = {name: {} for name in summary.reports}
     for datapoint, events in count_datapoints([accepted.batch]).items():
-        at = parse_datapoint(datapoint)
+        at = REPORTS.place(datapoint)
         assert at is not None
         counted[at.report.name][datapoint] = events
     told = {name: {row["datapoint"]: row["events"] for row in rows} for name, rows in summary.reports.items()}

@@ -16,7 +16,7 @@ from tests.old_hash import colliding_ids, old_hash
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.stores.sqlite import SqliteStore
@@ -129,7 +129,7 @@ def test_a_damaged_key_is_an_error_and_no_repeat_is_missed(tmp_path: Path) -> No
     store = SqliteStore(tmp_path)
     with pytest.raises(StoreError, match="key under which names are hashed"):
         store.journal(ordinary(10))
-    page = store.page(Query(report=REPORTS[0]))
+    page = store.page(Query(report=FIVE[0]))
     assert page.totals is not None
     assert page.totals.events == 10
     assert [(one.kind, one.subject) for one in store.audit().differences] == [("index", "key")]

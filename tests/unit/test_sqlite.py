@@ -21,7 +21,7 @@ from tillroll.core import kernel
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.fold import count_datapoints
 from tillroll.core.query import Order, Query, Row, answer
-from tillroll.core.report import REPORTS, REPORTS_BY_NAME, DimensionName, Report, bracket_of
+from tillroll.core.report import FIVE, REPORTS, Report
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_audit, sqlite_reader, sqlite_schema
@@ -160,7 +160,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_journaled(tmp_path: Path
 
 def test_readers_see_what_is_not_folded_yet(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
-    query = Query(report=REPORTS_BY_NAME["hour-bracket"])
+    query = Query(report=REPORTS["hour-bracket"])
     store.journal(batch_of(events(10)))
     unfolded = store.page(query)
     store.fold()
@@ -175,10 +175,10 @@ def test_a_report_that_was_added_gets_its_history(tmp_path: Path) -> None:
     store.journal(batch_of(events(50)))
     store.fold()
     store._connection.execute("UPDATE state SET reports = '[]'")
-    store._connection.execute("DELETE FROM segment WHERE report = ?", (REPORTS[4].name,))
+    store._connection.execute("DELETE FROM segment WHERE report = ?", (FIVE[4].name,))
     store.close()
     again = SqliteStore(tmp_path)
-    page = again.page(Query(report=REPORTS[4]))
+    page = again.page(Query(report=FIVE[4]))
     assert page.totals is not None
     assert page.totals.events == 50
     again.close()
@@ -187,10 +187,10 @@ def test_a_report_that_was_added_gets_its_history(tmp_path: Path) -> None:
 def test_a_rebuild_in_another_process_is_noticed(tmp_path: Path) -> None:
     one, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
     one.journal(batch_of(events(50)))
-    expected = other.page(Query(report=REPORTS[3]))
+    expected = other.page(Query(report=FIVE[3]))
     one._connection.execute("UPDATE merchant SET name = 'x' || name")
     one.rebuild()
-    assert other.page(Query(report=REPORTS[3])) == expected
+    assert other.page(Query(report=FIVE[3])) == expected
     one.journal(batch_of(events(50)))
     other.journal(batch_of(events(50)))
     assert one.audit().differences == other.audit().differences == []
@@ -271,7 +271,7 @@ def test_whatever_stands_in_a_row_of_the_journal_is_named(tmp_path: Path, column
     store._connection.execute(f"UPDATE chunk SET {column} = {value} WHERE first = 61")
     assert any(one.kind == "chunk" and one.subject == "61" for one in store.audit().differences)
     with pytest.raises(StoreDamagedError):
-        store.page(Query(report=REPORTS[0]))
+        store.page(Query(report=FIVE[0]))
     store.close()
 
 
@@ -280,7 +280,7 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
     store.journal(batch_of(events(20)))
     store.fold()
     store._connection.execute("UPDATE segment SET cells = x'00ff'")
-    for ask in (lambda: store.page(Query(report=REPORTS[0])), lambda: store.get(["10-50|SLICE_IT"])):
+    for ask in (lambda: store.page(Query(report=FIVE[0])), lambda: store.get(["10-50|SLICE_IT"])):
         with pytest.raises(StoreDamagedError, match=r"damaged.*tillroll audit --repair"):
             ask()
     assert any("cannot be read" in one.message for one in store.audit().differences)
@@ -297,7 +297,7 @@ def test_readers_hold_only_so_much_of_what_damage_keeps_from_being_folded(
     store.journal(batch_of(events(20)))
     store.fold()
     store._connection.execute("UPDATE segment SET checksum = checksum + 1 WHERE report = 'merchant-method'")
-    whole = Query(report=REPORTS_BY_NAME["bracket-method"])
+    whole = Query(report=REPORTS["bracket-method"])
     for total in (40, 60):
         store.journal(batch_of(events(20, start=total - 20)))
         assert store.fold() == 20
@@ -315,7 +315,7 @@ def test_an_aggregate_changed_by_hand_is_named_and_repaired(tmp_path: Path) -> N
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(100)))
     store.fold()
-    report = REPORTS_BY_NAME["bracket-method"]
+    report = REPORTS["bracket-method"]
     right = store.page(Query(report=report))
     cells = store._segments.cells(report, 0, 0)
     store._connection.execute("BEGIN")
@@ -346,15 +346,13 @@ def purchases(count: int) -> list[Event]:
 
 def row_of(report: Report, event: Event) -> Row:
     return Row(
-        event.seconds // report.window_s if report.window else 0,
-        bracket_of(event.amount) if "bracket" in report.keys else 0,
-        event.method if "method" in report.keys else 0,
-        event.merchant if "merchant" in report.keys else "",
+        report.window.at(event.seconds) if report.window else 0,
+        tuple(dimension.of(event, {}) for dimension in report.by if dimension is not report.window),
         1,
     )
 
 
-@pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.name)
+@pytest.mark.parametrize("report", FIVE, ids=lambda report: report.name)
 def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Report) -> None:
     store = SqliteStore(tmp_path)
     everything = purchases(1_500)
@@ -362,7 +360,7 @@ def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Rep
     store.fold()
     store.journal(batch_of(everything[1_000:]))
     rows = [row_of(report, event) for event in everything]
-    roll_ups: list[tuple[DimensionName, ...]] = [(), *[(one,) for one in report.dimensions], report.dimensions[::-1]]
+    roll_ups: list[tuple[str, ...]] = [(), *[(one,) for one in report.dimensions], report.dimensions[::-1]]
     if report.window:
         roll_ups.append(("day",))
     orders: tuple[Order, ...] = ("datapoint", "-events")
@@ -385,7 +383,7 @@ def test_what_was_set_right_during_an_audit_is_not_raised_twice(
     one.journal(batch_of(events(10)))
     one.fold()
     with sqlite3.connect(one.path) as connection:
-        Segments(connection).put(REPORTS_BY_NAME["bracket-method"], 0, 0, b"\x01" * 15)
+        Segments(connection).put(REPORTS["bracket-method"], 0, 0, b"\x01" * 15)
     connection.close()
     audit = sqlite_audit.audit
 

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tests.oracle import events_of
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.fold import count_datapoints
@@ -57,7 +58,7 @@ def test_a_file_of_0_1_0_keeps_its_counts_its_names_and_its_rejected(written: Pa
     for report in REPORTS:
         page = store.page(Query(report=report, limit=100_000))
         assert page.aggregates
-        assert {datapoint: expected[datapoint] for datapoint, _ in page.aggregates} == dict(page.aggregates)
+        assert {each.datapoint: expected[each.datapoint] for each in page.aggregates} == events_of(page.aggregates)
         assert page.totals is not None
         assert page.totals.events == len(everything)
     assert store.audit().differences == []

@@ -13,7 +13,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from tillroll.aws import prices
-from tillroll.core.report import REPORTS, Report
+from tillroll.core.dimension import BRACKET, MERCHANT, METHOD
+from tillroll.core.report import FIVE, Report
 
 KB: Final = 1_024
 _READ_BYTES: Final = 4_096  # in one strongly consistent read unit
@@ -68,9 +69,9 @@ def _merchant_shares(merchants: int) -> tuple[float, ...]:
 
 def _cell_shares(report: Report, merchants: int) -> list[float]:
     shares = [1.0]
-    by = {"bracket": BRACKET_SHARES, "method": METHOD_SHARES}
-    for key in report.keys:
-        of_key = _merchant_shares(merchants) if key == "merchant" else by[key]
+    by = {BRACKET.key: BRACKET_SHARES, METHOD.key: METHOD_SHARES, MERCHANT.key: _merchant_shares(merchants)}
+    for dimension in (*report.closed, *report.opens):
+        of_key = by[dimension.key]
         shares = [share * mine for share in shares for mine in of_key]
     return shares
 
@@ -81,7 +82,7 @@ def distinct_datapoints(events: float, merchants: int) -> float:
     Merchants are Zipf(1.0). A cell of share p is touched with a chance of 1 - (1 - p)^n.
     """
     touched = 0.0
-    for report in REPORTS:
+    for report in FIVE:
         for share in _cell_shares(report, merchants):
             touched += 1.0 if share >= 1 else -math.expm1(events * math.log1p(-share))
     return touched
@@ -91,10 +92,10 @@ def _new_datapoints_a_second(load: Load) -> float:
     """Return how many datapoints appear that were never counted before: each costs a write of the index."""
     day, hour = load.events_a_second * 86_400, load.events_a_second * 3_600
     a_day = 0.0
-    for report in REPORTS:
+    for report in FIVE:
         if report.window is None:
             continue
-        seen, times = (hour, 24) if report.window == "hour" else (day, 1)
+        seen, times = (hour, 24) if report.window.unit_hours == 1 else (day, 1)
         shares = _cell_shares(report, load.merchants)
         a_day += times * sum(-math.expm1(seen * math.log1p(-share)) for share in shares)
     return a_day / 86_400
@@ -144,12 +145,12 @@ def floor(load: Load) -> float:
 
 def five_adds() -> float:
     """Return what adding each event to its five counters at once costs; it is wrong after a crash."""
-    return float(len(REPORTS))
+    return float(len(FIVE))
 
 
 def markers() -> float:
     """Return what a transaction of a marker and the counters an event costs at least, uncontended."""
-    return 2.0 * (1 + len(REPORTS)) - len(REPORTS)
+    return 2.0 * (1 + len(FIVE)) - len(FIVE)
 
 
 def predict(load: Load) -> list[Item]:

@@ -10,7 +10,7 @@ from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.core import kernel
-from tillroll.core.report import parse_day
+from tillroll.core.spans import parse_day
 from tillroll.errors import QueryError, StoreError
 from tillroll.ports import Audit
 

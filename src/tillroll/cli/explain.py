@@ -8,7 +8,7 @@ import typer
 
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console, table, write_json
-from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
 
@@ -21,9 +21,9 @@ def run(
     json: Json = False,
 ) -> None:
     """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
-    at = parse_datapoint(datapoint)
+    at = REPORTS.place(datapoint)
     if at is None:
-        names = ", ".join(report.name for report in REPORTS)
+        names = ", ".join(REPORTS.names)
         raise QueryError(
             "DATAPOINT", f"{datapoint} is a datapoint of no report ({names})", "Quote it as a report shows it"
         )

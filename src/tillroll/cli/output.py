@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from tillroll.core.query import aggregate_object
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -64,13 +66,13 @@ def write_json(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def write_aggregates_json(pages: Iterable[Sequence[Aggregate]]) -> None:
+def write_aggregates_json(pages: Iterable[Sequence[Aggregate]], measures: Sequence[str]) -> None:
     """Write aggregates in the report frontend's own format: a list of objects, one a line."""
     out = sys.stdout.buffer
     separator = b"[\n"
     for page in pages:
-        for datapoint, events in page:
-            out.write(separator + msgspec.json.encode({"datapoint": datapoint, "events": events}))
+        for aggregate in page:
+            out.write(separator + msgspec.json.encode(aggregate_object(aggregate, measures)))
             separator = b",\n"
     out.write(b"\n]\n" if separator == b",\n" else b"[]\n")
     out.flush()

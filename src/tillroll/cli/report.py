@@ -13,7 +13,7 @@ from tillroll.cli.output import console, table, write_aggregates_csv, write_aggr
 from tillroll.core import ask, limits
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import CsvForm
-from tillroll.core.query import Aggregate, Page, Query
+from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measured
 from tillroll.core.report import REPORTS
 from tillroll.errors import ConfigError
 from tillroll.ports import Store
@@ -40,7 +40,7 @@ Filter = list[str] | None
 
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: " + ", ".join(report.name for report in REPORTS))],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: " + ", ".join(REPORTS.names))],
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     start: Annotated[
@@ -60,10 +60,15 @@ def run(
         str | None,
         typer.Option("--zone", metavar="ZONE", help="Whose clocks days, weeks and hours are by, if not UTC's."),
     ] = None,
+    measures: Annotated[
+        str | None,
+        typer.Option("--measures", metavar="MEASURES", help="What to show: events, amount, average, or several."),
+    ] = None,
     order: Annotated[
         str | None,
         typer.Option(
-            "--order", help="datapoint, bracket (brackets by their amounts), or -events for the largest first."
+            "--order",
+            help="datapoint, bracket (brackets by their amounts), -events or -amount for the largest first.",
         ),
     ] = None,
     limit: Annotated[
@@ -86,7 +91,8 @@ def run(
     parameters |= {
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
     }
-    query = ask.ask(ask.find_report(name), parameters)
+    shown = ask.measures_of([] if measures is None else [measures])
+    query = ask.ask(ask.find_report(REPORTS, name), parameters)
     if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
         query = msgspec.structs.replace(query, brackets_by_amount=True)
     for flag, given in (("--columns", columns), ("--bom", bom)):
@@ -102,12 +108,13 @@ def run(
             return
         match form:
             case Format.JSON:
-                write_aggregates_json(_pages(store, query, limit))
+                write_aggregates_json(_pages(store, query, limit), shown)
             case Format.CSV:
-                written = CsvForm(query, "split" if columns is ColumnsOfCsv.SPLIT else "packed", marked=bom)
+                packed = columns is not ColumnsOfCsv.SPLIT
+                written = CsvForm(query, "packed" if packed else "split", measures=shown, marked=bom)
                 write_aggregates_csv(written, _pages(store, query, limit))
             case Format.TABLE:
-                _show(store, query, limit or _ROWS)
+                _show(store, query, limit or _ROWS, shown)
 
 
 def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[Aggregate]]:
@@ -124,19 +131,32 @@ def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[A
         left = None if left is None else left - len(page.aggregates)
 
 
-def _show(store: Store, query: Query, limit: int) -> None:
+def _show(store: Store, query: Query, limit: int, measures: Sequence[str]) -> None:
     first = read_page(store.page, msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
-    rows = table("datapoint", "events", right=("events",))
+    rows = table("datapoint", *measures, right=measures)
     shown = 0
     for aggregates in _all_rows(store, query, first, limit):
-        for datapoint, events in aggregates:
-            rows.add_row(datapoint, f"{events:,}")
+        for each in aggregates:
+            rows.add_row(each.text or each.datapoint, *_cells(each, measures))
         shown += len(aggregates)
     console().print(rows)
     if first.totals is not None:
         totals = f"{first.totals.events:,} events in {first.totals.datapoints:,} datapoints"
+        if measures != DEFAULT_MEASURES:
+            totals += f", {euro(first.totals.amount)} euro"
         more = f"; {shown:,} shown, --limit shows more" if shown < first.totals.datapoints else ""
         typer.echo(totals + more, err=True)
+
+
+def _cells(aggregate: Aggregate, measures: Sequence[str]) -> Iterator[str]:
+    """Yield the measures for people: amounts in euro."""
+    for name, value in zip(measures, measured(aggregate, measures), strict=True):
+        yield f"{value:,}" if name in DEFAULT_MEASURES else euro(value)
+
+
+def euro(cents: int) -> str:
+    """Return an amount in euro as people read it, such as 1,234.50."""
+    return f"{cents // 100:,}.{cents % 100:02}"
 
 
 def _all_rows(store: Store, query: Query, first: Page, limit: int) -> Iterator[Sequence[Aggregate]]:

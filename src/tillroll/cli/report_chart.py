@@ -13,14 +13,14 @@ from tillroll.core import limits
 from tillroll.core.bracket_order import read_page
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.query import Aggregate, Page, Query
-from tillroll.core.report import SEPARATOR, DimensionName, parse_day, window_text
+from tillroll.core.report import SEPARATOR
+from tillroll.core.spans import day_text, parse_day
 from tillroll.ports import Store
 
 _ROWS = 20  # of bars, unless more are asked for
 _HOURS_MAX = 72  # drawn one by one; a longer range is drawn by day
 _BAR_MIN = 10
 _SPARKLINE = 30
-_DAY_S = 86_400
 
 
 def has_own_order(query: Query) -> bool:
@@ -31,9 +31,9 @@ def has_own_order(query: Query) -> bool:
 def draw(console: Console, store: Store, query: Query, limit: int | None) -> None:
     """Draw what matches a query. A report by hour and bracket becomes a stack for each hour, or day of a long range."""
     console.print(query.report.title)
-    if query.report.window == "hour" and not query.by:
+    if query.window == "hour" and not query.by:
         _draw_time(console, store, query, limit)
-    elif query.report.window == "day" and not query.by:
+    elif query.window == "day" and not query.by:
         _draw_merchants(console, store, query, min(limit or _ROWS, limits.PAGE_MAX))
     else:
         _draw_bars(console, store, query, limit or _ROWS)
@@ -41,10 +41,10 @@ def draw(console: Console, store: Store, query: Query, limit: int | None) -> Non
 
 def _draw_time(console: Console, store: Store, query: Query, limit: int | None) -> None:
     wide = query.start is None or query.stop is None or query.stop - query.start > _HOURS_MAX
-    unit: DimensionName = "day" if wide else "hour"
+    unit = "day" if wide else "hour"
     query = msgspec.structs.replace(query, by=(unit, "bracket"), order="datapoint")
     rows: dict[str, dict[str, int]] = {}
-    for datapoint, events in everything(store, query):
+    for datapoint, events, *_ in everything(store, query):
         window, _, bracket = datapoint.partition(SEPARATOR)
         rows.setdefault(window, {})[bracket] = events
     if limit is not None:
@@ -65,10 +65,10 @@ def _draw_merchants(console: Console, store: Store, query: Query, limit: int) ->
     page = store.page(msgspec.structs.replace(query, by=("merchant",), order="-events", limit=limit))
     busiest = page.aggregates
     days: dict[str, dict[int, int]] = defaultdict(dict)
-    names = [merchant for merchant, _ in busiest]
+    names = [aggregate.datapoint for aggregate in busiest]
     for start in range(0, len(names), limits.FILTER_VALUES_MAX):
         chosen = frozenset(names[start : start + limits.FILTER_VALUES_MAX])
-        for datapoint, events in everything(
+        for datapoint, events, *_ in everything(
             store, msgspec.structs.replace(query, filters={**query.filters, "merchant": chosen}, order="datapoint")
         ):
             day, _, merchant = datapoint.partition(SEPARATOR)
@@ -84,7 +84,7 @@ def _draw_merchants(console: Console, store: Store, query: Query, limit: int) ->
         },
     )
     if seen:
-        console.print(f"by day from {window_text(_DAY_S, first)} to {window_text(_DAY_S, last)}")
+        console.print(f"by day from {day_text(first)} to {day_text(last)}")
     _tell_more(page)
 
 
@@ -105,7 +105,7 @@ def _print_bars(console: Console, aggregates: list[Aggregate], lines: dict[str, 
     label = max((len(aggregate.datapoint) for aggregate in aggregates), default=0)
     width = _bar_width(console, label + 16 + (_SPARKLINE if lines else 0))
     rows = grid("left", "right", "left", "left")
-    for datapoint, events in aggregates:
+    for datapoint, events, *_ in aggregates:
         drawn = Text(bar(events, largest, width, blocks=blocks), style="cyan")
         rows.add_row(datapoint, f"{events:,}", drawn, sparkline(lines.get(datapoint, []), blocks=blocks))
     console.print(rows)

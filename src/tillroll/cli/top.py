@@ -22,12 +22,12 @@ from tillroll.core.ask import ask
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Aggregate
-from tillroll.core.report import REPORTS_BY_NAME, SEPARATOR
+from tillroll.core.report import FIVE, SEPARATOR
 from tillroll.ports import Store
 from tillroll.sender import Target
 
 _KEPT = 60  # looks in the sparklines
-_REPORT = "bracket-method"
+_REPORT = FIVE[2]
 _BAR = 24
 
 
@@ -43,7 +43,7 @@ class Look(NamedTuple):
     def by(self, part: int) -> dict[str, int]:
         """Return events by bracket (part 0) or by method (part 1)."""
         counted: dict[str, int] = {}
-        for datapoint, events in self.aggregates:
+        for datapoint, events, *_ in self.aggregates:
             name = datapoint.split(SEPARATOR)[part]
             counted[name] = counted.get(name, 0) + events
         return counted
@@ -109,7 +109,7 @@ def _looks(look: Callable[[], Look], interval: float, count: int | None) -> Iter
 def _look_at_store(store: Store) -> Look:
     status = store.status()
     at = time.time()
-    page = store.page(ask(REPORTS_BY_NAME[_REPORT], {}))
+    page = store.page(ask(_REPORT, {}))
     fresh = 0.0 if status.unfolded_since is None else 1_000 * (at - status.unfolded_since)
     events = sum(aggregate.events for aggregate in page.aggregates)
     return Look(at, events, status.rejected, fresh, page.aggregates)
@@ -117,7 +117,7 @@ def _look_at_store(store: Store) -> Look:
 
 def _look_at_server(target: Target) -> Look:
     status = target.get("/status")
-    found = target.get(f"/reports/{_REPORT}")
+    found = target.get(f"/reports/{_REPORT.name}")
     aggregates = [Aggregate(str(each["datapoint"]), int(each["events"])) for each in found]
     events = sum(aggregate.events for aggregate in aggregates)
     return Look(time.time(), events, status.get("rejected"), status.get("freshness_ms"), aggregates)

@@ -10,47 +10,36 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tillroll.core import limits
-from tillroll.core.dimension import BRACKETS, HOUR
-from tillroll.core.limits import METHODS
-from tillroll.core.query import ByName, Order, Query
-from tillroll.core.report import (
-    REPORTS,
-    REPORTS_BY_NAME,
-    WINDOW_SECONDS,
-    Coordinates,
-    DimensionName,
-    Report,
-    parse_datapoint,
-    parse_day,
-    parse_window,
-)
-from tillroll.core.spans import SPANS
-from tillroll.core.zone import HOUR_S, UTC, find_zone
+from tillroll.core.bracket_order import can_order
+from tillroll.core.clocks import UTC_CLOCKS
+from tillroll.core.dimension import HOUR, KEYS, WINDOWS, Closed, Open
+from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Order, Query
+from tillroll.core.report import FIVE, Place, Report, Reports
+from tillroll.core.spans import SPANS, parse_day
+from tillroll.core.zone import DAY_S, FIRST_LOCAL_S, HOUR_S, LAST_LOCAL_S, UTC, find_zone
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tillroll.core.zone import Zone
 
 _T = TypeVar("_T", bound=str)
 
-FILTERS: Final[tuple[DimensionName, ...]] = ("bracket", "method", "merchant")
 ORDERS: Final = ("datapoint", "bracket", "-events")  # bracket is datapoint with brackets by their amounts
 _SINGLE: Final = ("from", "to", "zone", "order", "limit", "cursor")
-PARAMETERS: Final = (*_SINGLE[:3], *FILTERS, "by", *_SINGLE[3:])
-DIMENSION_VALUES: Final[dict[str, tuple[str, ...]]] = {"bracket": BRACKETS, "method": METHODS}
-CURSOR_CHARACTERS_MAX: Final = 256  # a total and the longest datapoint there is, a merchant on a day, fit
-_SPAN_NAMES: Final[tuple[ByName, ...]] = ("day", "week", "month", "weekday", "hour-of-day")
-_DAY_S: Final = WINDOW_SECONDS["day"]
+# What a question is made of beside the dimensions. A kept field of such a name is written `field.NAME`.
+PARAMETERS: Final = (*_SINGLE[:3], "by", *_SINGLE[3:])
+OF_ANSWERS: Final = ("measures", "format", "columns", "bom", "download")
+RESERVED: Final = frozenset((*WINDOWS, *KEYS, *PARAMETERS, *OF_ANSWERS))
+CURSOR_CHARACTERS_MAX: Final = 1_100  # a total and the longest datapoint there is fit
+_SPAN_NAMES: Final = tuple(SPANS)
 _INSTANT: Final = re.compile(
     r"(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?"
     r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
-_EVENTS_CURSOR: Final = re.compile(r"[1-9]\d{0,17}\|.+", re.ASCII | re.DOTALL)
-_FIRST_S: Final = (datetime.date.min.toordinal() - datetime.date(1970, 1, 1).toordinal()) * _DAY_S
-_LAST_S: Final = (datetime.date.max.toordinal() + 1 - datetime.date(1970, 1, 1).toordinal()) * _DAY_S
+_MEASURE_CURSOR: Final = re.compile(r"[1-9]\d{0,38}\|.+|0\|.+", re.ASCII | re.DOTALL)
 
 
 def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
@@ -63,21 +52,19 @@ def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
     """
     single = _single_values(report, parameters)
     named = _one_of("order", single.get("order", ORDERS[0]), ORDERS)
-    order: Order = "-events" if named == "-events" else "datapoint"
+    order: Order = "-events" if named == "-events" else "-amount" if named == "-amount" else "datapoint"
     by = _by(parameters.get("by", ()), report)
-    if named == "bracket" and "bracket" not in (by or report.dimensions):
-        raise QueryError("order", "the answer has no brackets to be put in order", "Leave it out")
     zone = _zone(single["zone"], report) if "zone" in single else None
     start = _window("from", single["from"], report, zone) if "from" in single else None
     stop = _window("to", single["to"], report, zone) if "to" in single else None
     if start is not None and stop is not None and start >= stop:
         remedy = f"The range ends before `to`, so give a later one than {single['from']}"
         raise QueryError("to", f"{single['to']} is not after {single['from']}", remedy)
-    return Query(
+    query = Query(
         report=report,
         start=start,
         stop=stop,
-        filters={name: _filter(name, parameters[name], report) for name in FILTERS if parameters.get(name)},
+        filters={name: _filter(name, parameters[name], report) for name in filters_of(report) if parameters.get(name)},
         by=by,
         zone=zone,
         order=order,
@@ -85,41 +72,69 @@ def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
         limit=whole_number("limit", single["limit"], 1, limits.PAGE_MAX) if "limit" in single else limits.PAGE_DEFAULT,
         after=_cursor(single["cursor"], order) if "cursor" in single else None,
     )
+    if named == "bracket" and not can_order(query):
+        raise QueryError("order", "the answer has no brackets to be put in order", "Leave it out")
+    return query
 
 
-def find_report(name: str) -> Report:
+def measures_of(values: Sequence[str]) -> tuple[str, ...]:
+    """Return the measures that an answer shows, in the order asked, of texts that may be parted by commas.
+
+    Raises:
+        QueryError: one is unknown, or given twice.
+    """
+    chosen: list[str] = []
+    for value in (part for text in values for part in text.split(",")):
+        measure = _one_of("measures", value, MEASURES)
+        if measure in chosen:
+            raise QueryError("measures", f"{measure} is given twice", "Give each measure once")
+        chosen.append(measure)
+    return tuple(chosen) or DEFAULT_MEASURES
+
+
+def find_report(reports: Reports, name: str) -> Report:
     """Return the report of a name.
 
     Raises:
         QueryError: there is none.
     """
-    if name not in REPORTS_BY_NAME:
-        raise QueryError("report", f"there is no report {_shown(name)}", f"There are {_listed(REPORTS_BY_NAME)}")
-    return REPORTS_BY_NAME[name]
+    report = reports.get(name)
+    if report is None:
+        raise QueryError("report", f"there is no report {_shown(name)}", f"There are {_listed(reports.names)}")
+    return report
 
 
-def find_datapoint(text: str) -> Coordinates:
-    """Return the coordinates of a datapoint.
+def find_datapoint(reports: Reports, text: str) -> Place:
+    """Return where a datapoint lies.
 
     Raises:
         QueryError: no report could have it.
     """
-    found = parse_datapoint(text)
+    found = reports.place(text)
     if found is None:
-        forms = _listed("|".join(report.dimensions) for report in REPORTS)
+        forms = _listed(report.text(report.dimensions) for report in reports)
         raise QueryError("datapoint", f"{_shown(text)} is a datapoint of no report", f"Their datapoints are {forms}")
     return found
 
 
-def dimensions_of(report: Report) -> tuple[ByName, ...]:
+def dimensions_of(report: Report) -> tuple[str, ...]:
     """Return what a report can be rolled up to: its dimensions, and the spans that its windows lie in."""
     return *report.dimensions, *spans_of(report)
 
 
-def spans_of(report: Report) -> tuple[ByName, ...]:
+def spans_of(report: Report) -> tuple[str, ...]:
     """Return the spans that a report's windows can be added up to."""
-    longest = report.window_s // HOUR_S
-    return tuple(name for name in _SPAN_NAMES if 0 < longest <= SPANS[name].hours and name != report.window)
+    window = report.window
+    if window is None:
+        return ()
+    return tuple(
+        name for name in _SPAN_NAMES if window.unit_hours <= SPANS[name].hours and name not in report.dimensions
+    )
+
+
+def filters_of(report: Report) -> tuple[str, ...]:
+    """Return the dimensions that a question can keep some values of."""
+    return tuple(dimension.name for dimension in report.by if dimension is not report.window)
 
 
 def instant(field: str, text: str) -> int:
@@ -146,12 +161,16 @@ def whole_number(field: str, text: str, low: int, high: int) -> int:
 
 
 def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    no_part: set[str] = {name for name in FILTERS if name not in report.dimensions}
-    no_part |= (set() if report.window else {"from", "to"}) | (set() if report.window == HOUR.name else {"zone"})
-    known = [name for name in PARAMETERS if name not in no_part]
+    no_part = set() if report.window else {"from", "to", "zone"}
+    if report.window and report.window.unit_hours > 1:
+        no_part = {"zone"}
+    known = [name for name in (*PARAMETERS[:3], *filters_of(report), *PARAMETERS[3:]) if name not in no_part]
     single = {}
     for name, values in parameters.items():
-        if name not in PARAMETERS:
+        if name in KEYS and name not in report.dimensions:
+            remedy = f"It counts by {_listed(report.dimensions)}"
+            raise QueryError(name, f"the report {report.name} does not count by {name}", remedy)
+        if name not in PARAMETERS and name not in known:
             raise QueryError(name, "there is no such parameter", f"There are {_listed(known)}")
         if name in _SINGLE and values:
             if len(values) > 1:
@@ -161,17 +180,19 @@ def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> d
 
 
 def _zone(name: str, report: Report) -> Zone | None:
-    """Return the zone of a name, None for UTC."""
-    if name == UTC:
+    """Return the zone of a name, None for that of the report."""
+    clocks = report.window.clocks if report.window else UTC_CLOCKS
+    if name == clocks.name or (report.window is None and name == UTC):
         return None
     zone = find_zone(name)
     if zone is None:
         raise QueryError(
             "zone", f"{_shown(name)} is no time zone", "Give an IANA name, such as Europe/Stockholm, or UTC"
         )
-    if report.window != HOUR.name:
-        hourly = _listed(each.name for each in REPORTS if each.window == HOUR.name)
-        what = "counts whole days of UTC" if report.window else "is over all time"
+    if report.window is not HOUR:
+        hourly = _listed(each.name for each in FIVE if each.window is HOUR)
+        unit = f"{report.window.name}s" if report.window else ""
+        what = f"counts whole {unit} of {clocks.name}" if report.window else "is over all time"
         raise QueryError("zone", f"the report {report.name} {what}", f"Leave it out, or ask a report by hour: {hourly}")
     return zone
 
@@ -180,13 +201,14 @@ def _window(field: str, text: str, report: Report, zone: Zone | None) -> int:
     """Return the window that begins at an instant, or at a date and hour by the zone's clocks."""
     if report.window is None:
         raise QueryError(field, f"the report {report.name} is over all time", _windowed_remedy(report))
-    seconds, exact = _instant(field, text, zone)
-    if not _FIRST_S <= seconds < _LAST_S:
+    seconds, exact = _instant(field, text, (zone or report.window.clocks).first_at)
+    if not FIRST_LOCAL_S <= seconds < LAST_LOCAL_S:
         raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no bound")
-    window, rest = divmod(seconds, report.window_s)
-    if rest or not exact:
-        near = [_instant_text(bound * report.window_s) for bound in (window, window + 1)]
-        problem = f"{_shown(text)} lies inside {'an hour' if report.window == 'hour' else 'a day'} of the report"
+    window = report.window.cut(seconds) if exact else None
+    if window is None:
+        near = [_instant_text(bound) for bound in report.window.cuts_near(seconds)]
+        article = "an" if report.window.unit_hours == 1 else "a"
+        problem = f"{_shown(text)} lies inside {article} {report.window.name} of the report"
         raise QueryError(field, problem, f"The nearest it can answer are {near[0]} and {near[1]}")
     return window
 
@@ -194,26 +216,26 @@ def _window(field: str, text: str, report: Report, zone: Zone | None) -> int:
 def _windowed_remedy(report: Report) -> str:
     """Say which question answers, for a range of time, what a report over all time counts."""
     by = ",".join(report.dimensions)
-    for each in REPORTS:
+    for each in FIVE:
         if each.window and set(report.dimensions) <= set(each.dimensions):
-            return f"Ask {each.name} with by={by} and the range: it counts the same, by {each.window}"
-    windowed = _listed(each.name for each in REPORTS if each.window)
+            return f"Ask {each.name} with by={by} and the range: it counts the same, by {each.window.name}"
+    windowed = _listed(each.name for each in FIVE if each.window)
     return f"Leave it out: no report counts by {by} within a range. By time count {windowed}"
 
 
-def _instant(field: str, text: str, zone: Zone | None) -> tuple[int, bool]:
-    """Return (seconds since 1970, whether that is all of it)."""
-    day, hour = parse_day(text), parse_window(HOUR_S, text)
-    local_s = day * _DAY_S if day is not None else None if hour is None else hour * HOUR_S
+def _instant(field: str, text: str, first_at: Callable[[int], int]) -> tuple[int, bool]:
+    """Return (seconds since 1970, whether that is all of it). `first_at` is for dates and hours that clocks show."""
+    day, hour = parse_day(text), HOUR.parse(text)
+    local_s = day * DAY_S if day is not None else None if hour is None else hour * HOUR_S
     if local_s is not None:
-        return local_s if zone is None else zone.first_at(local_s), True
+        return first_at(local_s), True
     match = _INSTANT.fullmatch(text)
     day = parse_day(match[1]) if match else None
     if match is None or day is None:
         remedy = "Write 2011-12-03, 2011-12-03T10:00:00Z or 2011-12-03T12:00:00+02:00 (in a URL, %2B for +)"
         raise QueryError(field, f"{_shown(text)} is not a date or an instant", remedy)
     _, hours, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
-    at = day * _DAY_S + int(hours) * HOUR_S + int(minutes) * 60 + int(seconds or 0)
+    at = day * DAY_S + int(hours) * HOUR_S + int(minutes) * 60 + int(seconds or 0)
     if sign:
         offset = int(offset_hours) * HOUR_S + int(offset_minutes) * 60
         at += offset if sign == "-" else -offset
@@ -221,43 +243,42 @@ def _instant(field: str, text: str, zone: Zone | None) -> tuple[int, bool]:
 
 
 def _instant_text(seconds: int) -> str:
-    seconds = min(max(seconds, _FIRST_S), _LAST_S - HOUR_S)
+    seconds = min(max(seconds, FIRST_LOCAL_S), LAST_LOCAL_S - HOUR_S)
     moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def _filter(name: DimensionName, values: Sequence[str], report: Report) -> frozenset[str]:
-    if name not in report.dimensions:
-        remedy = f"It counts by {_listed(report.dimensions)}"
-        raise QueryError(name, f"the report {report.name} does not count by {name}", remedy)
+def _filter(name: str, values: Sequence[str], report: Report) -> frozenset[str]:
     if len(values) > limits.FILTER_VALUES_MAX:
         problem = f"{len(values)} values are more than the {limits.FILTER_VALUES_MAX} that are taken"
         raise QueryError(name, problem, "Ask several times")
+    (dimension,) = (each for each in report.by if each.name == name)
     for value in values:
-        if name in DIMENSION_VALUES:
-            _one_of(name, value, DIMENSION_VALUES[name])
-        elif not 0 < len(value) <= limits.NAME_CHARACTERS_MAX:
-            problem = f"{_shown(value)} is not 1 to {limits.NAME_CHARACTERS_MAX} characters long"
-            raise QueryError(name, problem, "Give the merchant as its events do")
+        if isinstance(dimension, Closed):
+            _one_of(name, value, dimension.texts)
+        elif isinstance(dimension, Open) and not 0 < len(value) <= dimension.characters_max:
+            problem = f"{_shown(value)} is not 1 to {dimension.characters_max} characters long"
+            raise QueryError(name, problem, f"Give the {name} as its events do")
     return frozenset(values)
 
 
-def _by(values: Sequence[str], report: Report) -> tuple[ByName, ...]:
+def _by(values: Sequence[str], report: Report) -> tuple[str, ...]:
     known = dimensions_of(report)
-    chosen: list[ByName] = []
+    chosen: list[str] = []
     for value in (part for text in values for part in text.split(",")):
         dimension = _one_of("by", value, known)
         if dimension in chosen:
             raise QueryError("by", f"{dimension} is given twice", "Give each dimension once")
         chosen.append(dimension)
-    times = [name for name in chosen if name == report.window or name in spans_of(report)]
+    times = [name for name in chosen if name in spans_of(report) or name in WINDOWS]
     if len(times) > 1:
         raise QueryError("by", f"{' and '.join(times[:2])} are both given", "Give one of them")
     return tuple(chosen)
 
 
 def _cursor(text: str, order: Order) -> str:
-    fits = order == "datapoint" or _EVENTS_CURSOR.fullmatch(text)
+    fits = order == "datapoint" or _MEASURE_CURSOR.fullmatch(text)
+    fits = fits and not (order == "-events" and text.startswith("0"))  # what nobody counted is not there
     if not fits or not 0 < len(text) <= CURSOR_CHARACTERS_MAX:
         problem = f"{_shown(text)} is not a cursor of the order {order}"
         raise QueryError("cursor", problem, "Take it from the answer of the page before")

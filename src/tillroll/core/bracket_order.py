@@ -1,33 +1,43 @@
 """Pages in the order that people expect: as datapoints, but brackets by their amounts. Pure.
 
 Stores answer by code points, where `100-500` comes before `50-100`. Here their pages are put in order without reading
-more than a page: at most 15 datapoints differ in nothing but bracket and method.
+much more than a page: datapoints that are the same up to their bracket are few.
 """
 
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Final
+from math import prod
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tillroll.core.dimension import BRACKETS
-from tillroll.core.limits import METHODS
+from tillroll.core.dimension import Bracket, Closed
 from tillroll.core.query import Page, dimensions_of
-from tillroll.core.report import SEPARATOR, WINDOW_SECONDS
-from tillroll.core.spans import SPANS
+from tillroll.core.report import SEPARATOR
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tillroll.core.query import Aggregate, ByName, Query
+    from tillroll.core.query import Aggregate, Query
 
     Read = Callable[[Query], Page]  # as Aggregates.page
     Key = tuple[str | int, ...]
 
-_RANKS: Final = {text: rank for rank, text in enumerate(BRACKETS)}
-_GROUP_MAX: Final = len(BRACKETS) * len(METHODS)  # datapoints of one window
+
+def can_order(query: Query) -> bool:
+    """Tell whether the answer has brackets that pages can put in order: what stands before or after them is known."""
+    names = dimensions_of(query)
+    closed = _closed(query)
+    at = next((at for at, name in enumerate(names) if isinstance(closed.get(name), Bracket)), None)
+    if at is None:
+        return False
+    return all(name in closed for name in names[at:]) or all(name in closed for name in names[: at + 1])
+
+
+def _closed(query: Query) -> dict[str, Closed]:
+    return {dimension.name: dimension for dimension in query.report.closed}
 
 
 def read_page(read: Read, query: Query) -> Page:
@@ -36,25 +46,27 @@ def read_page(read: Read, query: Query) -> Page:
     Raises:
         QueryError: the cursor is none of this order.
     """
-    dimensions = dimensions_of(query)
-    if not query.brackets_by_amount or query.order != "datapoint" or "bracket" not in dimensions:
+    if not query.brackets_by_amount or query.order != "datapoint" or not can_order(query):
         return read(query)
-    bracket_at = dimensions.index("bracket")
-    window_at = next((at for at, name in enumerate(dimensions) if name in WINDOW_SECONDS or name in SPANS), None)
-    order = _Order(len(dimensions), bracket_at)
-    if window_at is None:
-        return order.cut(query, read(_changed(query, limit=_GROUP_MAX, after=None)))
-    if window_at < bracket_at:
-        return _by_window(read, query, order)
-    return _by_bracket(read, query, order, dimensions)
+    order = _Order(query)
+    if all(name in _closed(query) for name in order.names[order.bracket_at :]):
+        if order.bracket_at == 0:
+            return order.cut(query, read(_changed(query, limit=order.group_max, after=None)))
+        return _by_group(read, query, order)
+    return _by_bracket(read, query, order)
 
 
 class _Order:
-    """Compares datapoints of some number of dimensions of which one is the bracket."""
+    """Compares the datapoints of a query's answer, of which one dimension is the bracket."""
 
-    def __init__(self, dimensions: int, bracket_at: int) -> None:
-        self._dimensions = dimensions
-        self.bracket_at = bracket_at
+    def __init__(self, query: Query) -> None:
+        self.names = dimensions_of(query)
+        closed = _closed(query)
+        self.bracket_at = next(at for at, name in enumerate(self.names) if isinstance(closed.get(name), Bracket))
+        self.prefix = query.report.prefix if query.is_whole else ""
+        self._ranks = {text: rank for rank, text in enumerate(closed[self.names[self.bracket_at]].texts)}
+        after = [closed[name].size for name in self.names[self.bracket_at :] if name in closed]
+        self.group_max = prod(after)  # datapoints that are the same up to the bracket
 
     def key(self, datapoint: str) -> Key:
         """Return what a datapoint is sorted by.
@@ -62,10 +74,10 @@ class _Order:
         Raises:
             KeyError: it has no bracket at its place.
         """
-        parts: list[str | int] = [*datapoint.split(SEPARATOR)]
-        if len(parts) != self._dimensions:
+        parts: list[str | int] = [*datapoint.removeprefix(self.prefix).split(SEPARATOR)]
+        if len(parts) != len(self.names) or not datapoint.startswith(self.prefix):
             raise KeyError(datapoint)
-        parts[self.bracket_at] = _RANKS[str(parts[self.bracket_at])]
+        parts[self.bracket_at] = self._ranks[str(parts[self.bracket_at])]
         return tuple(parts)
 
     def after(self, query: Query) -> Key | None:
@@ -90,27 +102,30 @@ class _Order:
         return Page(rows, rows[-1].datapoint if more and rows else None, page.totals)
 
 
-def _by_window(read: Read, query: Query, order: _Order) -> Page:
-    """Read a page's worth of windows, each whole."""
+def _by_group(read: Read, query: Query, order: _Order) -> Page:
+    """Read a page's worth of groups that are the same up to the bracket, each whole."""
     after = order.after(query)
-    # All of a window follows its text and a bar, so the one that the cursor lies in is read from its beginning.
-    start = None if after is None else "".join(f"{part}{SEPARATOR}" for part in after[: order.bracket_at])
-    page = read(_changed(query, limit=query.limit + 2 * _GROUP_MAX, after=start))
-    if page.next is not None:  # the last window may be cut off
+    # All of a group follows its text and a bar, so the one that the cursor lies in is read from its beginning.
+    start = None
+    if after is not None:
+        start = order.prefix + "".join(f"{part}{SEPARATOR}" for part in after[: order.bracket_at])
+    page = read(_changed(query, limit=query.limit + 2 * order.group_max, after=start))
+    if page.next is not None:  # the last group may be cut off
         last = order.key(page.aggregates[-1].datapoint)[: order.bracket_at]
         whole = [row for row in page.aggregates if order.key(row.datapoint)[: order.bracket_at] != last]
         page = page._replace(aggregates=whole)
     return order.cut(query, page)
 
 
-def _by_bracket(read: Read, query: Query, order: _Order, dimensions: tuple[ByName, ...]) -> Page:
-    """Read one bracket after the other, each of a method before it if the method comes first."""
+def _by_bracket(read: Read, query: Query, order: _Order) -> Page:
+    """Read one bracket after the other, each of every value of what stands before it."""
     after = order.after(query)
-    first: list[ByName] = [*dimensions[: order.bracket_at], "bracket"]
+    first = order.names[: order.bracket_at + 1]
     totals = read(_changed(query, limit=1, after=None)).totals if query.totals else None
     rows: list[Aggregate] = []
     for values in product(*(_values(query, name) for name in first)):
-        key = order.key(SEPARATOR.join([*values, *[""] * (len(dimensions) - len(values))]))[: len(values)]
+        text = SEPARATOR.join([*values, *[""] * (len(order.names) - len(values))])
+        key = order.key(order.prefix + text)[: len(values)]
         if after is not None and key < after[: len(values)]:
             continue
         within = query.after if after is not None and key == after[: len(values)] else None
@@ -122,10 +137,11 @@ def _by_bracket(read: Read, query: Query, order: _Order, dimensions: tuple[ByNam
     return Page(rows, None, totals)
 
 
-def _values(query: Query, name: ByName) -> Iterator[str]:
-    values = BRACKETS if name == "bracket" else sorted(METHODS)
-    wanted = next((wanted for known, wanted in query.filters.items() if known == name), None)
-    return (value for value in values if wanted is None or value in wanted)
+def _values(query: Query, name: str) -> Iterator[str]:
+    dimension = _closed(query)[name]
+    texts: Sequence[str] = dimension.texts if isinstance(dimension, Bracket) else sorted(dimension.texts)
+    wanted = query.filters.get(name)
+    return (value for value in texts if wanted is None or value in wanted)
 
 
 def _changed(query: Query, **changes: object) -> Query:

@@ -410,6 +410,31 @@ def bucketize(values: array[int], bounds: array[int]) -> array[int]:
     return array("B", [bisect_right(bounds, value) for value in values])
 
 
+def shift(values: array[int], starts: array[int], shifts: array[int]) -> array[int]:
+    """Return each value (q) and the shift in force at it: that of the last start not above it, or else the first.
+
+    Raises:
+        ValueError: there is not a shift for each start, or there is none.
+    """
+    if not starts or len(starts) != len(shifts):
+        raise ValueError("there is not a shift for each start")
+    return array("q", [value + shifts[max(0, bisect_right(starts, value) - 1)] for value in values])
+
+
+def accepts(codes: array[int], table: bytes | bytearray) -> bytes:
+    """Return for each code (I or B) what the table has at its place: 1 for those that are accepted, else 0.
+
+    Raises:
+        ValueError: a code is not below the table's length, or codes are of another width.
+    """
+    if codes.typecode not in ("I", "B"):
+        raise ValueError("codes are unsigned, of 1 or 4 bytes")
+    try:
+        return bytes(map(table.__getitem__, codes))
+    except IndexError as error:
+        raise ValueError("a code is out of range") from error
+
+
 def group(
     columns: Sequence[CodeColumn], weights: array[int], groupings: Sequence[Sequence[Sequence[int]]]
 ) -> list[tuple[tuple[array[int], ...], array[int], array[int]]]:

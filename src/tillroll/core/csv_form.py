@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from tillroll.core.query import dimensions_of
+from tillroll.core.query import DEFAULT_MEASURES, dimensions_of, measured
 from tillroll.core.report import SEPARATOR
 
 if TYPE_CHECKING:
@@ -24,12 +24,22 @@ _FORMULA_BEGINS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "�
 class CsvForm:
     """How one answer is written: the datapoint packed in a column, or split into a column for each dimension."""
 
-    def __init__(self, query: Query, columns: Columns = "packed", *, marked: bool = False) -> None:
+    def __init__(
+        self,
+        query: Query,
+        columns: Columns = "packed",
+        *,
+        measures: Sequence[str] = DEFAULT_MEASURES,
+        marked: bool = False,
+    ) -> None:
         """`marked` begins the text with a byte order mark, for Excel."""
         self._split = columns == "split"
-        self._header = [*dimensions_of(query), "events"] if self._split else ["datapoint", "events"]
+        self._measures = measures
+        self._prefix = query.report.prefix if query.is_whole else ""
+        self._header = [*(dimensions_of(query) if self._split else ["datapoint"]), *measures]
         # A datapoint as the report has it is a key, for programs. Rolled up to merchants it is a cell that people read.
-        self._guarded = self._split or query.by[:1] == ("merchant",)
+        opens = {dimension.name for dimension in query.report.opens}
+        self._guarded = self._split or not opens.isdisjoint(query.by[:1])
         self._mark = _BYTE_ORDER_MARK if marked else b""
 
     def head(self) -> bytes:
@@ -38,10 +48,12 @@ class CsvForm:
 
     def rows(self, aggregates: Iterable[Aggregate]) -> bytes:
         """Return a line for each aggregate."""
-        return _lines([*self._cells(datapoint), events] for datapoint, events in aggregates)
+        return _lines([*self._cells(each), *measured(each, self._measures)] for each in aggregates)
 
-    def _cells(self, datapoint: str) -> list[str]:
-        cells = datapoint.split(SEPARATOR) if self._split else [datapoint]
+    def _cells(self, aggregate: Aggregate) -> list[str]:
+        cells = [aggregate.datapoint]
+        if self._split:
+            cells = (aggregate.text or aggregate.datapoint).removeprefix(self._prefix).split(SEPARATOR)
         return [guarded(cell) for cell in cells] if self._guarded else cells
 
 

@@ -1,4 +1,4 @@
-"""Fold: count a batch into the reports. Pure, and the same for every report."""
+"""Fold: count a batch into reports. Pure, and the same for every report."""
 
 from __future__ import annotations
 
@@ -8,94 +8,111 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.codes import Codes, Numbers
-from tillroll.core.dimension import BRACKETS
-from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS, Report, datapoint
+from tillroll.core.dimension import MERCHANT
+from tillroll.core.report import FIVE, Condition, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
 
+_COLUMNS_MAX = 24  # of one grouping call, which takes 32
+
 
 class Counts(NamedTuple):
-    """Events by window (q) and code (Q), sorted by both; counts and sums of amounts are Q, and counts above zero."""
+    """Events of each cell that has any, sorted by window, numbers and code.
+
+    `windows` are q; `codes` Q; counts and `sums` of amounts Q. A report of one open dimension or none has codes of
+    `number * inner + inner_code` (see Report), and no `numbers`; one of several has a column of numbers (Q) for each,
+    and codes of the closed dimensions alone.
+    """
 
     windows: array[int]
     codes: array[int]
     counts: array[int]
     sums: array[int]
+    numbers: tuple[array[int], ...] = ()
 
     def rows(self) -> Iterator[tuple[int, int, int]]:
         """Yield (window, code, count)."""
         return zip(self.windows, self.codes, self.counts, strict=True)
 
 
-class Cell(NamedTuple):
-    """What a code stands for. What the report does not count by is 0."""
-
-    bracket: int
-    method: int
-    merchant: int
-
-
 def fold(reports: Sequence[Report], codes: Codes) -> list[Counts]:
     """Return what events count in each of the reports."""
+    found: dict[Report, Counts] = {}
+    for where, some in _by_condition(reports):
+        its = _select(codes, where) if where else codes
+        for start in range(0, len(some), _COLUMNS_MAX):
+            lot = some[start : start + _COLUMNS_MAX]
+            found.update(zip(lot, _group(lot, its), strict=True))
+    return [found[report] for report in reports]
+
+
+def _by_condition(reports: Sequence[Report]) -> Iterator[tuple[tuple[Condition, ...], list[Report]]]:
+    some: dict[object, tuple[tuple[Condition, ...], list[Report]]] = {}
+    for report in reports:
+        key = tuple((condition.dimension.key, condition.texts) for condition in report.where)
+        some.setdefault(key, (report.where, []))[1].append(report)
+    yield from some.values()
+
+
+def _select(codes: Codes, where: tuple[Condition, ...]) -> Codes:
+    """Return the events for which all conditions hold."""
+    masks = [int.from_bytes(each.dimension.mask(codes, each.texts), "little") for each in where]
+    together = masks[0]
+    for mask in masks[1:]:
+        together &= mask
+    return codes.select(kernel.indexes_of(together.to_bytes(len(codes.seconds), "little")))
+
+
+def _group(reports: Sequence[Report], codes: Codes) -> list[Counts]:
+    if len(reports) > 1 and len(codes.columns) > _COLUMNS_MAX // 2:  # those that were made before are enough
+        codes = Codes(codes.seconds, codes.amounts, codes.methods, codes.opens, codes.find)
     firsts, groupings = [], []
     for report in reports:
-        window, keys = report.grouping
-        column, first = window.windows(codes) if window else (None, 0)
+        column, first = report.window.windows(codes) if report.window else (None, 0)
         firsts.append(first)
-        groupings.append(([] if column is None else [column], [key.column(codes) for key in keys]))
+        opens = [dimension.column(codes) for dimension in report.opens]
+        closed = [dimension.column(codes) for dimension in report.closed]
+        cells = [[*opens, *closed]] if len(opens) <= 1 else [*([each] for each in opens), closed]
+        groupings.append([[] if column is None else [column], *cells])
+    if len(codes.columns) > _COLUMNS_MAX and len(reports) > 1:
+        half = len(reports) // 2
+        fresh = (Codes(codes.seconds, codes.amounts, codes.methods, codes.opens, codes.find) for _ in range(2))
+        return _group(reports[:half], next(fresh)) + _group(reports[half:], next(fresh))
     grouped = kernel.group(codes.columns, codes.amounts, groupings)
     return [
-        Counts(kernel.widen(memoryview(windows).cast("B"), 8, first, len(counts), "q"), cells, counts, sums)
-        for first, ((windows, cells), counts, sums) in zip(firsts, grouped, strict=True)
+        Counts(
+            kernel.widen(memoryview(windows).cast("B"), 8, first, len(counts), "q"),
+            cells[-1],
+            counts,
+            sums,
+            tuple(cells[:-1]),
+        )
+        for first, ((windows, *cells), counts, sums) in zip(firsts, grouped, strict=True)
     ]
 
 
 def codes_of(batch: Batch, numbers: array[int]) -> Codes:
     """Return the codes of a batch, each of its list's merchants under its number (I)."""
     size = kernel.largest(numbers) + 1 if numbers else 1
-    return Codes(batch.seconds, batch.amounts, batch.methods, Numbers(batch.merchants, numbers, size))
+    merchants = Numbers(batch.merchants, numbers, size)
+    return Codes(batch.seconds, batch.amounts, batch.methods, {MERCHANT.dictionary: merchants})
 
 
-def code_of(report: Report, cell: Cell) -> int:
-    """Return the code of a cell in a report: its keys in mixed radix."""
-    code = 0
-    for key in report.keys:
-        match key:
-            case "bracket":
-                code = code * len(BRACKETS) + cell.bracket
-            case "method":
-                code = code * len(METHODS) + cell.method
-            case _:
-                code = cell.merchant
-    return code
-
-
-def cell_of(report: Report, code: int) -> Cell:
-    """Return what a code of a report stands for. The inverse of `code_of`."""
-    bracket = method = merchant = 0
-    for key in reversed(report.keys):
-        match key:
-            case "bracket":
-                code, bracket = divmod(code, len(BRACKETS))
-            case "method":
-                code, method = divmod(code, len(METHODS))
-            case _:
-                merchant = code
-    return Cell(bracket, method, merchant)
-
-
-def count_datapoints(batches: Iterable[Batch]) -> Counter[str]:
-    """Return how many events of the batches each datapoint of each report counts."""
+def count_datapoints(batches: Iterable[Batch], reports: Sequence[Report] = FIVE) -> Counter[str]:
+    """Return how many events of the batches each datapoint of each report of at most one open dimension counts."""
     counted: Counter[str] = Counter()
     for batch in batches:
         names = batch.merchant_names
         codes = codes_of(batch, array("I", range(len(names))))
-        for report, counts in zip(REPORTS, fold(REPORTS, codes), strict=True):
+        for report, counts in zip(reports, fold(reports, codes), strict=True):
             for window, code, count in counts.rows():
-                cell = cell_of(report, code)
-                counted[datapoint(report, window, cell.bracket, cell.method, names[cell.merchant])] += count
+                number, inner = divmod(code, report.inner)
+                texts = report.inner_texts(inner)
+                texts |= {dimension.name: names[number] for dimension in report.opens}
+                if report.window is not None:
+                    texts[report.window.name] = report.window.text(window)
+                counted[report.datapoint(report.text(texts[name] for name in report.dimensions))] += count
     return counted

@@ -29,6 +29,7 @@ if compiled:
     Dictionary = _kernel.Dictionary
     Parser = _kernel.Parser
     Selection = _kernel.Selection
+    accepts = _kernel.accepts
     add_counts = _kernel.add_counts
     bounds = _kernel.bounds
     bucketize = _kernel.bucketize
@@ -58,6 +59,7 @@ if compiled:
     read_counts = _kernel.read_counts
     renumber = _kernel.renumber
     same_slots = _kernel.same_slots
+    shift = _kernel.shift
     shuffle = _kernel.shuffle
     split_strings = _kernel.split_strings
     sum_counts = _kernel.sum_counts
@@ -68,6 +70,7 @@ if compiled:
 else:
     Dictionary = columns.Dictionary  # type: ignore[assignment,misc]
     Selection = selection.Selection  # type: ignore[assignment,misc]
+    accepts = columns.accepts
     add_counts = columns.add_counts
     bounds = columns.bounds
     bucketize = columns.bucketize
@@ -96,6 +99,7 @@ else:
     read_counts = columns.read_counts
     renumber = columns.renumber
     same_slots = columns.same_slots
+    shift = columns.shift
     shuffle = columns.shuffle
     split_strings = columns.split_strings
     sum_counts = columns.sum_counts

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.dimension import BRACKETS
-from tillroll.core.limits import METHODS
-from tillroll.core.report import SEPARATOR, DimensionName, Report, window_text
+from tillroll.core.report import SEPARATOR, Report
 from tillroll.core.spans import SPANS, Span
-from tillroll.core.zone import HOUR_S, Zone
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-Order = Literal["datapoint", "-events"]
-ByName = DimensionName | Literal["week", "month", "weekday", "hour-of-day"]
+    from tillroll.core.zone import Zone
+
+Order = Literal["datapoint", "-events", "-amount"]
 
 
 class Aggregate(NamedTuple):
-    """The stored total of one datapoint: the report frontend's own format."""
+    """The stored total of one datapoint. `amount` is in cents; `text` is the datapoint that a hash stands for."""
 
     datapoint: str
     events: int
+    amount: int = 0
+    text: str | None = None
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,15 +34,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
     `start` and `stop` are windows of the report (half-open; None is unbounded). `filters` keep the events whose
     dimension has one of the values. `by` rolls the report up to some of its dimensions, in this order, or to one span
-    in place of its window, by the clocks of `zone`, or else of UTC; empty means all its dimensions. `order` is rising
-    code points of the datapoint, or falling events with ties by datapoint. `after` is the cursor of the page before.
+    in place of its window, by the clocks of `zone`, or else of the report; empty means all its dimensions. `order` is
+    rising code points of the datapoint, or falling events or amounts with ties by datapoint. `after` is the cursor of
+    the page before.
     """
 
     report: Report
     start: int | None = None
     stop: int | None = None
-    filters: dict[DimensionName, frozenset[str]] = {}
-    by: tuple[ByName, ...] = ()
+    filters: dict[str, frozenset[str]] = {}
+    by: tuple[str, ...] = ()
     zone: Zone | None = None
     order: Order = "datapoint"
     limit: int = limits.PAGE_DEFAULT
@@ -51,9 +52,19 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     totals: bool = True  # over all pages; may be dear, so whoever turns pages asks for them once
 
     @property
+    def window(self) -> str | None:
+        """The name of the report's window, None for a report over all time."""
+        return self.report.window.name if self.report.window else None
+
+    @property
     def span(self) -> Span | None:
         """The span that windows are added up to; None when they are told apart, or all added up."""
-        return next((SPANS[name] for name in self.by if name in SPANS and name != self.report.window), None)
+        return next((SPANS[name] for name in self.by if name in SPANS and name not in self.report.dimensions), None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the answer's datapoints are the report's own."""
+        return not self.by or self.by == self.report.dimensions
 
     def span_code(self, span: Span, window: int) -> int:
         """Return the code of the span that a window lies in.
@@ -61,12 +72,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             QueryError: the window is not a whole hour by the zone's clocks.
         """
-        first = window * self.report.window_s // HOUR_S
+        if self.report.window is None:
+            raise ValueError(self.report.name)
+        first = self.report.window.hour(window)
         hour = first if self.zone is None else self.zone.hour(first)
         if hour is None and self.zone is not None:
-            problem = f"in {self.zone.name} the hour {window_text(HOUR_S, first)} of UTC is parts of two hours"
+            problem = f"in {self.zone.name} the hour {self.report.window.text(window)} of UTC is parts of two hours"
             remedy = (
-                f"{self.report.name} counts whole hours of UTC: ask in UTC, or for a time when offsets are whole hours"
+                f"{self.report.name} counts whole hours of UTC: ask in UTC, or for a time when offsets are whole "
+                f'hours, or make a report by {span.name} with zone = "{self.zone.name}"'
             )
             raise QueryError("zone", problem, remedy)
         return span.code(first if hour is None else hour)
@@ -77,6 +91,7 @@ class Totals(NamedTuple):
 
     datapoints: int
     events: int
+    amount: int = 0
 
 
 class Page(NamedTuple):
@@ -88,16 +103,15 @@ class Page(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One aggregate by its coordinates, as stores hand them to `answer`. What a report does not count by is 0 or ""."""
+    """One cell of a report, as stores hand it to `answer`: its window, and the texts of its other dimensions."""
 
     window: int
-    bracket: int
-    method: int
-    merchant: str
+    texts: tuple[str, ...]  # in the order of the report, without the window
     events: int
+    amount: int = 0
 
 
-def dimensions_of(query: Query) -> tuple[ByName, ...]:
+def dimensions_of(query: Query) -> tuple[str, ...]:
     """Return the dimensions of a query's datapoints, in their order."""
     return query.by or query.report.dimensions
 
@@ -108,50 +122,100 @@ def matches(query: Query, row: Row) -> bool:
         return False
     if query.stop is not None and row.window >= query.stop:
         return False
-    values = {"bracket": BRACKETS[row.bracket], "method": METHODS[row.method], "merchant": row.merchant}
-    return all(values[dimension] in wanted for dimension, wanted in query.filters.items())
+    texts = _texts(query.report, row)
+    return all(texts[name] in wanted for name, wanted in query.filters.items())
+
+
+def _texts(report: Report, row: Row) -> dict[str, str]:
+    names = (name for name, each in zip(report.dimensions, report.by, strict=True) if each is not report.window)
+    return dict(zip(names, row.texts, strict=True))
 
 
 def answer(query: Query, rows: Iterable[Row]) -> Page:
     """Return the page that the query asks for out of all rows of its report. The reference for what stores answer."""
-    totals: dict[str, int] = defaultdict(int)
+    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for row in rows:
         if matches(query, row):
-            totals[label(query, row)] += row.events
-    return paginate(query, [Aggregate(key, events) for key, events in totals.items()])
+            total = totals[label(query, row)]
+            total[0] += row.events
+            total[1] += row.amount
+    return paginate(query, [aggregate(query, text, events, amount) for text, (events, amount) in totals.items()])
 
 
 def label(query: Query, row: Row) -> str:
-    """Return the datapoint that a row counts for under the query: of the report's dimensions, or of those in `by`."""
-    span = query.span
-    texts: dict[str | None, str] = {
-        "bracket": BRACKETS[row.bracket],
-        "method": METHODS[row.method],
-        "merchant": row.merchant,
-        query.report.window: window_text(query.report.window_s, row.window) if query.report.window else "",
-    }
+    """Return the datapoint that a row counts for under the query, in full: of the dimensions of the answer."""
+    report, span = query.report, query.span
+    texts = _texts(report, row)
+    if report.window is not None:
+        texts[report.window.name] = report.window.text(row.window)
     if span is not None:
         texts[span.name] = span.text(query.span_code(span, row.window))
-    return SEPARATOR.join(texts[name] for name in dimensions_of(query))
+    shown = [texts[name] for name in dimensions_of(query)]
+    return report.text(shown) if query.is_whole else SEPARATOR.join(shown)
+
+
+def aggregate(query: Query, text: str, events: int, amount: int) -> Aggregate:
+    """Return the aggregate of a datapoint in full."""
+    key = query.report.datapoint(text) if query.is_whole else text
+    return Aggregate(key, events, amount, None if key == text else text)
+
+
+def measure(query: Query, aggregate: Aggregate | Totals) -> int:
+    """Return what the query's order goes by; 0 where it goes by datapoints."""
+    match query.order:
+        case "datapoint":
+            return 0
+        case "-events":
+            return aggregate.events
+        case "-amount":
+            return aggregate.amount
 
 
 def paginate(query: Query, aggregates: list[Aggregate]) -> Page:
     """Return the page that the query asks for out of everything that matches it, given in any order."""
-    totals = Totals(len(aggregates), sum(aggregate.events for aggregate in aggregates)) if query.totals else None
-    if query.order == "datapoint":
-        aggregates.sort()
-        if query.after is not None:
-            aggregates = [aggregate for aggregate in aggregates if aggregate.datapoint > query.after]
-    else:
-        aggregates.sort(key=lambda aggregate: (-aggregate.events, aggregate.datapoint))
-        if query.after is not None:
-            events, _, datapoint = query.after.partition(SEPARATOR)
-            after = (-int(events), datapoint)
-            aggregates = [x for x in aggregates if (-x.events, x.datapoint) > after]
+    totals = None
+    if query.totals:
+        totals = Totals(
+            len(aggregates), sum(each.events for each in aggregates), sum(each.amount for each in aggregates)
+        )
+    aggregates.sort(key=lambda each: (-measure(query, each), each.datapoint))
+    if query.after is not None:
+        least, datapoint = after_of(query, query.after)
+        aggregates = [each for each in aggregates if (-measure(query, each), each.datapoint) > (-least, datapoint)]
     page = aggregates[: query.limit]
     return Page(page, cursor(query, page[-1]) if len(aggregates) > len(page) and page else None, totals)
 
 
+def after_of(query: Query, after: str) -> tuple[int, str]:
+    """Return the measure and the datapoint that a cursor names. The inverse of `cursor`."""
+    if query.order == "datapoint":
+        return 0, after
+    least, _, datapoint = after.partition(SEPARATOR)
+    return int(least), datapoint
+
+
 def cursor(query: Query, last: Aggregate) -> str:
     """Return the cursor of the page after the one that ends with this aggregate."""
-    return last.datapoint if query.order == "datapoint" else f"{last.events}{SEPARATOR}{last.datapoint}"
+    return last.datapoint if query.order == "datapoint" else f"{measure(query, last)}{SEPARATOR}{last.datapoint}"
+
+
+MEASURES: Final = ("events",)
+DEFAULT_MEASURES: Final = MEASURES[:1]
+
+
+def measured(of: Aggregate | Totals, measures: Sequence[str]) -> list[int]:
+    """Return the measures of an aggregate or of totals: how many events, their amount in cents, or the average."""
+    values = {"events": of.events, "amount": of.amount, "average": average(of.events, of.amount)}
+    return [values[name] for name in measures]
+
+
+def aggregate_object(aggregate: Aggregate, measures: Sequence[str]) -> dict[str, str | int]:
+    """Return an aggregate as a JSON object: in the report frontend's own format when `events` alone is asked for."""
+    found: dict[str, str | int] = {"datapoint": aggregate.datapoint}
+    found.update(zip(measures, measured(aggregate, measures), strict=True))
+    return found if aggregate.text is None else found | {"text": aggregate.text}
+
+
+def average(events: int, amount: int) -> int:
+    """Return the average amount in cents, rounded half up."""
+    return (2 * amount + events) // (2 * events) if events else 0

@@ -1,153 +1,227 @@
-"""The reports, as data: a report is a name and the dimensions it counts by.
+"""Reports, as values: a name, the dimensions that it counts by, and which events it counts.
 
-Nothing else in the product knows a report by name. A datapoint is the values of a report's dimensions joined by `|`,
-in the contract's own spelling; two reports can never share one (see `reserved_merchants`).
+A datapoint is the values of a report's dimensions joined by `|`. Two reports never share one: those of the five are
+told apart by their values (see `merchant_is_reserved`), all others begin with `|NAME|`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import hashlib
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal
+from math import prod
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
+from tillroll.core.dimension import BRACKET, DAY, HOUR, MERCHANT, METHOD, Closed, Dimension, Open, Window
 
-from tillroll.core.dimension import (
-    BRACKET,
-    BRACKET_FLOORS,
-    BRACKETS,
-    DAY,
-    HOUR,
-    MERCHANT,
-    METHOD,
-    Closed,
-    Dimension,
-    Open,
-    Window,
-)
-from tillroll.core.limits import METHODS
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tillroll.core.batch import Event
 
 SEPARATOR: Final = "|"
-
-DimensionName = Literal["hour", "day", "bracket", "method", "merchant"]
-_DIMENSIONS: Final[dict[DimensionName, Dimension]] = {
-    "hour": HOUR,
-    "day": DAY,
-    "bracket": BRACKET,
-    "method": METHOD,
-    "merchant": MERCHANT,
-}
-WINDOW_SECONDS: Final[dict[str, int]] = {"hour": HOUR.seconds, "day": DAY.seconds}
+_DATAPOINT_BYTES_MAX: Final = 1_000  # a longer one stands under its hash: DynamoDB's keys have at most 2,048
+_HASHED: Final = "#"
+_OPEN: Final = "\0"  # stands for an open dimension's text, which has no such character
 
 
-class Report(msgspec.Struct, frozen=True, dict=True):
-    """A report: its name and the dimensions it counts by, in the order of the datapoint."""
+class Condition(NamedTuple):
+    """One part of `where`: the events whose dimension has one of the texts."""
+
+    dimension: Dimension
+    texts: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A report: its name, the dimensions in the order of the datapoint, and the conditions that all must hold.
+
+    Two are equal when name and version are: a definition never changes. `definition` is the text of a report of one's
+    own, and empty for the five.
+    """
 
     name: str
     title: str
-    dimensions: tuple[DimensionName, ...]
+    by: tuple[Dimension, ...]
+    version: int = 1
+    where: tuple[Condition, ...] = ()
+    definition: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Report) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @cached_property
-    def by(self) -> tuple[Dimension, ...]:
-        """The dimensions themselves."""
-        return tuple(_DIMENSIONS[name] for name in self.dimensions)
+    def key(self) -> str:
+        """What stores keep its counters under."""
+        return f"{self.name}.{self.version}"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is none of the five."""
+        return bool(self.definition)
 
     @cached_property
-    def grouping(self) -> tuple[Window | None, tuple[Dimension, ...]]:
-        """The window, and the other dimensions in the order of codes: an open one first, so that its lie together."""
-        window = self.by[0] if isinstance(self.by[0], Window) else None
-        keys = self.by[1:] if window else self.by
-        return window, tuple(sorted(keys, key=lambda dimension: not isinstance(dimension, Open)))
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the dimensions."""
+        return tuple(dimension.name for dimension in self.by)
 
     @cached_property
-    def window(self) -> DimensionName | None:
-        """The dimension that is a window of time, or None for a report over all time."""
-        return self.dimensions[0] if isinstance(self.by[0], Window) else None
+    def window(self) -> Window | None:
+        """The dimension that is a window of time, None for a report over all time."""
+        return next((dimension for dimension in self.by if isinstance(dimension, Window)), None)
 
     @cached_property
-    def window_s(self) -> int:
-        """Seconds a window lasts, or 0 for a report over all time."""
-        return WINDOW_SECONDS.get(self.dimensions[0], 0)
+    def opens(self) -> tuple[Open, ...]:
+        """The open dimensions, in the order of the datapoint."""
+        return tuple(dimension for dimension in self.by if isinstance(dimension, Open))
 
     @cached_property
-    def keys(self) -> tuple[DimensionName, ...]:
-        """The dimensions that are not the window."""
-        return self.dimensions[1:] if self.window else self.dimensions
+    def closed(self) -> tuple[Closed, ...]:
+        """The closed dimensions, in the order of the datapoint."""
+        return tuple(dimension for dimension in self.by if isinstance(dimension, Closed))
+
+    @cached_property
+    def inner(self) -> int:
+        """How many combinations the closed dimensions have. A cell's code is its open number times this, and more."""
+        return prod(dimension.size for dimension in self.closed)
+
+    def inner_code(self, codes: Iterable[int]) -> int:
+        """Return the code of some values of the closed dimensions: in mixed radix, the first counting most."""
+        code = 0
+        for dimension, each in zip(self.closed, codes, strict=True):
+            code = code * dimension.size + each
+        return code
+
+    def inner_texts(self, code: int) -> dict[str, str]:
+        """Return the texts of the closed dimensions, by name, of a code. The inverse of `inner_code`."""
+        texts: dict[str, str] = {}
+        for dimension in reversed(self.closed):
+            code, each = divmod(code, dimension.size)
+            texts[dimension.name] = dimension.texts[each]
+        return texts
+
+    def text(self, texts: Iterable[str]) -> str:
+        """Return the datapoint of its dimensions' texts, in full."""
+        joined = SEPARATOR.join(texts)
+        return f"{self.prefix}{joined}" if self.is_own else joined
+
+    @cached_property
+    def prefix(self) -> str:
+        """What all its datapoints begin with."""
+        return f"{SEPARATOR}{self.name}{SEPARATOR}" if self.is_own else ""
+
+    def datapoint(self, text: str) -> str:
+        """Return a datapoint as it is stored and answered: one that is very long stands under its hash."""
+        if not self.is_own or len(text) * 4 <= _DATAPOINT_BYTES_MAX:
+            return text
+        encoded = text.encode()
+        if len(encoded) <= _DATAPOINT_BYTES_MAX:
+            return text
+        return f"{self.prefix}{_HASHED}{hashlib.sha256(encoded).hexdigest()}"
+
+    def forms(self, window: int) -> list[tuple[str, str]]:
+        """Return what stands before and after the open dimension's text in a window's datapoints, by inner code.
+
+        For a report of at most one open dimension; what has none stands before.
+        """
+        told = {self.window.name: self.window.text(window)} if self.window else {}
+        texts = [told | self.inner_texts(code) for code in range(self.inner)]
+        forms = (self.text(each.get(name, _OPEN) for name in self.dimensions).partition(_OPEN) for each in texts)
+        return [(before, after) for before, _, after in forms]
+
+    def text_of(self, event: Event, kept: Mapping[str, str]) -> str | None:
+        """Return the datapoint, in full, that an event counts for; None when a condition leaves it out."""
+        if any(condition.dimension.of(event, kept) not in condition.texts for condition in self.where):
+            return None
+        return self.text(dimension.of(event, kept) for dimension in self.by)
+
+    def parse(self, datapoint: str) -> tuple[str, ...] | None:
+        """Return the texts of a datapoint's dimensions, None when the report cannot have it. See `is_hashed`."""
+        if not datapoint.startswith(self.prefix):
+            return None
+        rest = datapoint[len(self.prefix) :]
+        texts = tuple(rest.split(SEPARATOR)) if rest or self.by else ()
+        if len(texts) != len(self.by):
+            return None
+        fits = all(dimension.may_be(text) for dimension, text in zip(self.by, texts, strict=True))
+        return texts if fits else None
+
+    def is_hashed(self, datapoint: str) -> bool:
+        """Tell whether a datapoint may be the hash of one that is very long."""
+        rest = datapoint.removeprefix(f"{self.prefix}{_HASHED}")
+        return self.is_own and len(rest) == hashlib.sha256().digest_size * 2 and rest != datapoint
 
 
-REPORTS: Final = (
-    Report("hour-bracket", "Purchases per hour by amount bracket", ("hour", "bracket")),
-    Report(
-        "hour-bracket-method",
-        "Purchases per hour by amount bracket and payment method",
-        ("hour", "bracket", "method"),
-    ),
-    Report("bracket-method", "Purchases by amount bracket and payment method", ("bracket", "method")),
-    Report("day-merchant", "Purchases per day by merchant", ("day", "merchant")),
-    Report("merchant-method", "Purchases by merchant and payment method", ("merchant", "method")),
+FIVE: Final = (
+    Report("hour-bracket", "Purchases per hour by amount bracket", (HOUR, BRACKET)),
+    Report("hour-bracket-method", "Purchases per hour by amount bracket and payment method", (HOUR, BRACKET, METHOD)),
+    Report("bracket-method", "Purchases by amount bracket and payment method", (BRACKET, METHOD)),
+    Report("day-merchant", "Purchases per day by merchant", (DAY, MERCHANT)),
+    Report("merchant-method", "Purchases by merchant and payment method", (MERCHANT, METHOD)),
 )
-REPORTS_BY_NAME: Final = {report.name: report for report in REPORTS}
 
 
-def bracket_of(amount: int) -> int:
-    """Return the index into BRACKETS of an amount in cents."""
-    return bisect_right(BRACKET_FLOORS, amount)
-
-
-def window_text(window_s: int, window: int) -> str:
-    """Return a window, counted from 1970 in its own length of 3,600 or 86,400 seconds, as a datapoint spells it."""
-    return DAY.text(window) if window_s == DAY.seconds else HOUR.text(window)
-
-
-def parse_day(text: str) -> int | None:
-    """Return the day, counted from 1970-01-01, that YYYY-MM-DD names, or None when it names none."""
-    return DAY.parse(text)
-
-
-def parse_window(window_s: int, text: str) -> int | None:
-    """Return the window that a datapoint's text names, or None when it names none. The inverse of `window_text`."""
-    return DAY.parse(text) if window_s == DAY.seconds else HOUR.parse(text)
-
-
-def datapoint(report: Report, window: int, bracket: int, method: int, merchant: str) -> str:
-    """Return the datapoint that an event of these values counts for in the report."""
-    values = {"bracket": BRACKETS[bracket], "method": METHODS[method], "merchant": merchant}
-    rest = SEPARATOR.join(values[key] for key in report.keys)
-    return f"{window_text(report.window_s, window)}{SEPARATOR}{rest}" if report.window else rest
-
-
-class Coordinates(msgspec.Struct, frozen=True):
-    """Where a datapoint lies in its report. What the report does not count by is 0 or the empty string."""
+class Place(NamedTuple):
+    """Where a datapoint lies: its report, and the texts of the report's dimensions."""
 
     report: Report
-    window: int = 0
-    bracket: int = 0
-    method: int = 0
-    merchant: str = ""
+    texts: tuple[str, ...]
+
+    @property
+    def window(self) -> int:
+        """The window, 0 in a report over all time."""
+        window = self.report.window
+        return 0 if window is None else window.parse(self.texts[self.report.by.index(window)]) or 0
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The texts of the dimensions that are no window."""
+        pairs = zip(self.report.by, self.texts, strict=True)
+        return tuple(text for dimension, text in pairs if dimension is not self.report.window)
 
 
-def parse_datapoint(text: str) -> Coordinates | None:
-    """Return the coordinates of a datapoint, or None when no report could have it. The inverse of `datapoint`."""
-    parts = text.split(SEPARATOR)
-    for report in REPORTS:
-        if len(parts) == len(report.dimensions):
-            found = _parse_parts(report, parts)
-            if found is not None:
-                return found
-    return None
+class Reports:
+    """Some reports, by name. A value: another set of reports is another one."""
+
+    def __init__(self, reports: Sequence[Report] = FIVE) -> None:
+        self._by_name = {report.name: report for report in reports}
+
+    def __iter__(self) -> Iterator[Report]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __getitem__(self, name: str) -> Report:
+        return self._by_name[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in order."""
+        return tuple(self._by_name)
+
+    def get(self, name: str) -> Report | None:
+        """Return the report of a name, None when there is none."""
+        return self._by_name.get(name)
+
+    def place(self, datapoint: str) -> Place | None:
+        """Return where a datapoint lies, None when no report could have it. Hashed ones have no texts."""
+        if datapoint.startswith(SEPARATOR):
+            report = self.get(datapoint[1:].partition(SEPARATOR)[0])
+            if report is None or not report.is_own:
+                return None
+            if report.is_hashed(datapoint):
+                return Place(report, ())
+            texts = report.parse(datapoint)
+            return None if texts is None else Place(report, texts)
+        for report in self:
+            texts = None if report.is_own else report.parse(datapoint)
+            if texts is not None:
+                return Place(report, texts)
+        return None
 
 
-def _parse_parts(report: Report, parts: list[str]) -> Coordinates | None:
-    found: dict[str, int | str] = {}
-    for dimension, part in zip(report.by, parts, strict=True):
-        match dimension:
-            case Open():
-                value: int | str | None = part if dimension.may_be(part) else None
-            case Window() | Closed():
-                value = dimension.parse(part)
-            case _:
-                raise TypeError(dimension.name)
-        if value is None:
-            return None
-        found["window" if isinstance(dimension, Window) else dimension.name] = value
-    return msgspec.convert({"report": report, **found}, Coordinates)
+REPORTS: Final = Reports()

@@ -15,13 +15,18 @@ from typing import Final
 
 HOUR_S: Final = 3_600
 UTC: Final = "UTC"
-_DAY_S: Final = 86_400
-_STRETCH_S: Final = 100 * _DAY_S
+DAY_S: Final = 86_400
+_STRETCH_S: Final = 100 * DAY_S
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # zoneinfo reckons in years 1 to 9999 of local time: what lies nearer to their ends has the offset of a day further in.
 _FIRST_S: Final = int((datetime.datetime(1, 1, 3, tzinfo=datetime.UTC) - _EPOCH).total_seconds())
 _LAST_S: Final = int((datetime.datetime(9999, 12, 29, tzinfo=datetime.UTC) - _EPOCH).total_seconds())
+FIRST_LOCAL_S: Final = int((datetime.datetime(1, 1, 1, tzinfo=datetime.UTC) - _EPOCH).total_seconds())
+LAST_LOCAL_S: Final = int((datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC) - _EPOCH).total_seconds()) + DAY_S
 _ZONES_KEPT: Final = 64
+# No zone's clocks changed before, and no purchase that is counted now is later.
+_FIRST_CHANGE_S: Final = int((datetime.datetime(1800, 1, 1, tzinfo=datetime.UTC) - _EPOCH).total_seconds())
+_LAST_CHANGE_S: Final = int((datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC) - _EPOCH).total_seconds())
 
 _Offsets = tuple[
     "array[int]", "array[int]"
@@ -41,6 +46,15 @@ class Zone:
         starts, offsets = self._stretch(moment)
         return offsets[bisect_right(starts, moment) - 1]
 
+    def changes(self) -> list[tuple[int, int]]:
+        """Return (moment, offset from then on) of every change of the years 1800 to 2200, first the one in force."""
+        found: list[tuple[int, int]] = []
+        for moment in range(_FIRST_CHANGE_S, _LAST_CHANGE_S, _STRETCH_S):
+            for start, offset in zip(*self._stretch(moment), strict=True):
+                if not found or found[-1][1] != offset:
+                    found.append((start, offset))
+        return found
+
     def hour(self, window: int) -> int | None:
         """Return which hour of local time an hour of UTC is, both counted from 1970; None when it is parts of two."""
         first = window * HOUR_S
@@ -52,7 +66,7 @@ class Zone:
 
     def first_at(self, local: int) -> int:
         """Return the first moment at which clocks show a local time, or one after it where they leave it out."""
-        day_before, day_after = local - _DAY_S, local + _DAY_S  # no clocks are further from UTC
+        day_before, day_after = local - DAY_S, local + DAY_S  # no clocks are further from UTC
         changes = [day_before]
         for moment in range(day_before, day_after + _STRETCH_S, _STRETCH_S):
             changes += [start for start in self._stretch(moment)[0] if day_before < start <= day_after]
@@ -72,10 +86,10 @@ class Zone:
     def _look(self, first: int) -> _Offsets:
         """Look for the changes in the stretch that begins at a moment, taking it that each lasts for a day."""
         starts, offsets = array("q", [first]), array("q", [self._ask(first)])
-        for day in range(first + _DAY_S, first + _STRETCH_S + 1, _DAY_S):
+        for day in range(first + DAY_S, first + _STRETCH_S + 1, DAY_S):
             later = self._ask(day - 1)
             if later != offsets[-1]:
-                low, high = day - _DAY_S, day - 1  # at `low` the offset is the one before, at `high` the later
+                low, high = day - DAY_S, day - 1  # at `low` the offset is the one before, at `high` the later
                 if self._ask(low) == later:
                     high = low
                 while high - low > 1:

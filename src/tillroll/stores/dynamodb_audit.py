@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core import limits
-from tillroll.core.report import parse_datapoint
+from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Audit, Difference
 from tillroll.stores.dynamodb_fold import Totals, add_batch, read_folded
@@ -223,10 +223,10 @@ class _Audit:
     def _is_compared(self, key: str) -> bool:
         if not self.since:
             return True
-        at = parse_datapoint(key)
+        at = REPORTS.place(key)
         if at is None:
             return True
-        return bool(at.report.window) and at.window * at.report.window_s // 86_400 >= self.since
+        return at.report.window is not None and at.report.window.hour(at.window) // 24 >= self.since
 
     def _check_position(self, greatest: int) -> Protocol[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
@@ -265,7 +265,7 @@ class _Audit:
                 if expected or events is not None:
                     yield None
                 continue
-            known = parse_datapoint(key) is not None
+            known = REPORTS.place(key) is not None
             said = "is missing" if events is None else f"says {events}"
             message = f"{key} {said}, and the journal has {expected}" + ("" if known else "; it is of no report")
             self.found.add("aggregate", key, message, events, expected)

@@ -10,14 +10,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from contextlib import suppress
-from functools import cache
-from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.dimension import BRACKETS
 from tillroll.core.fold import codes_of, fold
-from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS, SEPARATOR, Report, window_text
+from tillroll.core.report import REPORTS
 from tillroll.stores.dynamodb_ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks
 from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, Get, MoveFold, Query, ask, ask_all
 from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
@@ -133,29 +129,16 @@ def add_batch(totals: Totals, batch: Batch) -> None:
     """Count a batch into all reports."""
     names = batch.merchant_names
     codes = codes_of(batch, array("I", range(len(names))))
-    for report, counts in zip(REPORTS, fold(REPORTS, codes), strict=True):
-        tails = _tails(report)
+    for report, counts in zip(REPORTS, fold(list(REPORTS), codes), strict=True):
         window_before: int | None = None
-        head = ""
+        forms: list[tuple[str, str]] = []
         for window, code, count in counts.rows():
-            if window != window_before and report.window:
-                head = window_text(report.window_s, window) + SEPARATOR
+            if window != window_before:
+                forms = report.forms(window)
                 window_before = window
-            if "merchant" in report.keys:  # which is the first key, if there
-                merchant, rest = divmod(code, len(tails))
-                key = f"{head}{names[merchant]}{tails[rest]}"
-            else:
-                key = head + tails[code]
-            totals[report.name, key] += count
-
-
-@cache
-def _tails(report: Report) -> list[str]:
-    """Return how a datapoint ends after its window and its merchant, by what is left of the code (core.fold)."""
-    values = {"bracket": BRACKETS, "method": METHODS}
-    keys = [key for key in report.keys if key != "merchant"]
-    tails = [SEPARATOR.join(texts) for texts in product(*(values[key] for key in keys))]
-    return [SEPARATOR + tail for tail in tails] if "merchant" in report.keys and keys else tails
+            number, inner = divmod(code, report.inner)
+            before, after = forms[inner]
+            totals[report.name, f"{before}{names[number]}{after}" if report.opens else before] += count
 
 
 def _write(context: Context, totals: Totals, upto: int) -> Protocol[None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.accept import encode_event
 from tillroll.core.query import Row, answer, matches
-from tillroll.core.report import REPORTS_BY_NAME, bracket_of, datapoint, parse_datapoint, window_text
+from tillroll.core.report import REPORTS
 from tillroll.ports import Trace
 from tillroll.stores.dynamodb_fold import read_folded
 from tillroll.stores.dynamodb_ledger import damaged, decode_chunk, decode_entry, read_chunks
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tillroll.core import query
     from tillroll.core.batch import Batch, Identity
-    from tillroll.core.report import Coordinates
+    from tillroll.core.report import Place, Report
     from tillroll.stores.dynamodb_protocol import Context, IndexReply, Protocol, QueryReply
     from tillroll.stores.dynamodb_schema import ChunkRef
 
@@ -59,9 +59,9 @@ def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Pro
     """Read the counters that match a query, of some that lie in its range."""
     wanted: dict[str, Row] = {}
     for key in keys:
-        at = parse_datapoint(key)
+        at = REPORTS.place(key)
         if at is not None:
-            row = Row(at.window, at.bracket, at.method, at.merchant, 0)
+            row = Row(at.window, at.keys, 0)
             if matches(asked, row):
                 wanted[key] = row
     counted = yield from read_counts(context, list(wanted))
@@ -70,20 +70,13 @@ def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Pro
 
 def _bounds(asked: query.Query) -> tuple[str, str]:
     """Return texts between which all datapoints of the query's windows lie: a datapoint begins with its window."""
-    report = asked.report
+    window = asked.report.window
     low, high = _LOWEST, _HIGHEST
-    if report.window and asked.start is not None:
-        low = _window_text(report.window_s, asked.start, _HIGHEST)
-    if report.window and asked.stop is not None:
-        high = _window_text(report.window_s, asked.stop, _HIGHEST)
+    if window and asked.start is not None:
+        low = window.text(asked.start)
+    if window and asked.stop is not None:
+        high = window.text(asked.stop)
     return (low, high) if low <= high else (low, low)
-
-
-def _window_text(window_s: int, window: int, beyond: str) -> str:
-    try:
-        return window_text(window_s, window)
-    except (ValueError, OverflowError):  # before year 1 or after 9999
-        return _LOWEST if window < 0 else beyond
 
 
 def _list(context: Context, report: str, low: str, high: str) -> Protocol[list[str]]:
@@ -114,15 +107,15 @@ def merchants(context: Context, containing: str, limit: int) -> Protocol[list[st
     found: dict[str, bool] = {}  # whether it begins with the text
     keys = yield from _list(context, _MERCHANT_REPORT, _LOWEST, _HIGHEST)
     for key in keys:
-        at = parse_datapoint(key)
-        if at is not None and folded in at.merchant.casefold():
-            found[at.merchant] = at.merchant.casefold().startswith(folded)
+        at = REPORTS.place(key)
+        if at is not None and folded in at.texts[0].casefold():
+            found[at.texts[0]] = at.texts[0].casefold().startswith(folded)
     return sorted(found, key=lambda name: (not found[name], name))[:limit]
 
 
 def trace(context: Context, text: str, after: int) -> Protocol[tuple[list[Trace], int | None]]:
     """Return the events behind a datapoint that one page of the ledger lists, and where the next page begins."""
-    at = parse_datapoint(text)
+    at = REPORTS.place(text)
     if at is None:
         return [], None
     upto = yield from read_folded(context)
@@ -136,22 +129,23 @@ def trace(context: Context, text: str, after: int) -> Protocol[tuple[list[Trace]
             if ref not in found:
                 raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
             batch = decode_chunk(found[ref])
-            traces += _matching(batch, at, text, f"{ref.log} {ref.number}", folded=number <= upto)
+            traces += _matching(batch, at.report, text, f"{ref.log} {ref.number}", folded=number <= upto)
     return traces, reply.last
 
 
 _ENTRIES_A_PAGE: Final = 100
 
 
-def _may_hold(at: Coordinates, ref: ChunkRef) -> bool:
-    return not at.report.window or ref.minute * 60 // at.report.window_s == at.window
+def _may_hold(at: Place, ref: ChunkRef) -> bool:
+    if at.report.window is None:
+        return True
+    low, high = at.report.window.bounds(at.window)
+    return low <= ref.minute * 60 < high
 
 
-def _matching(batch: Batch, at: Coordinates, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
-    report = REPORTS_BY_NAME[at.report.name]
+def _matching(batch: Batch, report: Report, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
     for index, (event, identity) in enumerate(zip(batch.events(), batch.identities(), strict=True)):
-        window = event.seconds // report.window_s if report.window_s else 0
-        if text == datapoint(report, window, bracket_of(event.amount), event.method, event.merchant):
+        if text == report.text_of(event, {}):
             yield Trace(chunk=chunk, index=index, folded=folded, name=_name(identity), event=encode_event(event))
 
 

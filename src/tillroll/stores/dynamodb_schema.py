@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.core.report import REPORTS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -156,10 +156,10 @@ def report_of(datapoint: str) -> str:
     Raises:
         ValueError: it belongs to none.
     """
-    coordinates = parse_datapoint(datapoint)
-    if coordinates is None:
-        raise ValueError(f"{datapoint!r} is no datapoint of {', '.join(report.name for report in REPORTS)}")
-    return coordinates.report.name
+    place = REPORTS.place(datapoint)
+    if place is None:
+        raise ValueError(f"{datapoint!r} is no datapoint of {', '.join(REPORTS.names)}")
+    return place.report.name
 
 
 def create_tables(client: DynamoDBClient, aggregates: str, journal: str) -> None:

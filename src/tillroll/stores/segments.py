@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.codes import Codes, Numbers
-from tillroll.core.dimension import BRACKETS
+from tillroll.core.dimension import MERCHANT
 from tillroll.core.fold import Counts, codes_of, fold
-from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS, Report
+from tillroll.core.report import FIVE, Report
 from tillroll.stores import sparse
 from tillroll.stores.segment_rows import Edit, Key, Rows, Segment
 
@@ -38,20 +37,11 @@ SegmentRow = tuple[int, int, bytes]  # window, part, cells
 _SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
 _DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
 _SPARSE_MAX: Final = 2_048  # counters in one sparse segment
-_RADIX: Final = {"bracket": len(BRACKETS), "method": len(METHODS)}
-
-
-def radix(report: Report) -> int:
-    """Return how many codes of a report one merchant has, or all codes of a report without merchants."""
-    size = 1
-    for key in report.keys:
-        size *= _RADIX.get(key, 1)
-    return size
 
 
 def part_size(report: Report) -> int:
     """Return how many codes a part of a report has."""
-    return radix(report) * (PART_MERCHANTS if "merchant" in report.keys else 1)
+    return report.inner * (PART_MERCHANTS if report.opens else 1)
 
 
 class Window(NamedTuple):
@@ -67,9 +57,11 @@ class Segments:
     """The segments of one connection. Whatever is read is checked: DamageError says what is not as written."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._dense = {report: Rows(connection, report.name) for report in REPORTS}
-        self._sparse = {report: Rows(connection, report.name + _SPARSE) for report in REPORTS if report.window}
-        self._layouts = {report: sparse.layout_of(report.window or "", part_size(report)) for report in self._sparse}
+        self._dense = {report: Rows(connection, report.name) for report in FIVE}
+        self._sparse = {report: Rows(connection, report.name + _SPARSE) for report in FIVE if report.window}
+        self._layouts = {
+            report: sparse.layout_of(report.window, part_size(report)) for report in self._sparse if report.window
+        }
 
     def begin(self) -> None:
         """Make what each report begins with, unless it is there. Call within a transaction."""
@@ -78,11 +70,11 @@ class Segments:
 
     def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
         """Count a batch into every report. Call within a transaction."""
-        self.add_all(fold(REPORTS, codes_of(batch, merchant_ids)))
+        self.add_all(fold(FIVE, codes_of(batch, merchant_ids)))
 
     def add_all(self, counts: Sequence[Counts]) -> None:
-        """Add the counts of each of REPORTS. Call within a transaction."""
-        for report, its in zip(REPORTS, counts, strict=True):
+        """Add the counts of each of FIVE. Call within a transaction."""
+        for report, its in zip(FIVE, counts, strict=True):
             self.add(report, its)
 
     def add(self, report: Report, counts: Counts) -> None:
@@ -285,10 +277,10 @@ class Unfolded:
         self.events += len(batch)
 
     def counts(self) -> list[Counts]:
-        """Return what is held as counts in each of REPORTS."""
+        """Return what is held as counts in each of FIVE."""
         size = kernel.largest(self._merchants) + 1 if self.events else 1
         numbers = Numbers(self._merchants, None, size)
-        return fold(REPORTS, Codes(self._seconds, self._amounts, self._methods, numbers))
+        return fold(FIVE, Codes(self._seconds, self._amounts, self._methods, {MERCHANT.dictionary: numbers}))
 
 
 def _by_window(found: Iterator[Segment]) -> Iterator[Window]:

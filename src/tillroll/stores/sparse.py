@@ -16,7 +16,10 @@ from tillroll.core import kernel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WINDOWS: Final = {"hour": 512, "day": 64}
+    from tillroll.core.dimension import Window
+
+_HOURS_A_SEGMENT: Final = 512
+_DAYS_A_SEGMENT: Final = 64  # and so many weeks or months
 PARTS: Final = 64
 _CODE_BITS: Final = 32  # a key is the window in the segment, then the code in it
 _CODE: Final = (1 << _CODE_BITS) - 1
@@ -45,9 +48,9 @@ class Counters(NamedTuple):
     counts: array[int]
 
 
-def layout_of(window: str, size: int) -> Layout:
+def layout_of(window: Window, size: int) -> Layout:
     """Return the layout for a report with this kind of window, and so many codes of a part."""
-    return Layout(_WINDOWS[window], size)
+    return Layout(_HOURS_A_SEGMENT if window.unit_hours == 1 else _DAYS_A_SEGMENT, size)
 
 
 def place_of(layout: Layout, window: int, part: int) -> tuple[int, int]:

@@ -16,12 +16,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
-from tillroll.core.report import REPORTS, parse_datapoint
+from tillroll.core.report import REPORTS
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.stores import sqlite_audit, sqlite_export, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
@@ -87,7 +85,7 @@ class SqliteStore:
             directory.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{directory} cannot be made ({error.strerror})", "Name another with --data") from error
-        reports = msgspec.json.encode(REPORTS).decode()
+        reports = sqlite_audit.REPORTS_TEXT
         with translated(self.path):
             self._connection = sqlite_schema.connect(self.path)
             before = sqlite_schema.version(self._connection, self.path)
@@ -385,7 +383,7 @@ class SqliteStore:
     def get(self, datapoints: Sequence[str]) -> list[int]:
         """See ports.Aggregates."""
         with self._read() as reader:
-            return [reader.count(parse_datapoint(datapoint)) for datapoint in datapoints]
+            return [reader.count(REPORTS.place(datapoint)) for datapoint in datapoints]
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
@@ -458,14 +456,14 @@ class SqliteStore:
         with translated(self.path), sqlite_audit.recounted(self.path, progress) as recount, self._write():
             if recount.problems:
                 raise StoreError(recount.problems[0].message, "Restore the file from a copy; nothing was changed")
-            sqlite_audit.take_over(self._connection, recount, msgspec.json.encode(REPORTS).decode(), self._clock())
+            sqlite_audit.take_over(self._connection, recount, sqlite_audit.REPORTS_TEXT, self._clock())
             self._forget()
         self._index_again(recount.unindexed)
         return recount.events
 
     def trace(self, datapoint: str) -> Iterator[Trace]:
         """See ports.Journal."""
-        coordinates = parse_datapoint(datapoint)
+        coordinates = REPORTS.place(datapoint)
         if coordinates is None:
             return
         with self._read() as reader:

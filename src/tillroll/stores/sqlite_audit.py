@@ -16,11 +16,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import encode_event
 from tillroll.core.batch import NameKind
-from tillroll.core.fold import cell_of
-from tillroll.core.report import REPORTS, REPORTS_BY_NAME, Coordinates, Report, bracket_of, datapoint
+from tillroll.core.report import FIVE, Place, Report
 from tillroll.errors import StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_rejected, sqlite_schema
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
     from tillroll.stores.sqlite_head import Head
 
 _DAY_S: Final = 86_400
+_BY_NAME: Final = {report.name: report for report in FIVE}
+REPORTS_TEXT: Final = msgspec.json.encode(
+    [{"name": report.name, "title": report.title, "dimensions": report.dimensions} for report in FIVE]
+).decode()
 _WORK_PREFIXES: Final = ("audit-", "recount-")
 SegmentKey = tuple[str, int, int]
 _Row = tuple[tuple[int, int], bytes, str | None]  # a segment with its problem; None: it is of the recount
@@ -311,7 +316,7 @@ def _position_problems(live: sqlite3.Connection, state: State, recount: Recount)
         message = str(broken_end(last))
         problems.append(Difference(kind="chunk", subject="chain", stored=events, recounted=last, message=message))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
-    whole = REPORTS[0]
+    whole = FIVE[0]
     try:
         stored = sum(sum(kernel.read_counts(cells, part_size(whole))) for _, _, cells in Segments(live).read(whole))
     except ValueError:  # the comparison names the segment
@@ -338,10 +343,10 @@ class _Comparison:
 
     def run(self) -> None:
         """Compare every report that the range concerns."""
-        for report in REPORTS:
+        for report in FIVE:
             if self._since and not report.window:
                 continue
-            start = self._since * _DAY_S // report.window_s if self._since else None
+            start = report.window.at(self._since * _DAY_S) if self._since and report.window else None
             stored = self._stored.doubtful_rows(report)
             recounted = (((window, part), cells, None) for window, part, cells in self._recounted.read(report))
             rows: Iterator[_Row] = merge(stored, recounted, key=itemgetter(0))
@@ -373,8 +378,7 @@ class _Comparison:
         total = self.total
         for index in range(size):
             code = part * size + index
-            merchant = cell_of(report, code).merchant
-            renamed = "merchant" in report.keys and merchant in self._renamed
+            renamed = bool(report.opens) and code // report.inner in self._renamed
             if have[index] != right[index] or (renamed and have[index]):
                 self._differs(report, window, code, have[index], right[index])
         if problem and self.total == total:
@@ -385,12 +389,13 @@ class _Comparison:
         key = (report.name, window, code // part_size(report))
         self.deltas.setdefault(key, {})[code] = recounted - stored
         if len(self.differences) < limits.REJECTED_LISTED_MAX:
-            bracket, method, merchant = cell_of(report, code)
+            merchant, inner = divmod(code, report.inner)
             stored_name = _name(self._live, merchant)
             name = _name(self._recount, merchant) or stored_name or f"merchant {merchant}"
-            subject = datapoint(report, window, bracket, method, name)
+            before, after = report.forms(window)[inner]
+            subject = f"{before}{name}{after}" if report.opens else before
             message = f"{subject} is stored as {stored}, and the journal has {recounted}"
-            if merchant in self._renamed and stored_name != name:
+            if report.opens and merchant in self._renamed and stored_name != name:
                 message += f"; the merchant is stored as {stored_name}"
             self.differences.append(
                 Difference(kind="aggregate", subject=subject, stored=stored, recounted=recounted, message=message)
@@ -425,7 +430,7 @@ def _renamed(live: sqlite3.Connection, recount: sqlite3.Connection) -> set[int]:
 def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, int]]) -> None:
     """Raise differing counters by what they lack. Exact however far traffic went on since. Call in a transaction."""
     for (name, window, part), by_code in deltas.items():
-        report = REPORTS_BY_NAME[name]
+        report = _BY_NAME[name]
         size = part_size(report)
         values = kernel.read_counts(segments.cells(report, window, part), size)
         for code, delta in by_code.items():
@@ -454,7 +459,7 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
     write_state(connection, State(events, recount.events, now, doubtful.generation + 1, *names, chain))
 
 
-def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
+def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:
     """Yield the events behind a datapoint, in journal order. Call within a transaction.
 
     All chunks are read, so that none that is damaged or missing is passed over.
@@ -463,13 +468,13 @@ def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
     state = read_state(connection)
     low, high = -(1 << 62), 1 << 62
     if report.window:
-        low, high = at.window * report.window_s, (at.window + 1) * report.window_s
+        low, high = report.window.bounds(at.window)
     for row in read_chunks(connection, 0, state.events):
         if row.high < low or row.low >= high:
             continue
         batch = row.batch()
         sources = list(batch.sources())
-        for index in _matching(batch, at, low, high):
+        for index in _matching(batch, at):
             identity = batch.identity(index, sources[index])
             name = "unnamed"
             if identity is not None:
@@ -484,19 +489,6 @@ def trace(connection: sqlite3.Connection, at: Coordinates) -> Iterator[Trace]:
             )
 
 
-def _matching(batch: Batch, at: Coordinates, low: int, high: int) -> Iterator[int]:
-    keys = at.report.keys
-    merchant = None
-    if "merchant" in keys:
-        names = batch.merchant_names
-        if at.merchant not in names:
-            return
-        merchant = names.index(at.merchant)
-    for index, second in enumerate(batch.seconds):
-        if (
-            low <= second < high
-            and (merchant is None or batch.merchants[index] == merchant)
-            and ("method" not in keys or batch.methods[index] == at.method)
-            and ("bracket" not in keys or bracket_of(batch.amounts[index]) == at.bracket)
-        ):
-            yield index
+def _matching(batch: Batch, at: Place) -> Iterator[int]:
+    text = at.report.text(at.texts)
+    return (index for index, event in enumerate(batch.events()) if at.report.text_of(event, {}) == text)

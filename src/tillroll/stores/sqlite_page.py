@@ -9,13 +9,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
-from tillroll.core.dimension import BRACKETS
-from tillroll.core.fold import cell_of
-from tillroll.core.limits import METHODS
-from tillroll.core.query import Aggregate, Page, Query, Totals, cursor
-from tillroll.core.report import SEPARATOR, parse_window, window_text
+from tillroll.core.clocks import UTC_CLOCKS
+from tillroll.core.query import Aggregate, Page, Query, Totals, after_of, cursor
+from tillroll.core.report import SEPARATOR
 from tillroll.core.selection import Cut, Shape
-from tillroll.stores.segments import PART_MERCHANTS, Segments, Window, part_size, radix, sum_rows
+from tillroll.stores.segments import PART_MERCHANTS, Segments, Window, part_size, sum_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from tillroll.stores.merchants import Merchants
 
 _ALL_TIME: Final = 0
-_WINDOW, _MERCHANT = "\0", "\1"  # stand for a window and a merchant in a datapoint's text
+_WINDOW, _OPEN = "\0", "\1"  # stand for a window and an open dimension in a datapoint's text
 _ROWS_AT_ONCE: Final = 16_384  # segments that are held before they are added up
 _WORD: Final = (1 << 64) - 1
 
@@ -35,20 +33,22 @@ class Pager:
     def __init__(self, query: Query, merchants: Merchants, segments: Segments, tail: Counts) -> None:
         self._query = query
         self._report = query.report
-        self._window = query.report.window
+        self._window = query.window
         self._by = query.by or query.report.dimensions
+        self._prefix = query.report.prefix if query.is_whole else ""
         self._size = part_size(query.report)
-        self._step = radix(query.report)
+        self._step = query.report.inner
         self._span = query.span
         # Whether later windows are in later groups. A zone's clocks may be put back over midnight.
-        self._in_time = self._span is None or (self._span.rises and query.zone is None)
+        clocks = self._report.window.clocks if self._report.window else UTC_CLOCKS
+        self._in_time = self._span is None or (self._span.rises and query.zone is None and clocks.is_utc)
         self._segments = segments
         self._tail = tail
         self._wanted = _wanted_merchants(query, merchants)
         self._selection = kernel.Selection(
             merchants.names,
             merchants.known,
-            Shape(self._size, self._step, "merchant" in self._by),
+            Shape(self._size, self._step, any(dimension.name in self._by for dimension in self._report.opens)),
             self._targets(),
             self._wanted,
             Cut(query.limit + 1, query.order == "-events", _after(query)),
@@ -73,7 +73,8 @@ class Pager:
     def _pages_are_by_window(self) -> bool:
         """Whether nothing of a window is asked for once a page is full of earlier ones."""
         first = self._span.name if self._span and self._in_time else self._window
-        by_window = first is not None and self._by[0] == first
+        window = self._report.window
+        by_window = window is not None and self._by[0] == first and (self._span is not None or window.texts_rise)
         return by_window and self._query.order == "datapoint" and not self._query.totals
 
     def _first_window(self) -> int | None:
@@ -81,30 +82,30 @@ class Pager:
         query = self._query
         if not self._pages_are_by_window or query.after is None or self._by[0] != self._window:
             return query.start
-        window = parse_window(self._report.window_s, query.after.partition(SEPARATOR)[0])
+        text = query.after.removeprefix(self._prefix).partition(SEPARATOR)[0]
+        window = self._report.window.parse(text) if self._report.window else None
         return query.start if window is None or (query.start is not None and query.start > window) else window
 
     def _key_text(self, key: int) -> bytes:
         """Return the text of a window, or of a span's code."""
-        if self._window is None:
+        if self._report.window is None:
             return b""
-        return (self._span.text(key) if self._span else window_text(self._report.window_s, key)).encode()
+        return (self._span.text(key) if self._span else self._report.window.text(key)).encode()
 
     def _targets(self) -> list[tuple[bytes, bytes, bytes]]:
         """Return the kernel's targets: the aggregates of one merchant and window, and the codes that are added up."""
-        brackets = self._query.filters.get("bracket", BRACKETS)
-        methods = self._query.filters.get("method", METHODS)
+        filters = self._query.filters
+        opens = {dimension.name: _OPEN for dimension in self._report.opens}
         targets: dict[str, list[int]] = {}
         for residue in range(self._step):
-            cell = cell_of(self._report, residue)
-            texts = {"bracket": BRACKETS[cell.bracket], "method": METHODS[cell.method], "merchant": _MERCHANT}
-            if texts["bracket"] in brackets and texts["method"] in methods:
-                text = SEPARATOR.join(texts.get(dimension, _WINDOW) for dimension in self._by)
+            texts = self._report.inner_texts(residue)
+            if all(text in filters.get(name, (text,)) for name, text in texts.items()):
+                text = self._prefix + SEPARATOR.join((texts | opens).get(name, _WINDOW) for name in self._by)
                 targets.setdefault(text, []).append(residue)
         return [
             (before.encode(), after.encode(), bytes(residues))
             for text, residues in targets.items()
-            for before, _, after in [text.partition(_MERCHANT)]
+            for before, _, after in [text.partition(_OPEN)]
         ]
 
     # Segments and tail, grouped.
@@ -147,7 +148,7 @@ def _nothing(key: int) -> Window:
 
 
 def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
-    names = query.filters.get("merchant")
+    names = next((query.filters[each.name] for each in query.report.opens if each.name in query.filters), None)
     if names is None:
         return None
     numbers = [merchants.find(name) for name in names]
@@ -169,8 +170,5 @@ def _after(query: Query) -> tuple[int, bytes] | None:
     """Return the cursor as the kernel takes it."""
     if query.after is None:
         return None
-    events, text = 0, query.after
-    if query.order == "-events":
-        before, _, text = query.after.partition(SEPARATOR)
-        events = min(max(int(before), 0), _WORD)
-    return events, text.encode("utf-8", "surrogatepass")
+    least, text = after_of(query, query.after)
+    return min(least, _WORD), text.encode("utf-8", "surrogatepass")

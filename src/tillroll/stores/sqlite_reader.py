@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
-from tillroll.core.fold import Cell, Counts, code_of
-from tillroll.core.report import REPORTS, Coordinates, Report
+from tillroll.core.report import FIVE, Place, Report
 from tillroll.ports import Status
 from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Merchants, Names
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
+    from tillroll.core.fold import Counts
     from tillroll.core.query import Page, Query
 
 _TAIL_EVENTS_MAX: Final = 1 << 21  # of 21 bytes, in each reader; a commit folds long before, unless damage puts it off
@@ -71,11 +71,11 @@ class Tail:
         """Return the counts of a report."""
         if self._counts is None:
             self._counts = self._unfolded.counts()
-        return self._counts[REPORTS.index(report)]
+        return self._counts[FIVE.index(report)]
 
     def count(self, report: Report, window: int, code: int) -> int:
         """Return the events of one code of a window."""
-        windows, codes, counts, _ = self.counts(report)
+        windows, codes, counts, *_ = self.counts(report)
         stop = bisect_right(windows, window)
         at = bisect_left(codes, code, bisect_left(windows, window), stop)
         return counts[at] if at < stop and codes[at] == code else 0
@@ -129,17 +129,16 @@ class Reader:
             rejected_full=bool(refused),
         )
 
-    def count(self, at: Coordinates | None) -> int:
+    def count(self, at: Place | None) -> int:
         """Return the events of one datapoint; of None, 0."""
         if at is None:
             return 0
-        merchant = 0
-        if "merchant" in at.report.keys:
-            found = self._merchants.find(at.merchant)
-            if found is None:
-                return 0
-            merchant = found
-        code = code_of(at.report, Cell(at.bracket, at.method, merchant))
+        texts = dict(zip(at.report.dimensions, at.texts, strict=True))
+        numbers = [self._merchants.find(texts[dimension.name]) for dimension in at.report.opens]
+        if None in numbers:
+            return 0
+        inner = at.report.inner_code(dimension.parse(texts[dimension.name]) or 0 for dimension in at.report.closed)
+        code = sum(number or 0 for number in numbers) * at.report.inner + inner
         size = part_size(at.report)
         part, index = divmod(code, size)
         cells = self._segments.cells(at.report, at.window, part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.report import REPORTS_BY_NAME
+from tillroll.core.report import REPORTS
 from tillroll.stores.merchants import names_crc
 from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk
@@ -74,8 +74,9 @@ def add_checksums(connection: sqlite3.Connection) -> None:
     segments.begin()
     query = "SELECT report, window, part, cells FROM segment_before ORDER BY report, window, part"
     for name, window, part, cells in connection.execute(query):
-        if name in REPORTS_BY_NAME:  # else a report of another edition, which is counted again anyhow
-            segments.put(REPORTS_BY_NAME[name], window, part, cells)
+        report = REPORTS.get(name)
+        if report is not None:  # else a report of another edition, which is counted again anyhow
+            segments.put(report, window, part, cells)
     connection.execute("DROP TABLE segment_before")
     connection.execute("DROP TABLE state_before")
 

@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response
 
 from tillroll.core import limits
+from tillroll.core.query import DEFAULT_MEASURES, aggregate_object
 from tillroll.errors import QueryError
 from tillroll.web.problem import Problem
 
@@ -58,9 +59,9 @@ async def small_body(request: Request, state: State) -> bytes:
     return await state.reception.read(request.receive, length.encode() if length else None, limits.LINE_BYTES_MAX)
 
 
-def aggregates_json(aggregates: Iterable[Aggregate]) -> bytes:
-    """Return aggregates in the report frontend's own format."""
-    return msgspec.json.encode([{"datapoint": datapoint, "events": events} for datapoint, events in aggregates])
+def aggregates_json(aggregates: Iterable[Aggregate], measures: Sequence[str] = DEFAULT_MEASURES) -> bytes:
+    """Return aggregates in the report frontend's own format, with the measures that were asked for."""
+    return msgspec.json.encode([aggregate_object(aggregate, measures) for aggregate in aggregates])
 
 
 def answer(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tillroll import __version__
 from tillroll.core import ask, limits
 from tillroll.core.csv_form import COLUMNS
-from tillroll.core.dimension import HOUR
-from tillroll.core.report import REPORTS, Report
+from tillroll.core.dimension import HOUR, Closed, Dimension, Open
+from tillroll.core.query import DEFAULT_MEASURES, MEASURES
+from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import UTC
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
@@ -97,7 +98,7 @@ def _paths(settings: Settings) -> JsonObject:
         "/events": {"post": _post_events(settings)},
         "/reports": {"get": _list_reports(settings)},
     }
-    for report in REPORTS:
+    for report in FIVE:
         paths[f"/reports/{report.name}"] = {"get": _get_report(report, settings)}
     return paths | _aggregates(settings) | _rejected(settings) | _watching(settings)
 
@@ -135,36 +136,33 @@ def _post_events(settings: Settings) -> JsonObject:
 
 
 def _get_report(report: Report, settings: Settings) -> JsonObject:
-    values: dict[str, JsonObject] = {
-        "bracket": ref("Bracket"),
-        "method": ref("PaymentMethod"),
-        "merchant": {"type": "string", "minLength": 1, "maxLength": limits.NAME_CHARACTERS_MAX},
-    }
     parameters = []
     if report.window:
-        bound = BOUNDS[report.window]
-        text = f"a date, or an instant that begins {'an hour' if report.window == 'hour' else 'a day in UTC'}"
+        bound = BOUNDS[report.window.name]
+        text = f"a date, or an instant that begins {'an hour' if report.window is HOUR else 'a day in UTC'}"
         parameters += [
             _parameter("from", bound, f"From when on: {text}"),
             _parameter("to", bound, f"Before when: {text}; later than `from`"),
         ]
-    if report.window == HOUR.name:
+    if report.window is HOUR:
         zone = {"type": "string", "format": "zone", "examples": ["Europe/Stockholm"], "default": UTC}
         parameters.append(_parameter("zone", zone, "The IANA name of the zone whose clocks days and hours are by"))
-    for name in ask.FILTERS:
-        if name in report.dimensions:
-            wanted = listed(values[name], limits.FILTER_VALUES_MAX) | {"minItems": 1}
-            parameters.append(_parameter(name, wanted, f"Only events of this {name}; repeat it for several"))
+    for dimension in (*report.closed, *report.opens):
+        wanted = listed(_values(dimension), limits.FILTER_VALUES_MAX) | {"minItems": 1}
+        text = f"Only events of this {dimension.name}; repeat it for several"
+        parameters.append(_parameter(dimension.name, wanted, text))
     by = listed(one_of(ask.dimensions_of(report))) | {"minItems": 1, "uniqueItems": True}
     if report.window:
-        times = {"enum": [report.window, *ask.spans_of(report)]}
+        times = {"enum": [report.window.name, *ask.spans_of(report)]}
         by |= {"contains": times, "minContains": 0, "maxContains": 1}
+    measures = listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES}
     limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
     orders = [order for order in ask.ORDERS if order != "bracket" or "bracket" in report.dimensions]
     cursor = {"type": "string", "minLength": 1, "maxLength": ask.CURSOR_CHARACTERS_MAX, "format": "cursor"}
     parameters += [
         _parameter("by", by, "Roll up to these dimensions, in this order, or to a span in place of the window"),
-        _parameter("order", one_of(orders, default=ask.ORDERS[0]), "By name, or most events first"),
+        _parameter("measures", measures, "What each aggregate has beside its datapoint; the average is in cents"),
+        _parameter("order", one_of(orders, default=ask.ORDERS[0]), "By name, or most events or amount first"),
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
         _parameter("format", one_of(FORMATS), "Instead of the Accept header"),
@@ -176,6 +174,7 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
         "Link": {"schema": TEXT, "description": 'The address of the next page, with rel="next"; not on the last'},
         "Tillroll-Datapoints": {"schema": COUNT, "description": "On all pages together; on the first page only"},
         "Tillroll-Events": {"schema": COUNT, "description": "On all pages together; on the first page only"},
+        "Tillroll-Amount": {"schema": COUNT, "description": "In cents; only where measures are asked for"},
     }
     answers = _json(listed(ref("Aggregate")))
     answers["200"]["headers"] = headers
@@ -186,6 +185,16 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
     return _operation(
         operation_id, "Reports", report.title, text, settings, _tagged(answers), codes, parameters=parameters
     )
+
+
+def _values(dimension: Dimension) -> JsonObject:
+    """Return the schema of a dimension's values: those of the contract have a name of their own."""
+    if isinstance(dimension, Closed):
+        named = (ref(name) for name, schema in SCHEMAS.items() if schema.get("enum") == list(dimension.texts))
+        return next(named, one_of(dimension.texts))
+    if isinstance(dimension, Open):
+        return {"type": "string", "minLength": 1, "maxLength": dimension.characters_max}
+    raise TypeError(dimension.name)
 
 
 def _aggregates(settings: Settings) -> JsonObject:

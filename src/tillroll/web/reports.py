@@ -8,11 +8,11 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.ask import ask, find_datapoint, find_report, whole_number
+from tillroll.core.ask import ask, find_datapoint, measures_of, whole_number
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import COLUMNS, CsvForm
-from tillroll.core.query import Aggregate
-from tillroll.core.report import REPORTS, REPORTS_BY_NAME
+from tillroll.core.query import DEFAULT_MEASURES, Aggregate
+from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 from tillroll.web.answers import (
     CSV,
@@ -65,7 +65,7 @@ class ReportRoutes:
                     "name": report.name,
                     "title": report.title,
                     "dimensions": report.dimensions,
-                    "window": report.window,
+                    "window": report.window.name if report.window else None,
                 }
                 for report in REPORTS
             ],
@@ -74,14 +74,16 @@ class ReportRoutes:
     async def report(self, request: Request) -> Response:
         """GET /reports/{name}."""
         name = request.path_params["name"]
-        if name not in REPORTS_BY_NAME:
-            detail = f"There is no report {name[:80]!r}. There are {', '.join(REPORTS_BY_NAME)}"
+        report = REPORTS.get(name)
+        if report is None:
+            detail = f"There is no report {name[:80]!r}. There are {', '.join(REPORTS.names)}"
             raise Problem("unknown_report", detail)
         parameters = parameters_of(request)
         form = _choice(parameters, "format", FORMATS)
         download = _choice(parameters, "download", SWITCH) == "1"
         columns, bom = _choice(parameters, "columns", COLUMNS), _choice(parameters, "bom", SWITCH)
-        query = ask(find_report(name), parameters)
+        measures = measures_of(parameters.pop("measures", ()))
+        query = ask(report, parameters)
         # A reader that turns pages has the totals from the first.
         query = msgspec.structs.replace(query, totals=query.after is None)
         as_csv = form == "csv" or (form is None and prefers_csv(request.headers.get("accept", "")))
@@ -89,15 +91,19 @@ class ReportRoutes:
             _refuse_in_json(columns=columns, bom=bom)
         elif columns == "split" and "order" not in parameters:
             query = msgspec.structs.replace(query, brackets_by_amount=True)
-        written = CsvForm(query, columns or COLUMNS[0], marked=bom == "1") if as_csv else None
-        return await self._state.read(self._page, request, query, written, download=download)
+        written = CsvForm(query, columns or COLUMNS[0], measures=measures, marked=bom == "1") if as_csv else None
+        return await self._state.read(self._page, request, query, written, measures, download=download)
 
-    def _page(self, request: Request, query: Query, written: CsvForm | None, *, download: bool) -> Response:
+    def _page(
+        self, request: Request, query: Query, written: CsvForm | None, measures: tuple[str, ...], *, download: bool
+    ) -> Response:
         page = read_page(self._store.page, query)
         headers = {}
         if page.totals is not None:
             headers["Tillroll-Datapoints"] = str(page.totals.datapoints)
             headers["Tillroll-Events"] = str(page.totals.events)
+            if measures != DEFAULT_MEASURES:
+                headers["Tillroll-Amount"] = str(page.totals.amount)
         if page.next is not None:
             kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
             query_text = urlencode([*kept, ("cursor", page.next)], quote_via=quote)
@@ -106,14 +112,14 @@ class ReportRoutes:
             extension = "json" if written is None else "csv"
             headers["Content-Disposition"] = f'attachment; filename="{query.report.name}.{extension}"'
         if written is None:
-            return answer(request, aggregates_json(page.aggregates), JSON, headers)
+            return answer(request, aggregates_json(page.aggregates, measures), JSON, headers)
         return answer(request, written.head() + written.rows(page.aggregates), CSV, headers)
 
     async def aggregate(self, request: Request) -> Response:
         """GET /aggregates/{datapoint}."""
         _only(parameters_of(request))
         datapoint = request.path_params["datapoint"]
-        find_datapoint(datapoint)
+        find_datapoint(REPORTS, datapoint)
         (events,) = await self._state.read(self._store.get, [datapoint])
         if not events:
             detail = f"{datapoint} was not counted yet: no purchase of it has come. A batch read gives 0 for it"
@@ -145,7 +151,7 @@ class ReportRoutes:
 
     async def _many(self, request: Request, datapoints: list[str]) -> Response:
         for datapoint in datapoints:
-            find_datapoint(datapoint)
+            find_datapoint(REPORTS, datapoint)
         counts = await self._state.read(self._store.get, datapoints)
         return answer(request, aggregates_json(map(Aggregate, datapoints, counts)))
 

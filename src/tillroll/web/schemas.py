@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
-from tillroll.core.dimension import BRACKETS
+from tillroll.core.dimension import BRACKETS, KEYS, WINDOWS
 from tillroll.core.limits import METHODS
 from tillroll.core.rejection import SOURCES_MAX
-from tillroll.core.report import REPORTS, WINDOW_SECONDS, DimensionName
+from tillroll.core.report import FIVE
 from tillroll.web.problem import CODES
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _DIMENSIONS: Final = {
     "method": f"(?:{'|'.join(METHODS)})",
     "merchant": f"[^|]{{1,{limits.NAME_CHARACTERS_MAX}}}",
 }
-_FORMS: Final = "|".join(r"\|".join(_DIMENSIONS[name] for name in report.dimensions) for report in REPORTS)
+_FORMS: Final = "|".join(r"\|".join(_DIMENSIONS[name] for name in report.dimensions) for report in FIVE)
 DATAPOINT: Final[Schema] = {"type": "string", "pattern": f"^(?:{_FORMS})$", "examples": ["10-50|SLICE_IT"]}
 _OFFSET: Final = r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
 # Where a range may begin and end, by the window of the report. Which minutes fit depends on the offset.
@@ -50,7 +50,7 @@ BOUNDS: Final[dict[str, Schema]] = {
         "format": f"{window}-bound",
         "examples": ["2011-12-03"],
     }
-    for window in WINDOW_SECONDS
+    for window in ("hour", "day")
 }
 _EXAMPLE: Final = {
     "date": "2011-12-03T10:15:30Z",
@@ -115,7 +115,7 @@ SCHEMAS: Final[Schema] = {
         **{"x-enum-varnames": ["UNDER_10", "FROM_10_TO_50", "FROM_50_TO_100", "FROM_100_TO_500", "OVER_500"]},
     ),
     "PaymentMethod": one_of(METHODS, description="How a purchase was paid"),
-    "Dimension": one_of(get_args(DimensionName), description="What reports count by"),
+    "Dimension": one_of((*WINDOWS, *KEYS), description="What reports count by"),
     "ReasonCode": one_of(sorted(get_args(ReasonCode)), description="Why an event was not accepted"),
     "ProblemCode": one_of(sorted(CODES), description="What went wrong, for programs: a code never changes"),
     "Event": shape(
@@ -138,16 +138,22 @@ SCHEMAS: Final[Schema] = {
     ),
     "Queued": shape({"queued": COUNT}, description="How many events were put on the queue", additionalProperties=False),
     "Aggregate": shape(
-        {"datapoint": TEXT, "events": COUNT},
+        {"datapoint": TEXT},
+        {
+            "events": COUNT,
+            "amount": COUNT | {"description": "The sum of its purchases, in cents"},
+            "average": COUNT | {"description": "In cents, rounded half up"},
+            "text": TEXT | {"description": "The datapoint that a hash stands for, where it is very long"},
+        },
         additionalProperties=False,
         examples=[{"datapoint": "2011-12-03:10|10-50|SLICE_IT", "events": 42}],
     ),
     "Report": shape(
         {
-            "name": one_of([report.name for report in REPORTS]),
+            "name": one_of([report.name for report in FIVE]),
             "title": TEXT,
             "dimensions": listed(ref("Dimension")),
-            "window": {"type": ["string", "null"], "enum": [*WINDOW_SECONDS, None]},
+            "window": {"type": ["string", "null"], "enum": [*WINDOWS, None]},
         },
         additionalProperties=False,
     ),
