@@ -392,7 +392,7 @@ def test_a_quote_where_the_name_before_ended_does_not_end_the_name() -> None:
 
 @given(columns_of("q"), st.lists(st.tuples(signed, st.integers(-90_000, 90_000)), max_size=9))
 def test_shifts_agree(values: array[int], pieces: list[tuple[int, int]]) -> None:
-    pieces = sorted({start: shift for start, shift in pieces}.items())
+    pieces = sorted(dict(pieces).items())
     starts, shifts = (array("q", column) for column in (zip(*pieces, strict=True) if pieces else ((), ())))
     agree("shift", array("q", [value % 10**12 for value in values]), starts, shifts)
     agree("shift", values[:0], starts, shifts[:1])

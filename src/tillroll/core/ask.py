@@ -143,7 +143,7 @@ def instant(field: str, text: str) -> int:
     Raises:
         QueryError: it is none, or lies within a second.
     """
-    seconds, exact = _instant(field, text, None)
+    seconds, exact = _instant(field, text, UTC_CLOCKS.first_at)
     if not exact:
         raise QueryError(field, f"{_shown(text)} lies within a second", "Give a whole one")
     return seconds
@@ -277,7 +277,7 @@ def _by(values: Sequence[str], report: Report) -> tuple[str, ...]:
 
 
 def _cursor(text: str, order: Order) -> str:
-    fits = order == "datapoint" or _MEASURE_CURSOR.fullmatch(text)
+    fits = order == "datapoint" or _MEASURE_CURSOR.fullmatch(text) is not None
     fits = fits and not (order == "-events" and text.startswith("0"))  # what nobody counted is not there
     if not fits or not 0 < len(text) <= CURSOR_CHARACTERS_MAX:
         problem = f"{_shown(text)} is not a cursor of the order {order}"
