@@ -120,7 +120,30 @@ void dictionary_find_all(const Dictionary *dictionary, const uint32_t *ends, siz
                          uint32_t *numbers);
 Status dictionary_add_all(Dictionary *dictionary, const uint32_t *ends, size_t count, const char *heap);
 
+/* cells.c: a segment's counters, each with a sum in two words, as columns that are as narrow as they fit. Cells are three
+ * widths, of counts and of the low and the high words, of 0, 1, 2, 4 or 8 bytes, and the columns of these widths; or they
+ * are empty, and all is 0. */
+
+typedef struct {
+    uint64_t *counts, *lows, *highs;
+} Totals;
+
+bool cells_fit(const unsigned char *cells, size_t length, size_t size);
+void cells_read(const unsigned char *cells, size_t length, size_t size, const Totals *totals); /* of cells that fit */
+size_t cells_size(const Totals *totals, size_t size, int widths[3]);
+void cells_write(const Totals *totals, size_t size, const int widths[3], unsigned char *cells); /* that have a size */
+bool totals_add_all(const Totals *totals, const Totals *added, size_t size); /* false when one is out of range */
+static inline bool totals_add(const Totals *totals, size_t at, uint64_t count, uint64_t low, uint64_t high) {
+    totals->counts[at] += count;
+    totals->lows[at] += low;
+    uint64_t carry = totals->lows[at] < low, all = high + carry;
+    totals->highs[at] += all;
+    return totals->counts[at] >= count && all >= high && totals->highs[at] >= all;
+}
+
 /* select.c: the first of many aggregates in an order. */
+
+typedef enum { BY_DATAPOINT, BY_EVENTS, BY_AMOUNT } SelectionOrder; /* the latter two fall, ties are by datapoint */
 
 typedef struct {
     uint32_t before, after; /* the sizes of what stands before and after the name */
@@ -128,17 +151,24 @@ typedef struct {
 } Label;
 
 typedef struct {
-    uint64_t count;
+    uint64_t count, low, high; /* the amount in two words */
     uint32_t number, label;
 } Entry;
+
+typedef struct {
+    uint64_t low, high;
+} Rank;
 
 /* The aggregates of one kind: which codes of a merchant are added up, and their datapoint's text around the name. */
 typedef struct {
     const char *before, *after; /* a zero byte stands for the window */
     size_t before_size, after_size;
-    const uint8_t *residues;
-    size_t residues_count;
+    const uint32_t *inner; /* which of a merchant's codes */
+    size_t inner_count;
+    uint32_t label; /* in the window at hand; NO_LABEL until one is needed */
 } Target;
+
+#define NO_LABEL UINT32_MAX
 
 typedef struct {
     uint64_t part;
@@ -146,39 +176,51 @@ typedef struct {
     size_t length;
 } Segment;
 
+/* Single totals by code. */
 typedef struct {
-    bool by_merchant;   /* else all merchants are added up */
-    bool falling;       /* by falling counts, then by datapoint */
+    const uint64_t *codes, *counts, *lows, *highs;
+    size_t count;
+} Loose;
+
+typedef struct {
+    bool by_merchant;    /* else all merchants are added up */
+    SelectionOrder order;
     uint64_t size, step; /* codes of a part, and of a merchant */
-    const Target *targets;
+    Target *targets;
     size_t targets_count;
     const uint32_t *wanted; /* merchants, rising; NULL for all */
     size_t wanted_count;
     bool has_after; /* only what comes after this */
     const char *after;
     size_t after_size;
-    uint64_t after_count;
+    Rank after_rank;
     uint32_t known; /* merchants that have a name */
 
     Entry *entries; /* a heap, its root the last in the order */
     size_t used, limit;
     Label *labels;
-    size_t labels_used, labels_size;
+    size_t labels_used, labels_size, labels_kept; /* so many were left when they were last cleared out */
     char *bytes;
     size_t bytes_used, bytes_size;
-    uint64_t *values, *sums;
-    uint32_t *touched; /* the merchants of a part that have any, where they are few */
+    Totals values, added; /* of one part: 0 unless `dirty` */
+    bool dirty;
+    Totals sums;         /* of each target, where merchants are not told apart */
+    uint32_t *touched;   /* the merchants of a part that have any, where they are few */
+    uint32_t *marks;     /* the epoch in which a merchant was touched */
+    uint32_t epoch;
     size_t touched_count;
     char *last; /* the text of the last entry, for `Place` in select.c */
     size_t last_size;
-    uint64_t datapoints, events;
+    uint64_t datapoints, events, amount_low, amount_high;
     const NameHeap *texts; /* while it works */
 } Selection;
 
+/* Make room for a selection whose shape, targets and limit are set. */
+bool selection_reserve(Selection *selection);
 void selection_free(Selection *selection);
-/* Take in a window's segments and counts. `problem` says what was INVALID. */
+/* Take in a window's segments and single totals. `problem` says what was INVALID. */
 Status selection_add(Selection *selection, const char *window, size_t window_size, const Segment *segments, size_t count,
-                     const uint64_t *codes, const uint64_t *counts, size_t counted, const char **problem);
+                     const Loose *loose, const char **problem);
 void selection_sort(Selection *selection);
 size_t selection_text(const Selection *selection, const Entry *entry, char *text); /* NULL for the size alone */
 /* Take in the names, of the first `known`, that are ASCII and contain a text, small letters meaning both; those that

@@ -9,15 +9,32 @@ void selection_free(Selection *s) {
     free(s->entries);
     free(s->labels);
     free(s->bytes);
-    free(s->values);
-    free(s->sums);
+    free(s->values.counts);
+    free(s->sums.counts);
     free(s->touched);
+    free(s->marks);
     free(s->last);
-    s->entries = NULL;
-    s->labels = NULL;
-    s->bytes = s->last = NULL;
-    s->touched = NULL;
-    s->values = s->sums = NULL;
+}
+
+static bool totals_reserve(Totals *totals, size_t size) {
+    totals->counts = calloc(3 * size + 1, sizeof *totals->counts);
+    totals->lows = totals->counts + size;
+    totals->highs = totals->lows + size;
+    return totals->counts != NULL;
+}
+
+bool selection_reserve(Selection *s) {
+    size_t size = (size_t)s->size, merchants = (size_t)(s->size / s->step);
+    s->entries = malloc(s->limit * sizeof *s->entries);
+    s->touched = malloc(merchants * sizeof *s->touched);
+    s->marks = calloc(merchants, sizeof *s->marks);
+    if (!totals_reserve(&s->values, 2 * size) || !totals_reserve(&s->sums, s->targets_count)) {
+        return false;
+    }
+    uint64_t *all = s->values.counts; /* both have their columns in one piece, so that one is cleared at once */
+    s->values = (Totals){all, all + size, all + 2 * size};
+    s->added = (Totals){all + 3 * size, all + 4 * size, all + 5 * size};
+    return s->entries != NULL && s->touched != NULL && s->marks != NULL;
 }
 
 /* A datapoint in the pieces that it is made of. */
@@ -58,9 +75,25 @@ static int compare_pieces(const Pieces *one, const Pieces *other) {
     }
 }
 
+static inline Rank rank_of(const Selection *s, uint64_t count, uint64_t low, uint64_t high) {
+    return s->order == BY_AMOUNT ? (Rank){low, high} : (Rank){count, 0};
+}
+
+static inline int compare_ranks(Rank one, Rank other) {
+    return one.high != other.high ? (one.high > other.high) - (one.high < other.high)
+                                  : (one.low > other.low) - (one.low < other.low);
+}
+
+static inline Rank entry_rank(const Selection *s, const Entry *entry) {
+    return rank_of(s, entry->count, entry->low, entry->high);
+}
+
 static bool comes_before(const Selection *s, const Entry *one, const Entry *other) {
-    if (s->falling && one->count != other->count) {
-        return one->count > other->count;
+    if (s->order != BY_DATAPOINT) {
+        int order = compare_ranks(entry_rank(s, one), entry_rank(s, other));
+        if (order != 0) {
+            return order > 0;
+        }
     }
     Pieces its = pieces_of(s, one), others = pieces_of(s, other);
     return compare_pieces(&its, &others) < 0;
@@ -146,25 +179,57 @@ static uint32_t write_text(char *to, const char *text, size_t size, const char *
     return (uint32_t)(to - start);
 }
 
-static bool add_labels(Selection *s, const char *window, size_t window_size) {
-    size_t bytes = s->bytes_used;
-    for (size_t i = 0; i < s->targets_count; i++) {
-        bytes += s->targets[i].before_size + s->targets[i].after_size + 2 * window_size;
+/* Make a target's label of the window at hand, unless it is there. */
+static bool add_label(Selection *s, Target *target, const char *window, size_t window_size) {
+    size_t bytes = s->bytes_used + target->before_size + target->after_size + 2 * window_size;
+    if (target->label != NO_LABEL) {
+        return true;
     }
-    if (s->labels_used + s->targets_count > UINT32_MAX || bytes > SIZE_MAX / 2 ||
-        !reserve((void **)&s->labels, &s->labels_size, s->labels_used + s->targets_count, sizeof(Label)) ||
+    if (s->labels_used + 1 >= NO_LABEL || bytes > SIZE_MAX / 2 ||
+        !reserve((void **)&s->labels, &s->labels_size, s->labels_used + 1, sizeof(Label)) ||
         !reserve((void **)&s->bytes, &s->bytes_size, bytes + 1, 1)) {
         return false;
     }
-    for (size_t i = 0; i < s->targets_count; i++) {
-        const Target *target = &s->targets[i];
-        Label *label = &s->labels[s->labels_used++];
-        label->start = s->bytes_used;
-        char *at = s->bytes + label->start;
-        label->before = write_text(at, target->before, target->before_size, window, window_size);
-        label->after = write_text(at + label->before, target->after, target->after_size, window, window_size);
-        s->bytes_used += label->before + label->after;
+    target->label = (uint32_t)s->labels_used;
+    Label *label = &s->labels[s->labels_used++];
+    label->start = s->bytes_used;
+    char *at = s->bytes + label->start;
+    label->before = write_text(at, target->before, target->before_size, window, window_size);
+    label->after = write_text(at + label->before, target->after, target->after_size, window, window_size);
+    s->bytes_used += label->before + label->after;
+    return true;
+}
+
+/* Drop the labels that no entry has, once they are many: memory follows the page and not the report. */
+static bool clear_labels(Selection *s) {
+    if (s->labels_used <= 2 * (s->labels_kept + s->used) + 4096) {
+        return true;
     }
+    uint32_t *moved = calloc(s->labels_used, sizeof *moved);
+    if (moved == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < s->used; i++) {
+        moved[s->entries[i].label] = 1;
+    }
+    size_t kept = 0, bytes = 0;
+    for (size_t i = 0; i < s->labels_used; i++) {
+        if (moved[i] != 0) {
+            Label label = s->labels[i];
+            size_t size = (size_t)label.before + label.after;
+            memmove(s->bytes + bytes, s->bytes + label.start, size);
+            label.start = bytes;
+            bytes += size;
+            moved[i] = (uint32_t)kept;
+            s->labels[kept++] = label;
+        }
+    }
+    for (size_t i = 0; i < s->used; i++) {
+        s->entries[i].label = moved[s->entries[i].label];
+    }
+    free(moved);
+    s->labels_used = s->labels_kept = kept;
+    s->bytes_used = bytes;
     return true;
 }
 
@@ -198,7 +263,7 @@ typedef struct {
     Bound after; /* the cursor */
     bool full;
     Bound last; /* the last entry held when the place was made: what does not come before it is not taken */
-    uint64_t last_count;
+    Rank last_rank;
 } Place;
 
 static Bound bound_of(const Selection *s, const Label *label, const char *text, size_t size) {
@@ -223,7 +288,7 @@ static bool place_of(Selection *s, uint32_t index, Place *place) {
         }
         selection_text(s, &s->entries[0], s->last);
         place->last = bound_of(s, place->label, s->last, size);
-        place->last_count = s->entries[0].count;
+        place->last_rank = entry_rank(s, &s->entries[0]);
     }
     return true;
 }
@@ -246,24 +311,26 @@ static inline int compare_to(const Selection *s, const Place *place, const Bound
 }
 
 static bool is_after(const Selection *s, const Place *place, const Entry *entry) {
-    if (!s->has_after || (s->falling && entry->count < s->after_count)) {
+    if (!s->has_after) {
         return true;
     }
-    return (!s->falling || entry->count == s->after_count) && compare_to(s, place, &place->after, entry->number) > 0;
+    int order = s->order == BY_DATAPOINT ? 0 : compare_ranks(entry_rank(s, entry), s->after_rank);
+    return order < 0 || (order == 0 && compare_to(s, place, &place->after, entry->number) > 0);
 }
 
-/* Count an aggregate, and take it when it is among the first. False when the counts pass 64 bits. */
-static inline bool take(Selection *s, const Place *place, uint64_t count, uint64_t number) {
-    Entry entry = {count, (uint32_t)number, place->index};
+/* Count an aggregate, and take it when it is among the first. False when all pass their bits. */
+static inline bool take(Selection *s, const Place *place, uint64_t number, uint64_t count, uint64_t low, uint64_t high) {
+    Entry entry = {count, low, high, (uint32_t)number, place->index};
+    Totals all = {&s->events, &s->amount_low, &s->amount_high};
     s->datapoints++;
-    s->events += count;
-    if (s->events < count) {
+    if (!totals_add(&all, 0, count, low, high)) {
         return false;
     }
-    if (s->falling && s->used == s->limit && count < s->entries[0].count) {
+    Rank rank = rank_of(s, count, low, high);
+    if (s->order != BY_DATAPOINT && s->used == s->limit && compare_ranks(rank, entry_rank(s, &s->entries[0])) < 0) {
         return true;
     }
-    if (place->full && (!s->falling || count == place->last_count) &&
+    if (place->full && (s->order == BY_DATAPOINT || compare_ranks(rank, place->last_rank) == 0) &&
         compare_to(s, place, &place->last, entry.number) >= 0) {
         return true;
     }
@@ -288,98 +355,119 @@ static size_t first_wanted(const Selection *s, uint64_t number) {
     return low;
 }
 
-static inline bool take_merchant(Selection *s, const Target *target, size_t index, const Place *place, uint64_t first,
-                                 uint64_t merchant) {
-    const uint64_t *values = s->values + merchant * s->step;
-    uint64_t count = 0;
-    for (size_t i = 0; i < target->residues_count; i++) {
-        count += values[target->residues[i]];
-        if (count < values[target->residues[i]]) {
-            return false;
+/* What is taken in at once. */
+typedef struct {
+    const char *window;
+    size_t window_size;
+    const Segment *segments;
+    const Loose *loose;
+} Group;
+
+static Status take_merchant(Selection *s, size_t index, const Group *group, Place *place, uint64_t first, uint64_t merchant) {
+    Target *target = &s->targets[index];
+    uint64_t count = 0, low = 0, high = 0;
+    const Totals sum = {&count, &low, &high};
+    for (size_t i = 0; i < target->inner_count; i++) {
+        uint64_t code = merchant * s->step + target->inner[i];
+        if (s->values.counts[code] != 0 &&
+            !totals_add(&sum, 0, s->values.counts[code], s->values.lows[code], s->values.highs[code])) {
+            return INVALID;
         }
     }
     if (count == 0) {
-        return true;
+        return DONE;
     }
     if (!s->by_merchant) {
-        s->sums[index] += count;
-        return s->sums[index] >= count;
+        return totals_add(&s->sums, index, count, low, high) ? DONE : INVALID;
     }
-    return first + merchant < s->known && take(s, place, count, first + merchant);
+    if (first + merchant >= s->known) {
+        return INVALID;
+    }
+    if (place->label == NULL && (!add_label(s, target, group->window, group->window_size) ||
+                                 !place_of(s, target->label, place))) {
+        return NO_MEMORY;
+    }
+    return take(s, place, first + merchant, count, low, high) ? DONE : INVALID;
 }
 
-static bool take_target(Selection *s, const Target *target, size_t index, const Place *place, uint64_t first) {
+static bool is_wanted(const Selection *s, uint64_t number) {
+    size_t at = s->wanted == NULL ? 0 : first_wanted(s, number);
+    return s->wanted == NULL || (at < s->wanted_count && s->wanted[at] == number);
+}
+
+static Status take_target(Selection *s, size_t index, const Group *group, uint64_t first) {
     uint64_t merchants = s->size / s->step;
+    Place place = {.label = NULL};
+    Status status = DONE;
     if (s->touched_count != 0) {
-        for (size_t i = 0; i < s->touched_count; i++) {
-            size_t at = s->wanted == NULL ? 0 : first_wanted(s, first + s->touched[i]);
-            bool wanted = s->wanted == NULL || (at < s->wanted_count && s->wanted[at] == first + s->touched[i]);
-            if (wanted && !take_merchant(s, target, index, place, first, s->touched[i])) {
-                return false;
+        for (size_t i = 0; i < s->touched_count && status == DONE; i++) {
+            if (is_wanted(s, first + s->touched[i])) {
+                status = take_merchant(s, index, group, &place, first, s->touched[i]);
             }
         }
-        return true;
-    }
-    if (s->wanted != NULL) {
-        for (size_t i = first_wanted(s, first); i < s->wanted_count && s->wanted[i] < first + merchants; i++) {
-            if (!take_merchant(s, target, index, place, first, s->wanted[i] - first)) {
-                return false;
-            }
+    } else if (s->wanted != NULL) {
+        for (size_t i = first_wanted(s, first);
+             i < s->wanted_count && s->wanted[i] < first + merchants && status == DONE; i++) {
+            status = take_merchant(s, index, group, &place, first, s->wanted[i] - first);
         }
-        return true;
-    }
-    for (uint64_t merchant = 0; merchant < merchants; merchant++) {
-        if (!take_merchant(s, target, index, place, first, merchant)) {
-            return false;
+    } else {
+        for (uint64_t merchant = 0; merchant < merchants && status == DONE; merchant++) {
+            status = take_merchant(s, index, group, &place, first, merchant);
         }
     }
-    return true;
+    return status;
 }
 
-/* Add up a part that has single counts alone, and note whose they are; the counters of others are left as they were. */
-static bool add_few(Selection *s, uint64_t part, const uint64_t *codes, const uint64_t *counts, const size_t *loose,
-                    size_t loose_count) {
-    s->touched_count = 0;
-    for (size_t i = 0; i < loose_count; i++) {
-        memset(s->values + (codes[loose[i]] - part * s->size) / s->step * s->step, 0, s->step * sizeof *s->values);
+static void clear_values(Selection *s) {
+    if (s->dirty) {
+        memset(s->values.counts, 0, 3 * (size_t)s->size * sizeof *s->values.counts);
+        s->dirty = false;
     }
-    for (size_t i = 0; i < loose_count; i++) {
-        uint64_t code = codes[loose[i]] - part * s->size, *its = s->values + code / s->step * s->step, any = 0;
-        for (uint64_t j = 0; j < s->step; j++) {
-            any |= its[j];
-        }
-        if (any == 0 && counts[loose[i]] != 0) {
-            s->touched[s->touched_count++] = (uint32_t)(code / s->step);
-        }
-        s->values[code] += counts[loose[i]];
-        if (s->values[code] < counts[loose[i]]) {
-            return false;
-        }
-    }
-    return true;
 }
 
-static bool add_up(Selection *s, uint64_t part, const Segment *segments, const size_t *order, size_t count,
-                   const uint64_t *codes, const uint64_t *counts, const size_t *loose, size_t loose_count) {
-    uint64_t *added = s->values + s->size;
-    s->touched_count = 0;
-    if (count == 0) {
-        return add_few(s, part, codes, counts, loose, loose_count);
-    }
+/* Add up a part that has single totals alone, and note whose they are. */
+static bool add_few(Selection *s, uint64_t part, const Loose *loose, const size_t *order, size_t count) {
+    clear_values(s);
+    s->epoch++;
     for (size_t i = 0; i < count; i++) {
-        const Segment *segment = &segments[order[i]];
-        widen(segment->cells, (int)(segment->length / s->size), s->size, 0, 8, i == 0 ? s->values : added);
-        for (uint64_t j = 0; i > 0 && j < s->size; j++) {
-            s->values[j] += added[j];
-            if (s->values[j] < added[j]) {
-                return false;
-            }
+        size_t at = order[i];
+        uint64_t code = loose->codes[at] - part * s->size, merchant = code / s->step;
+        if (loose->counts[at] == 0) {
+            continue;
+        }
+        if (s->marks[merchant] != s->epoch) {
+            s->marks[merchant] = s->epoch;
+            s->touched[s->touched_count++] = (uint32_t)merchant;
+        }
+        if (!totals_add(&s->values, code, loose->counts[at], loose->lows[at], loose->highs[at])) {
+            return false;
         }
     }
+    return true;
+}
+
+static void clear_few(Selection *s, uint64_t part, const Loose *loose, const size_t *order, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t code = loose->codes[order[i]] - part * s->size;
+        s->values.counts[code] = s->values.lows[code] = s->values.highs[code] = 0;
+    }
+}
+
+static bool add_up(Selection *s, uint64_t part, const Group *group, const size_t *order, size_t count,
+                   const size_t *loose_order, size_t loose_count) {
+    const Loose *loose = group->loose;
+    for (size_t i = 0; i < count; i++) {
+        const Segment *segment = &group->segments[order[i]];
+        cells_read(segment->cells, segment->length, s->size, i == 0 ? &s->values : &s->added);
+        if (i > 0 && !totals_add_all(&s->values, &s->added, s->size)) {
+            return false;
+        }
+    }
+    s->dirty = true;
     for (size_t i = 0; i < loose_count; i++) {
-        uint64_t *value = &s->values[codes[loose[i]] - part * s->size];
-        *value += counts[loose[i]];
-        if (*value < counts[loose[i]]) {
+        size_t at = loose_order[i];
+        if (!totals_add(&s->values, loose->codes[at] - part * s->size, loose->counts[at], loose->lows[at],
+                        loose->highs[at])) {
             return false;
         }
     }
@@ -416,63 +504,70 @@ static size_t stride_of(size_t parts) {
     }
 }
 
-static Status take_parts(Selection *s, size_t parts, const Segment *segments, const size_t *starts, const size_t *order,
-                       const uint64_t *codes, const uint64_t *counts, const size_t *loose_starts,
-                       const size_t *loose_order) {
-    uint32_t label = (uint32_t)(s->labels_used - s->targets_count);
-    size_t stride = stride_of(parts), part = 0;
-    for (size_t step = 0; step < parts; step++, part = (part + stride) % parts) {
-        size_t count = starts[part + 1] - starts[part], loose = loose_starts[part + 1] - loose_starts[part];
-        if (count + loose == 0) {
-            continue;
-        }
-        if (!add_up(s, part, segments, order + starts[part], count, codes, counts, loose_order + loose_starts[part],
-                    loose)) {
-            return INVALID;
-        }
-        if (count == 0 && s->touched_count == 0) {
-            continue; /* counts of 0 */
-        }
-        for (size_t i = 0; i < s->targets_count; i++) {
-            Place place;
-            if (!place_of(s, label + (uint32_t)i, &place)) {
-                return NO_MEMORY;
-            }
-            if (!take_target(s, &s->targets[i], i, &place, part * (s->size / s->step))) {
-                return INVALID;
-            }
+/* The items in the order of their parts. */
+typedef struct {
+    size_t *starts, *order;
+} ByPart;
+
+static Status take_part(Selection *s, uint64_t part, const Group *group, const ByPart *segments, const ByPart *loose) {
+    const size_t *order = segments->order + segments->starts[part], *loose_order = loose->order + loose->starts[part];
+    size_t count = segments->starts[part + 1] - segments->starts[part];
+    size_t loose_count = loose->starts[part + 1] - loose->starts[part];
+    s->touched_count = 0;
+    bool added = count == 0 ? add_few(s, part, group->loose, loose_order, loose_count)
+                            : add_up(s, part, group, order, count, loose_order, loose_count);
+    Status status = added ? DONE : INVALID;
+    if (count != 0 || s->touched_count != 0) {
+        for (size_t i = 0; i < s->targets_count && status == DONE; i++) {
+            status = take_target(s, i, group, part * (s->size / s->step));
         }
     }
-    for (size_t i = 0; i < s->targets_count; i++) {
-        uint64_t sum = s->sums[i];
-        s->sums[i] = 0;
-        if (sum == 0) {
+    if (count == 0) {
+        clear_few(s, part, group->loose, loose_order, loose_count);
+    }
+    return status;
+}
+
+static Status take_sums(Selection *s, const Group *group) {
+    Status status = DONE;
+    for (size_t i = 0; i < s->targets_count && status == DONE; i++) {
+        Place place;
+        uint64_t count = s->sums.counts[i], low = s->sums.lows[i], high = s->sums.highs[i];
+        s->sums.counts[i] = s->sums.lows[i] = s->sums.highs[i] = 0;
+        if (count == 0) {
             continue;
         }
-        Place place;
-        if (!place_of(s, label + (uint32_t)i, &place)) {
+        if (!add_label(s, &s->targets[i], group->window, group->window_size) ||
+            !place_of(s, s->targets[i].label, &place)) {
             return NO_MEMORY;
         }
-        if (!take(s, &place, sum, 0)) {
-            return INVALID;
+        status = take(s, &place, 0, count, low, high) ? DONE : INVALID;
+    }
+    return status;
+}
+
+static Status take_parts(Selection *s, size_t parts, const Group *group, const ByPart *segments, const ByPart *loose) {
+    size_t stride = stride_of(parts), part = 0;
+    Status status = DONE;
+    for (size_t step = 0; step < parts && status == DONE; step++, part = (part + stride) % parts) {
+        if (segments->starts[part + 1] != segments->starts[part] || loose->starts[part + 1] != loose->starts[part]) {
+            status = take_part(s, part, group, segments, loose);
         }
     }
-    return DONE;
+    return status == DONE && !s->by_merchant ? take_sums(s, group) : status;
 }
 
 /* Which part each item is of; false when one is of merchants that have no name, or no segment at all. */
-static bool parts_of(const Selection *s, size_t parts, const Segment *segments, size_t count, const uint64_t *codes,
-                     size_t counted, uint64_t *found) {
+static bool parts_of(const Selection *s, size_t parts, const Group *group, size_t count, uint64_t *found) {
     for (size_t i = 0; i < count; i++) {
-        uint64_t width = segments[i].length / s->size;
-        found[i] = segments[i].part;
-        if (found[i] >= parts || width * s->size != segments[i].length ||
-            (width != 1 && width != 2 && width != 4 && width != 8)) {
+        const Segment *segment = &group->segments[i];
+        found[i] = segment->part;
+        if (found[i] >= parts || !cells_fit(segment->cells, segment->length, (size_t)s->size)) {
             return false;
         }
     }
-    for (size_t i = 0; i < counted; i++) {
-        found[count + i] = codes[i] / s->size;
+    for (size_t i = 0; i < group->loose->count; i++) {
+        found[count + i] = group->loose->codes[i] / s->size;
         if (found[count + i] >= parts) {
             return false;
         }
@@ -481,39 +576,35 @@ static bool parts_of(const Selection *s, size_t parts, const Segment *segments, 
 }
 
 Status selection_add(Selection *s, const char *window, size_t window_size, const Segment *segments, size_t count,
-                     const uint64_t *codes, const uint64_t *counts, size_t counted, const char **problem) {
+                     const Loose *loose, const char **problem) {
+    const Group group = {window, window_size, segments, loose};
     uint64_t merchants = s->size / s->step;
-    size_t parts = merchants == 1 ? 1 : (s->known + merchants - 1) / merchants, labels = s->labels_used;
-    size_t bytes = s->bytes_used;
-    if (count + counted == 0) {
+    size_t parts = (size_t)((s->known + merchants - 1) / merchants);
+    if (count + loose->count == 0) {
         return DONE;
     }
     parts = parts == 0 ? 1 : parts;
-    uint64_t *found = malloc((count + counted) * sizeof *found);
-    size_t *sorted = malloc((count + counted + 2 * (parts + 2)) * sizeof *sorted);
-    Status status = found == NULL || sorted == NULL || !add_labels(s, window, window_size) ? NO_MEMORY : DONE;
-    if (status == DONE && !parts_of(s, parts, segments, count, codes, counted, found)) {
+    uint64_t *found = malloc((count + loose->count) * sizeof *found);
+    size_t *sorted = malloc((count + loose->count + 2 * (parts + 2)) * sizeof *sorted);
+    Status status = found == NULL || sorted == NULL ? NO_MEMORY : DONE;
+    if (status == DONE && !parts_of(s, parts, &group, count, found)) {
         *problem = "a segment is no row of counters, or is of merchants that have no name";
         status = INVALID;
     }
+    for (size_t i = 0; i < s->targets_count; i++) {
+        s->targets[i].label = NO_LABEL;
+    }
     if (status == DONE) {
-        size_t *starts = sorted + count + counted, *loose_starts = starts + parts + 2;
-        sort_by_part(found, count, parts, starts, sorted);
-        sort_by_part(found + count, counted, parts, loose_starts, sorted + count);
-        status = take_parts(s, parts, segments, starts, sorted, codes, counts, loose_starts, sorted + count);
+        const ByPart by_part = {sorted + count + loose->count, sorted};
+        const ByPart loose_by_part = {by_part.starts + parts + 2, sorted + count};
+        sort_by_part(found, count, parts, by_part.starts, by_part.order);
+        sort_by_part(found + count, loose->count, parts, loose_by_part.starts, loose_by_part.order);
+        status = take_parts(s, parts, &group, &by_part, &loose_by_part);
         *problem = "a counter is out of range, or is of a merchant that has no name";
-    }
-    bool used = false;
-    for (size_t i = 0; i < s->used && !used; i++) {
-        used = s->entries[i].label >= labels;
-    }
-    if (!used) {
-        s->labels_used = labels;
-        s->bytes_used = bytes;
     }
     free(found);
     free(sorted);
-    return status;
+    return status == DONE && !clear_labels(s) ? NO_MEMORY : status;
 }
 
 /* Search. */
@@ -535,11 +626,9 @@ static uint32_t find_text(const char *name, uint32_t length, const char *text, s
 }
 
 Status selection_search(Selection *s, const char *text, size_t size, uint32_t *others, size_t *others_count) {
-    static const Target targets[2] = {{"0", "", 1, 0, NULL, 0}, {"1", "", 1, 0, NULL, 0}};
-    s->targets = targets;
-    s->targets_count = 2;
+    Target targets[2] = {{"0", "", 1, 0, NULL, 0, NO_LABEL}, {"1", "", 1, 0, NULL, 0, NO_LABEL}};
     *others_count = 0;
-    if (!add_labels(s, "", 0)) {
+    if (!add_label(s, &targets[0], "", 0) || !add_label(s, &targets[1], "", 0)) {
         return NO_MEMORY;
     }
     const uint32_t *ends = s->known == 0 ? no_name : s->texts->ends;
@@ -556,7 +645,7 @@ Status selection_search(Selection *s, const char *text, size_t size, uint32_t *o
         }
         uint32_t at = find_text(name, length, text, size);
         if (at < length || size == 0) {
-            offer(s, (Entry){0, number, at != 0});
+            offer(s, (Entry){.number = number, .label = at != 0});
         }
     }
     return DONE;

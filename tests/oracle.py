@@ -53,11 +53,11 @@ def rows_of(event: Event) -> dict[str, tuple[Row, str]]:
     hour_text = f"{day_text}:{at:%H}"
     method, merchant = METHODS[event.method], event.merchant
     return {
-        "hour-bracket": (Row(hour, (where,), 1), f"{hour_text}|{where}"),
-        "hour-bracket-method": (Row(hour, (where, method), 1), f"{hour_text}|{where}|{method}"),
-        "bracket-method": (Row(0, (where, method), 1), f"{where}|{method}"),
-        "day-merchant": (Row(day, (merchant,), 1), f"{day_text}|{merchant}"),
-        "merchant-method": (Row(0, (merchant, method), 1), f"{merchant}|{method}"),
+        "hour-bracket": (Row(hour, (where,), 1, event.amount), f"{hour_text}|{where}"),
+        "hour-bracket-method": (Row(hour, (where, method), 1, event.amount), f"{hour_text}|{where}|{method}"),
+        "bracket-method": (Row(0, (where, method), 1, event.amount), f"{where}|{method}"),
+        "day-merchant": (Row(day, (merchant,), 1, event.amount), f"{day_text}|{merchant}"),
+        "merchant-method": (Row(0, (merchant, method), 1, event.amount), f"{merchant}|{method}"),
     }
 
 
@@ -71,6 +71,7 @@ class Oracle:
 
     def __init__(self, capacity: Capacity = CAPACITY) -> None:
         self.capacity = capacity
+        self.has_amounts = True
         self.refused = False
         self.gone: set[str] = set()
         self.journaled: list[tuple[Event, Identity | None]] = []
@@ -141,7 +142,7 @@ class Oracle:
 
     def page(self, query: Query) -> Page:
         rows = [rows_of(event)[query.report.name][0] for event in self.events()[: self.folded]]
-        return answer(query, rows)
+        return answer(query, rows if self.has_amounts else [row._replace(amount=0) for row in rows])
 
     def get(self, datapoints: Sequence[str]) -> list[int]:
         return [self.aggregates[datapoint] for datapoint in datapoints]

@@ -152,6 +152,21 @@ PyObject *tuple_take(PyObject **parts, Py_ssize_t size) {
     return result;
 }
 
+PyObject *wide_new(uint64_t low, uint64_t high) {
+    PyObject *lower = PyLong_FromUnsignedLongLong(low);
+    if (lower == NULL || high == 0) {
+        return lower;
+    }
+    PyObject *upper = PyLong_FromUnsignedLongLong(high), *bits = PyLong_FromLong(64);
+    PyObject *moved = upper == NULL || bits == NULL ? NULL : PyNumber_Lshift(upper, bits);
+    PyObject *wide = moved == NULL ? NULL : PyNumber_Or(moved, lower);
+    Py_XDECREF(upper);
+    Py_XDECREF(bits);
+    Py_XDECREF(moved);
+    Py_DECREF(lower);
+    return wide;
+}
+
 PyObject *value_error(const char *problem) {
     PyErr_SetString(PyExc_ValueError, problem);
     return NULL;

@@ -80,6 +80,7 @@ PyObject *array_new(State *state, int code, const void *data, size_t count);
 PyObject *array_take(State *state, int code, void *data, size_t count); /* gives the data back to the heap */
 PyObject *pair(PyObject *one, PyObject *other);                         /* steals both */
 PyObject *tuple_take(PyObject **parts, Py_ssize_t size); /* steals all, of which any may be NULL with an error */
+PyObject *wide_new(uint64_t low, uint64_t high);                        /* a number of 128 bits */
 PyObject *value_error(const char *problem);                             /* NULL, always */
 
 extern PyType_Spec dictionary_spec, parser_spec, selection_spec;
@@ -101,7 +102,6 @@ PyObject *py_intersect(PyObject *module, PyObject *args);
 PyObject *py_join_strings(PyObject *module, PyObject *args);
 PyObject *py_keep_memory(PyObject *module, PyObject *none);
 PyObject *py_largest(PyObject *module, PyObject *args);
-PyObject *py_measure_counts(PyObject *module, PyObject *args);
 PyObject *py_name_rows(PyObject *module, PyObject *args);
 PyObject *py_name_texts(PyObject *module, PyObject *args);
 PyObject *py_narrow(PyObject *module, PyObject *args);

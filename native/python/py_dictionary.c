@@ -97,7 +97,8 @@ PyObject *selected(Selection *selection, bool with_counts) {
         } else {
             selection_text(selection, entry, text);
             item = with_counts
-                       ? Py_BuildValue("(s#K)", text, (Py_ssize_t)size, (unsigned long long)entry->count)
+                       ? Py_BuildValue("(s#KN)", text, (Py_ssize_t)size, (unsigned long long)entry->count,
+                                       wide_new(entry->low, entry->high))
                        : PyUnicode_DecodeUTF8(text + 1, (Py_ssize_t)size - 1, "strict"); /* after its label */
         }
         if (item == NULL || PyList_SetItem(list, (Py_ssize_t)i, item) < 0) {

@@ -15,6 +15,9 @@ typedef struct {
 static void selection_dealloc(PyObject *object) {
     SelectionObject *self = (SelectionObject *)object;
     selection_free(&self->selection);
+    for (size_t i = 0; i < self->selection.targets_count; i++) {
+        free((void *)(uintptr_t)self->targets[i].inner);
+    }
     free(self->targets);
     column_release(&self->wanted);
     Py_XDECREF(self->names);
@@ -35,7 +38,24 @@ static bool bytes_get(PyObject *tuple, Py_ssize_t index, const char **bytes, siz
     return true;
 }
 
-/* Targets from (before, after, residues), all bytes. */
+/* A copy of which of a merchant's codes a target has; false with an error. */
+static bool inner_get(PyObject *from, uint64_t step, Target *target) {
+    Column inner = {.held = false};
+    if (!column_get(from, 'I', &inner)) {
+        return false;
+    }
+    bool fine = inner.count == 0 || largest_unsigned(inner.data, 4, inner.count) < step;
+    uint32_t *copy = fine ? malloc(inner.count * sizeof *copy + 8) : NULL;
+    if (copy != NULL) {
+        memcpy(copy, inner.data, inner.count * sizeof *copy);
+        target->inner = copy;
+        target->inner_count = inner.count;
+    }
+    column_release(&inner);
+    return copy != NULL || (fine ? PyErr_NoMemory() : value_error("a merchant has no such code")) != NULL;
+}
+
+/* Targets from (before, after, inner codes): two of bytes and a column. */
 static bool targets_get(SelectionObject *self, PyObject *from) {
     Selection *selection = &self->selection;
     self->targets_from = PySequence_Tuple(from);
@@ -44,59 +64,67 @@ static bool targets_get(SelectionObject *self, PyObject *from) {
     if (self->targets == NULL) {
         return count < 0 ? false : PyErr_NoMemory() != NULL;
     }
+    selection->targets = self->targets;
+    selection->targets_count = (size_t)count;
     for (Py_ssize_t i = 0; i < count; i++) {
         Target *target = &self->targets[i];
         PyObject *item = PyTuple_GetItem(self->targets_from, i);
-        const char *residues;
-        if (!PyTuple_Check(item) || !bytes_get(item, 0, &target->before, &target->before_size) ||
-            !bytes_get(item, 1, &target->after, &target->after_size) ||
-            !bytes_get(item, 2, &residues, &target->residues_count)) {
-            return PyErr_Occurred() != NULL ? false : value_error("a target is three texts") != NULL;
+        if (!PyTuple_Check(item) || PyTuple_Size(item) != 3) {
+            return value_error("a target is two texts and its codes") != NULL;
         }
-        target->residues = (const uint8_t *)residues;
-        for (size_t j = 0; j < target->residues_count; j++) {
-            if (target->residues[j] >= selection->step) {
-                return value_error("a merchant has no such code") != NULL;
-            }
+        if (!bytes_get(item, 0, &target->before, &target->before_size) ||
+            !bytes_get(item, 1, &target->after, &target->after_size) ||
+            !inner_get(PyTuple_GetItem(item, 2), selection->step, target)) {
+            return false;
         }
     }
-    selection->targets = self->targets;
-    selection->targets_count = (size_t)count;
     return true;
 }
 
-/* The cursor, from None or (count, datapoint). */
+/* The cursor, from None or (what it is ordered by in two words, datapoint). */
 static bool after_get(SelectionObject *self, PyObject *from) {
     Selection *selection = &self->selection;
+    unsigned long long low, high;
+    PyObject *datapoint;
     if (from == Py_None) {
         return true;
     }
-    self->after_from = PySequence_Tuple(from);
-    PyObject *count = self->after_from == NULL ? NULL : PyTuple_GetItem(self->after_from, 0);
-    selection->after_count = count == NULL ? 0 : PyLong_AsUnsignedLongLong(count);
+    if (!PyArg_ParseTuple(from, "KKO!:after", &low, &high, &PyBytes_Type, &datapoint)) {
+        return false;
+    }
+    char *text;
+    Py_ssize_t size;
+    self->after_from = Py_NewRef(datapoint);
+    if (PyBytes_AsStringAndSize(datapoint, &text, &size) < 0) {
+        return false;
+    }
     selection->has_after = true;
-    return !PyErr_Occurred() && bytes_get(self->after_from, 1, &selection->after, &selection->after_size);
+    selection->after = text;
+    selection->after_size = (size_t)size;
+    selection->after_rank = (Rank){low, high};
+    return true;
 }
 
 static bool selection_get(SelectionObject *self, PyObject *args) {
     Selection *selection = &self->selection;
     PyObject *names, *targets, *wanted, *after;
     unsigned long long known, size, step, limit;
-    int by_merchant, falling;
-    if (!PyArg_ParseTuple(args, "OK(KKp)OO(KpO):Selection", &names, &known, &size, &step, &by_merchant, &targets,
-                          &wanted, &limit, &falling, &after)) {
+    int by_merchant, order;
+    if (!PyArg_ParseTuple(args, "OK(KKp)OO(KiO):Selection", &names, &known, &size, &step, &by_merchant, &targets,
+                          &wanted, &limit, &order, &after)) {
         return false;
     }
     if (Py_TYPE(names) != self->owned.state->dictionary || known > ((DictionaryObject *)names)->dictionary.count) {
         return value_error("there are not so many names") != NULL;
     }
-    if (step == 0 || size < step || size % step != 0 || size > 1 << 20 || limit == 0 || limit > SELECTED_MAX) {
-        return value_error("a selection's size, step or limit is out of range") != NULL;
+    if (step == 0 || size < step || size % step != 0 || size > 1 << 20 || limit == 0 || limit > SELECTED_MAX ||
+        order < BY_DATAPOINT || order > BY_AMOUNT) {
+        return value_error("a selection's size, step, order or limit is out of range") != NULL;
     }
     self->names = Py_NewRef(names);
     selection->known = (uint32_t)known;
     selection->by_merchant = by_merchant;
-    selection->falling = falling;
+    selection->order = (SelectionOrder)order;
     selection->size = size;
     selection->step = step;
     selection->limit = limit;
@@ -115,15 +143,7 @@ static bool selection_get(SelectionObject *self, PyObject *args) {
             }
         }
     }
-    selection->entries = malloc((size_t)limit * sizeof *selection->entries);
-    selection->values = malloc(2 * (size_t)size * sizeof *selection->values);
-    selection->touched = malloc((size_t)(size / step) * sizeof *selection->touched);
-    selection->sums = calloc(selection->targets_count + 1, sizeof *selection->sums);
-    if (selection->entries == NULL || selection->values == NULL || selection->sums == NULL ||
-        selection->touched == NULL) {
-        return PyErr_NoMemory() != NULL;
-    }
-    return true;
+    return selection_reserve(selection) || PyErr_NoMemory() != NULL;
 }
 
 static PyObject *selection_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs)) {
@@ -163,7 +183,7 @@ static bool segments_get(PyObject *rows, Py_ssize_t count, Segment *segments, Py
 }
 
 static bool add_held(SelectionObject *self, const Py_buffer *window, const Segment *segments, size_t count,
-                     const Column *codes, const Column *counts) {
+                     const Loose *loose) {
     NameHeap *texts = ((DictionaryObject *)self->names)->dictionary.texts;
     Selection *selection = &self->selection;
     const char *problem = NULL;
@@ -171,20 +191,34 @@ static bool add_held(SelectionObject *self, const Py_buffer *window, const Segme
     name_heap_hold(texts);
     selection->texts = texts;
     self->busy = true;
-    UNLOCKED_IF(count * selection->size + codes->count > 8192,
-                status = selection_add(selection, window->buf, (size_t)window->len, segments, count, codes->data,
-                                       counts->data, codes->count, &problem));
+    UNLOCKED_IF(count * selection->size + loose->count > 8192,
+                status = selection_add(selection, window->buf, (size_t)window->len, segments, count, loose, &problem));
     self->busy = false;
     name_heap_release(texts);
     return status == DONE || (status == INVALID ? value_error(problem) : PyErr_NoMemory()) != NULL;
 }
 
+/* The columns of single totals, which are held; false with an error. */
+static bool loose_get(PyObject *const from[4], Column columns[4], Loose *loose) {
+    for (int i = 0; i < 4; i++) {
+        if (!column_get(from[i], 'Q', &columns[i])) {
+            return false;
+        }
+        if (columns[i].count != columns[0].count) {
+            return value_error("columns differ in length") != NULL;
+        }
+    }
+    *loose = (Loose){columns[0].data, columns[1].data, columns[2].data, columns[3].data, columns[0].count};
+    return true;
+}
+
 static PyObject *selection_add_window(PyObject *object, PyObject *args) {
     SelectionObject *self = (SelectionObject *)object;
     Py_buffer window;
-    PyObject *rows, *codes_from, *counts_from;
-    Column codes = {.held = false}, counts = {.held = false};
-    if (!PyArg_ParseTuple(args, "y*OOO:add", &window, &rows, &codes_from, &counts_from)) {
+    PyObject *rows, *from[4];
+    Column columns[4] = {{.held = false}, {.held = false}, {.held = false}, {.held = false}};
+    Loose loose;
+    if (!PyArg_ParseTuple(args, "y*OOOOO:add", &window, &rows, &from[0], &from[1], &from[2], &from[3])) {
         return NULL;
     }
     Py_ssize_t count = PyList_Check(rows) ? PyList_Size(rows) : -1;
@@ -195,21 +229,18 @@ static PyObject *selection_add_window(PyObject *object, PyObject *args) {
         value_error("segments come as a list, to a selection that is not at work");
     } else if (segments == NULL || held == NULL) {
         PyErr_NoMemory();
-    } else if (column_get(codes_from, 'Q', &codes) && column_get(counts_from, 'Q', &counts)) {
-        if (codes.count != counts.count) {
-            value_error("columns differ in length");
-        } else {
-            added = segments_get(rows, count, segments, held) &&
-                    add_held(self, &window, segments, (size_t)count, &codes, &counts);
-        }
+    } else {
+        added = loose_get(from, columns, &loose) && segments_get(rows, count, segments, held) &&
+                add_held(self, &window, segments, (size_t)count, &loose);
     }
     for (Py_ssize_t i = 0; held != NULL && i < count; i++) {
         Py_XDECREF(held[i]);
     }
     free(held);
     free(segments);
-    column_release(&codes);
-    column_release(&counts);
+    for (int i = 0; i < 4; i++) {
+        column_release(&columns[i]);
+    }
     PyBuffer_Release(&window);
     return added ? Py_NewRef(Py_None) : NULL;
 }
@@ -225,7 +256,10 @@ static PyObject *selection_best(PyObject *object, PyObject *Py_UNUSED(none)) {
 
 static PyObject *selection_totals(PyObject *object, PyObject *Py_UNUSED(none)) {
     const Selection *selection = &((SelectionObject *)object)->selection;
-    return Py_BuildValue("KK", (unsigned long long)selection->datapoints, (unsigned long long)selection->events);
+    PyObject *amount = wide_new(selection->amount_low, selection->amount_high);
+    return amount == NULL ? NULL
+                          : Py_BuildValue("KKN", (unsigned long long)selection->datapoints,
+                                          (unsigned long long)selection->events, amount);
 }
 
 static PyMethodDef selection_methods[] = {

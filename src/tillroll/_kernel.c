@@ -22,7 +22,6 @@ static PyMethodDef functions[] = {
     {"join_strings", py_join_strings, METH_O, NULL},
     {"keep_memory", py_keep_memory, METH_NOARGS, NULL},
     {"largest", py_largest, METH_O, NULL},
-    {"measure_counts", py_measure_counts, METH_VARARGS, NULL},
     {"name_rows", py_name_rows, METH_VARARGS, NULL},
     {"name_texts", py_name_texts, METH_VARARGS, NULL},
     {"narrow", py_narrow, METH_VARARGS, NULL},

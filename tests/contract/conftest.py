@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 class Bench(Protocol):
     """A store under test, and what the suite needs besides the port."""
 
+    has_amounts: bool
+
     def open(self, capacity: Capacity = CAPACITY) -> Store:
         """Return another user of the same store, as another process would be."""
         ...
@@ -48,6 +50,8 @@ class Bench(Protocol):
 
 
 class OracleBench:
+    has_amounts = True
+
     def __init__(self) -> None:
         self.store = Oracle()
 
@@ -66,6 +70,8 @@ class OracleBench:
 
 
 class SqliteBench:
+    has_amounts = True
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.opened: list[Store] = []
@@ -90,7 +96,8 @@ class SqliteBench:
             dimension.texts.index(text) for dimension, text in zip(report.closed, at.texts, strict=True)
         )
         size = len(BRACKETS) * len(METHODS)
-        added = kernel.add_counts(segments.cells(report, 0, 0), array("Q", [code]), array("Q", [events]), 0, size)
+        words = ([code], [events], [0], [0])
+        added = kernel.add_counts(segments.cells(report, 0, 0), 0, size, *(array("Q", word) for word in words))
         segments.put(report, 0, 0, added)
         connection.commit()
         connection.close()
@@ -106,6 +113,8 @@ class SqliteBench:
 
 
 class DynamoDBBench:
+    has_amounts = False
+
     def __init__(self, local: DynamoDBLocal) -> None:
         self.local = local
         self.tables = local.create_tables()

@@ -113,7 +113,7 @@ def test_audit_passes_names_what_differs_and_repairs_it(data: Path) -> None:
 def test_a_flipped_bit_is_refused_and_repaired(data: Path) -> None:
     connection = sqlite3.connect(data / "tillroll.db")
     with connection:
-        connection.execute("UPDATE segment SET cells = CAST(x'05' || substr(cells, 2) AS BLOB) WHERE cells <> x''")
+        connection.execute("UPDATE aggregate SET cells = CAST(x'05' || substr(cells, 2) AS BLOB) WHERE cells <> x''")
     connection.close()
     refused = tillroll("report", "hour-bracket", "--data", data, code=4).stderr
     assert b"is damaged" in refused

@@ -170,7 +170,7 @@ def test_an_audit_is_made_beside_the_traffic_and_told(running: Running, tmp_path
         assert (found["events"], found["datapoints"]) == (2, 5)
         assert abs(found["at"] - time.time()) < 60
         with closing(sqlite3.connect(tmp_path / "data" / "tillroll.db")) as connection, connection:
-            connection.execute("DELETE FROM segment")
+            connection.execute("DELETE FROM aggregate")
         found = audited(http)
         assert found["differences_total"] >= 5
         assert {each["kind"] for each in found["differences"]} >= {"aggregate"}

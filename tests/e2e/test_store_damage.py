@@ -55,7 +55,7 @@ def flip_a_bit(path: Path, place: bytes, *, after: int = 0) -> None:
 def flip_in_segment(data: Path, name: str) -> None:
     """Flip a bit of the one segment of a report that counts anything."""
     connection = sqlite3.connect(data / "tillroll.db")
-    query = "SELECT checksum, cells FROM segment WHERE report IN (?, ? || '/sparse') AND cells <> x''"
+    query = "SELECT checksum, cells FROM aggregate WHERE report IN (? || '.1', ? || '.1/sparse') AND cells <> x''"
     ((checksum, cells),) = connection.execute(query, (name, name)).fetchall()
     connection.close()
     flip_a_bit(data / "tillroll.db", checksum.to_bytes(4, "big") + cells)  # as they stand side by side in the row

@@ -297,14 +297,25 @@ def test_positions_and_gaps_agree(runs: list[tuple[int, list[int]]], order: Call
     agree("gaps_of", array("Q", sorted(gaps)), counts)
 
 
-@given(st.binary(max_size=64), st.integers(1, 20), st.lists(st.tuples(st.integers(0, 30), words), max_size=8), words)
-def test_counters_agree(cells: bytes, size: int, added: list[tuple[int, int]], first: int) -> None:
-    agree("read_counts", cells, size)
-    fitting = bytes(cells[: len(cells) // size * size])
+@given(
+    st.lists(st.sampled_from([0, 1, 2, 4, 8, 3]), min_size=3, max_size=3),
+    st.binary(max_size=64),
+    st.integers(0, 20),
+    st.lists(st.tuples(st.integers(0, 30), words, words, words), max_size=8),
+    words,
+    st.integers(0, 1),
+)
+def test_counters_agree(
+    widths: list[int], data: bytes, size: int, added: list[tuple[int, int, int, int]], first: int, wide: int
+) -> None:
+    agree("read_counts", data, size)
+    fitting = bytes(widths) + (data * 20)[: size * sum(widths)]
     agree("read_counts", fitting, size)
+    agree("sum_counts", [fitting, fitting, b""], size)
     for base in (0, first % 2**40):
-        codes = array("Q", [base + code for code, _ in added])
-        agree("add_counts", fitting, codes, array("Q", [count for _, count in added]), base, size)
+        codes, *totals = (array("Q", [row[at] for row in added]) for at in range(4))
+        codes = array("Q", [base + code for code in codes])
+        agree("add_counts", fitting, base, size, codes, *totals[: 2 + wide], *[array("Q")][wide:])
 
 
 @given(columns_of("q"), st.sampled_from([-1, 0, 1, 900, 3_600, 86_400, 2**31 - 1, 2**31]))

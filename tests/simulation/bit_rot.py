@@ -137,7 +137,7 @@ def _rows(path: Path) -> Any:
         rows["state"] = connection.execute(
             "SELECT events, folded, merchants, merchants_crc, chain FROM state"
         ).fetchall()
-        return rows  # the definitions in `state` are compared with the program's: if they differ, all is counted again
+        return rows
 
 
 def damage(pristine: Pristine, kind: str, chance: random.Random, directory: Path) -> str:

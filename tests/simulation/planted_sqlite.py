@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.planted import Planted
 
+from tillroll.core.report import FIVE
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_audit, sqlite_reader
 from tillroll.stores.merchants import Merchants
@@ -30,7 +31,7 @@ def _fold_in_two(self: SqliteStore) -> int:
         if state.folded == state.events:
             return state.folded
         self._read_unfolded(state)
-        self._segments.add_all(self._unfolded.counts())
+        self._segments.add_all(FIVE, self._unfolded.counts())
         last = self._unfolded.last
     with self._write():
         write_state(self._connection, self._state()._replace(folded=last))
@@ -45,7 +46,7 @@ def _position_first(self: SqliteStore) -> int:
     with self._write():
         if state.folded < state.events:
             self._read_unfolded(state)
-            self._segments.add_all(self._unfolded.counts())
+            self._segments.add_all(FIVE, self._unfolded.counts())
     return state.events
 
 
@@ -122,23 +123,23 @@ def _answers_first(self: SqliteStore, batch: Any) -> bytes:
     return bytes(len(batch))
 
 
-def _not_renumbered(connection: Any, recount: Any, reports: str, now: float) -> None:
+def _not_renumbered(connection: Any, recount: Any, now: float) -> None:
     """Replace the aggregates without telling other processes that merchants have other numbers."""
     generation = read_state(connection).generation
-    _take_over(connection, recount, reports, now)
+    _take_over(connection, recount, now)
     write_state(connection, read_state(connection)._replace(generation=generation))
 
 
-def _rebuild_to_the_end(connection: Any, recount: Any, reports: str, now: float) -> None:
+def _rebuild_to_the_end(connection: Any, recount: Any, now: float) -> None:
     """Take a recount for whole that does not know what came since."""
-    _take_over(connection, recount, reports, now)
+    _take_over(connection, recount, now)
     state = read_state(connection)
     write_state(connection, state._replace(folded=state.events))
 
 
-def _without_merchants(connection: Any, recount: Any, reports: str, now: float) -> None:
+def _without_merchants(connection: Any, recount: Any, now: float) -> None:
     """Replace the merchants by those of the recount, though the tail has others."""
-    _take_over(connection, recount, reports, now)
+    _take_over(connection, recount, now)
     known = recount.merchants
     connection.execute("DELETE FROM merchant WHERE id >= ?", (len(known),))
     state = read_state(connection)

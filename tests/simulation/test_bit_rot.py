@@ -38,7 +38,7 @@ def _unchecked(_self: object, row: Any) -> Segment:
 
 
 def _links_ignored(self: Rows, start: int | None, stop: int | None) -> Any:
-    query = "SELECT window, part, cells FROM segment WHERE report = ? AND cells <> x'' ORDER BY window, part"
+    query = "SELECT window, part, cells FROM aggregate WHERE report = ? AND cells <> x'' ORDER BY window, part"
     for window, part, cells in self._connection.execute(query, (self.name,)):
         if (start is None or window >= start) and (stop is None or window < stop):
             yield Segment((window, part), (window, part + 1), cells)

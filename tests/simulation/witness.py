@@ -6,7 +6,6 @@ It decodes chunks with the product's decoder, which has tests of its own, and th
 from __future__ import annotations
 
 import sqlite3
-from array import array
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _BRACKETS: Final = ("<10", "10-50", "50-100", "100-500", ">500")
 _MERCHANTS_OF_A_PART: Final = 1_024
-_CODES: Final = ("B", "H", "", "I", "", "", "", "Q")
 
 
 class WrongError(AssertionError):
@@ -52,6 +50,7 @@ class Witness:
         self.ledger = ledger
         self.events = 0
         self.prefixes: dict[int, Counter[str]] = {0: Counter()}  # the reports of each prefix of whole commits
+        self.amounts: dict[int, Counter[str]] = {0: Counter()}
         self.purchases: list[tuple[oracle.Identity | None, oracle.Purchase]] = []
         self._folded = 0
         self._generation = 0
@@ -72,7 +71,7 @@ class Witness:
         self._folded, self._generation = folded, generation
 
     def _read(self, events: int) -> None:
-        counts = self.prefixes[self.events].copy()
+        counts, amounts = self.prefixes[self.events].copy(), self.amounts[self.events].copy()
         query = "SELECT first, payload FROM chunk WHERE first > ? ORDER BY first"
         for first, payload in self.connection.execute(query, (self.events,)):
             if first != self.events + 1:
@@ -80,8 +79,9 @@ class Witness:
             for identity, purchase in journaled(chunk.decode(payload)):
                 self.purchases.append((identity, purchase))
                 counts.update(oracle.datapoints(purchase))
+                amounts.update(dict.fromkeys(oracle.datapoints(purchase), purchase.cents))
                 self.events += 1
-            self.prefixes[self.events] = counts.copy()
+            self.prefixes[self.events], self.amounts[self.events] = counts.copy(), amounts.copy()
         if self.events != events:
             raise WrongError(f"{events} events are recorded, and the chunks hold {self.events}")
         problems = self.ledger.problems(self.purchases)
@@ -89,45 +89,58 @@ class Witness:
             raise WrongError("; ".join(problems))
 
     def _compare(self, folded: int) -> None:
-        found = self._segments()
-        if folded not in self.prefixes or found != self.prefixes[folded]:
-            wanted = self.prefixes.get(folded, Counter())
-            differing = {
-                key: (found[key], wanted[key]) for key in sorted({*found, *wanted}) if found[key] != wanted[key]
-            }
-            raise WrongError(f"the segments at {folded} differ, as (stored, right): {differing}")
-
-    def _segments(self) -> Counter[str]:
-        names = dict(self.connection.execute("SELECT id, name FROM merchant"))
-        found: Counter[str] = Counter()
-        for report, window, part, cells in self.connection.execute(
-            "SELECT report, window, part, cells FROM segment WHERE cells <> x''"
+        for measure, found, prefixes in zip(
+            ("events", "amounts"), self._segments(), (self.prefixes, self.amounts), strict=True
         ):
-            name, _, few = report.partition("/")
+            wanted = prefixes.get(folded, Counter())
+            if folded not in prefixes or found != wanted:
+                differing = {
+                    key: (found[key], wanted[key]) for key in sorted({*found, *wanted}) if found[key] != wanted[key]
+                }
+                raise WrongError(f"the {measure} at {folded} differ, as (stored, right): {differing}")
+
+    def _segments(self) -> tuple[Counter[str], Counter[str]]:
+        names = dict(self.connection.execute("SELECT id, name FROM merchant"))
+        events: Counter[str] = Counter()
+        amounts: Counter[str] = Counter()
+        for report, window, part, cells in self.connection.execute(
+            "SELECT report, window, part, cells FROM aggregate WHERE cells <> x''"
+        ):
+            key, _, few = report.partition("/")
+            name = key.removesuffix(".1")
             per_merchant = {"day-merchant": 1, "merchant-method": 3}.get(name)
             size = {"hour-bracket": 5, "hour-bracket-method": 15, "bracket-method": 15}.get(
                 name, _MERCHANTS_OF_A_PART * (per_merchant or 0)
             )
             counters = _sparse(name, window, part, size, cells) if few else _dense(window, part, size, cells)
-            for at, code, events in counters:
-                if events:
-                    found[_datapoint(name, at, code, names)] += events
-        return found
+            for at, code, count, amount in counters:
+                if count:
+                    datapoint = _datapoint(name, at, code, names)
+                    events[datapoint] += count
+                    amounts[datapoint] += amount
+        return events, amounts
 
 
-def _dense(window: int, part: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int]]:
-    counters = array(_CODES[len(cells) // size - 1], cells)
-    return ((window, part * size + code, events) for code, events in enumerate(counters))
+def _dense(window: int, part: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int, int]]:
+    counts, lows, highs = _columns(cells[:3], cells[3:], size)
+    for code in range(size):
+        yield window, part * size + code, counts[code], highs[code] << 64 | lows[code]
 
 
-def _sparse(report: str, block: int, group: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int]]:
-    widths, data = cells[:3], cells[3:]
-    total, columns = len(data) // sum(widths), []
+def _sparse(report: str, block: int, group: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int, int]]:
+    widths, data = cells[:5], cells[5:]
+    first, low = block * (64 if report.startswith("day") else 512), group * 64 * size
+    columns = _columns(widths, data, len(data) // sum(widths))
+    for window, code, count, low_word, high_word in zip(*columns, strict=True):
+        yield first + window, low + code, count, high_word << 64 | low_word
+
+
+def _columns(widths: bytes, data: bytes, total: int) -> list[list[int]]:
+    columns = []
     for width in widths:
         columns.append([int.from_bytes(data[at * width : (at + 1) * width], "little") for at in range(total)])
         data = data[total * width :]
-    first, low = block * (64 if report.startswith("day") else 512), group * 64 * size
-    return ((first + window, low + code, events) for window, code, events in zip(*columns, strict=True))
+    return columns
 
 
 def _datapoint(report: str, window: int, code: int, names: dict[int, str]) -> str:

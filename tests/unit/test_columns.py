@@ -258,19 +258,25 @@ def test_a_bound_belongs_to_the_bucket_above(operations: Any) -> None:
     assert list(operations.bucketize(values, array("q", range(990, 1_010)))) == [0, 10, 11, 20, 20]
 
 
+def counted(operations: Any, cells: bytes, totals: dict[int, tuple[int, int]]) -> bytes:
+    counts, sums = (array("Q", column) for column in zip(*totals.values(), strict=True))
+    return bytes(operations.add_counts(cells, 10, 3, array("Q", totals), counts, sums, array("Q")))
+
+
 def test_counters_grow_wider_as_they_must(operations: Any) -> None:
-    cells = operations.add_counts(b"", array("Q", [10, 12]), array("Q", [255, 1]), 10, 3)
-    assert cells == bytes([255, 0, 1])
-    cells = operations.add_counts(cells, array("Q", [10]), array("Q", [1]), 10, 3)
-    assert len(cells) == 6
-    assert list(operations.read_counts(cells, 3)) == [256, 0, 1]
-    cells = operations.add_counts(cells, array("Q", [11]), array("Q", [2**40]), 10, 3)
-    assert list(operations.read_counts(cells, 3)) == [256, 2**40, 1]
+    cells = counted(operations, b"", {10: (255, 0), 12: (1, 70_000)})
+    assert cells == bytes([1, 4, 0, 255, 0, 1]) + bytes(8) + (70_000).to_bytes(4, "little")
+    cells = counted(operations, cells, {10: (1, 2**63)})
+    assert cells[:3] == bytes([2, 8, 0])
+    cells = counted(operations, cells, {10: (2**40, 2**63), 11: (1, 0)})
+    counts, lows, highs = operations.read_counts(cells, 3)
+    assert list(counts) == [256 + 2**40, 1, 1]
+    assert (list(lows), list(highs)) == ([0, 0, 70_000], [1, 0, 0])
 
 
 def test_a_code_outside_its_segment_is_refused(operations: Any) -> None:
     with pytest.raises(ValueError, match="code 13 is outside the segment at 10"):
-        operations.add_counts(b"", array("Q", [13]), array("Q", [1]), 10, 3)
+        counted(operations, b"", {13: (1, 1)})
 
 
 def test_cells_that_are_no_counters_are_refused(operations: Any) -> None:

@@ -34,7 +34,7 @@ def counted(store: SqliteStore) -> list[Aggregate]:
 
 
 def of(*names: str) -> list[Aggregate]:
-    return [Aggregate(f"{name}|PAY_NOW", 1) for name in sorted(names)]
+    return [Aggregate(f"{name}|PAY_NOW", 1, 1_000) for name in sorted(names)]
 
 
 def test_a_transaction_sees_no_merchant_of_a_later_one(tmp_path: Path) -> None:

@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tillroll.core import kernel
-from tillroll.core.batch import UNNAMED, Batch, Event, Run, batch_of
-from tillroll.core.fold import Counts, count_datapoints
+from tillroll.core.batch import UNNAMED, Batch, Run
+from tillroll.core.fold import Counts
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS, Report
 from tillroll.errors import StoreError
 from tillroll.stores import segments as segments_module
-from tillroll.stores import sparse, sqlite_schema
-from tillroll.stores.segments import Segments, part_size
+from tillroll.stores import sparse
+from tillroll.stores.layout import layout_of
+from tillroll.stores.segments import Segments
 from tillroll.stores.sparse import Counters
 from tillroll.stores.sqlite import SqliteStore
 from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
@@ -74,7 +75,7 @@ def opened() -> tuple[sqlite3.Connection, Segments]:
     connection = sqlite3.connect(":memory:")
     connection.executescript(AGGREGATE_TABLES)
     segments = Segments(connection)
-    segments.begin()
+    segments.begin(REPORTS)
     return connection, segments
 
 
@@ -87,18 +88,24 @@ def counts_of(counted: Counter[tuple[int, int]]) -> Counts:
         array("q", [window for (window, _), _ in rows]),
         array("Q", [code for (_, code), _ in rows]),
         array("Q", [count for _, count in rows]),
-        array("Q", bytes(8 * len(rows))),
+        array("Q", [sum_of(count) for _, count in rows]),
     )
+
+
+def sum_of(count: int) -> int:
+    """Return the amount of so many events, here: some pass 64 bits once they are added up."""
+    return count * 10**6
 
 
 def as_read(
     segments: Segments, report: Report, low: int | None = None, high: int | None = None
 ) -> Counter[tuple[int, int]]:
-    size, found = part_size(report), Counter[tuple[int, int]]()
+    size, found = layout_of(report).size, Counter[tuple[int, int]]()
     for window, part, cells in segments.read(report, low, high):
-        for index, count in enumerate(kernel.read_counts(cells, size)):
+        for index, (count, below, above) in enumerate(zip(*kernel.read_counts(cells, size), strict=True)):
             if count:
                 found[window, part * size + index] += count
+                assert above << 64 | below == sum_of(count)
     return found
 
 
@@ -107,7 +114,8 @@ def as_read(
 def test_counters_are_the_same_wherever_they_stand(monkeypatch: pytest.MonkeyPatch, report: Report, seed: int) -> None:
     monkeypatch.setattr(segments_module, "_SPARSE_MAX", 40)
     monkeypatch.setattr(segments_module, "_DENSE_MIN", 5)
-    source, size = Random(seed), part_size(report)
+    monkeypatch.setattr(segments_module, "_DENSE_SHARE", 10**9)
+    source, size = Random(seed), layout_of(report).size
     connection, segments = opened()
     expected: Counter[tuple[int, int]] = Counter()
     codes = size if not report.opens else 200_000
@@ -126,20 +134,28 @@ def test_counters_are_the_same_wherever_they_stand(monkeypatch: pytest.MonkeyPat
     doubtful = {key: cells for key, cells, _ in segments.doubtful_rows(report)}
     for window, part in source.sample(sorted({(window, code // size) for window, code in expected}), 20):
         counters = array("Q", [expected.pop((window, part * size + index), 0) for index in range(size)])
-        assert kernel.read_counts(segments.cells(report, window, part), size) == counters
-        assert kernel.read_counts(doubtful[window, part], size) == counters
-        segments.put(report, window, part, bytes(size))
+        assert kernel.read_counts(segments.cells(report, window, part), size)[0] == counters
+        assert kernel.read_counts(doubtful[window, part], size)[0] == counters
+        segments.put(report, window, part, b"")
     assert as_read(segments, report) == expected
-    names = dict(connection.execute("SELECT report, count(*) FROM segment WHERE cells <> x'' GROUP BY report"))
-    assert set(names) == {report.name, f"{report.name}/sparse"}
+    names = dict(connection.execute("SELECT report, count(*) FROM aggregate WHERE cells <> x'' GROUP BY report"))
+    assert set(names) == {f"{report.name}.1", f"{report.name}.1/sparse"}
     connection.close()
+
+
+word = st.integers(0, 300) | st.integers(0, 2**64 - 1)
+
+
+def counters_of(found: dict[int, tuple[int, int, int]]) -> Counters:
+    rows = [(key, *found[key]) for key in sorted(found)]
+    return Counters(*(array("Q", [row[at] for row in rows]) for at in range(4)))
 
 
 counters = st.dictionaries(
     st.tuples(st.integers(0, 511), st.integers(0, 300_000)).map(lambda at: at[0] << 32 | at[1]),
-    st.integers(1, 300) | st.integers(1, 2**64 - 1),
+    st.tuples(word, word, word),
     max_size=60,
-).map(lambda found: Counters(array("Q", sorted(found)), array("Q", [found[key] for key in sorted(found)])))
+).map(counters_of)
 
 
 @given(counters)
@@ -147,7 +163,7 @@ def test_a_sparse_segment_comes_back(one: Counters) -> None:
     cells = sparse.encode(one)
     if one.keys:
         assert sparse.decode(cells) == one
-        assert sparse.decode(sparse.encode(sparse.added(one, Counters(array("Q"), array("Q"))))) == one
+        assert sparse.decode(sparse.encode(sparse.added(one, counters_of({})))) == one
 
 
 @given(st.binary(max_size=30))
@@ -159,10 +175,15 @@ def test_any_bytes_are_a_segment_or_an_error(cells: bytes) -> None:
     assert len(found.keys) == len(found.counts)
 
 
-def test_a_count_past_64_bits_is_an_error() -> None:
-    full = Counters(array("Q", [1]), array("Q", [2**64 - 1]))
+@pytest.mark.parametrize("full", [(2**64 - 1, 0, 0), (1, 0, 2**63)])
+def test_a_total_that_is_out_of_range_is_an_error(full: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="out of range"):
-        sparse.added(full, full)
+        sparse.added(counters_of({1: full}), counters_of({1: full}))
+
+
+def test_sums_carry_into_the_high_word() -> None:
+    one = counters_of({1: (1, 2**63, 5), 2: (1, 7, 0)})
+    assert sparse.added(one, one) == counters_of({1: (2, 0, 11), 2: (2, 14, 0)})
 
 
 def test_a_damaged_sparse_segment_is_an_error_that_a_repair_sets_right(tmp_path: Path) -> None:
@@ -171,7 +192,7 @@ def test_a_damaged_sparse_segment_is_an_error_that_a_repair_sets_right(tmp_path:
     store.fold()
     before = store.page(Query(report=WINDOWED[2], limit=500))
     store._connection.execute(
-        "UPDATE segment SET cells = CAST(cells || x'00' AS BLOB) WHERE report = 'day-merchant/sparse' AND part = 0"
+        "UPDATE aggregate SET cells = CAST(cells || x'00' AS BLOB) WHERE report = 'day-merchant.1/sparse' AND part = 0"
     )
     with pytest.raises(StoreError, match="audit --repair") as caught:
         store.page(Query(report=WINDOWED[2]))
@@ -180,26 +201,4 @@ def test_a_damaged_sparse_segment_is_an_error_that_a_repair_sets_right(tmp_path:
     store.audit(repair=True)
     assert store.audit().differences == []
     assert store.page(Query(report=WINDOWED[2], limit=500)) == before
-    store.close()
-
-
-def test_a_file_from_before_sparse_segments_goes_on(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
-    first = [Event(DAY * at, 0, 700, 1, f"m{at % 3}") for at in range(0, 4_000, 7)]
-    for event in first[:3]:
-        store.journal(batch_of([event]))
-    store.close()
-    file = sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME)
-    file.execute("DELETE FROM segment WHERE report LIKE '%/sparse'")
-    file.execute(f"PRAGMA user_version = {len(sqlite_schema.MIGRATIONS) - 1}")
-    file.commit()
-    file.close()
-    store = SqliteStore(tmp_path)
-    store.journal(batch_of(first[3:]))
-    store.fold()
-    expected = count_datapoints([batch_of(first)])
-    for datapoint, count in expected.items():
-        assert REPORTS.place(datapoint) is not None
-        assert store.get([datapoint]) == [count]
-    assert store.audit().differences == []
     store.close()

@@ -170,20 +170,6 @@ def test_readers_see_what_is_not_folded_yet(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_report_that_was_added_gets_its_history(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
-    store.journal(batch_of(events(50)))
-    store.fold()
-    store._connection.execute("UPDATE state SET reports = '[]'")
-    store._connection.execute("DELETE FROM segment WHERE report = ?", (FIVE[4].name,))
-    store.close()
-    again = SqliteStore(tmp_path)
-    page = again.page(Query(report=FIVE[4]))
-    assert page.totals is not None
-    assert page.totals.events == 50
-    again.close()
-
-
 def test_a_rebuild_in_another_process_is_noticed(tmp_path: Path) -> None:
     one, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
     one.journal(batch_of(events(50)))
@@ -208,7 +194,7 @@ def test_a_rebuild_in_another_process_is_noticed(tmp_path: Path) -> None:
         ("UPDATE state SET events = 90, folded = 90", "position", "how far the store has come is damaged"),
         ("UPDATE merchant SET name = 'other' WHERE id = 3", "aggregate", "stored as other"),
         ("UPDATE chunk SET committed_at = committed_at + 1 WHERE first = 41", "chunk", "not what was written there"),
-        ("UPDATE segment SET checksum = checksum + 1", "aggregate", "is damaged"),
+        ("UPDATE aggregate SET checksum = checksum + 1", "aggregate", "is damaged"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, damage: str, kind: str, said: str) -> None:
@@ -279,7 +265,7 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(20)))
     store.fold()
-    store._connection.execute("UPDATE segment SET cells = x'00ff'")
+    store._connection.execute("UPDATE aggregate SET cells = x'00ff'")
     for ask in (lambda: store.page(Query(report=FIVE[0])), lambda: store.get(["10-50|SLICE_IT"])):
         with pytest.raises(StoreDamagedError, match=r"damaged.*tillroll audit --repair"):
             ask()
@@ -296,7 +282,7 @@ def test_readers_hold_only_so_much_of_what_damage_keeps_from_being_folded(
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(20)))
     store.fold()
-    store._connection.execute("UPDATE segment SET checksum = checksum + 1 WHERE report = 'merchant-method'")
+    store._connection.execute("UPDATE aggregate SET checksum = checksum + 1 WHERE report = 'merchant-method.1'")
     whole = Query(report=REPORTS["bracket-method"])
     for total in (40, 60):
         store.journal(batch_of(events(20, start=total - 20)))
@@ -317,14 +303,20 @@ def test_an_aggregate_changed_by_hand_is_named_and_repaired(tmp_path: Path) -> N
     store.fold()
     report = REPORTS["bracket-method"]
     right = store.page(Query(report=report))
-    cells = store._segments.cells(report, 0, 0)
+    counts, lows, highs = kernel.read_counts(store._segments.cells(report, 0, 0), 15)
+    counted, amount = counts[0], lows[1]
+    counts[0] += 1
+    lows[1] += 7
+    cells = kernel.add_counts(b"", 0, 15, array("Q", range(15)), counts, lows, highs)
     store._connection.execute("BEGIN")
-    store._segments.put(report, 0, 0, bytes([cells[0] + 1]) + cells[1:])
+    store._segments.put(report, 0, 0, cells)
     store._connection.execute("COMMIT")
     found = store.audit(repair=True)
     assert [(one.subject, one.stored, one.recounted) for one in found.differences] == [
-        ("<10|PAY_NOW", cells[0] + 1, cells[0])
+        ("<10|PAY_NOW", counted + 1, counted),
+        ("<10|PAY_LATER", amount + 7, amount),
     ]
+    assert "the amount of <10|PAY_LATER is stored as" in found.differences[1].message
     assert store.audit().differences == []
     assert store.page(Query(report=report)) == right
     store.close()
@@ -349,6 +341,7 @@ def row_of(report: Report, event: Event) -> Row:
         report.window.at(event.seconds) if report.window else 0,
         tuple(dimension.of(event, {}) for dimension in report.by if dimension is not report.window),
         1,
+        event.amount,
     )
 
 
@@ -363,7 +356,7 @@ def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Rep
     roll_ups: list[tuple[str, ...]] = [(), *[(one,) for one in report.dimensions], report.dimensions[::-1]]
     if report.window:
         roll_ups.append(("day",))
-    orders: tuple[Order, ...] = ("datapoint", "-events")
+    orders: tuple[Order, ...] = ("datapoint", "-events", "-amount")
     for by, order, limit in itertools.product(roll_ups, orders, (1, 7, 5_000)):
         query = Query(report=report, by=by, order=order, limit=limit)
         for _ in range(6):
@@ -383,7 +376,7 @@ def test_what_was_set_right_during_an_audit_is_not_raised_twice(
     one.journal(batch_of(events(10)))
     one.fold()
     with sqlite3.connect(one.path) as connection:
-        Segments(connection).put(REPORTS["bracket-method"], 0, 0, b"\x01" * 15)
+        Segments(connection).put(REPORTS["bracket-method"], 0, 0, b"\1\0\0" + b"\1" * 15)
     connection.close()
     audit = sqlite_audit.audit
 

@@ -272,7 +272,7 @@ def test_a_conversion_that_was_cut_short_is_done_by_the_next_opening(
     head = HeadFile(old / sqlite_head.FILE_NAME)
     head.begin()
     head.close()
-    sqlite_schema.migrate(connection, path, "[]")
+    sqlite_schema.migrate(connection, path)
     connection.close()  # as if killed before what was kept was brought along
     copy = tmp_path_factory.mktemp("copy")
     for name in (path, path.with_name(sqlite_head.FILE_NAME)):

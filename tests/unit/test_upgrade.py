@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.oracle import events_of
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.fold import count_datapoints
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_schema, sqlite_upgrade
@@ -58,7 +58,8 @@ def test_a_file_of_0_1_0_keeps_its_counts_its_names_and_its_rejected(written: Pa
     for report in REPORTS:
         page = store.page(Query(report=report, limit=100_000))
         assert page.aggregates
-        assert {each.datapoint: expected[each.datapoint] for each in page.aggregates} == events_of(page.aggregates)
+        found = {row.datapoint: row.events for row in page.aggregates}
+        assert {datapoint: expected[datapoint] for datapoint in found} == found
         assert page.totals is not None
         assert page.totals.events == len(everything)
     assert store.audit().differences == []
@@ -102,14 +103,113 @@ def test_an_older_program_refuses_a_newer_file(written: Path, monkeypatch: pytes
         SqliteStore(written)
 
 
-def test_an_upgraded_file_has_the_tables_of_a_new_one(written: Path, tmp_path: Path) -> None:
-    SqliteStore(written).close()
-    SqliteStore(tmp_path / "new").close()
+def amounts_of(events: list[Event]) -> dict[str, int]:
+    amounts: Counter[str] = Counter()
+    for event in events:
+        amounts.update(dict.fromkeys(count_datapoints([batch_of([event])]), event.amount))
+    return amounts
 
-    def tables(directory: Path) -> set[tuple[str, str]]:
-        connection = sqlite3.connect(directory / sqlite_schema.FILE_NAME)
-        found = set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
-        connection.close()
-        return found
+
+def shown(store: SqliteStore, amounts: bool) -> dict[str, tuple[int, int]]:  # noqa: FBT001
+    pages = [store.page(Query(report=report, limit=100_000, amounts=amounts)) for report in REPORTS]
+    return {row.datapoint: (row.events, row.amount) for page in pages for row in page.aggregates}
+
+
+def test_amounts_are_counted_beside_traffic_and_until_then_are_an_error(written: Path) -> None:
+    store, other = SqliteStore(written), SqliteStore(written)
+    everything = [*purchases(3_000, 1_500), *shop_purchases(), *purchases(40, 7, 5_000)]
+    asked = {"datapoint": True, "-amount": False}
+    at, rounds = 10_000, 0
+    store._stride = other._stride = 64
+    while not whole(written):
+        for order, amounts in asked.items():
+            with pytest.raises(StoreError, match=r"amounts are being counted, so far of [\d,]+ of [\d,]+ events"):
+                store.page(Query(report=FIVE[0], order=order, amounts=amounts))  # type: ignore[arg-type]
+        more = purchases(10, 7, at)
+        everything, at, rounds = [*everything, *more], at + 10, rounds + 1
+        other.journal(batch_of(more))
+        other.fold()
+        assert {key: events for key, (events, _) in shown(store, False).items()} == count_datapoints(
+            [batch_of(everything)]
+        )
+        assert other.audit().differences == []
+        (store, other)[rounds % 2].count_some(0.0)
+    assert rounds > 3
+    expected, amounts_expected = count_datapoints([batch_of(everything)]), amounts_of(everything)
+    for each in (store, other):
+        assert shown(each, True) == {key: (expected[key], amounts_expected[key]) for key in expected}
+    while store.count_some(1.0):
+        pass
+    assert SEGMENT not in tables(written)
+    store.journal(batch_of(purchases(10, 7, at)))
+    assert other.audit().differences == store.audit().differences == []
+    other.fold()
+    assert store.audit().differences == []
+    store.close()
+    other.close()
+
+
+@pytest.mark.parametrize("then", ["rebuild", "repair"])
+def test_an_upgrade_that_is_under_way_may_be_rebuilt_or_repaired(written: Path, then: str) -> None:
+    store = SqliteStore(written)
+    store._stride = 64
+    store.count_some(0.0)
+    connection = sqlite3.connect(store.path)
+    connection.execute("UPDATE segment SET checksum = checksum + 1 WHERE report = 'bracket-method'")
+    connection.commit()
+    connection.close()
+    assert store.audit().differences
+    store.rebuild() if then == "rebuild" else store.audit(repair=True)
+    assert store.audit().differences == []
+    assert store.page(Query(report=FIVE[0], order="-amount")).aggregates
+    assert not store.count_some(1.0)
+    store.close()
+
+
+STATEMENTS_OF_0_1_0 = (
+    "SELECT events, folded, folded_at, generation FROM state",
+    "UPDATE state SET events = 7, folded = 7, folded_at = 7.0",
+    "UPDATE state SET folded = 7, folded_at = 7.0",
+    "INSERT INTO chunk VALUES (9999, 1, 0, 0, 0.0, x'00')",
+    "INSERT OR REPLACE INTO segment VALUES ('hour-bracket', 0, 0, x'00')",
+)
+
+
+def test_a_program_of_0_1_0_that_still_runs_stops_with_an_error_and_harms_nothing(written: Path) -> None:
+    still_open = sqlite3.connect(written / sqlite_schema.FILE_NAME)
+    assert still_open.execute("SELECT events FROM state").fetchone() == (3_140,)
+    store = SqliteStore(written)
+    for statement in STATEMENTS_OF_0_1_0:
+        with pytest.raises(sqlite3.OperationalError):
+            still_open.execute(statement)
+        still_open.rollback()
+    still_open.close()
+    assert store.audit().differences == []
+    store.close()
+
+
+SEGMENT = "segment"
+
+
+def tables(directory: Path) -> dict[str, str]:
+    connection = sqlite3.connect(directory / sqlite_schema.FILE_NAME)
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+    connection.close()
+    return found
+
+
+def whole(directory: Path) -> bool:
+    connection = sqlite3.connect(directory / sqlite_schema.FILE_NAME)
+    (counting,) = connection.execute("SELECT count(*) FROM report WHERE state = 'counting'").fetchone()
+    connection.close()
+    return bool(counting == 0)
+
+
+def test_an_upgraded_file_has_the_tables_of_a_new_one(written: Path, tmp_path: Path) -> None:
+    store = SqliteStore(written)
+    while store.count_some(1.0):
+        pass
+    store.close()
+    SqliteStore(tmp_path / "new").close()
 
     assert tables(written) == tables(tmp_path / "new")

@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_right
 from itertools import accumulate, chain, compress, groupby, repeat
 from math import prod
-from operator import add, itemgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _CODES: Final = ("q", "Q", "I", "B")
 _SECONDS_LIMIT: Final = 1 << 40  # far outside the years 1 to 9999
 _CODES_MAX: Final = (1 << 32) - 1  # of a column that has a code for each event
 _RADIX_MAX: Final = 1 << 40
+_SEGMENT_MAX: Final = 1 << 24
 _NAME_KEY_BYTES: Final = 16
 _SIP: Final = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 _NAMED_BY_ID: Final = 1  # NameKind.ID; this module is below core.batch
@@ -653,64 +654,74 @@ def place(size: int, at: array[int], values: bytes) -> bytes:
     return bytes(placed)
 
 
-def add_counts(cells: bytes, codes: Sequence[int], counts: Sequence[int], first: int, size: int) -> bytes:
-    """Return a segment's cells with counts added.
+def add_counts(
+    cells: bytes,
+    first: int,
+    size: int,
+    codes: array[int],
+    counts: array[int],
+    lows: array[int],
+    highs: array[int],
+) -> bytes:
+    """Return a segment's cells with counts added, and sums of 128 bits, by their low and their high words.
 
-    Cells are `size` counters of one width, 1, 2, 4 or 8 bytes, for the codes from `first` on; empty cells are all 0.
+    No high words are zeros. Cells hold `size` counters and sums, for the codes from `first` on, as three columns of one
+    width each: counts, low words, high words. The three widths stand before them: 0 (for zeros alone), 1, 2, 4 or 8
+    bytes. Of nothing but zeros cells are empty.
 
     Raises:
-        ValueError: a code is outside the segment, or the cells are no multiple of its size.
+        ValueError: a code is outside the segment, the cells are not of its size, or a counter is out of range.
     """
-    totals = list(read_counts(cells, size))
-    for code, count in zip(codes, counts, strict=True):
+    held, held_lows, held_highs = map(list, read_counts(cells, size))
+    if not len(codes) == len(counts) == len(lows) or (highs and len(highs) != len(codes)):
+        raise ValueError("columns differ in length")
+    for code, count, low, high in zip(codes, counts, lows, highs or repeat(0, len(codes)), strict=True):
         if not first <= code < first + size:
             raise ValueError(f"code {code} is outside the segment at {first}")
-        totals[code - first] += count
+        at = code - first
+        held[at] += count
+        carry, held_lows[at] = divmod(held_lows[at] + low, 1 << 64)
+        held_highs[at] += high + carry
+    return _cells(held, held_lows, held_highs)
+
+
+def _cells(*totals: list[int]) -> bytes:
     try:
-        width, data = narrow(array("Q", totals), 0)
+        widths, data = zip(*(narrow(array("Q", column), 0) for column in totals), strict=True)
     except OverflowError as error:
         raise ValueError("a counter is out of range") from error
-    return data if width else bytes(size)
+    return bytes(widths) + b"".join(data) if any(widths) else b""
 
 
-def read_counts(cells: bytes, size: int) -> array[int]:
-    """Return a segment's counters (Q).
+def read_counts(cells: bytes, size: int) -> tuple[array[int], array[int], array[int]]:
+    """Return a segment's counters, and the low and the high words of its sums (Q).
 
     Raises:
-        ValueError: the cells are no multiple of the size.
+        ValueError: the cells are not of the size.
     """
+    if not 0 <= size <= _SEGMENT_MAX:
+        raise ValueError("a segment's size is out of range")
+    counts, lows, highs = (array("Q", bytes(8 * size)) for _ in range(3))
     if not cells:
-        return array("Q", bytes(8 * size))
-    width, rest = divmod(len(cells), size)
-    if rest or width not in _WIDTH_CODES:
+        return counts, lows, highs
+    widths = cells[:3]
+    if len(widths) < 3 or not {0, *_WIDTH_CODES} >= {*widths} or len(cells) != 3 + size * sum(widths):
         raise ValueError(f"{len(cells)} bytes are not {size} counters")
-    return array("Q", _array(_WIDTH_CODES[width], cells))
+    ends = [3, *accumulate([size * width for width in widths], initial=3)][1:]
+    counts, lows, highs = (
+        widen(cells[start:end], width, 0, size, "Q") for width, start, end in zip(widths, ends, ends[1:], strict=False)
+    )
+    return counts, lows, highs
 
 
-def sum_counts(segments: Sequence[bytes], size: int) -> array[int]:
-    """Return the sums (Q) of the counters of some segments.
+def sum_counts(segments: Sequence[bytes], size: int) -> bytes:
+    """Return cells that hold the sums of some segments'.
 
     Raises:
-        ValueError: the cells of one are no multiple of the size, or a sum passes 64 bits.
+        ValueError: the cells of one are not of the size, or a counter is out of range.
     """
-    totals = array("Q", bytes(8 * size))
+    total = b""
+    codes = array("Q", range(size))
     for cells in segments:
-        counts = read_counts(cells, size)
-        try:
-            totals = array("Q", map(add, totals, counts))
-        except OverflowError as error:
-            raise ValueError("a counter is out of range") from error
-    return totals
-
-
-def measure_counts(cells: bytes, size: int) -> tuple[int, int]:
-    """Return how many counters of a segment are above 0, and what all add up to.
-
-    Raises:
-        ValueError: the cells are no multiple of the size, or the sum passes 64 bits.
-    """
-    counts = read_counts(cells, size)
-    total = sum(counts)
-    if total > _WORD:
-        raise ValueError("a counter is out of range")
-    return size - counts.count(0), total
+        total = add_counts(total, 0, size, codes, *read_counts(cells, size))
+    return total

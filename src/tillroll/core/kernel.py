@@ -45,7 +45,6 @@ if compiled:
     join_strings = _kernel.join_strings
     keep_memory = _kernel.keep_memory
     largest = _kernel.largest
-    measure_counts = _kernel.measure_counts
     name_rows = _kernel.name_rows
     name_texts = _kernel.name_texts
     narrow = _kernel.narrow
@@ -86,7 +85,6 @@ else:
     join_strings = columns.join_strings
     keep_memory = columns.keep_memory
     largest = columns.largest
-    measure_counts = columns.measure_counts
     name_rows = columns.name_rows
     name_texts = rows.name_texts
     narrow = columns.narrow

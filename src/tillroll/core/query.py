@@ -36,7 +36,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     dimension has one of the values. `by` rolls the report up to some of its dimensions, in this order, or to one span
     in place of its window, by the clocks of `zone`, or else of the report; empty means all its dimensions. `order` is
     rising code points of the datapoint, or falling events or amounts with ties by datapoint. `after` is the cursor of
-    the page before.
+    the page before. Amounts that are still being counted are an error where they are asked for, and else 0.
     """
 
     report: Report
@@ -46,6 +46,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     by: tuple[str, ...] = ()
     zone: Zone | None = None
     order: Order = "datapoint"
+    amounts: bool = False  # whether they are asked for
     limit: int = limits.PAGE_DEFAULT
     after: str | None = None
     brackets_by_amount: bool = False  # in the order datapoint: core.bracket_order sees to it, stores need not

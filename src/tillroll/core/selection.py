@@ -7,16 +7,27 @@ counters are read once, and only what is among the first is held.
 from __future__ import annotations
 
 from collections import defaultdict
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core.columns import Dictionary, read_counts
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _WORD = (1 << 64) - 1
+_WIDE = (1 << 128) - 1
 _Row = tuple[int, int, bytes]  # window, part and cells of a segment
+_Found = tuple[bytes, int, int]  # a datapoint, its events and its amount
+
+
+class By(IntEnum):
+    """What aggregates are ordered by: rising datapoints, or what falls, with ties by datapoint."""
+
+    DATAPOINT = 0
+    EVENTS = 1
+    AMOUNT = 2
 
 
 class Shape(NamedTuple):
@@ -31,17 +42,17 @@ class Cut(NamedTuple):
     """Which aggregates are the first."""
 
     limit: int
-    falling: bool  # by falling counts, then by datapoint; else by datapoint alone
-    after: tuple[int, bytes] | None  # only those after this count and datapoint
+    order: By
+    after: tuple[int, int, bytes] | None  # only those after: what they are ordered by, in two words, and the datapoint
 
 
 class Selection:
     """The first aggregates out of segments and single counts, and the totals of all. Makes no datapoint of the others.
 
-    A target is (before, after, residues): the codes of a merchant that are one aggregate, and its datapoint's text
-    before and after the merchant's name, where a zero byte stands for the window. Unless merchants are told apart, the
-    codes of all are one aggregate. They have the first `known` numbers of `names`; only those `wanted` count. The order
-    of datapoints is that of their bytes.
+    A target is (before, after, inner codes): the codes of a merchant (I) that are one aggregate, and its datapoint's
+    text before and after the merchant's name, where a zero byte stands for the window. Unless merchants are told apart,
+    the codes of all are one aggregate. They have the first `known` numbers of `names`; only those `wanted` count. The
+    order of datapoints is that of their bytes. Of a report without merchants `known` is 0.
     """
 
     def __init__(
@@ -49,7 +60,7 @@ class Selection:
         names: Dictionary,
         known: int,
         shape: Shape,
-        targets: Sequence[tuple[bytes, bytes, bytes]],
+        targets: Sequence[tuple[bytes, bytes, array[int]]],
         wanted: array[int] | None,
         cut: Cut,
     ) -> None:
@@ -61,78 +72,102 @@ class Selection:
         size, step, self._by_merchant = shape
         if not 0 <= known <= len(names) or not 0 < step <= size or size % step or cut.limit < 1:
             raise ValueError("a selection's size, step or limit is out of range, or there are not so many names")
-        if any(residue >= step for _, _, residues in targets for residue in residues):
+        if any(code >= step for _, _, inner in targets for code in inner):
             raise ValueError("a merchant has no such code")
         self._names, self._known = names, known
         self._size, self._step, self._targets = size, step, targets
         self._wanted = None if wanted is None else set(wanted)
         self._cut = cut
-        self._held: list[tuple[int, bytes]] = []
-        self._datapoints = self._events = 0
+        self._held: list[_Found] = []
+        self._datapoints = self._events = self._amount = 0
 
     def __len__(self) -> int:
         """Return how many aggregates are selected, at most the limit."""
         return len(self._held)
 
-    def add(self, window: bytes, rows: list[_Row], codes: array[int], counts: array[int]) -> None:
-        """Take in all of one window: its segments, and single counts by code.
+    def add(
+        self,
+        window: bytes,
+        rows: list[_Row],
+        codes: array[int],
+        counts: array[int],
+        lows: array[int],
+        highs: array[int],
+    ) -> None:
+        """Take in all of one window: its segments, and single totals by code: counts, and sums in two words.
 
         Raises:
-            ValueError: a segment is no row of counters or of merchants without a name, or a count passes 64 bits.
+            ValueError: a segment is no row of counters or of merchants without a name, or a counter is out of range.
         """
-        totals = self._totals_by_target(rows, zip(codes, counts, strict=True))
-        for (target, number), count in totals.items():
+        if not len(codes) == len(counts) == len(lows) == len(highs):
+            raise ValueError("columns differ in length")
+        totals = self._totals_by_target(rows, zip(codes, counts, _wide(lows, highs), strict=True))
+        for (target, number), (count, amount) in totals.items():
             before, after, _ = self._targets[target]
             name = b"" if number is None else self._names.column(number, number + 1)[1]
             datapoint = before.replace(b"\0", window) + name + after.replace(b"\0", window)
             self._datapoints += 1
             self._events += count
-            if self._cut.after is None or self._key((count, datapoint)) > self._key(self._cut.after):
-                self._held.append((count, datapoint))
-        if self._events > _WORD or any(count > _WORD for count in totals.values()):
+            self._amount += amount
+            one = (datapoint, count, amount)
+            if self._cut.after is None or self._key(one) > self._after_key(*self._cut.after):
+                self._held.append(one)
+        if self._events > _WORD or self._amount > _WIDE:
             raise ValueError("a counter is out of range")
         self._held = sorted(self._held, key=self._key)[: self._cut.limit]
 
     def _totals_by_target(
-        self, rows: list[_Row], loose: Iterable[tuple[int, int]]
-    ) -> dict[tuple[int, int | None], int]:
-        totals: dict[tuple[int, int | None], int] = defaultdict(int)
-        by_residue: dict[int, list[int]] = defaultdict(list)
-        for index, (_, _, residues) in enumerate(self._targets):
-            for residue in residues:
-                by_residue[residue].append(index)
-        merchants = self._size // self._step
-        parts = 1 if merchants == 1 else max(1, -(-self._known // merchants))
-        for code, count in self._counts(rows, loose, parts):
-            number, residue = divmod(code, self._step)
+        self, rows: list[_Row], loose: Iterable[tuple[int, int, int]]
+    ) -> dict[tuple[int, int | None], tuple[int, int]]:
+        totals: dict[tuple[int, int | None], tuple[int, int]] = {}
+        by_inner: dict[int, list[int]] = defaultdict(list)
+        for index, (_, _, inner) in enumerate(self._targets):
+            for code in inner:
+                by_inner[code].append(index)
+        parts = max(1, -(-self._known // (self._size // self._step)))
+        for code, count, amount in self._counts(rows, loose, parts):
+            number, code_in = divmod(code, self._step)
             if self._wanted is not None and number not in self._wanted:
                 continue
-            for index in by_residue[residue]:
+            for index in by_inner[code_in]:
                 if self._by_merchant and number >= self._known:
                     raise ValueError("a counter is of a merchant that has no name")
-                totals[index, number if self._by_merchant else None] += count
+                key = (index, number if self._by_merchant else None)
+                events, cents = totals.get(key, (0, 0))
+                totals[key] = (events + count, cents + amount)
         return totals
 
-    def _counts(self, rows: list[_Row], loose: Iterable[tuple[int, int]], parts: int) -> Iterable[tuple[int, int]]:
+    def _counts(
+        self, rows: list[_Row], loose: Iterable[tuple[int, int, int]], parts: int
+    ) -> Iterator[tuple[int, int, int]]:
         for _, part, cells in rows:
-            if not 0 <= part < parts or not cells:
+            if not 0 <= part < parts:
                 raise ValueError("a segment is no row of counters, or is of merchants that have no name")
-            first = part * self._size
-            yield from ((first + index, count) for index, count in enumerate(read_counts(cells, self._size)) if count)
-        for code, count in loose:
+            counts, lows, highs = read_counts(cells, self._size)
+            for code, (count, amount) in enumerate(zip(counts, _wide(lows, highs), strict=True), part * self._size):
+                if count:
+                    yield code, count, amount
+        for code, count, amount in loose:
             if code >= parts * self._size:
                 raise ValueError("a count is of a merchant that has no name")
             if count:
-                yield code, count
+                yield code, count, amount
 
-    def _key(self, aggregate: tuple[int, bytes]) -> tuple[int, bytes]:
-        count, datapoint = aggregate
-        return (-count if self._cut.falling else 0, datapoint)
+    def _key(self, aggregate: _Found) -> tuple[int, bytes]:
+        datapoint, events, amount = aggregate
+        return -(0, events, amount)[self._cut.order], datapoint
 
-    def best(self) -> list[tuple[str, int]]:
-        """Return the selected aggregates in their order, as datapoints and counts."""
-        return [(datapoint.decode(), count) for count, datapoint in self._held]
+    def _after_key(self, low: int, high: int, datapoint: bytes) -> tuple[int, bytes]:
+        return -(high << 64 | low) if self._cut.order else 0, datapoint
 
-    def totals(self) -> tuple[int, int]:
-        """Return how many aggregates there are, selected or not, and what they add up to."""
-        return self._datapoints, self._events
+    def best(self) -> list[tuple[str, int, int]]:
+        """Return the selected aggregates in their order: datapoints, events and amounts."""
+        return [(datapoint.decode(), events, amount) for datapoint, events, amount in self._held]
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return how many aggregates there are, selected or not, and what their events and amounts add up to."""
+        return self._datapoints, self._events, self._amount
+
+
+def _wide(lows: Iterable[int], highs: Iterable[int]) -> Iterator[int]:
+    return (high << 64 | low for low, high in zip(lows, highs, strict=True))

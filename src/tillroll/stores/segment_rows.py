@@ -1,4 +1,4 @@
-"""The rows of the segment table: each names the next one of its report, and all of it is under a checksum."""
+"""The rows of aggregates: each names the next one of its report, and all of it is under a checksum."""
 
 from __future__ import annotations
 
@@ -38,21 +38,31 @@ class Segment:
 class Rows:
     """The segments under one name. Whatever is read is checked: DamageError says what is not as written."""
 
+    table = "aggregate"
+
     def __init__(self, connection: sqlite3.Connection, name: str) -> None:
         self._connection = connection
         self.name = name
         self._seed = zlib.crc32(name.encode())
 
+    def decoded(self, cells: bytes) -> bytes:
+        """Return cells from what the table has."""
+        return cells
+
+    def encoded(self, cells: bytes) -> bytes:
+        """Return what the table has for cells."""
+        return cells
+
     def begin(self) -> None:
         """Make the empty segment that all begin with, unless it is there. Call within a transaction."""
-        query = "SELECT 1 FROM segment WHERE report = ? LIMIT 1"
+        query = f"SELECT 1 FROM {self.table} WHERE report = ? LIMIT 1"  # noqa: S608 two names
         if self._connection.execute(query, (self.name,)).fetchone() is None:
             self.write([Segment(_FIRST, _AFTER_LAST)])
 
     def find(self, key: Key) -> Segment:
         """Return the segment with a key; where there is none, the one before."""
         where = "report = ? AND (window, part) <= (?, ?) ORDER BY window DESC, part DESC LIMIT 1"
-        query = f"SELECT {_COLUMNS} FROM segment WHERE {where}"  # noqa: S608 names, above
+        query = f"SELECT {_COLUMNS} FROM {self.table} WHERE {where}"  # noqa: S608 names, above
         row = self._connection.execute(query, (self.name, *key)).fetchone()
         if row is None:
             raise self._lost(_FIRST)
@@ -68,7 +78,7 @@ class Rows:
         if expected >= high:
             return
         where = "report = ? AND (window, part) >= (?, ?) AND (window, part) < (?, ?) ORDER BY window, part"
-        query = f"SELECT {_COLUMNS} FROM segment WHERE {where}"  # noqa: S608 names, above
+        query = f"SELECT {_COLUMNS} FROM {self.table} WHERE {where}"  # noqa: S608 names, above
         for row in self._connection.execute(query, (self.name, *expected, *high)):
             at = self._checked(row)
             if at.key != expected:
@@ -94,8 +104,18 @@ class Rows:
     def write(self, segments: list[Segment]) -> None:
         """Write segments that are new or changed, all that name each other at once. Call within a transaction."""
         name = self.name
-        rows = [(name, *at.key, *at.next, self._checksum(at), at.cells) for at in segments]
-        self._connection.executemany("INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        rows = []
+        for at in segments:
+            cells = self.encoded(at.cells)
+            rows.append((name, *at.key, *at.next, self._checksum(at, cells), cells))
+        query = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 two names
+        self._connection.executemany(query, rows)
+
+    def clear(self, most: int) -> bool:
+        """Delete at most so many rows; return whether there were more. Call within a transaction."""
+        where = f"rowid IN (SELECT rowid FROM {self.table} WHERE report = ? LIMIT ?)"  # noqa: S608 two names
+        deleted = self._connection.execute(f"DELETE FROM {self.table} WHERE {where}", (self.name, most))  # noqa: S608
+        return deleted.rowcount == most
 
     def doubtful(self) -> Iterator[tuple[Key, bytes, str]]:
         """Yield (key, cells, problem) of every segment as it stands there, for who looks into damage.
@@ -103,14 +123,15 @@ class Rows:
         The problem is empty where there is none. One that another names and that is not there has no cells.
         """
         expected: Key | None = _FIRST
-        query = f"SELECT {_COLUMNS} FROM segment WHERE report = ? ORDER BY window, part"  # noqa: S608 names, above
+        query = f"SELECT {_COLUMNS} FROM {self.table} WHERE report = ? ORDER BY window, part"  # noqa: S608 names, above
         for row in self._connection.execute(query, (self.name,)):
             problem = ""
             try:
                 at = self._checked(row)
             except DamageError as error:
                 problem = error.problem
-                at = Segment(_key(row[0], row[1]) or _AFTER_LAST, _key(row[2], row[3]) or _AFTER_LAST, row[5])
+                cells = self.decoded(row[5]) if isinstance(row[5], bytes) else row[5]
+                at = Segment(_key(row[0], row[1]) or _AFTER_LAST, _key(row[2], row[3]) or _AFTER_LAST, cells)
             if expected is not None and at.key != expected:
                 yield expected, b"", self._lost(expected).problem
             expected = None if problem else at.next
@@ -120,21 +141,55 @@ class Rows:
 
     def _checked(self, row: tuple[int, int, int, int, int, bytes]) -> Segment:
         window, part, next_window, next_part, checksum, cells = row
-        at = Segment((window, part), (next_window, next_part), cells)
+        at = Segment((window, part), (next_window, next_part))
         try:
-            whole = self._checksum(at) == checksum
+            whole = self._checksum(at, cells) == checksum
+            at.cells = self.decoded(cells)
         except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
             whole = False
         if not whole:
             raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
         return at
 
-    def _checksum(self, at: Segment) -> int:
+    def _checksum(self, at: Segment, cells: bytes) -> int:
         """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
-        return zlib.crc32(at.cells, zlib.crc32(_PLACE.pack(*at.key, *at.next), self._seed))
+        return zlib.crc32(cells, zlib.crc32(_PLACE.pack(*at.key, *at.next), self._seed))
 
     def _lost(self, key: Key) -> DamageError:
         return DamageError(f"a segment of {self.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
+
+
+class RowsWithoutSums(Rows):
+    """The segments of one name as releases before sums wrote them: cells of one width, without a head."""
+
+    table = "segment"
+
+    def __init__(self, connection: sqlite3.Connection, name: str, size: int) -> None:
+        """`size` is how many codes a part has."""
+        super().__init__(connection, name)
+        self._size = size
+
+    def decoded(self, cells: bytes) -> bytes:
+        """See Rows. All sums are 0."""
+        return bytes([len(cells) // self._size & 0xFF, 0, 0]) + cells if cells else b""
+
+    def encoded(self, cells: bytes) -> bytes:
+        """See Rows. The sums are 0."""
+        return cells[3:]
+
+
+class SparseRowsWithoutSums(Rows):
+    """The sparse segments of one name as releases before sums wrote them: with widths of three columns before them."""
+
+    table = "segment"
+
+    def decoded(self, cells: bytes) -> bytes:
+        """See Rows. All sums are 0."""
+        return cells[:3] + bytes(2) + cells[3:] if cells else b""
+
+    def encoded(self, cells: bytes) -> bytes:
+        """See Rows. The sums are 0."""
+        return cells[:3] + cells[5:]
 
 
 class Edit:

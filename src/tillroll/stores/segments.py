@@ -1,7 +1,8 @@
 """The aggregates in SQLite: a segment holds the counters of one window and one block of merchants, as one row.
 
 A row for each datapoint would cost a hundred times the bytes and the time: 4,000,000 datapoints of day-merchant are
-4,000 rows here. Codes are `core.fold`'s; a counter of 0 is a datapoint that nobody counted.
+4,000 rows here. Codes are `core.fold`'s; a counter of 0 is a datapoint that nobody counted. Beside each counter stands
+the sum of the amounts, of 128 bits.
 
 Where a window and a part have few counters above 0, as when purchases of all times come in at once, these stand in a
 sparse segment instead, with those of other windows and parts (`sparse`). A counter is the sum of what both have of it.
@@ -24,7 +25,8 @@ from tillroll.core.dimension import MERCHANT
 from tillroll.core.fold import Counts, codes_of, fold
 from tillroll.core.report import FIVE, Report
 from tillroll.stores import sparse
-from tillroll.stores.segment_rows import Edit, Key, Rows, Segment
+from tillroll.stores.layout import Layout, layout_of
+from tillroll.stores.segment_rows import Edit, Key, Rows, RowsWithoutSums, Segment, SparseRowsWithoutSums
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,60 +34,92 @@ if TYPE_CHECKING:
 
     from tillroll.core.batch import Batch
 
-PART_MERCHANTS: Final = 1_024
 SegmentRow = tuple[int, int, bytes]  # window, part, cells
 _SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
 _DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
+_DENSE_SHARE: Final = 16  # of large parts, one in so many
 _SPARSE_MAX: Final = 2_048  # counters in one sparse segment
 
 
-def part_size(report: Report) -> int:
-    """Return how many codes a part of a report has."""
-    return report.inner * (PART_MERCHANTS if report.opens else 1)
-
-
 class Window(NamedTuple):
-    """What is stored of one window: its segments, and single counters by code."""
+    """What is stored of one window: its segments, and single counters by code, as in `sparse.Few`."""
 
     window: int
     rows: list[SegmentRow]
     codes: array[int]
     counts: array[int]
+    lows: array[int]
+    highs: array[int]
+
+    @staticmethod
+    def nothing(window: int) -> Window:
+        """Return an empty one."""
+        return Window(window, [], *(array("Q") for _ in range(4)))
+
+    def extend(self, other: Window) -> None:
+        """Take in what another has of the same window."""
+        self.rows.extend(other.rows)
+        for held, more in zip(self[2:], other[2:], strict=True):
+            held.extend(more)
+
+
+class _Stored(NamedTuple):
+    """Where a report's segments are."""
+
+    layout: Layout
+    dense: Rows
+    sparse: Rows | None  # of a report over all time there are none
 
 
 class Segments:
     """The segments of one connection. Whatever is read is checked: DamageError says what is not as written."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._dense = {report: Rows(connection, report.name) for report in FIVE}
-        self._sparse = {report: Rows(connection, report.name + _SPARSE) for report in FIVE if report.window}
-        self._layouts = {
-            report: sparse.layout_of(report.window, part_size(report)) for report in self._sparse if report.window
-        }
+    has_sums = True
 
-    def begin(self) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._reports: dict[Report, _Stored] = {}
+
+    def _of(self, report: Report) -> _Stored:
+        stored = self._reports.get(report)
+        if stored is None:
+            stored = self._reports[report] = self._rows(report, layout_of(report))
+        return stored
+
+    def _rows(self, report: Report, layout: Layout) -> _Stored:
+        few = Rows(self._connection, report.key + _SPARSE) if layout.windows else None
+        return _Stored(layout, Rows(self._connection, report.key), few)
+
+    def begin(self, reports: Iterable[Report]) -> None:
         """Make what each report begins with, unless it is there. Call within a transaction."""
-        for rows in (*self._dense.values(), *self._sparse.values()):
+        for rows in self._all_rows(reports):
             rows.begin()
+
+    def clear(self, report: Report, most: int) -> bool:
+        """Delete at most so many rows of a report; return whether some may be left. Call within a transaction."""
+        return any(rows.clear(most) for rows in self._all_rows([report]))
+
+    def _all_rows(self, reports: Iterable[Report]) -> Iterator[Rows]:
+        for stored in map(self._of, reports):
+            yield from (rows for rows in (stored.dense, stored.sparse) if rows is not None)
 
     def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
         """Count a batch into every report. Call within a transaction."""
-        self.add_all(fold(FIVE, codes_of(batch, merchant_ids)))
+        self.add_all(FIVE, fold(FIVE, codes_of(batch, merchant_ids)))
 
-    def add_all(self, counts: Sequence[Counts]) -> None:
-        """Add the counts of each of FIVE. Call within a transaction."""
-        for report, its in zip(FIVE, counts, strict=True):
+    def add_all(self, reports: Sequence[Report], counts: Sequence[Counts]) -> None:
+        """Add the counts of each of some reports. Call within a transaction."""
+        for report, its in zip(reports, counts, strict=True):
             self.add(report, its)
 
     def add(self, report: Report, counts: Counts) -> None:
         """Add counts to a report. Call within a transaction."""
-        size, edit = part_size(report), Edit(self._dense[report])
-        its = sparse.Few(counts.windows, counts.codes, counts.counts)
-        if report not in self._sparse:
+        layout, rows, few_rows = self._of(report)
+        size, edit, its = layout.size, Edit(rows), self._few_of(counts)
+        if few_rows is None:
             _add_dense(edit, its, size, _stretches(its, size, 0, len(its.windows)))
             edit.write()
             return
-        layout = self._layouts[report]
         few: dict[Key, sparse.Counters] = {}
         for block, start, stop in _blocks(its.windows, layout):
             if _is_empty(edit, block, layout) and _is_sparse(its.windows[start:stop], size):
@@ -97,11 +131,14 @@ class Segments:
                 else:
                     sparse.gather(few, layout, block, its, first, last)
         edit.write()
-        self._add_sparse(report, few)
+        self._add_sparse(rows, few_rows, layout, few)
 
-    def _add_sparse(self, report: Report, few: dict[Key, sparse.Counters]) -> None:
+    def _few_of(self, counts: Counts) -> sparse.Few:
+        return sparse.few_of(counts)
+
+    def _add_sparse(self, rows: Rows, few_rows: Rows, layout: Layout, few: dict[Key, sparse.Counters]) -> None:
         """Add to sparse segments; of one that would hold too much, what has most is made dense."""
-        layout, edit = self._layouts[report], Edit(self._sparse[report])
+        edit = Edit(few_rows)
         crowded = []
         for key in sorted(few):
             at = edit.change(key)
@@ -114,37 +151,37 @@ class Segments:
             at.cells = sparse.encode(counters)
         edit.write()
         if crowded:
-            dense = Edit(self._dense[report])
+            dense = Edit(rows)
             columns = sorted(entry for counts in crowded for entry in zip(*counts, strict=True))
             counts = sparse.Few(
-                *(array(code, values) for code, values in zip("qQQ", zip(*columns, strict=True), strict=True))
+                *(array(code, values) for code, values in zip("qQQQQ", zip(*columns, strict=True), strict=True))
             )
             _add_dense(dense, counts, layout.size, _stretches(counts, layout.size, 0, len(counts.windows)))
             dense.write()
 
     def cells(self, report: Report, window: int, part: int) -> bytes:
         """Return the counters of one window and part as cells, empty when there are none."""
-        size, key = part_size(report), (window, part)
-        at = self._dense[report].find(key)
+        layout, rows, few_rows = self._of(report)
+        size, key = layout.size, (window, part)
+        at = rows.find(key)
         found = at.cells if at.key == key else b""
-        if report in self._sparse:
-            layout = self._layouts[report]
+        if few_rows is not None:
             place = sparse.place_of(layout, window, part)
-            row = self._sparse[report].find(place)
+            row = few_rows.find(place)
             if row.key == place and row.cells:
                 counts = sparse.of_part(sparse.counts_of(layout, place, sparse.decode(row.cells)), window, part, size)
                 if counts.codes:
-                    found = kernel.add_counts(found, counts.codes, counts.counts, part * size, size)
+                    found = kernel.add_counts(found, part * size, size, *counts[1:])
         return found
 
     def put(self, report: Report, window: int, part: int, cells: bytes) -> None:
         """Replace the counters of one window and part. Call within a transaction."""
-        edit = Edit(self._dense[report])
+        layout, rows, few_rows = self._of(report)
+        edit = Edit(rows)
         edit.change((window, part)).cells = cells
         edit.write()
-        if report in self._sparse:
-            layout = self._layouts[report]
-            edit, place = Edit(self._sparse[report]), sparse.place_of(layout, window, part)
+        if few_rows is not None:
+            edit, place = Edit(few_rows), sparse.place_of(layout, window, part)
             if edit.at(place).key == place:
                 row = edit.change(place)
                 row.cells = sparse.without(row.cells, layout, window, part)
@@ -155,7 +192,7 @@ class Segments:
     ) -> Iterator[Window]:
         """Yield what is stored of each window of a range, by rising window; of some parts, if they alone are asked."""
         wanted = None if parts is None else sorted(parts)
-        rows = self._dense[report]
+        rows = self._of(report).dense
         found = rows.scan(start, stop) if wanted is None else rows.pick(start, stop, wanted)
         few = self._few(report, start, stop, wanted)
         for _, items in groupby(merge(_by_window(found), few, key=itemgetter(0)), key=itemgetter(0)):
@@ -163,13 +200,13 @@ class Segments:
 
     def _few(self, report: Report, start: int | None, stop: int | None, parts: list[int] | None) -> Iterator[Window]:
         """Yield the counts of each window that each sparse segment has, by rising window."""
-        if report not in self._sparse:
+        layout, _, few_rows = self._of(report)
+        if few_rows is None:
             return
-        layout = self._layouts[report]
         low = None if start is None else sparse.place_of(layout, start, 0)[0]
         high = None if stop is None else sparse.place_of(layout, stop - 1, 0)[0] + 1
         groups = None if parts is None else {sparse.place_of(layout, 0, part)[1] for part in parts}
-        for _, rows in groupby(self._sparse[report].scan(low, high), key=lambda at: at.key[0]):
+        for _, rows in groupby(few_rows.scan(low, high), key=lambda at: at.key[0]):
             held = [
                 sparse.by_window(sparse.counts_of(layout, at.key, sparse.decode(at.cells)))
                 for at in rows
@@ -178,19 +215,19 @@ class Segments:
             for counts in merge(*held, key=lambda counts: counts.windows[0]):
                 window = counts.windows[0]
                 if (start is None or window >= start) and (stop is None or window < stop):
-                    yield Window(window, [], counts.codes, counts.counts)
+                    yield Window(window, [], *counts[1:])
 
     def read(
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
     ) -> Iterator[SegmentRow]:
         """Yield (window, part, cells) of all counters of a range of windows, by window, then part."""
-        size = part_size(report)
-        for window, rows, codes, counts in self.windows(report, start, stop, parts):
+        size = layout_of(report).size
+        for window, rows, *totals in self.windows(report, start, stop, parts):
             found = {part: cells for _, part, cells in rows}
-            for code, count in zip(codes, counts, strict=True):
+            for code, *one in zip(*totals, strict=True):
                 part = code // size
-                one = (array("Q", [code]), array("Q", [count]))
-                found[part] = kernel.add_counts(found.get(part, b""), *one, part * size, size)
+                columns = (array("Q", [item]) for item in (code, *one))
+                found[part] = kernel.add_counts(found.get(part, b""), part * size, size, *columns)
             yield from ((window, part, found[part]) for part in sorted(found))
 
     def doubtful_rows(self, report: Report) -> Iterator[tuple[Key, bytes, str]]:
@@ -198,20 +235,20 @@ class Segments:
 
         The problem is empty where there is none. A segment that another names and that is not there has no cells.
         """
-        dense = self._dense[report].doubtful()
-        if report not in self._sparse:
+        layout, rows, few_rows = self._of(report)
+        dense = rows.doubtful()
+        if few_rows is None:
             yield from dense
             return
-        layout = self._layouts[report]
         # Block by block: written out as rows, the sparse segments of all times would fill the memory.
         blocks = merge(
             ((key[0] // layout.windows, False, (key, cells, problem)) for key, cells, problem in dense),
-            ((row[0][0], True, row) for row in self._sparse[report].doubtful()),
+            ((row[0][0], True, row) for row in few_rows.doubtful()),
             key=itemgetter(0),
         )
-        for _, rows in groupby(blocks, key=itemgetter(0)):
+        for _, some in groupby(blocks, key=itemgetter(0)):
             found: dict[Key, tuple[bytes, str]] = {}
-            for _, is_sparse, (key, cells, problem) in rows:
+            for _, is_sparse, (key, cells, problem) in some:
                 if is_sparse:
                     _add_doubtful(found, layout, key, cells, problem)
                 else:
@@ -219,9 +256,21 @@ class Segments:
             yield from ((key, *found[key]) for key in sorted(found))
 
 
-def _add_doubtful(
-    found: dict[Key, tuple[bytes, str]], layout: sparse.Layout, place: Key, cells: bytes, problem: str
-) -> None:
+class SegmentsWithoutSums(Segments):
+    """The segments of the five as releases before sums left them: read, and counted into until sums are there."""
+
+    has_sums = False
+
+    def _rows(self, report: Report, layout: Layout) -> _Stored:
+        few = SparseRowsWithoutSums(self._connection, report.name + _SPARSE) if layout.windows else None
+        return _Stored(layout, RowsWithoutSums(self._connection, report.name, layout.size), few)
+
+    def _few_of(self, counts: Counts) -> sparse.Few:
+        zeros = array("Q", bytes(8 * len(counts.counts)))
+        return sparse.Few(*counts[:3], zeros, zeros)
+
+
+def _add_doubtful(found: dict[Key, tuple[bytes, str]], layout: Layout, place: Key, cells: bytes, problem: str) -> None:
     if problem:
         key = (place[0] * layout.windows, place[1] * sparse.PARTS)
         found[key] = (found.get(key, (b"", ""))[0], problem)
@@ -231,8 +280,8 @@ def _add_doubtful(
         counts = sparse.counts_of(layout, place, sparse.decode(cells))
         for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
             held, noted = found.get((window, part), (b"", ""))
-            added = (counts.codes[first:last], counts.counts[first:last])
-            found[window, part] = (kernel.add_counts(held, *added, part * layout.size, layout.size), noted)
+            added = [column[first:last] for column in counts[1:]]
+            found[window, part] = (kernel.add_counts(held, part * layout.size, layout.size, *added), noted)
 
 
 def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
@@ -240,9 +289,7 @@ def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
     parts: dict[int, list[bytes]] = {}
     for _, part, cells in rows:
         parts.setdefault(part, []).append(cells)
-    return [
-        (0, part, kernel.narrow(kernel.sum_counts(cells, size), 0)[1] or bytes(size)) for part, cells in parts.items()
-    ]
+    return [(0, part, kernel.sum_counts(cells, size)) for part, cells in parts.items()]
 
 
 class Unfolded:
@@ -285,28 +332,28 @@ class Unfolded:
 
 def _by_window(found: Iterator[Segment]) -> Iterator[Window]:
     for window, segments in groupby(found, key=lambda at: at.key[0]):
-        yield Window(window, [(*at.key, at.cells) for at in segments if at.cells], array("Q"), array("Q"))
+        one = Window.nothing(window)
+        one.rows.extend((*at.key, at.cells) for at in segments if at.cells)
+        yield one
 
 
 def _together(windows: list[Window]) -> Window:
     """Return one for what several have of the same window."""
     held, *others = windows
     for other in others:
-        held.rows.extend(other.rows)
-        held.codes.extend(other.codes)
-        held.counts.extend(other.counts)
+        held.extend(other)
     return held
 
 
 def _add_dense(edit: Edit, counts: sparse.Few, size: int, stretches: Iterable[tuple[int, int, int, int]]) -> None:
     for window, part, start, stop in stretches:
         at = edit.change((window, part))
-        codes, added = counts.codes[start:stop], counts.counts[start:stop]
-        at.cells = kernel.add_counts(at.cells, codes, added, part * size, size)
+        columns = (column[start:stop] for column in counts[1:])
+        at.cells = kernel.add_counts(at.cells, part * size, size, *columns)
 
 
 def _is_many(counters: int, size: int) -> bool:
-    return counters >= _DENSE_MIN or 2 * counters >= size
+    return counters >= max(_DENSE_MIN, size // _DENSE_SHARE) or 2 * counters >= size
 
 
 def _is_sparse(windows: array[int], size: int) -> bool:
@@ -314,14 +361,14 @@ def _is_sparse(windows: array[int], size: int) -> bool:
     return not _is_many(max(Counter(windows).values()), size)
 
 
-def _is_empty(edit: Edit, block: int, layout: sparse.Layout) -> bool:
+def _is_empty(edit: Edit, block: int, layout: Layout) -> bool:
     """Tell whether no window of a block has a segment of its own."""
     first = (block * layout.windows, 0)
     at = edit.at(first)
     return at.key < first and at.next >= ((block + 1) * layout.windows, 0)
 
 
-def _blocks(windows: array[int], layout: sparse.Layout) -> Iterator[tuple[int, int, int]]:
+def _blocks(windows: array[int], layout: Layout) -> Iterator[tuple[int, int, int]]:
     """Yield (block, start, stop) of the stretches of windows that share sparse segments."""
     start = 0
     while start < len(windows):

@@ -1,7 +1,7 @@
 """Sparse segments: the counters above 0 of many windows and parts, one after another.
 
-As bytes: the widths of a window, a code and a count, then all windows, all codes and all counts, narrowed as
-`core.columns.narrow` does it. Windows and codes count from the segment's first. Sorted by both.
+As bytes: the widths of a window, a code, a count, and the low and the high word of a sum, then all windows, all codes,
+and so on, narrowed as `core.columns.narrow` does it. Windows and codes count from the segment's first. Sorted by both.
 """
 
 from __future__ import annotations
@@ -9,48 +9,49 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from itertools import compress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from tillroll.core.dimension import Window
+    from tillroll.core.fold import Counts
+    from tillroll.stores.layout import Layout
 
-_HOURS_A_SEGMENT: Final = 512
-_DAYS_A_SEGMENT: Final = 64  # and so many weeks or months
 PARTS: Final = 64
 _CODE_BITS: Final = 32  # a key is the window in the segment, then the code in it
 _CODE: Final = (1 << _CODE_BITS) - 1
-_HEAD: Final = 3
-
-
-class Layout(NamedTuple):
-    """What a report's sparse segments span."""
-
-    windows: int
-    size: int  # codes of a part
+_WORD: Final = (1 << 64) - 1
+_HEAD: Final = 5
 
 
 class Few(NamedTuple):
-    """Events by window (q) and code (Q), sorted by both; counts (Q) are above zero."""
+    """Events by window (q) and code (Q), sorted by both.
+
+    Counts are above zero; the sums of amounts have 128 bits, in a low and a high word. All Q.
+    """
 
     windows: array[int]
     codes: array[int]
     counts: array[int]
+    lows: array[int]
+    highs: array[int]
 
 
 class Counters(NamedTuple):
-    """The counters of one segment by key, both Q."""
+    """The counters of one segment by key, with their sums as in `Few`. All Q."""
 
     keys: array[int]
     counts: array[int]
+    lows: array[int]
+    highs: array[int]
 
 
-def layout_of(window: Window, size: int) -> Layout:
-    """Return the layout for a report with this kind of window, and so many codes of a part."""
-    return Layout(_HOURS_A_SEGMENT if window.unit_hours == 1 else _DAYS_A_SEGMENT, size)
+def few_of(counts: Counts) -> Few:
+    """Return what a fold counted."""
+    return Few(*counts[:3], counts.sums, array("Q", bytes(8 * len(counts.sums))))
 
 
 def place_of(layout: Layout, window: int, part: int) -> tuple[int, int]:
@@ -62,7 +63,7 @@ def gather(
     few: dict[tuple[int, int], Counters], layout: Layout, block: int, counts: Few, start: int, stop: int
 ) -> None:
     """Append a stretch of counts, all of one block of windows, to the segments that they belong to."""
-    windows, codes, values = counts.windows[start:stop], counts.codes[start:stop], counts.counts[start:stop]
+    windows, codes, *totals = (column[start:stop] for column in counts)
     first, group_size = block * layout.windows, layout.size * PARTS
     group = codes[0] // group_size
     low = group * group_size
@@ -70,32 +71,53 @@ def gather(
         keys = array(
             "Q", [(window - first) << _CODE_BITS | (code - low) for window, code in zip(windows, codes, strict=True)]
         )
-        _append(few, (block, group), keys, values)
+        _append(few, (block, group), keys, *totals)
         return
-    for window, code, value in zip(windows, codes, values, strict=True):
+    for window, code, *one in zip(windows, codes, *totals, strict=True):
         key = (window - first) << _CODE_BITS | code % group_size
-        _append(few, (block, code // group_size), array("Q", [key]), array("Q", [value]))
+        _append(few, (block, code // group_size), *(array("Q", [item]) for item in (key, *one)))
 
 
-def _append(few: dict[tuple[int, int], Counters], place: tuple[int, int], keys: array[int], counts: array[int]) -> None:
+def _append(few: dict[tuple[int, int], Counters], place: tuple[int, int], *columns: array[int]) -> None:
     held = few.get(place)
     if held is None:
-        few[place] = Counters(keys, counts)
+        few[place] = Counters(*columns)
     else:
-        held.keys.extend(keys)
-        held.counts.extend(counts)
+        for column, more in zip(held, columns, strict=True):
+            column.extend(more)
 
 
 def added(one: Counters, other: Counters) -> Counters:
-    """Return the sums of two segments."""
-    totals = dict(zip(*one, strict=True))
-    for key, count in zip(*other, strict=True):
-        totals[key] = totals.get(key, 0) + count
-    keys = sorted(totals)
+    """Return the sums of two segments.
+
+    Raises:
+        ValueError: a counter is out of range.
+    """
+    counts = _united(one.keys, one.counts, other.keys, other.counts)
+    amounts = _united(one.keys, _amounts(one), other.keys, _amounts(other))
+    keys = sorted(counts)
     try:
-        return Counters(array("Q", keys), array("Q", map(totals.__getitem__, keys)))
+        return Counters(
+            array("Q", keys),
+            array("Q", map(counts.__getitem__, keys)),
+            array("Q", [amounts[key] & _WORD for key in keys]),
+            array("Q", [amounts[key] >> 64 for key in keys]),
+        )
     except OverflowError as error:
         raise ValueError("a counter is out of range") from error
+
+
+def _amounts(counters: Counters) -> Iterable[int]:
+    if not any(counters.highs):
+        return counters.lows
+    return [high << 64 | low for low, high in zip(counters.lows, counters.highs, strict=True)]
+
+
+def _united(keys: array[int], values: Iterable[int], others: array[int], other_values: Iterable[int]) -> dict[int, int]:
+    united = dict(zip(keys, values, strict=True))
+    for key, value in zip(others, other_values, strict=True):
+        united[key] = united.get(key, 0) + value
+    return united
 
 
 def thinned(counters: Counters, layout: Layout, most: int) -> tuple[Counters, Counters]:
@@ -107,12 +129,13 @@ def thinned(counters: Counters, layout: Layout, most: int) -> tuple[Counters, Co
             break
         taken.add(place)
         left -= count
-    halves = (Counters(array("Q"), array("Q")), Counters(array("Q"), array("Q")))
-    for place, key, count in zip(places, *counters, strict=True):
-        half = halves[place in taken]
-        half.keys.append(key)
-        half.counts.append(count)
-    return halves
+    goes = [place in taken for place in places]
+    return _kept(counters, [not it for it in goes]), _kept(counters, goes)
+
+
+def _kept(counters: Counters, mask: Iterable[bool]) -> Counters:
+    kept = [*mask]
+    return Counters(*(array("Q", compress(column, kept)) for column in counters))
 
 
 def without(cells: bytes, layout: Layout, window: int, part: int) -> bytes:
@@ -120,19 +143,16 @@ def without(cells: bytes, layout: Layout, window: int, part: int) -> bytes:
     if not cells:
         return cells
     counters, place = decode(cells), (window % layout.windows, part % PARTS)
-    kept = Counters(array("Q"), array("Q"))
-    for key, count in zip(*counters, strict=True):
-        if (key >> _CODE_BITS, (key & _CODE) // layout.size) != place:
-            kept.keys.append(key)
-            kept.counts.append(count)
-    return encode(kept)
+    places = ((key >> _CODE_BITS, (key & _CODE) // layout.size) for key in counters.keys)
+    return encode(_kept(counters, (other != place for other in places)))
 
 
 def encode(counters: Counters) -> bytes:
     """Return counters, sorted by key, as bytes."""
     if not counters.keys:
         return b""
-    columns = ([key >> _CODE_BITS for key in counters.keys], [key & _CODE for key in counters.keys], counters.counts)
+    keys, *totals = counters
+    columns = ([key >> _CODE_BITS for key in keys], [key & _CODE for key in keys], *totals)
     widths, data = zip(*(kernel.narrow(array("Q", column), 0) for column in columns), strict=True)
     return bytes(widths) + b"".join(data)
 
@@ -151,9 +171,9 @@ def decode(cells: bytes) -> Counters:
     for width in widths:
         columns.append(kernel.widen(cells[at : at + total * width], width, 0, total, "Q"))
         at += total * width
-    windows, codes, counts = columns
+    windows, codes, *totals = columns
     keys = [window << _CODE_BITS | code for window, code in zip(windows, codes, strict=True)]
-    return Counters(array("Q", keys), counts)
+    return Counters(array("Q", keys), *totals)
 
 
 def counts_of(layout: Layout, place: tuple[int, int], counters: Counters) -> Few:
@@ -162,7 +182,7 @@ def counts_of(layout: Layout, place: tuple[int, int], counters: Counters) -> Few
     return Few(
         array("q", [first + (key >> _CODE_BITS) for key in counters.keys]),
         array("Q", [low + (key & _CODE) for key in counters.keys]),
-        counters.counts,
+        *counters[1:],
     )
 
 

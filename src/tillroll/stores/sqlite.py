@@ -18,18 +18,22 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.export import ALL_EVENTS
+from tillroll.core.fold import codes_of
+from tillroll.core.fold import fold as fold_into
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.stores import sqlite_audit, sqlite_export, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Merchants, Names
-from tillroll.stores.segments import Segments, Unfolded
+from tillroll.stores.segments import Segments, SegmentsWithoutSums, Unfolded
 from tillroll.stores.sqlite_chunks import Chunk, append, chain_at, chunk_of, read_chunks
+from tillroll.stores.sqlite_counting import read_stride
 from tillroll.stores.sqlite_dedupe import IS_NEW, Dedupe, may_repeat
 from tillroll.stores.sqlite_head import Head, HeadFile
 from tillroll.stores.sqlite_place import Place
-from tillroll.stores.sqlite_reader import Reader
+from tillroll.stores.sqlite_reader import Reader, segments_of
+from tillroll.stores.sqlite_reports import Version, read_versions, write_versions
 from tillroll.stores.sqlite_schema import transaction, translated
 from tillroll.stores.sqlite_state import State, read_state, write_state
 
@@ -52,6 +56,9 @@ _PAGES_AT_ONCE: Final = os.cpu_count() or 1
 _FOLD_STRIDE: Final = 1 << 20  # events a fold counts in one transaction
 _FOLD_BEHIND_MAX: Final = 200_000  # a commit folds when the tail that readers count has grown to this
 _FOLD_AFTER_S: Final = 1.0
+_COUNT_STRIDE: Final = 16_384  # events of a version that lags, counted in one transaction, at first
+_COUNT_S: Final = 0.02  # that such a transaction should take
+_CLEARED_AT_ONCE: Final = 256  # rows of aggregates that nobody reads, deleted in one transaction
 _FOLD_AFTER_DAMAGE_S: Final = 30.0  # a rebuild ends the wait at once
 
 
@@ -85,15 +92,13 @@ class SqliteStore:
             directory.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{directory} cannot be made ({error.strerror})", "Name another with --data") from error
-        reports = sqlite_audit.REPORTS_TEXT
         with translated(self.path):
             self._connection = sqlite_schema.connect(self.path)
             before = sqlite_schema.version(self._connection, self.path)
             self._head = self._open_head(make=before < sqlite_schema.VERSION_WITH_HEAD)
-            sqlite_schema.migrate(self._connection, self.path, reports)
+            sqlite_schema.migrate(self._connection, self.path)
             sqlite_rejected.convert(self._connection)
             self._index_upgraded()
-            (stored,) = self._connection.execute("SELECT reports FROM state").fetchone() or ("",)
         self._names = Names()
         self._merchants = Merchants(self._connection, self._names)
         self._segments = Segments(self._connection)
@@ -101,15 +106,15 @@ class SqliteStore:
         self._unfolded = Unfolded(0)
         self._fold_is_due = False
         self._folded_at = 0.0
-        self._generation = -1
+        self._generation = self._definitions = -1
+        self._lagging = True  # whether a version may not be whole, or something may be left of one that went
+        self._stride = _COUNT_STRIDE
         self._damaged_generation = -1  # of the aggregates that were found damaged
         self._names_are_damaged = False
         self._fold_again_at = 0.0
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
         self._place = Place(self.path, self.head_path)
         self._loss = self._find_loss()
-        if stored != reports and self._loss is None:  # a report was added or changed: the journal has its history
-            self.rebuild()
 
     def _index_upgraded(self) -> None:
         try:
@@ -251,13 +256,13 @@ class SqliteStore:
         merchant_ids = self._merchants.ids(batch) if foldable or not self._names_are_damaged else None
         if fold and merchant_ids is not None:
             with self._told_unfoldable():
-                self._segments.add_batch(batch, merchant_ids)
+                self._segments.add_all(FIVE, fold_into(FIVE, codes_of(batch, merchant_ids)))
         payload = encoding.result() if encoding else chunk.encode(batch)
         row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
         chain = append(self._connection, row, state.chain)
         names = (len(self._merchants), self._merchants.crc) if merchant_ids is not None else state.names
         folded, folded_at = (head, now) if fold else (state.folded, state.folded_at)
-        state = State(head, folded, folded_at, state.generation, *names, chain)
+        state = State(head, folded, folded_at, state.generation, *names, chain, state.definitions)
         if fold:
             write_state(self._connection, state)
             self._unfolded.clear(head)
@@ -328,6 +333,8 @@ class SqliteStore:
 
     def fold_if_due(self) -> int | None:
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
+        if self._lagging:
+            self.count_some(0.0)
         now = self._clock()
         if not self._fold_is_due or abs(now - self._folded_at) < _FOLD_AFTER_S:
             return None
@@ -343,11 +350,62 @@ class SqliteStore:
         if self._unfolded.first != state.folded + 1 or not self._unfolded.events:
             self._read_unfolded(state)
         with self._told_unfoldable():
-            self._segments.add_all(self._unfolded.counts())
+            self._segments.add_all(FIVE, self._unfolded.counts())
         last = self._unfolded.last
         self._unfolded.clear(last)
         names = (len(self._merchants), self._merchants.crc)
-        return State(state.events, last, self._clock(), state.generation, *names, state.chain)
+        return State(state.events, last, self._clock(), state.generation, *names, state.chain, state.definitions)
+
+    def count_some(self, seconds: float) -> bool:
+        """Count versions that are not whole for about so long, beside traffic; return whether something is left."""
+        give_up = time.monotonic() + seconds
+        while self._lagging:
+            try:
+                self._lagging = self._count_stride()
+            except StoreDamagedError as error:  # what is damaged is told to who reads it
+                _log.error("%s. A report waits to be counted", error)
+                return True
+            if time.monotonic() >= give_up:
+                break
+        return self._lagging
+
+    def _count_stride(self) -> bool:
+        """Count a stride of the versions that are furthest behind; return whether something is left.
+
+        What is slow is done before the transaction: no commit waits for it.
+        """
+        with self._read() as reader:
+            stride = read_stride(reader, self._stride)
+        if stride is None:
+            with self._write():
+                self._state()
+                return self._clear_some()
+        with self._write():
+            began = time.monotonic()
+            state = self._state()
+            if (state.generation, read_versions(self._connection)) == (stride.generation, stride.versions):
+                versions = stride.write(self._connection)
+                if stride.reached >= state.folded:
+                    self._swap(versions, state)
+        took = time.monotonic() - began
+        self._stride = min(max(int(self._stride * _COUNT_S / max(took, _COUNT_S / 4)), 1), _FOLD_STRIDE)
+        return True
+
+    def _swap(self, versions: list[Version], state: State) -> None:
+        """Have readers read, and commits fold into, versions that have caught up with them: one write."""
+        whole = [version._replace(position=None, state="readable") for version in versions]
+        write_versions(self._connection, whole)
+        write_state(self._connection, state._replace(definitions=state.definitions + 1))
+
+    def _clear_some(self) -> bool:
+        """Delete some of the aggregates that nobody reads any more; return whether there are more."""
+        table = "SELECT 1 FROM sqlite_schema WHERE name = 'segment'"
+        if self._connection.execute(table).fetchone() is None:
+            return False
+        before = SegmentsWithoutSums(self._connection)
+        if not any(before.clear(report, _CLEARED_AT_ONCE) for report in FIVE):
+            self._connection.execute("DROP TABLE segment")
+        return True
 
     @contextmanager
     def _told_unfoldable(self) -> Iterator[None]:
@@ -383,7 +441,7 @@ class SqliteStore:
     def get(self, datapoints: Sequence[str]) -> list[int]:
         """See ports.Aggregates."""
         with self._read() as reader:
-            return [reader.count(REPORTS.place(datapoint)) for datapoint in datapoints]
+            return [reader.count(REPORTS.place(datapoint))[0] for datapoint in datapoints]
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
@@ -456,7 +514,7 @@ class SqliteStore:
         with translated(self.path), sqlite_audit.recounted(self.path, progress) as recount, self._write():
             if recount.problems:
                 raise StoreError(recount.problems[0].message, "Restore the file from a copy; nothing was changed")
-            sqlite_audit.take_over(self._connection, recount, sqlite_audit.REPORTS_TEXT, self._clock())
+            sqlite_audit.take_over(self._connection, recount, self._clock())
             self._forget()
         self._index_again(recount.unindexed)
         return recount.events
@@ -478,6 +536,9 @@ class SqliteStore:
         if state.generation != self._generation:
             self._forget()
             self._generation = state.generation
+        if state.definitions != self._definitions:
+            self._segments = segments_of(self._connection, read_versions(self._connection))
+            self._definitions = state.definitions
         if self._is_foldable() or not self._names_are_damaged:
             try:
                 self._merchants.begin(state.generation, *state.names)

@@ -9,14 +9,13 @@ import fcntl
 import os
 import shutil
 import tempfile
+from array import array
 from contextlib import contextmanager, suppress
 from heapq import merge
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-import msgspec
 
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import encode_event
@@ -26,8 +25,9 @@ from tillroll.errors import StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
+from tillroll.stores.layout import layout_of
 from tillroll.stores.merchants import Merchants
-from tillroll.stores.segments import Segments, part_size
+from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite_chunks import (
     GENESIS,
     Chunk,
@@ -40,24 +40,25 @@ from tillroll.stores.sqlite_chunks import (
 from tillroll.stores.sqlite_dedupe import Dedupe
 from tillroll.stores.sqlite_head import another, compare
 from tillroll.stores.sqlite_naming import read_naming
+from tillroll.stores.sqlite_reader import segments_of
+from tillroll.stores.sqlite_reports import Version, read_versions, write_versions
 from tillroll.stores.sqlite_schema import transaction
 from tillroll.stores.sqlite_state import State, doubtful_state, read_state, write_state
 from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tillroll.core.batch import Batch
     from tillroll.stores.sqlite_head import Head
 
 _DAY_S: Final = 86_400
 _BY_NAME: Final = {report.name: report for report in FIVE}
-REPORTS_TEXT: Final = msgspec.json.encode(
-    [{"name": report.name, "title": report.title, "dimensions": report.dimensions} for report in FIVE]
-).decode()
+_WORD: Final = (1 << 64) - 1
 _WORK_PREFIXES: Final = ("audit-", "recount-")
 SegmentKey = tuple[str, int, int]
+Total = tuple[int, int]  # events and amount
 _Row = tuple[tuple[int, int], bytes, str | None]  # a segment with its problem; None: it is of the recount
 
 
@@ -65,7 +66,7 @@ class Found(NamedTuple):
     """An audit, and what sets it right."""
 
     audit: Audit
-    deltas: dict[SegmentKey, dict[int, int]]  # by how much each differing counter must be raised: by segment, then code
+    deltas: dict[SegmentKey, dict[int, Total]]  # by what each differing counter must be raised: by segment, then code
     unindexed: list[int]  # the first event of each chunk whose names the index lacks
     damaged: bool  # whether something is not as written that a rebuild makes anew
     generation: int  # of the aggregates that were compared
@@ -81,7 +82,7 @@ class Recount:
         self.connection.executescript(AGGREGATE_TABLES)
         self.merchants = Merchants(self.connection)
         self.segments = Segments(self.connection)
-        self.segments.begin()
+        self.segments.begin(FIVE)
         self.events = 0
         self.chain = GENESIS  # of the last chunk
         self.problems: list[Difference] = []
@@ -318,7 +319,8 @@ def _position_problems(live: sqlite3.Connection, state: State, recount: Recount)
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
     whole = FIVE[0]
     try:
-        stored = sum(sum(kernel.read_counts(cells, part_size(whole))) for _, _, cells in Segments(live).read(whole))
+        segments, size = segments_of(live, read_versions(live)), layout_of(whole).size
+        stored = sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(whole))
     except ValueError:  # the comparison names the segment
         return problems
     if (folded and not aligned) or (stored != folded and not recount.problems):
@@ -331,14 +333,14 @@ class _Comparison:
     """Compares the segments that readers see with a recount."""
 
     def __init__(self, live: sqlite3.Connection, recount: Recount, since: int) -> None:
-        self._stored, self._recounted = Segments(live), recount.segments
+        self._stored, self._recounted = segments_of(live, _versions(live)), recount.segments
         self._live, self._recount = live, recount.connection
         self._renamed = _renamed(live, recount.connection)
         self._since = since
         self.datapoints = 0
         self.total = 0
         self.differences: list[Difference] = []
-        self.deltas: dict[SegmentKey, dict[int, int]] = {}
+        self.deltas: dict[SegmentKey, dict[int, Total]] = {}
         self.damaged = bool(self._renamed)  # whether a row is not as written, whatever it counts
 
     def run(self) -> None:
@@ -362,43 +364,47 @@ class _Comparison:
 
     def _compare(self, report: Report, key: tuple[int, int], stored: bytes, recounted: bytes, problem: str) -> None:
         window, part = key
-        size = part_size(report)
-        right = kernel.read_counts(recounted, size)
-        self.datapoints += size - right.count(0)
+        size = layout_of(report).size
+        counts, *words = kernel.read_counts(recounted, size)
+        self.datapoints += size - counts.count(0)
         self.damaged = self.damaged or bool(problem)
         if stored == recounted and not self._renamed:
             if problem:
                 self._note(report, window, part, problem)
             return
         try:
-            have = kernel.read_counts(stored, size)
+            have, *have_words = kernel.read_counts(stored, size)
         except (TypeError, ValueError) as error:
             self._note(report, window, part, f"a segment cannot be read: {error}")
             return
-        total = self.total
+        total, has_sums = self.total, self._stored.has_sums
         for index in range(size):
             code = part * size + index
             renamed = bool(report.opens) and code // report.inner in self._renamed
-            if have[index] != right[index] or (renamed and have[index]):
-                self._differs(report, window, code, have[index], right[index])
+            right = (counts[index], _wide(words, index) if has_sums else 0)
+            held = (have[index], _wide(have_words, index))
+            if held != right or (renamed and have[index]):
+                self._differs(report, window, code, held, right)
         if problem and self.total == total:
             self._note(report, window, part, problem)
 
-    def _differs(self, report: Report, window: int, code: int, stored: int, recounted: int) -> None:
+    def _differs(self, report: Report, window: int, code: int, stored: Total, recounted: Total) -> None:
         self.total += 1
-        key = (report.name, window, code // part_size(report))
-        self.deltas.setdefault(key, {})[code] = recounted - stored
+        key = (report.name, window, code // layout_of(report).size)
+        self.deltas.setdefault(key, {})[code] = (recounted[0] - stored[0], recounted[1] - stored[1])
         if len(self.differences) < limits.REJECTED_LISTED_MAX:
             merchant, inner = divmod(code, report.inner)
             stored_name = _name(self._live, merchant)
             name = _name(self._recount, merchant) or stored_name or f"merchant {merchant}"
             before, after = report.forms(window)[inner]
             subject = f"{before}{name}{after}" if report.opens else before
-            message = f"{subject} is stored as {stored}, and the journal has {recounted}"
+            measure = int(stored[0] == recounted[0] and stored[1] != recounted[1])
+            has, should = stored[measure], recounted[measure]
+            message = f"{'the amount of ' if measure else ''}{subject} is stored as {has}, and the journal has {should}"
             if report.opens and merchant in self._renamed and stored_name != name:
                 message += f"; the merchant is stored as {stored_name}"
             self.differences.append(
-                Difference(kind="aggregate", subject=subject, stored=stored, recounted=recounted, message=message)
+                Difference(kind="aggregate", subject=subject, stored=has, recounted=should, message=message)
             )
 
     def _note(self, report: Report, window: int, part: int, message: str) -> None:
@@ -427,25 +433,45 @@ def _renamed(live: sqlite3.Connection, recount: sqlite3.Connection) -> set[int]:
     return differing
 
 
-def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, int]]) -> None:
+def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, Total]]) -> None:
     """Raise differing counters by what they lack. Exact however far traffic went on since. Call in a transaction."""
     for (name, window, part), by_code in deltas.items():
         report = _BY_NAME[name]
-        size = part_size(report)
-        values = kernel.read_counts(segments.cells(report, window, part), size)
-        for code, delta in by_code.items():
-            values[code - part * size] += delta
-        _, cells = kernel.narrow(values, 0)
-        segments.put(report, window, part, cells or bytes(size))
+        size = layout_of(report).size
+        counts, *words = kernel.read_counts(segments.cells(report, window, part), size)
+        for code, (events, amount) in by_code.items():
+            at = code - part * size
+            counts[at] += events
+            for word, value in zip(words, _words(_wide(words, at) + amount), strict=True):
+                word[at] = value
+        codes = array("Q", range(size))
+        segments.put(report, window, part, kernel.add_counts(b"", 0, size, codes, counts, *words))
 
 
-def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, now: float) -> None:
+def _wide(words: Sequence[array[int]], at: int) -> int:
+    lows, highs = words
+    return highs[at] << 64 | lows[at]
+
+
+def _words(amount: int) -> tuple[int, int]:
+    return amount & _WORD, amount >> 64
+
+
+def _versions(live: sqlite3.Connection) -> list[Version]:
+    try:
+        return read_versions(live)
+    except DamageError:
+        return []
+
+
+def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> None:
     """Put a recount in place of the aggregates. Call within a transaction; what came since is the tail again."""
     doubtful = doubtful_state(connection)
     events = _journaled(connection)
-    connection.execute("DELETE FROM segment")
+    connection.execute("DROP TABLE IF EXISTS segment")  # of a release before sums
+    connection.execute("DELETE FROM aggregate")
     connection.execute("DELETE FROM merchant")
-    for table, values in (("merchant", "?, ?"), ("segment", "?, ?, ?, ?, ?, ?, ?")):
+    for table, values in (("merchant", "?, ?"), ("aggregate", "?, ?, ?, ?, ?, ?, ?")):
         rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
         connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
     merchants = Merchants(connection)  # readers count the tail, so they must find its merchants too
@@ -455,8 +481,9 @@ def take_over(connection: sqlite3.Connection, recount: Recount, reports: str, no
         merchants.ids(row.batch())
         chain = row.chain
     names = (len(merchants), merchants.crc)
-    connection.execute("INSERT OR REPLACE INTO state VALUES (0, 0, 0, 0, 0, ?, x'', 0, 0, 0)", (reports,))
-    write_state(connection, State(events, recount.events, now, doubtful.generation + 1, *names, chain))
+    write_versions(connection, (Version(report.name, 1, "", None, "readable") for report in FIVE))
+    generations = (doubtful.generation + 1, doubtful.definitions + 1)
+    write_state(connection, State(events, recount.events, now, generations[0], *names, chain, generations[1]))
 
 
 def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:

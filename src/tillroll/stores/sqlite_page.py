@@ -12,32 +12,34 @@ from tillroll.core import kernel
 from tillroll.core.clocks import UTC_CLOCKS
 from tillroll.core.query import Aggregate, Page, Query, Totals, after_of, cursor
 from tillroll.core.report import SEPARATOR
-from tillroll.core.selection import Cut, Shape
-from tillroll.stores.segments import PART_MERCHANTS, Segments, Window, part_size, sum_rows
+from tillroll.core.selection import By, Cut, Shape
+from tillroll.stores.layout import layout_of
+from tillroll.stores.segments import Segments, Window, sum_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tillroll.core.fold import Counts
     from tillroll.stores.merchants import Merchants
+    from tillroll.stores.sparse import Few
 
 _ALL_TIME: Final = 0
 _WINDOW, _OPEN = "\0", "\1"  # stand for a window and an open dimension in a datapoint's text
 _ROWS_AT_ONCE: Final = 16_384  # segments that are held before they are added up
 _WORD: Final = (1 << 64) - 1
+_WIDE: Final = (1 << 128) - 1
+_ORDERS: Final = {"datapoint": By.DATAPOINT, "-events": By.EVENTS, "-amount": By.AMOUNT}
 
 
 class Pager:
     """Answers one query. Use within the reader's transaction."""
 
-    def __init__(self, query: Query, merchants: Merchants, segments: Segments, tail: Counts) -> None:
+    def __init__(self, query: Query, merchants: Merchants, segments: Segments, tail: Few) -> None:
         self._query = query
         self._report = query.report
         self._window = query.window
         self._by = query.by or query.report.dimensions
         self._prefix = query.report.prefix if query.is_whole else ""
-        self._size = part_size(query.report)
-        self._step = query.report.inner
+        self._layout = layout_of(query.report)
         self._span = query.span
         # Whether later windows are in later groups. A zone's clocks may be put back over midnight.
         clocks = self._report.window.clocks if self._report.window else UTC_CLOCKS
@@ -47,11 +49,15 @@ class Pager:
         self._wanted = _wanted_merchants(query, merchants)
         self._selection = kernel.Selection(
             merchants.names,
-            merchants.known,
-            Shape(self._size, self._step, any(dimension.name in self._by for dimension in self._report.opens)),
+            merchants.known if self._report.opens else 0,
+            Shape(
+                self._layout.size,
+                self._layout.step,
+                any(dimension.name in self._by for dimension in self._report.opens),
+            ),
             self._targets(),
             self._wanted,
-            Cut(query.limit + 1, query.order == "-events", _after(query)),
+            Cut(query.limit + 1, _ORDERS[query.order], _after(query)),
         )
 
     def page(self) -> Page:
@@ -61,7 +67,7 @@ class Pager:
             by_window = self._pages_are_by_window
             groups = self._groups(self._first_window())
             for group in groups if self._in_time else self._joined(groups):
-                selection.add(self._key_text(group.window), group.rows, group.codes, group.counts)
+                selection.add(self._key_text(group.window), *group[1:])
                 if by_window and len(selection) > query.limit:
                     break
         found = [Aggregate(*one) for one in selection.best()]
@@ -92,19 +98,19 @@ class Pager:
             return b""
         return (self._span.text(key) if self._span else self._report.window.text(key)).encode()
 
-    def _targets(self) -> list[tuple[bytes, bytes, bytes]]:
+    def _targets(self) -> list[tuple[bytes, bytes, array[int]]]:
         """Return the kernel's targets: the aggregates of one merchant and window, and the codes that are added up."""
         filters = self._query.filters
         opens = {dimension.name: _OPEN for dimension in self._report.opens}
         targets: dict[str, list[int]] = {}
-        for residue in range(self._step):
-            texts = self._report.inner_texts(residue)
+        for code in range(self._layout.step):
+            texts = self._report.inner_texts(code)
             if all(text in filters.get(name, (text,)) for name, text in texts.items()):
                 text = self._prefix + SEPARATOR.join((texts | opens).get(name, _WINDOW) for name in self._by)
-                targets.setdefault(text, []).append(residue)
+                targets.setdefault(text, []).append(code)
         return [
-            (before.encode(), after.encode(), bytes(residues))
-            for text, residues in targets.items()
+            (before.encode(), after.encode(), array("I", codes))
+            for text, codes in targets.items()
             for before, _, after in [text.partition(_OPEN)]
         ]
 
@@ -113,12 +119,12 @@ class Pager:
     def _groups(self, start: int | None) -> Iterator[Window]:
         """Yield what the query tells apart by window, by rising window."""
         query, report = self._query, self._report
-        parts = None if self._wanted is None else {number // PART_MERCHANTS for number in self._wanted}
+        parts = None if self._wanted is None else {number // self._layout.values for number in self._wanted}
         stored = self._segments.windows(report, start, query.stop, parts)
         tail = _by_window(self._tail, start, query.stop)
         windows = merge(stored, tail, key=lambda one: one.window)
         for key, some in groupby(windows, key=lambda one: self._group_of(one.window)):
-            group = _nothing(key)
+            group = Window.nothing(key)
             for one in some:
                 self._add(group, one)
             yield group
@@ -132,19 +138,13 @@ class Pager:
         """Yield the groups of each key as one, of windows that come in no order of keys."""
         joined: dict[int, Window] = {}
         for group in groups:
-            self._add(joined.setdefault(group.window, _nothing(group.window)), group)
+            self._add(joined.setdefault(group.window, Window.nothing(group.window)), group)
         yield from joined.values()
 
     def _add(self, group: Window, one: Window) -> None:
-        group.rows.extend(one.rows)
-        group.codes.extend(one.codes)
-        group.counts.extend(one.counts)
+        group.extend(one)
         if len(group.rows) >= _ROWS_AT_ONCE:
-            group.rows[:] = sum_rows(group.rows, self._size)
-
-
-def _nothing(key: int) -> Window:
-    return Window(key, [], array("Q"), array("Q"))
+            group.rows[:] = sum_rows(group.rows, self._layout.size)
 
 
 def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
@@ -155,20 +155,21 @@ def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
     return array("I", sorted(number for number in numbers if number is not None))
 
 
-def _by_window(counts: Counts, start: int | None, stop: int | None) -> Iterator[Window]:
+def _by_window(tail: Few, start: int | None, stop: int | None) -> Iterator[Window]:
     """Yield the counts of each window of a range."""
-    windows, codes, values = counts.windows, counts.codes, counts.counts
+    windows = tail.windows
     at = 0 if start is None else bisect_left(windows, start)
     end = len(windows) if stop is None else bisect_left(windows, stop)
     while at < end:
         after = bisect_right(windows, windows[at], at)
-        yield Window(windows[at], [], codes[at:after], values[at:after])
+        yield Window(windows[at], [], *(column[at:after] for column in tail[1:]))
         at = after
 
 
-def _after(query: Query) -> tuple[int, bytes] | None:
+def _after(query: Query) -> tuple[int, int, bytes] | None:
     """Return the cursor as the kernel takes it."""
     if query.after is None:
         return None
-    least, text = after_of(query, query.after)
-    return min(least, _WORD), text.encode("utf-8", "surrogatepass")
+    least, datapoint = after_of(query, query.after)
+    least = min(max(least, 0), _WIDE)
+    return least & _WORD, least >> 64, datapoint.encode("utf-8", "surrogatepass")

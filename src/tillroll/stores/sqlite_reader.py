@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
 from tillroll.core.report import FIVE, Place, Report
+from tillroll.errors import StoreError
 from tillroll.ports import Status
 from tillroll.stores.damage import DamageError
+from tillroll.stores.layout import layout_of
 from tillroll.stores.merchants import Merchants, Names
-from tillroll.stores.segments import Segments, Unfolded, part_size
+from tillroll.stores.segments import Segments, SegmentsWithoutSums, Unfolded
+from tillroll.stores.sparse import Few, few_of
 from tillroll.stores.sqlite_chunks import broken_end, chain_at, read_chunks
 from tillroll.stores.sqlite_page import Pager
+from tillroll.stores.sqlite_reports import Version, read_versions
 from tillroll.stores.sqlite_schema import transaction
 from tillroll.stores.sqlite_state import State, read_state
 
@@ -21,12 +25,17 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from tillroll.core.fold import Counts
     from tillroll.core.query import Page, Query
 
 _TAIL_EVENTS_MAX: Final = 1 << 21  # of 21 bytes, in each reader; a commit folds long before, unless damage puts it off
 _REPAIR: Final = "Count the aggregates again from the journal with: tillroll audit --repair"
 _CACHE_KIB: Final = 4 * 1024  # of a reader: pages of the file itself are mapped, so only those of the log are held
+
+
+def segments_of(connection: sqlite3.Connection, versions: list[Version]) -> Segments:
+    """Return the segments of the five that readers read and commits fold into, in a transaction with these versions."""
+    whole = all(version.state == "readable" for version in versions)
+    return Segments(connection) if whole else SegmentsWithoutSums(connection)
 
 
 class Tail:
@@ -40,7 +49,7 @@ class Tail:
         """Begin anew after a fold."""
         self._unfolded.clear(folded)
         self._chain: bytes | None = None  # of the last event's chunk
-        self._counts: list[Counts] | None = None
+        self._counts: list[Few] | None = None
 
     def catch_up(self, connection: sqlite3.Connection, merchants: Merchants, state: State) -> None:
         """Hold exactly the events after the folded position, to the journal's end.
@@ -67,18 +76,18 @@ class Tail:
         if self._chain != state.chain:
             raise broken_end(held.last)
 
-    def counts(self, report: Report) -> Counts:
+    def counts(self, report: Report) -> Few:
         """Return the counts of a report."""
         if self._counts is None:
-            self._counts = self._unfolded.counts()
+            self._counts = [few_of(counts) for counts in self._unfolded.counts()]
         return self._counts[FIVE.index(report)]
 
-    def count(self, report: Report, window: int, code: int) -> int:
-        """Return the events of one code of a window."""
-        windows, codes, counts, *_ = self.counts(report)
+    def count(self, report: Report, window: int, code: int) -> tuple[int, int]:
+        """Return the events of one code of a window, and their amount."""
+        windows, codes, counts, lows, highs = self.counts(report)
         stop = bisect_right(windows, window)
         at = bisect_left(codes, code, bisect_left(windows, window), stop)
-        return counts[at] if at < stop and codes[at] == code else 0
+        return (counts[at], highs[at] << 64 | lows[at]) if at < stop and codes[at] == code else (0, 0)
 
 
 class Reader:
@@ -87,11 +96,12 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
         self.connection = connection
         self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._merchants = Merchants(connection, names)
+        self.merchants = Merchants(connection, names)
         self._segments = Segments(connection)
+        self._definitions = -1
         self._tail = Tail()
         self._generation = -1
-        self._state = State(0, 0, None, 0, 0, 0, b"")
+        self.state = State(0, 0, None, 0, 0, 0, b"")
 
     def close(self) -> None:
         """Close the connection."""
@@ -105,17 +115,20 @@ class Reader:
             if state.generation != self._generation:
                 self._tail.clear(-1)
                 self._generation = state.generation
-            self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
-            self._state = state
+            if state.definitions != self._definitions:
+                self._segments = segments_of(self.connection, read_versions(self.connection))
+                self._definitions = state.definitions
+            self.merchants.begin(state.generation, state.merchants, state.merchants_crc)
+            self.state = state
             yield state
 
     def _caught_up(self) -> Tail:
-        self._tail.catch_up(self.connection, self._merchants, self._state)
+        self._tail.catch_up(self.connection, self.merchants, self.state)
         return self._tail
 
     def status(self) -> Status:
         """Return where the store stands."""
-        query = "SELECT events, folded, folded_at, waiting, refused FROM state, rejected_total"
+        query = "SELECT events, folded, last_fold_at, waiting, refused FROM state, rejected_total"
         events, folded, folded_at, rejected, refused = self.connection.execute(query).fetchone()
         return Status(
             events=events,
@@ -125,30 +138,42 @@ class Reader:
             folded_at=folded_at,
             unfolded_since=None,
             rejected=rejected,
-            merchants=self._merchants.known,
+            merchants=self.merchants.known,
             rejected_full=bool(refused),
         )
 
-    def count(self, at: Place | None) -> int:
-        """Return the events of one datapoint; of None, 0."""
+    def count(self, at: Place | None) -> tuple[int, int]:
+        """Return the events of one datapoint, and their amount; of None, 0."""
         if at is None:
-            return 0
+            return 0, 0
         texts = dict(zip(at.report.dimensions, at.texts, strict=True))
-        numbers = [self._merchants.find(texts[dimension.name]) for dimension in at.report.opens]
+        numbers = [self.merchants.find(texts[dimension.name]) for dimension in at.report.opens]
         if None in numbers:
-            return 0
+            return 0, 0
         inner = at.report.inner_code(dimension.parse(texts[dimension.name]) or 0 for dimension in at.report.closed)
         code = sum(number or 0 for number in numbers) * at.report.inner + inner
-        size = part_size(at.report)
+        size = layout_of(at.report).size
         part, index = divmod(code, size)
-        cells = self._segments.cells(at.report, at.window, part)
-        stored = kernel.read_counts(cells, size)[index] if cells else 0
-        return stored + self._caught_up().count(at.report, at.window, code)
+        counts, lows, highs = kernel.read_counts(self._segments.cells(at.report, at.window, part), size)
+        events, amount = self._caught_up().count(at.report, at.window, code)
+        return counts[index] + events, (highs[index] << 64 | lows[index]) + amount
 
     def search(self, containing: str, limit: int) -> list[str]:
         """Return merchants by a part of their name, those that begin with it first."""
-        return self._merchants.search(containing, limit)
+        return self.merchants.search(containing, limit)
 
     def page(self, query: Query) -> Page:
-        """Return one page of a report."""
-        return Pager(query, self._merchants, self._segments, self._caught_up().counts(query.report)).page()
+        """Return one page of a report.
+
+        Raises:
+            StoreError: amounts are asked for, and not counted yet.
+        """
+        if (query.amounts or query.order == "-amount") and not self._segments.has_sums:
+            raise self._uncounted()
+        return Pager(query, self.merchants, self._segments, self._caught_up().counts(query.report)).page()
+
+    def _uncounted(self) -> StoreError:
+        lagging = [version for version in read_versions(self.connection) if version.state == "counting"]
+        position = min(version.position or 0 for version in lagging)
+        problem = f"amounts are being counted, so far of {position:,} of {self.state.folded:,} events"
+        return StoreError(problem, "Ask again later; events can be asked for meanwhile", retry_after_s=5)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError, StoreFullError
-from tillroll.stores.sqlite_upgrade import add_checksums, begin_segments, key_names, run_script
+from tillroll.stores.sqlite_upgrade import add_checksums, begin_segments, begin_sums, key_names, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +113,7 @@ INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0, 0);
 """,
     key_names,
     begin_segments,
+    begin_sums,
 )
 
 
@@ -153,7 +154,7 @@ def version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring a file to the current version.
 
     Raises:
@@ -174,7 +175,7 @@ def migrate(connection: sqlite3.Connection, path: Path, reports: str) -> None:
             else:
                 migration(connection)
             if not number:
-                connection.execute("INSERT INTO state VALUES (0, 0, 0, NULL, 0, ?)", (reports,))
+                connection.execute("INSERT INTO state VALUES (0, 0, 0, NULL, 0, '')")
             connection.execute(f"PRAGMA user_version = {number + 1}")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import sqlite3
 
 _REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
-_COLUMNS: Final = "events, folded, folded_at, generation, merchants, merchants_crc, chain"
+_COLUMNS: Final = "events, folded, last_fold_at, generation, merchants, merchants_crc, chain, definitions"
 _READ: Final = f"SELECT {_COLUMNS}, checksum FROM state"  # noqa: S608 names, above
-_WRITE: Final = f"UPDATE state SET ({_COLUMNS}, checksum) = (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-_PACKED: Final = struct.Struct("<qqdqqI32s")
+_WRITE: Final = f"INSERT OR REPLACE INTO state (id, {_COLUMNS}, checksum) VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_PACKED: Final = struct.Struct("<qqdqqI32sq")
 
 
 class State(NamedTuple):
@@ -29,6 +29,7 @@ class State(NamedTuple):
     merchants: int  # how many there are
     merchants_crc: int  # of all their names, in order
     chain: bytes  # of the last chunk
+    definitions: int = 0  # rises when a version of a report comes, goes or becomes readable
 
     @property
     def names(self) -> tuple[int, int]:
@@ -59,7 +60,7 @@ def doubtful_state(connection: sqlite3.Connection) -> State:
     """Return the state as it stands there, damaged or not, for who looks into the damage. Call in a transaction."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM state").fetchone() or ()  # noqa: S608 names, above
     nothing = State(0, 0, None, 0, 0, 0, GENESIS)
-    kinds = (int, int, float, int, int, int, bytes)
+    kinds = (int, int, float, int, int, int, bytes, int)
     if not row:
         return nothing
     values = [it if isinstance(it, kind) else none for it, kind, none in zip(row, kinds, nothing, strict=True)]
@@ -72,6 +73,6 @@ def write_state(connection: sqlite3.Connection, state: State) -> None:
 
 
 def _checksum(state: State) -> int:
-    events, folded, folded_at, generation, merchants, merchants_crc, chain = state
+    events, folded, folded_at, *others = state
     at = -1.0 if folded_at is None else folded_at
-    return zlib.crc32(_PACKED.pack(events, folded, at, generation, merchants, merchants_crc, chain))
+    return zlib.crc32(_PACKED.pack(events, folded, at, *others))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE, REPORTS
+from tillroll.stores.layout import layout_of
 from tillroll.stores.merchants import names_crc
-from tillroll.stores.segments import Segments
+from tillroll.stores.segments import Segments, SegmentsWithoutSums
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk
 from tillroll.stores.sqlite_naming import NAMING_TABLES, draw_naming, write_naming
+from tillroll.stores.sqlite_reports import REPORT_TABLE, Version, write_versions
 from tillroll.stores.sqlite_state import State, write_state
 
 if TYPE_CHECKING:
@@ -19,15 +23,15 @@ CREATE TABLE merchant (
   id INTEGER PRIMARY KEY,              -- in order of first sight in the journal, from 0
   name TEXT NOT NULL UNIQUE
 ) STRICT;
-CREATE TABLE segment (
-  report TEXT NOT NULL,
+CREATE TABLE aggregate (
+  report TEXT NOT NULL,                -- its name and version
   window INTEGER NOT NULL,             -- hours or days since 1970; 0 for a report over all time
   part INTEGER NOT NULL,               -- which block of merchants; 0 without merchants
   next_window INTEGER NOT NULL,        -- the report's next segment, so that one that is lost is missed
   next_part INTEGER NOT NULL,
   checksum INTEGER NOT NULL,           -- of all other columns
-  cells BLOB NOT NULL,                 -- one counter for every code of the part (core.columns.add_counts); of a
-                                       -- report's name with /sparse the counters above 0 of many (stores.sparse)
+  cells BLOB NOT NULL,                 -- a counter and a sum for every code of the part (core.columns.add_counts); of
+                                       -- a name with /sparse those above 0 of many windows (stores.sparse)
   PRIMARY KEY (report, window, part)
 ) STRICT;
 """
@@ -47,6 +51,34 @@ CREATE TABLE state (
   checksum INTEGER NOT NULL            -- of all other columns but reports
 ) STRICT;
 ALTER TABLE segment RENAME TO segment_before;
+CREATE TABLE segment (
+  report TEXT NOT NULL,
+  window INTEGER NOT NULL,             -- hours or days since 1970; 0 for a report over all time
+  part INTEGER NOT NULL,               -- which block of merchants; 0 without merchants
+  next_window INTEGER NOT NULL,        -- the report's next segment, so that one that is lost is missed
+  next_part INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,           -- of all other columns
+  cells BLOB NOT NULL,                 -- one counter for every code of the part; of a report's name with /sparse the
+                                       -- counters above 0 of many
+  PRIMARY KEY (report, window, part)
+) STRICT;
+"""
+_STATE_2: Final = struct.Struct("<qqdqqI32s")
+# A program from before this finds no `folded_at`, and stops with an error before it has written anything.
+_SUMS_TABLES: Final = """
+ALTER TABLE state RENAME TO state_before;
+CREATE TABLE state (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  events INTEGER NOT NULL,             -- in the journal
+  folded INTEGER NOT NULL,             -- of these, how many are in the segments
+  last_fold_at REAL,                   -- seconds since 1970
+  generation INTEGER NOT NULL,         -- rises when a rebuild may have renumbered merchants
+  merchants INTEGER NOT NULL,          -- how many there are
+  merchants_crc INTEGER NOT NULL,      -- of their names in order
+  chain BLOB NOT NULL,                 -- of the last chunk
+  definitions INTEGER NOT NULL,        -- rises when a version of a report comes, goes or becomes readable
+  checksum INTEGER NOT NULL            -- of all other columns
+) STRICT;
 """
 _CHUNKS_AT_ONCE: Final = 64
 _ROWS_AT_ONCE: Final = 10_000
@@ -61,7 +93,6 @@ def run_script(connection: sqlite3.Connection, script: str) -> None:
 def add_checksums(connection: sqlite3.Connection) -> None:
     """Bring a file of version 1, which is that of 0.1.0, to version 2: all that is read has a checksum."""
     run_script(connection, _CHECKED_TABLES)
-    run_script(connection, AGGREGATE_TABLES[AGGREGATE_TABLES.index("CREATE TABLE segment") :])
     chain = _chain_chunks(connection)
     merchants, crc = _merchants(connection)
     connection.execute(
@@ -69,21 +100,59 @@ def add_checksums(connection: sqlite3.Connection) -> None:
     )
     query = "SELECT events, folded, folded_at, generation FROM state"
     events, folded, folded_at, generation = connection.execute(query).fetchone()
-    write_state(connection, State(events, folded, folded_at, generation, merchants, crc, chain))
-    segments = Segments(connection)
-    segments.begin()
+    at = -1.0 if folded_at is None else folded_at
+    checksum = zlib.crc32(_STATE_2.pack(events, folded, at, generation, merchants, crc, chain))
+    values = (chain, merchants, crc, checksum)
+    connection.execute("UPDATE state SET (chain, merchants, merchants_crc, checksum) = (?, ?, ?, ?)", values)
+    segments = SegmentsWithoutSums(connection)
+    segments.begin(FIVE)
     query = "SELECT report, window, part, cells FROM segment_before ORDER BY report, window, part"
     for name, window, part, cells in connection.execute(query):
         report = REPORTS.get(name)
-        if report is not None:  # else a report of another edition, which is counted again anyhow
-            segments.put(report, window, part, cells)
+        if report is not None:  # else a report of another edition
+            segments.put(report, window, part, bytes([len(cells) // layout_of(report).size, 0, 0]) + cells)
     connection.execute("DROP TABLE segment_before")
     connection.execute("DROP TABLE state_before")
 
 
 def begin_segments(connection: sqlite3.Connection) -> None:
     """Let the sparse segments of each report begin; which a file from before them has not."""
-    Segments(connection).begin()
+    SegmentsWithoutSums(connection).begin(FIVE)
+
+
+def begin_sums(connection: sqlite3.Connection) -> None:
+    """Begin a version of the five that has sums: version 6.
+
+    It is counted from the journal beside traffic, and the segments without sums are folded and read until it is whole.
+    """
+    run_script(connection, _SUMS_TABLES + REPORT_TABLE + AGGREGATE_TABLES[AGGREGATE_TABLES.index("CREATE TABLE agg") :])
+    columns = "events, folded, folded_at, generation, merchants, merchants_crc, chain"
+    before = connection.execute(f"SELECT {columns}, checksum FROM state_before").fetchone()  # noqa: S608 names, above
+    state = _state_5(before)
+    write_state(connection, state or State(0, 0, None, 0, 0, 0, GENESIS))
+    if state is None:  # damaged, and so it stays until a rebuild
+        connection.execute("UPDATE state SET checksum = checksum + 1")
+    connection.execute("DROP TABLE state_before")
+    Segments(connection).begin(FIVE)
+    (filled,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM chunk LIMIT 1)").fetchone()
+    if not filled:
+        connection.execute("DROP TABLE segment")
+    begun = [Version(report.name, 1, "", 0, "counting") for report in FIVE]
+    whole = [version._replace(position=None, state="readable") for version in begun]
+    write_versions(connection, begun if filled else whole)
+
+
+def _state_5(row: tuple[Any, ...] | None) -> State | None:
+    """Return the state out of a row of version 5, None when it is not what was written."""
+    if row is None:
+        return None
+    *columns, checksum = row
+    events, folded, folded_at, *others = columns
+    try:
+        packed = _STATE_2.pack(events, folded, -1.0 if folded_at is None else folded_at, *others)
+    except struct.error:  # damage may change what type SQLite takes a column for
+        return None
+    return State(*columns) if zlib.crc32(packed) == checksum else None
 
 
 def _chain_chunks(connection: sqlite3.Connection) -> bytes:
