@@ -1,7 +1,8 @@
 """The settings in force: flags before the environment before one TOML file before the defaults.
 
 The only reader of the environment. A setting has one name everywhere: `freshness_s` is the flag `--freshness-s` where a
-command has it, the variable `TILLROLL_FRESHNESS_S`, and the key `freshness_s` of the file.
+command has it, the variable `TILLROLL_FRESHNESS_S`, and the key `freshness_s` of the file. `events_keep` is there the
+key `keep` of the table `[events]`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, get_typ
 
 import msgspec
 
+from tillroll.core.kept import Keep, KeepError
 from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError
 
@@ -24,6 +26,7 @@ CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 CONFIG_FILE: Final = "tillroll.toml"
 FRESHNESS_S: Final = 60.0
 _SECRETS: Final = frozenset({"send_tokens", "read_tokens", "token"})
+_TABLES: Final = frozenset({"events"})  # of the file: `[events] keep` is `events_keep`
 _GUARDS: Final = frozenset({"tokens_file", "send_tokens", "read_tokens"})  # empty, they would let anyone in
 
 
@@ -79,6 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     freshness_s: Annotated[
         float, msgspec.Meta(gt=0, le=3_600, description="The oldest that a report may be on AWS; longer is cheaper")
     ] = FRESHNESS_S
+    events_keep: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="Fields that the journal keeps beside the contract's, such as country or customer.country; "
+            "in the environment parted by commas"
+        ),
+    ] = ()
     rejected_max: Annotated[
         int, msgspec.Meta(ge=1, description="How many rejected events are kept; past it the senders are told")
     ] = CAPACITY.rejections
@@ -135,7 +145,7 @@ def load(flags: Mapping[str, object] | None = None, environ: Mapping[str, str] |
     layers = [
         _read_file(Path(str(path)) if path else None),
         _read_environment(environ),
-        {name: (value, f"--{name.replace('_', '-')}") for name, value in given.items()},
+        {name: (_parted(name, value), f"--{name.replace('_', '-')}") for name, value in given.items()},
     ]
     for layer in layers:
         for name, (value, origin) in layer.items():
@@ -159,10 +169,14 @@ def _read_file(path: Path | None) -> dict[str, tuple[object, str]]:
         raise ConfigError(str(path), problem, "Name another") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"this is not TOML ({error})", "Lines are written: port = 8080") from error
-    for key in content:
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        table = value if isinstance(value, dict) and key in _TABLES else None
+        flat |= {key: value} if table is None else {f"{key}_{name}": each for name, each in table.items()}
+    for key in flat:
         if key not in _TYPES:
             raise ConfigError(key, f"there is no such setting in {path}", _nearest(key, _TYPES))
-    return {key: (value, str(path)) for key, value in content.items()}
+    return {key: (value, str(path)) for key, value in flat.items()}
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str]]:
@@ -176,13 +190,17 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str
     for variable, text in environ.items():
         name = variables.get(variable)
         if name is not None:
-            value: object = text
-            if _TYPES[name] is tuple:
-                value = [part.strip() for part in text.split(",") if part.strip()]
-            found[name] = (value, variable)
+            found[name] = (_parted(name, text), variable)
         elif variable.startswith(PREFIX) and difflib.get_close_matches(variable, variables, 1, 0.9):
             raise ConfigError(variable, "there is no such setting", _nearest(variable, variables))
     return found
+
+
+def _parted(name: str, value: object) -> object:
+    """Return a value as its setting takes it: a list, which a text gives parted by commas."""
+    if _TYPES[name] is tuple and isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
 
 
 def _convert(name: str, value: object, origin: str) -> object:
@@ -193,6 +211,11 @@ def _convert(name: str, value: object, origin: str) -> object:
         problem = str(error).partition(" - at ")[0]
         wanted = _DESCRIPTIONS[name]
         raise ConfigError(name, f"{value!r} from {origin}: {problem}", f"It is: {wanted}") from error
+    if name == "events_keep":
+        try:
+            Keep(converted.events_keep)
+        except KeepError as error:
+            raise ConfigError(name, f"{error.problem}, from {origin}", error.remedy) from error
     return getattr(converted, name)
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core.accept import Body, Reason, decode_event
 from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
-from tillroll.core.parse import BOM
+from tillroll.core.parse import BOM, KEEP_NOTHING
 from tillroll.errors import TillrollError
 from tillroll.ports import Kept, Outcome
 from tillroll.service import CONFLICT
 
 if TYPE_CHECKING:
     from tillroll.core.batch import Event
+    from tillroll.core.kept import Keep
     from tillroll.core.rejection import RejectedFilter
     from tillroll.ports import Store
 
@@ -88,7 +89,7 @@ def plain(kept: Kept) -> dict[str, Any]:
         return fields | {"body_base64": base64.b64encode(rejection.body).decode()}
 
 
-def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> Corrected:
+def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep: Keep = KEEP_NOTHING) -> Corrected:
     """Take a rejected event again, with another body if one is given, under its own source and position.
 
     A body may hold several events, as any body does. When one is not valid none is counted; when one conflicts, the
@@ -100,12 +101,12 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> C
         StoreError: the store cannot take it now.
     """
     kept = find(store, rejected_id)
-    events = _events_of(kept, body, now_s)
+    events = _events_of(kept, body, now_s, keep)
     if isinstance(events, Reason):
         return Corrected(None, events)
-    builder = BatchBuilder()
-    for index, event in enumerate(events):
-        builder.add(event, *_name_of(kept, index))
+    builder = BatchBuilder(keep.names)
+    for index, (event, values) in enumerate(events):
+        builder.add(event, *_name_of(kept, index), values)
     outcomes = store.journal(builder.build())
     if Outcome.CONFLICT in outcomes:
         return Corrected(Outcome.CONFLICT, CONFLICT)
@@ -115,12 +116,16 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float) -> C
     return Corrected(outcome, None, accepted, len(outcomes) - accepted)
 
 
-def _events_of(kept: Kept, body: bytes | None, now_s: float) -> list[Event] | Reason:
-    """Return the events of a correction, or of what was rejected, or why the first that is wrong is so."""
+def _events_of(kept: Kept, body: bytes | None, now_s: float, keep: Keep) -> list[tuple[Event, list[str]]] | Reason:
+    """Return the events of a correction, or of what was rejected, or why the first that is wrong is so.
+
+    Each with the values of the fields to be kept.
+    """
     text = kept.rejection.body if body is None else body
-    alone = decode_event(text.removeprefix(BOM).strip(_SPACE), now_s)
+    line = text.removeprefix(BOM).strip(_SPACE)
+    alone = decode_event(line, now_s)
     if not isinstance(alone, Reason):
-        return [alone]
+        return [(alone, keep.values(line.decode()))]
     texts = [event for _, _, event in Body(text, UNNAMED).events()]
     if len(texts) < 2 and not _is_array(text):  # or it is wrong as a whole, whatever it has in it
         return alone
@@ -129,7 +134,7 @@ def _events_of(kept: Kept, body: bytes | None, now_s: float) -> list[Event] | Re
         found = decode_event(each, now_s)
         if isinstance(found, Reason):
             return Reason(found.code, found.field, f"event {number} of {len(texts)}: {found.message}")
-        events.append(found)
+        events.append((found, keep.values(each.decode())))
     return events or alone
 
 
@@ -168,7 +173,9 @@ class Retried(NamedTuple):
         )
 
 
-def retry_some(store: Store, which: RejectedFilter, after: str | None, now_s: float) -> Retried:
+def retry_some(
+    store: Store, which: RejectedFilter, after: str | None, now_s: float, keep: Keep = KEEP_NOTHING
+) -> Retried:
     """Take rejected events again as they were, at most RETRIED_AT_ONCE in one commit, each as `retry` does.
 
     What is still not accepted stays as it is.
@@ -177,12 +184,13 @@ def retry_some(store: Store, which: RejectedFilter, after: str | None, now_s: fl
         StoreError: the store cannot take it now.
     """
     page = store.rejected(after=after, limit=RETRIED_AT_ONCE, which=which)
-    builder = BatchBuilder()
+    builder = BatchBuilder(keep.names)
     valid = []
     for kept in page:
-        decoded = decode_event(kept.rejection.body.strip(_SPACE), now_s)
+        line = kept.rejection.body.strip(_SPACE)
+        decoded = decode_event(line, now_s)
         if not isinstance(decoded, Reason):
-            builder.add(decoded, *_name_of(kept))
+            builder.add(decoded, *_name_of(kept), keep.values(line.decode()))
             valid.append(kept.id)
     outcomes = store.journal(builder.build()) if valid else b""
     conflicts = outcomes.count(Outcome.CONFLICT)

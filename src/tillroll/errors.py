@@ -91,6 +91,13 @@ class StoreDamagedError(StoreError):
     """Something in the store is not what was written. Nothing is answered from it."""
 
 
+class LaterFormatError(StoreError):
+    """Something in the store is of a format that this tillroll does not know. It is not damaged, and left as it is."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, "Run the newest tillroll that has written to this store")
+
+
 class StoreGoneError(StoreError):
     """A file of the store was deleted or replaced while it was open: what is written now, nobody would find."""
 

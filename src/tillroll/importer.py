@@ -26,6 +26,7 @@ from tillroll.core.csv_events import FIELDS, CsvReader, Header, header_of
 from tillroll.core.file_kind import kind_of
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
+from tillroll.field_watch import NO_WATCH
 from tillroll.ports import Outcome
 from tillroll.service import CONFLICT
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Source
     from tillroll.core.body import Parts
     from tillroll.core.parse import Text
+    from tillroll.field_watch import FieldWatch
     from tillroll.ports import Clock, Store
 
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
@@ -245,9 +247,11 @@ def import_events(
 
 
 @contextmanager
-def read_ahead(content: Input, source: Source, clock: Clock) -> Iterator[Iterator[Stretch]]:
+def read_ahead(
+    content: Input, source: Source, clock: Clock, fields: FieldWatch = NO_WATCH
+) -> Iterator[Iterator[Stretch]]:
     """Lend the events of a file as they are read by one thread and parsed by another, which begin at once."""
-    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(content, blocks, source, clock), 3) as parsed:
+    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(content, blocks, source, clock, fields), 3) as parsed:
         yield parsed
 
 
@@ -288,13 +292,15 @@ def _ahead(items: Iterator[_Item], at_once: int) -> Iterator[Iterator[_Item]]:
         thread.join(_STOP_S)
 
 
-def _parsed(content: Input, blocks: Iterator[Block], source: Source, clock: Clock) -> Iterator[Stretch]:
+def _parsed(
+    content: Input, blocks: Iterator[Block], source: Source, clock: Clock, fields: FieldWatch
+) -> Iterator[Stretch]:
     if content.header is None:
-        reader = Reader(source)
+        reader = Reader(source, fields.keep)
         for text, parts in blocks:
             yield from reader.read(text, parts, clock, _UNSURE_MAX)
         return
-    csv_reader = CsvReader(source, content.header)
+    csv_reader = CsvReader(source, content.header, fields.keep)
     for text, _ in blocks:
         yield from csv_reader.read(text, clock, _UNSURE_MAX)
     yield from csv_reader.finish(clock, _UNSURE_MAX)

@@ -23,6 +23,7 @@ from tillroll.core import limits
 from tillroll.core.clock_watch import ClockWatch
 from tillroll.core.parse import FallbackError
 from tillroll.errors import ClockError, OverloadedError, StoreError, TillrollError
+from tillroll.field_watch import NO_WATCH
 from tillroll.service import Receipt, Refused, journal_bodies, keep
 from tillroll.turns import StoreInTurns
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tillroll.core.accept import Accepted, Body, Rejection
+    from tillroll.field_watch import FieldWatch
     from tillroll.ports import Clock, Store
 
 _log: Final = logging.getLogger(__name__)
@@ -81,8 +83,10 @@ class Intake:
         timer: Clock,
         on_commit: Callable[[Committed], None] | None = None,
         on_refused: Callable[[ClockError], None] | None = None,
+        fields: FieldWatch = NO_WATCH,
     ) -> None:
         """`timer` measures durations; `on_commit` and `on_refused` are called in the committing thread."""
+        self._fields = fields
         self._clock = clock
         self._timer = timer
         self._on_commit = on_commit
@@ -203,7 +207,9 @@ class Intake:
         started = self._timer()
         bodies = [waiting.body for waiting in group]
         try:
-            taken = journal_bodies(self._store, bodies, self._clock(), self._clock_watch, judged_max)
+            taken = journal_bodies(
+                self._store, bodies, self._clock(), self._clock_watch, judged_max, self._fields
+            )
         except FallbackError as error:
             for index in sorted(error.texts):
                 self._hand_over(group[index])

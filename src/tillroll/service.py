@@ -9,12 +9,14 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.core.accept import Body, Reason, Rejection, accept
+from tillroll.field_watch import NO_WATCH
 from tillroll.ports import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tillroll.core.clock_watch import ClockWatch
+    from tillroll.field_watch import FieldWatch
     from tillroll.ports import Journal
 
 CONFLICT = Reason("conflict", None, "an event of this date and name is already counted with other content")
@@ -83,8 +85,11 @@ def take(
     now_s: float,
     set_aside: Callable[[list[list[Rejection]]], int],
     clock_watch: ClockWatch | None = None,
+    fields: FieldWatch = NO_WATCH,
 ) -> list[Receipt]:
     """Journal the valid events of some bodies in one commit and return a receipt for each, in order.
+
+    `fields` says which of their fields are kept.
 
     What is rejected, or conflicts with what is journaled, goes to `set_aside`, a list for each body, after the commit
     and before this returns: it returns how many it kept, from the first on, and is not called when there is nothing.
@@ -93,7 +98,7 @@ def take(
     Raises:
         ClockError: the clock may be slow, says the watch; nothing of any body was taken.
     """
-    taken = journal_bodies(journal, bodies, now_s, clock_watch)
+    taken = journal_bodies(journal, bodies, now_s, clock_watch, fields=fields)
     receipts = iter(keep([each for each in taken if isinstance(each, Refused)], set_aside))
     return [next(receipts) if isinstance(each, Refused) else each for each in taken]
 
@@ -104,6 +109,7 @@ def journal_bodies(
     now_s: float,
     clock_watch: ClockWatch | None = None,
     fallback_max: int = sys.maxsize,
+    fields: FieldWatch = NO_WATCH,
 ) -> Sequence[Receipt | Refused]:
     """Do the first half of `take`, the commit. For a body of which nothing was refused that was all.
 
@@ -111,7 +117,7 @@ def journal_bodies(
         FallbackError: bodies have more than `fallback_max` events that take long to judge; nothing of any was taken.
         ClockError: see `take`.
     """
-    accepted = accept(bodies, now_s, fallback_max)
+    accepted = accept(bodies, now_s, fallback_max, fields.keep)
     if clock_watch is not None:
         clock_watch.check(accepted, now_s)
     outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""

@@ -10,19 +10,21 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
 from tillroll.core.clock_watch import ClockWatch
 from tillroll.envelope import body_of, refusal
 from tillroll.errors import ClockError, QueueError, StoreError, TillrollError
+from tillroll.field_watch import NO_WATCH
 from tillroll.service import Receipt, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.accept import Rejection
+    from tillroll.field_watch import FieldWatch
     from tillroll.ports import Clock, Journal, Message, Queue, Store
 
 SLICE_BYTES: Final = 2 * 2**20  # of bodies in one commit: past that, a commit gets no cheaper by the event
@@ -67,6 +69,7 @@ def take_messages(
     *,
     may_go_on: Callable[[], bool] = lambda: True,
     clock_watch: ClockWatch | None = None,
+    fields: FieldWatch = NO_WATCH,
 ) -> Taken:
     """Take messages in as few commits as their bytes allow, and return what became of them.
 
@@ -74,14 +77,20 @@ def take_messages(
     each commit `may_go_on` is asked; once it says no, the rest is left.
     """
     taken = Taken()
+    watches = _Watches(clock_watch, fields)
     for indices in _slices(messages):
         if taken.error is not None or not may_go_on():
             taken.left.extend(indices)
             continue
-        part = _take_slice(journal, queue, [messages[index] for index in indices], clock(), clock_watch)
+        part = _take_slice(journal, queue, [messages[index] for index in indices], clock(), watches)
         part.left = [indices[index] for index in part.left]
         taken.add(part)
     return taken
+
+
+class _Watches(NamedTuple):
+    clock: ClockWatch | None
+    fields: FieldWatch
 
 
 def _slices(messages: Sequence[Message]) -> Iterator[list[int]]:
@@ -97,16 +106,14 @@ def _slices(messages: Sequence[Message]) -> Iterator[list[int]]:
         yield indices
 
 
-def _take_slice(
-    journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, clock_watch: ClockWatch | None
-) -> Taken:
+def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, watches: _Watches) -> Taken:
     """Take messages in one commit. One on which the code itself fails is found by halving, and left alone."""
     try:
-        return _take_commit(journal, queue, messages, now_s, clock_watch)
+        return _take_commit(journal, queue, messages, now_s, watches)
     except ClockError as error:  # they come back, by when the clock may be right
         _log.warning("%d messages are left: %s", len(error.bodies), error)
         others = [index for index in range(len(messages)) if index not in error.bodies]
-        rest = _take_slice(journal, queue, [messages[index] for index in others], now_s, clock_watch)
+        rest = _take_slice(journal, queue, [messages[index] for index in others], now_s, watches)
         rest.left = sorted([*error.bodies, *(others[index] for index in rest.left)])
         return rest
     except (StoreError, QueueError) as error:
@@ -116,15 +123,15 @@ def _take_slice(
             _log.exception("the message %s cannot be taken", messages[0].id)
             return Taken(left=[0])
     middle = len(messages) // 2
-    taken = _take_slice(journal, queue, messages[:middle], now_s, clock_watch)
-    rest = _take_slice(journal, queue, messages[middle:], now_s, clock_watch)
+    taken = _take_slice(journal, queue, messages[:middle], now_s, watches)
+    rest = _take_slice(journal, queue, messages[middle:], now_s, watches)
     rest.left = [middle + index for index in rest.left]
     taken.add(rest)
     return taken
 
 
 def _take_commit(
-    journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, clock_watch: ClockWatch | None
+    journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, watches: _Watches
 ) -> Taken:
     refusals = [refusal(message) for message in messages]
     named = [index for index, refused in enumerate(refusals) if refused is None]
@@ -137,7 +144,7 @@ def _take_commit(
         return sum(map(len, rejections))  # what cannot be buried leaves its message on the queue
 
     try:
-        receipts = take(journal, [body_of(messages[index]) for index in named], now_s, set_aside, clock_watch)
+        receipts = take(journal, [body_of(messages[index]) for index in named], now_s, set_aside, *watches)
     except ClockError as error:
         raise ClockError([named[index] for index in error.bodies], now_s) from error
     for receipt in receipts:
@@ -168,8 +175,16 @@ class Worker:
     """Receives, takes, deletes and folds until it is told to stop."""
 
     def __init__(
-        self, store: Store, queue: Queue, freshness_s: float, clock: Clock, *, visible_after_s: float = 300.0
+        self,
+        store: Store,
+        queue: Queue,
+        freshness_s: float,
+        clock: Clock,
+        *,
+        visible_after_s: float = 300.0,
+        fields: FieldWatch = NO_WATCH,
     ) -> None:
+        self._fields = fields
         self.store = store
         self.queue = queue
         self.counted = Taken()
@@ -223,7 +238,9 @@ class Worker:
 
     def _take(self, messages: list[Message]) -> Taken:
         with self._held(messages):
-            taken = take_messages(self.store, self.queue, messages, self._clock, clock_watch=self._clock_watch)
+            taken = take_messages(
+                self.store, self.queue, messages, self._clock, clock_watch=self._clock_watch, fields=self._fields
+            )
             left = set(taken.left)
             self.queue.delete([message for index, message in enumerate(messages) if index not in left])
         self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))

@@ -108,7 +108,8 @@ def check_chunk_bytes(data: bytes) -> None:
 def check_chunk_columns(events: int, raw: bytes) -> None:
     """The same of columns that come with a right checksum."""
     rest = struct.pack("<II", events, len(raw)) + zstd.compress(raw, 1)
-    check_chunk_bytes(b"TRC2" + struct.pack("<I", zlib.crc32(b"TRC2" + rest)) + rest)
+    for magic in (b"TRC2", b"TRC3"):
+        check_chunk_bytes(magic + struct.pack("<I", zlib.crc32(magic + rest)) + rest)
     check_chunk_bytes(b"TRC1" + struct.pack("<I", zlib.crc32(rest)) + rest)
 
 

@@ -8,6 +8,7 @@ from tests.fuzz.checks import check_chunk_bytes, check_chunk_columns, check_dama
 
 from tillroll.core import chunk
 from tillroll.core.batch import UNNAMED, Batch, BatchBuilder, Event, NameKind, Source
+from tillroll.core.kept import ABSENT, UNKEPT
 
 _names = st.one_of(st.sampled_from(["m", "x"]), st.uuids().map(str), st.text(min_size=1, max_size=20))
 _events = st.builds(
@@ -27,16 +28,27 @@ _sources = st.one_of(
 )
 
 
-def _build(rows: list[tuple[Event, Source, int]]) -> Batch:
-    builder = BatchBuilder()
-    for event, source, position in rows:
-        builder.add(event, source, position)
+_FIELDS = ("country", "n", '"a.b"')
+_values = st.one_of(st.sampled_from([ABSENT, UNKEPT, "SE", "1", '"1"', "null"]), st.text(min_size=1, max_size=9))
+_kept = st.tuples(_values, st.sampled_from([ABSENT, UNKEPT]), st.just(ABSENT))
+
+
+def _build(fields: int, rows: list[tuple[Event, Source, int, tuple[str, ...]]]) -> Batch:
+    builder = BatchBuilder(_FIELDS[:fields])
+    for event, source, position, kept in rows:
+        builder.add(event, source, position, kept)
     return builder.build()
 
 
-batches = st.lists(
-    st.tuples(_events, _sources, st.one_of(st.integers(0, 9), st.integers(0, 2**64 - 1))), min_size=1, max_size=30
-).map(_build)
+batches = st.builds(
+    _build,
+    st.integers(0, 3),
+    st.lists(
+        st.tuples(_events, _sources, st.one_of(st.integers(0, 9), st.integers(0, 2**64 - 1)), _kept),
+        min_size=1,
+        max_size=30,
+    ),
+)
 
 
 @given(batches)
@@ -51,7 +63,7 @@ def test_damage_is_noticed(batch: Batch, at: int, change: int) -> None:
 
 @given(batches, st.integers(0, 10**6), st.binary(max_size=4))
 def test_columns_with_a_right_checksum_are_a_batch_or_refused(batch: Batch, at: int, change: bytes) -> None:
-    raw = bytearray(chunk._encode_columns(batch))
+    raw = bytearray(chunk._encode_columns(batch) + (chunk._encode_kept(batch) if batch.kept else b""))
     at %= len(raw)
     raw[at : at + len(change)] = change
     check_chunk_columns(len(batch), bytes(raw))
@@ -62,6 +74,7 @@ def test_any_bytes_are_a_batch_or_refused(data: bytes) -> None:
     check_chunk_bytes(data)
     check_chunk_bytes(b"TRC1" + data)
     check_chunk_bytes(b"TRC2" + data)
+    check_chunk_bytes(b"TRC3" + data)
 
 
 @given(batches, st.data())
@@ -71,3 +84,7 @@ def test_any_slice_has_the_events_and_names_of_its_batch(batch: Batch, data: st.
     part = batch.slice(start, stop)
     assert list(part.events()) == list(batch.events())[start:stop]
     assert list(part.identities()) == list(batch.identities())[start:stop]
+    assert [part.kept_of(index) for index in range(len(part))] == [batch.kept_of(index) for index in range(start, stop)]
+    for name in batch.kept:
+        before = [index - start for index in batch.unkept.get(name, ()) if start <= index < stop]
+        assert list(part.unkept.get(name, ())) == before

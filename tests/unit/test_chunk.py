@@ -11,6 +11,7 @@ from tests.fuzz.checks import check_chunk_columns, check_round_trip, columns_in
 
 from tillroll.core import chunk, limits
 from tillroll.core.batch import UNNAMED, Batch, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.kept import ABSENT, UNKEPT
 
 UUID = "1bb53ed1-787b-4543-9def-ea18eef7902e"
 EVENTS = [
@@ -164,3 +165,73 @@ def test_selecting_keeps_events_names_and_order() -> None:
     assert list(chosen.identities()) == [list(batch.identities())[index] for index in (0, 3, 4, 8)]
     assert columns_in(batch.masked(bytes([1] * 9))) == columns_in(batch)
     assert batch.select([]).seconds == array("q")
+
+
+def kept() -> Batch:
+    builder = BatchBuilder(["country", '"a.b"', "n"])
+    for position, values in enumerate([("SE", ABSENT, "1"), ("NO", ABSENT, UNKEPT), ("SE", ABSENT, '"1"')]):
+        builder.add(EVENTS[position], UNNAMED, position, values)
+    return builder.build()
+
+
+def test_kept_fields_come_back_and_only_they_make_another_format() -> None:
+    data = check_round_trip(kept())
+    assert data[:4] == b"TRC3"
+    assert chunk.events_in(data) == 3
+    assert [chunk.decode(data).kept_of(index) for index in range(3)] == [
+        {"country": "SE", '"a.b"': "(absent)", "n": "1"},
+        {"country": "NO", '"a.b"': "(absent)", "n": "(absent)"},
+        {"country": "SE", '"a.b"': "(absent)", "n": '"1"'},
+    ]
+    assert chunk.decode(data).unkept == {"n": array("I", [1])}
+    assert chunk.encode(mixed())[:4] == b"TRC2"
+
+
+def test_the_kept_fields_are_stored_as_the_format_says() -> None:
+    stored = (
+        struct.pack("<HI", 3, 6)
+        + struct.pack("<IBIB", 2, 1, 0, 0)
+        + struct.pack("<IBIB", 1, 0, 0, 0)
+        + struct.pack("<IBIB", 3, 1, 1, 1)
+        + struct.pack("<HHH", 7, 5, 1)
+        + b'country"a.b"n'
+        + struct.pack("<HHHHHH", 2, 2, 8, 1, 8, 3)
+        + b'SENO(absent)1(absent)"1"'
+        + bytes([0, 1, 0])
+        + bytes([0, 1, 2])
+        + bytes([1])
+    )
+    assert chunk._encode_kept(kept()) == stored + struct.pack("<I", len(stored) + 4)
+
+
+def test_kept_fields_that_contradict_themselves_are_refused_though_their_checksum_is_right() -> None:
+    columns, raw = chunk._encode_columns(kept()), chunk._encode_kept(kept())
+    for at in range(len(raw)):
+        for value in (0, 1, 0x7F, 0xFF):
+            check_chunk_columns(3, columns + raw[:at] + bytes([value]) + raw[at + 1 :])
+
+
+def test_a_batch_of_before_a_field_was_kept_has_it_absent() -> None:
+    column = mixed().kept_column("country")
+    assert (column.values, list(column.indexes)) == (["(absent)"], [0] * 9)
+
+
+def test_three_fields_of_few_values_take_three_bytes_an_event_at_most() -> None:
+    plain, builder = BatchBuilder(), BatchBuilder(["country", "currency", "channel"])
+    for index in range(20_000):
+        event = Event(1_600_000_000 + index // 3, 0, index * 7919 % 20_000, index % 3, f"m{index * 31 % 500}")
+        hashed = zlib.crc32(str(index).encode())
+        values = (f"C{hashed % 40}", ["EUR", "SEK", "NOK"][hashed % 3], ["web", "app", "store"][hashed // 7 % 3])
+        plain.add(event, UNNAMED, index)
+        builder.add(event, UNNAMED, index, values)
+    assert len(chunk.encode(builder.build())) - len(chunk.encode(plain.build())) < 3 * 20_000
+
+
+def test_a_chunk_of_a_later_format_is_not_called_damaged_and_a_damaged_one_not_later() -> None:
+    for magic in (b"TRC4", b"TRCA"):
+        with pytest.raises(chunk.LaterChunkError, match=f"{magic.decode()} was written by a later tillroll"):
+            chunk.decode(magic + chunk.encode(kept())[4:-1])
+    for data in (chunk.encode(kept()), chunk.encode(mixed())):
+        with pytest.raises(chunk.ChunkError, match="does not begin with") as raised:
+            chunk.decode(b"TRC6" + data[4:])
+        assert not isinstance(raised.value, chunk.LaterChunkError)

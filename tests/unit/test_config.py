@@ -114,3 +114,31 @@ def test_files_that_hold_tokens_are_known(tmp_path: Path) -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(config.DESCRIPTIONS[row.setting] for row in config.load({}, {}).shown())
+
+
+def test_the_kept_fields_are_a_table_of_the_file_a_list_of_the_environment_and_a_flag(tmp_path: Path) -> None:
+    (tmp_path / "tillroll.toml").write_text('[events]\nkeep = ["country", "date ", \'"a,b"\']\n')
+    assert config.load({}, {}).settings.events_keep == ("country", "date ", '"a,b"')
+    variables = {"TILLROLL_EVENTS_KEEP": "country, customer.country"}
+    assert config.load({}, variables).settings.events_keep == ("country", "customer.country")
+    assert config.load({"events_keep": "x"}, variables).settings.events_keep == ("x",)
+    assert config.load({}, {"TILLROLL_EVENTS_KEEP": ""}).settings.events_keep == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[events]\nkeep = ["date"]', "date is a field of every event"),
+        ('[events]\nkeep = ["a", "a"]', "twice"),
+        ('[events]\nkeep = ["a..b"]', "no name of a field"),
+        ('[events]\nkeep = "a..b"', "events_keep"),
+        ("[events]\nkeep = 1", "events_keep"),
+        ('[events]\nkeeps = ["a"]', "events_keep"),
+        ('[event]\nkeep = ["a"]', "there is no such setting"),
+        ("events = 1", "there is no such setting"),
+    ],
+)
+def test_a_wrong_list_of_kept_fields_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "tillroll.toml").write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        config.load({}, {})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.csv_events import CsvReader, header_of
+from tillroll.core.kept import Keep
 
 SOURCE = Source(NameKind.FILE, "till.csv")
 HEAD = b"date,amount,paymentMethod,merchantId\n"
@@ -152,3 +153,51 @@ def test_quotes_that_open_on_every_line_cost_no_more_than_lines() -> None:
     stretches = [*reader.read(data, lambda: 2e9, 1 << 20), *reader.finish(lambda: 2e9, 1 << 20)]
     assert sum(len(each.rejections) for each in stretches) == lines
     assert len(looked_at) < 10 * lines
+
+
+def kept(keep: Keep, *lines: bytes) -> list[dict[str, str]]:
+    content = b"\n".join(lines)
+    header = header_of(content)
+    assert header is not None
+    reader = CsvReader(SOURCE, header, keep)
+    batches = [each.batch for each in [*reader.read(content, lambda: 2e9, 2), *reader.finish(lambda: 2e9, 2)]]
+    return [batch.kept_of(index) for batch in batches for index in range(len(batch))]
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        (b"SE", "SE"),
+        (b"", "(absent)"),
+        (b"(absent)", "(absent)"),
+        (b"17850", "17850"),
+        (b"17850.0", "17850"),
+        (b"-0", "0"),
+        (b"0.5", "(absent)"),
+        (b"007", "007"),
+        (b"12E3", '"12E3"'),
+        (b"true", "true"),
+        (b"True", "True"),
+        (b'"""7"""', '"7"'),
+        (b'""""""', '""'),
+        (b'"""a', None),
+        (b'"""a"', '"\\"a"'),
+        (b'"a,b"', "a,b"),
+        (b"a|b", '"a\\u007cb"'),
+        (b"x" * 255, "(absent)"),
+        (b"9" * 30, "(absent)"),
+    ],
+)
+def test_a_cell_of_a_kept_column_has_the_value_that_it_spells(cell: bytes, value: str | None) -> None:
+    found = kept(Keep(["country"]), HEAD.rstrip() + b",country", GOOD + b"," + cell)
+    assert found == ([] if value is None else [{"country": value}])
+
+
+def test_kept_columns_are_found_by_their_whole_names_beside_wrong_records() -> None:
+    keep = Keep(["customer.country", '"a.b"', "no such", "twice"])
+    head = HEAD.rstrip() + b",customer.country,a.b,twice,twice,customer"
+    rows = [GOOD + b",SE,1,x,y,c", b"nope" + b"," * 8, b"x", GOOD + b",NO,2,x,y,c"]
+    assert kept(keep, head, *rows) == [
+        {"customer.country": "SE", '"a.b"': "1", "no such": "(absent)", "twice": "(absent)"},
+        {"customer.country": "NO", '"a.b"': "2", "no such": "(absent)", "twice": "(absent)"},
+    ]

@@ -19,7 +19,10 @@ from tillroll.aws.shell import Shell
 from tillroll.cli.options import Json
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.output import explained as reason_line
+from tillroll.config import load as load_config
+from tillroll.core.kept import Keep
 from tillroll.errors import ConfigError
+from tillroll.field_watch import FieldWatch
 from tillroll.queues.session import open_session
 from tillroll.worker import wall_clock
 
@@ -229,8 +232,10 @@ def redrive_(
         return 0
     store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
     try:
+        kept = load_config({"events_keep": outputs.get("KeptFields", "")}, {}).settings.events_keep
+        fields = FieldWatch(Keep(kept))
         corrections = {only: body.read_bytes()} if only is not None and body is not None else None
-        done = redrive.redrive(store, queue, wall_clock, corrections)
+        done = redrive.redrive(store, queue, wall_clock, corrections, fields)
     finally:
         store.close()
     if not json:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.app import open_queue, open_store
 from tillroll.config import load
+from tillroll.core.kept import Keep
 from tillroll.envelope import open_envelope
+from tillroll.field_watch import FieldWatch
 from tillroll.worker import Taken, fold_if_due, take_messages, wall_clock
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class _Parts(NamedTuple):
     settings: Settings
     store: Store
     dead_letters: _DeadLetters
+    fields: FieldWatch
     logger: Logger
     metrics: Metrics
 
@@ -73,6 +76,7 @@ def _parts() -> _Parts:
         settings=settings,
         store=store,
         dead_letters=_DeadLetters(settings),
+        fields=FieldWatch(Keep(settings.events_keep)),
         logger=logger,
         metrics=Metrics(namespace=NAMESPACE),
     )
@@ -92,7 +96,9 @@ def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, li
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > COMMIT_RESERVE_S * 1_000
 
-    taken = take_messages(parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on)
+    taken = take_messages(
+        parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on, fields=parts.fields
+    )
     _tell(parts, taken, len(messages))
     if taken.error is None and context.get_remaining_time_in_millis() > FOLD_RESERVE_S * 1_000:
         fold_if_due(parts.store)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from tillroll.field_watch import NO_WATCH
 from tillroll.worker import take_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tillroll.core.accept import Reason, Rejection
+    from tillroll.field_watch import FieldWatch
     from tillroll.ports import Clock, Message, Queue, Store
     from tillroll.service import Receipt
 
@@ -60,7 +62,13 @@ def look(queue: Queue) -> list[Message]:
     return messages
 
 
-def redrive(store: Store, queue: Queue, clock: Clock, corrections: Mapping[str, bytes] | None = None) -> Redriven:
+def redrive(
+    store: Store,
+    queue: Queue,
+    clock: Clock,
+    corrections: Mapping[str, bytes] | None = None,
+    fields: FieldWatch = NO_WATCH,
+) -> Redriven:
     """Try all dead letters once, delete those whose events are all counted now, and fold.
 
     `corrections` has the body to take instead of a dead letter's own, by its id: then only those are tried. Interrupted
@@ -73,7 +81,7 @@ def redrive(store: Store, queue: Queue, clock: Clock, corrections: Mapping[str, 
     if corrections is not None:
         messages = _corrected(queue, messages, corrections)
     kept = _Kept()
-    taken = take_messages(store, kept, messages, clock)
+    taken = take_messages(store, kept, messages, clock, fields=fields)
     left = set(taken.left)
     queue.delete([message for index, message in enumerate(messages) if index not in left])
     still = [messages[index] for index in taken.left]

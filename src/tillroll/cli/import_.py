@@ -11,13 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, opened
 from tillroll.cli.output import explained, write_json
 from tillroll.cli.progress import import_progress
 from tillroll.core import kernel
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.kept import Keep
 from tillroll.core.text import visible
 from tillroll.errors import ConfigError
+from tillroll.field_watch import FieldWatch
 from tillroll.importer import Input, InputError, Listed, Tally, import_events, read_ahead
 from tillroll.imports import Imports, name_of
 from tillroll.ports import Store
@@ -55,6 +57,7 @@ def run(
         ),
     ] = False,
     data: Data = None,
+    events_keep: EventsKeep = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> int:
@@ -71,12 +74,13 @@ def run(
     kernel.keep_memory()
     started = time.monotonic()
     tallies = {}
-    settings = config.load({"data": data, "config": config_file}).settings
+    settings = config.load({"data": data, "events_keep": events_keep, "config": config_file}).settings
+    fields = FieldWatch(Keep(settings.events_keep))
     imports = None if "://" in settings.data else Imports(Path(settings.data))
     with ExitStack() as stack:
         store = cache(lambda: stack.enter_context(opened(settings.data, config_file, make=True)))
         for file in files:
-            tallies[file] = _import_file(store, imports, file, name, file_format, anyway=anyway, quiet=json)
+            tallies[file] = _import_file(store, imports, file, name, file_format, fields, anyway=anyway, quiet=json)
             if not json:
                 _tell(file, tallies[file])
     seconds = time.monotonic() - started
@@ -94,6 +98,7 @@ def _import_file(
     file: str,
     name: str | None,
     file_format: FileFormat | None,
+    fields: FieldWatch,
     *,
     anyway: bool,
     quiet: bool,
@@ -107,7 +112,7 @@ def _import_file(
             name = name_of(content.head) if file == _STDIN else _path_of(file)
         try:
             with (
-                read_ahead(content, Source(NameKind.FILE, name), time.time) as stretches,
+                read_ahead(content, Source(NameKind.FILE, name), time.time, fields) as stretches,
                 import_progress(file, None if file == _STDIN else raw) as on_commit,
             ):
                 checked = stretches if anyway else content.check_kind(stretches)

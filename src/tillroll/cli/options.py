@@ -8,6 +8,7 @@ import typer
 
 from tillroll import config
 from tillroll.app import open_store
+from tillroll.core.kept import Keep
 from tillroll.core.rejection import Capacity
 from tillroll.ports import Store
 
@@ -21,7 +22,21 @@ ConfigFile = Annotated[
 Freshness = Annotated[
     float | None, typer.Option("--freshness-s", help="How old reports may be on DynamoDB; longer is cheaper.")
 ]
+EventsKeep = Annotated[
+    str | None,
+    typer.Option(
+        "--events-keep",
+        "--keep",
+        metavar="NAMES",
+        help="Fields to keep beside the contract's, parted by commas: country,customer.segment",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
+
+
+def kept_fields(config_file: str | None) -> Keep:
+    """Return the fields that the settings say are kept."""
+    return Keep(config.load({"config": config_file}).settings.events_keep)
 
 
 @contextmanager

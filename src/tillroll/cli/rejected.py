@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tillroll import correction
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, Json, kept_fields, opened
 from tillroll.cli.output import console, explained, instant, table, write_json
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.rejection import EVERY, RejectedFilter
@@ -136,7 +136,7 @@ def retry(
         return _retry_all(which, data, config_file, json=json)
     content = None if body is None else _read(body)
     with opened(data, config_file) as store:
-        corrected = correction.retry(store, rejected_id, content, time.time())
+        corrected = correction.retry(store, rejected_id, content, time.time(), kept_fields(config_file))
         store.fold()
     outcome = corrected.word
     if json:
@@ -150,11 +150,12 @@ def retry(
 
 def _retry_all(which: RejectedFilter, data: str | None, config_file: str | None, *, json: bool) -> int:
     total = correction.Retried()
+    keep = kept_fields(config_file)
     with opened(data, config_file) as store:
         _check_some(store, which)
         after: str | None = None
         while True:
-            part = correction.retry_some(store, which, after, time.time())
+            part = correction.retry_some(store, which, after, time.time(), keep)
             total = total.plus(part)
             after = part.after
             if after is None:

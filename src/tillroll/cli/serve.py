@@ -10,7 +10,7 @@ import typer
 from tillroll import config
 from tillroll.app import open_queue
 from tillroll.cli.logs import log_to_stderr
-from tillroll.cli.options import ConfigFile, Data, Freshness, opened
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Freshness, opened
 from tillroll.web.auth import read_tokens_file
 from tillroll.web.server import serve
 from tillroll.web.settings import Settings
@@ -35,6 +35,7 @@ def run(
         str | None, typer.Option("--queue", metavar="URL", help="Put events on this SQS queue, for workers to count.")
     ] = None,
     freshness_s: Freshness = None,
+    events_keep: EventsKeep = None,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
     config_file: ConfigFile = None,
@@ -52,6 +53,7 @@ def run(
         "open_to_all": open_to_all,
         "queue": queue,
         "freshness_s": freshness_s,
+        "events_keep": events_keep,
         "log_level": log_level,
         "log_json": log_json,
         "config": config_file,
@@ -98,5 +100,6 @@ def _server_settings(settings: config.Settings) -> Settings:
         open_to_all=settings.open_to_all,
         cors_origins=settings.cors_origins,
         peer_connections_max=settings.peer_connections_max,
+        events_keep=settings.events_keep,
         audit_at=settings.audit_at,
     )

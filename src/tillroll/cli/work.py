@@ -8,9 +8,11 @@ import typer
 from tillroll import config
 from tillroll.app import open_queue
 from tillroll.cli.logs import log_to_stderr
-from tillroll.cli.options import ConfigFile, Data, Freshness, Json, opened
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Freshness, Json, opened
 from tillroll.cli.output import write_json
+from tillroll.core.kept import Keep
 from tillroll.errors import ConfigError
+from tillroll.field_watch import FieldWatch
 from tillroll.worker import Worker, wall_clock
 
 
@@ -27,6 +29,7 @@ def run(
         ),
     ] = None,
     freshness_s: Freshness = None,
+    events_keep: EventsKeep = None,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="Stop when the queue has nothing more.")] = False,
     log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
@@ -43,6 +46,7 @@ def run(
         "queue": queue,
         "dead_letters": dead_letters,
         "freshness_s": freshness_s,
+        "events_keep": events_keep,
         "log_level": log_level,
         "log_json": log_json,
         "config": config_file,
@@ -52,7 +56,9 @@ def run(
         raise ConfigError("queue", "no queue is named", "Give its URL with --queue, or set TILLROLL_QUEUE")
     log_to_stderr(settings.log_level, as_json=settings.log_json)
     with opened(settings.data, config_file, make=True, freshness_s=settings.freshness_s) as store:
-        worker = Worker(store, open_queue(settings.queue, settings.dead_letters), settings.freshness_s, wall_clock)
+        queue_of_events = open_queue(settings.queue, settings.dead_letters)
+        fields = FieldWatch(Keep(settings.events_keep))
+        worker = Worker(store, queue_of_events, settings.freshness_s, wall_clock, fields=fields)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         worker.run(until_empty=until_empty)

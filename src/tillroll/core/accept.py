@@ -14,13 +14,14 @@ import msgspec
 from tillroll.core import kernel
 from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.body import Parting, is_line, places_in
-from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event
-from tillroll.core.parse import Places, lines_of, parse, parse_some
+from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, encode_event_of
+from tillroll.core.parse import KEEP_NOTHING, Places, lines_of, parse, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tillroll.core.body import Parts
+    from tillroll.core.kept import Keep
     from tillroll.core.parse import Text
 
     Clock = Callable[[], float]
@@ -37,6 +38,7 @@ __all__ = [
     "accept",
     "decode_event",
     "encode_event",
+    "encode_event_of",
     "parse_lines",
 ]
 
@@ -95,15 +97,18 @@ def _places_of(bodies: Sequence[Body]) -> Places:
     return places
 
 
-def accept(bodies: Sequence[Body], now_s: float, fallback_max: int = sys.maxsize) -> Accepted:
-    """Return the events of some bodies, and those that are not valid with their reasons.
+def accept(
+    bodies: Sequence[Body], now_s: float, fallback_max: int = sys.maxsize, keep: Keep = KEEP_NOTHING
+) -> Accepted:
+    """Return the events of some bodies, with the fields to be kept, and those that are not valid with their reasons.
 
     `now_s` is seconds since 1970: a purchase dated more than a day later is refused.
 
     Raises:
         FallbackError: a body has more than `fallback_max` events that take long to judge.
     """
-    batch, counts, wrong = parse([body.data for body in bodies], _places_of(bodies), now_s, fallback_max)
+    texts = [body.data for body in bodies]
+    batch, counts, wrong = parse(texts, _places_of(bodies), now_s, fallback_max, keep)
     events = counts.tolist()
     rejections: list[list[Rejection]] = [[] for _ in bodies]
     for owner, position, start, line, reason in wrong:
@@ -150,13 +155,19 @@ class Lines(NamedTuple):
 
 
 def parse_lines(
-    text: Text, source: Source, first_position: int, now_s: float, unsure_most: int = sys.maxsize, byte: int = 0
+    text: Text,
+    source: Source,
+    first_position: int,
+    now_s: float,
+    unsure_most: int = sys.maxsize,
+    byte: int = 0,
+    keep: Keep = KEEP_NOTHING,
 ) -> Lines:
     """Read lines of one event each until so many are no ordinary ones. Positions count from that of the first line.
 
     `byte` is where the text begins in its source.
     """
-    batch, wrong, size, lines = parse_some(text, first_position, now_s, unsure_most)
+    batch, wrong, size, lines = parse_some(text, first_position, now_s, unsure_most, keep)
     if len(batch):
         batch.runs = [Run(source, len(batch))]
     rejections = [Rejection(source, position, line, reason, byte + start) for _, position, start, line, reason in wrong]
@@ -198,8 +209,9 @@ class Stretch(NamedTuple):
 class Reader:
     """Reads the events of one source from a long body, a piece after the other, as `Parting` parts it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, keep: Keep = KEEP_NOTHING) -> None:
         self._source = source
+        self._keep = keep
         self._line = 0
 
     def read(self, text: Text, parts: Parts, clock: Clock, unsure_most: int = sys.maxsize) -> Iterator[Stretch]:
@@ -215,7 +227,9 @@ class Reader:
         while at < parts.size:
             byte = parts.byte + at
             lines = view[at : parts.size]
-            batch, rejections, size, count = parse_lines(lines, self._source, self._line, clock(), unsure_most, byte)
+            batch, rejections, size, count = parse_lines(
+                lines, self._source, self._line, clock(), unsure_most, byte, self._keep
+            )
             nothing = array("Q")
             yield Stretch(
                 batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line, is_lines=True
@@ -228,7 +242,7 @@ class Reader:
     ) -> Stretch:
         places = Places()
         places.add_events(0, *some)
-        batch, _, wrong = parse([text], places, now_s)
+        batch, _, wrong = parse([text], places, now_s, keep=self._keep)
         if len(batch):
             batch.runs = [Run(self._source, len(batch))]
         rejections = [

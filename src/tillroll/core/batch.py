@@ -9,11 +9,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from itertools import repeat
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tillroll.core import kernel
+from tillroll.core.kept import ABSENT, UNKEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -74,6 +76,27 @@ class Run(msgspec.Struct):
     events: int
 
 
+class KeptColumn(NamedTuple):
+    """A kept field of a batch: for each event the index (I) of its value among the distinct ones.
+
+    These are a string column in order of first appearance, each as `core.kept` spells it, ABSENT too.
+    """
+
+    indexes: array[int]
+    ends: array[int]
+    heap: bytes
+
+    @property
+    def values(self) -> list[str]:
+        """The distinct values, made anew each time."""
+        return kernel.split_strings(self.ends, self.heap)
+
+    def pick(self, indexes: array[int]) -> KeptColumn:
+        """Return the column of the events at some indexes (I)."""
+        picked, used = kernel.renumber(kernel.pick(self.indexes, indexes), len(self.ends))
+        return KeptColumn(picked, *kernel.pick_strings(self.ends, self.heap, used))
+
+
 class Batch:
     """Valid events as columns of one length, in input order.
 
@@ -81,13 +104,15 @@ class Batch:
     list of merchants), `positions` (Q, line or element of the body, from 0). Merchant i's name is
     `name_bytes[name_ends[i-1]:name_ends[i]]` in UTF-8. `id_ends` (I) is empty when no event has an id of its own; else
     event i's id is found likewise in `id_bytes`, empty for none. `runs` says which source each stretch of events came
-    from.
+    from. `kept` has a column for each field that was to be kept when the events came, by its name; `unkept` the rising
+    indexes (I) of those events whose value could not be, by the names of the fields that have such: they are absent.
     """
 
     __slots__ = (
         "amounts",
         "id_bytes",
         "id_ends",
+        "kept",
         "merchants",
         "methods",
         "name_bytes",
@@ -96,6 +121,7 @@ class Batch:
         "positions",
         "runs",
         "seconds",
+        "unkept",
     )
 
     def __init__(self) -> None:
@@ -110,6 +136,8 @@ class Batch:
         self.id_ends: array[int] = array("I")
         self.id_bytes: bytes = b""
         self.runs: list[Run] = []
+        self.kept: dict[str, KeptColumn] = {}
+        self.unkept: dict[str, array[int]] = {}
 
     def __len__(self) -> int:
         return len(self.seconds)
@@ -117,6 +145,17 @@ class Batch:
     def id_of(self, index: int) -> str:
         """Return an event's own id, "" for none."""
         return _text(self.id_ends, self.id_bytes, index) if self.id_ends else ""
+
+    def kept_column(self, name: str) -> KeptColumn:
+        """Return the column of a field, which is absent throughout where it was not kept."""
+        column = self.kept.get(name)
+        if column is not None:
+            return column
+        return KeptColumn(array("I", bytes(4 * len(self))), *kernel.join_strings([ABSENT]))
+
+    def kept_of(self, index: int) -> dict[str, str]:
+        """Return the values of an event's kept fields as they are spelled, ABSENT too."""
+        return {name: _text(column.ends, column.heap, column.indexes[index]) for name, column in self.kept.items()}
 
     @property
     def merchant_names(self) -> list[str]:
@@ -206,7 +245,20 @@ class Batch:
             ends, heap = kernel.pick_strings(self.id_ends, self.id_bytes, indexes)
             if heap:
                 batch.id_ends, batch.id_bytes = ends, heap
+        if self.kept:
+            self._pick_kept(batch, indexes)
         return batch
+
+    def _pick_kept(self, batch: Batch, indexes: array[int]) -> None:
+        zeros = array("I", bytes(4 * len(indexes)))  # of all fields that have one value: they may be many
+        for name, column in self.kept.items():
+            same = len(column.ends) == 1 and len(indexes) > 0
+            batch.kept[name] = column._replace(indexes=zeros) if same else column.pick(indexes)
+        for name, unkept in self.unkept.items():
+            mask = kernel.place(len(self), unkept, b"\x01" * len(unkept))
+            left = kernel.indexes_of(kernel.pick(array("B", mask), indexes).tobytes())
+            if left:
+                batch.unkept[name] = left
 
 
 def _text(ends: array[int], heap: bytes, index: int) -> str:
@@ -214,11 +266,40 @@ def _text(ends: array[int], heap: bytes, index: int) -> str:
     return heap[start : ends[index]].decode()
 
 
-class BatchBuilder:
-    """Collects events one by one into a batch."""
+class KeptBuilder:
+    """Collects the values of a kept field one by one."""
 
     def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._indexes: array[int] = array("I")
+        self._unkept: array[int] = array("I")
+
+    def add(self, value: str) -> None:
+        """Append an event's value as it is spelled, ABSENT or UNKEPT."""
+        if value == UNKEPT:
+            self._unkept.append(len(self._indexes))
+            value = ABSENT
+        self._indexes.append(self._numbers.setdefault(value, len(self._numbers)))
+
+    def extend(self, column: KeptColumn, unkept: array[int]) -> None:
+        """Append a column, of which some events' values (I) were not kept."""
+        numbers = array("I", [self._numbers.setdefault(value, len(self._numbers)) for value in column.values])
+        self._unkept.extend(array("I", [len(self._indexes) + index for index in unkept]))
+        self._indexes.extend(kernel.pick(numbers, column.indexes))
+
+    def put_into(self, batch: Batch, name: str) -> None:
+        """Make it the column of a field of a batch. The builder is spent."""
+        batch.kept[name] = KeptColumn(self._indexes, *kernel.join_strings(list(self._numbers)))
+        if self._unkept:
+            batch.unkept[name] = self._unkept
+
+
+class BatchBuilder:
+    """Collects events one by one into a batch. `keep` names the kept fields."""
+
+    def __init__(self, keep: Sequence[str] = ()) -> None:
         self._batch = Batch()
+        self._kept = {name: KeptBuilder() for name in keep}
         self._merchants: dict[str, int] = {}
         self._ids: list[bytes] = []
         self._any_id = False
@@ -226,8 +307,10 @@ class BatchBuilder:
     def __len__(self) -> int:
         return len(self._batch)
 
-    def add(self, event: Event, source: Source = UNNAMED, position: int = 0) -> None:
-        """Append an event that came at a position of a source's body."""
+    def add(self, event: Event, source: Source = UNNAMED, position: int = 0, kept: Sequence[str] | None = None) -> None:
+        """Append an event that came at a position of a source's body, with its kept values, else ABSENT."""
+        for builder, value in zip(self._kept.values(), kept or repeat(ABSENT), strict=False):
+            builder.add(value)
         batch = self._batch
         batch.seconds.append(event.seconds)
         batch.nanos.append(event.nanos)
@@ -247,6 +330,8 @@ class BatchBuilder:
     def build(self) -> Batch:
         """Return the batch. The builder is spent."""
         batch = self._batch
+        for name, builder in self._kept.items():
+            builder.put_into(batch, name)
         batch.merchant_names = list(self._merchants)
         if self._any_id:
             end = 0

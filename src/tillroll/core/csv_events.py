@@ -2,6 +2,9 @@
 
 Pure. A record is handed to the decoder as the JSON that it would have been, so that what is valid is said in one place.
 What is kept of a record that is not valid are its own bytes. A record is known by the line that it begins on.
+
+A kept field is the column of its name. A cell has a value as `core.kept` spells it, so `7` is a number and `"7"`,
+quotes and all, text; an empty one has none. A number may have a fraction; what has an exponent is text.
 """
 
 from __future__ import annotations
@@ -15,15 +18,17 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.core.accept import Rejection, Stretch
-from tillroll.core.batch import Run
+from tillroll.core.batch import KeptBuilder, Run
 from tillroll.core.decode import Reason
-from tillroll.core.parse import Places, parse
+from tillroll.core.grammar import whole_number
+from tillroll.core.kept import ABSENT, UNKEPT, Keep, spell
+from tillroll.core.parse import KEEP_NOTHING, Places, parse
 from tillroll.core.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tillroll.core.batch import Source
+    from tillroll.core.batch import Batch, Source
     from tillroll.core.parse import Text
 
 FIELDS: Final = ("date", "amount", "paymentMethod", "merchantId")
@@ -31,18 +36,34 @@ _ID: Final = "id"
 _DELIMITERS: Final = ",;\t"
 _BOM: Final = b"\xef\xbb\xbf"
 _number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
+_cell_number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch
 _open: Final = re.compile(rb'"(?:[^"]++|"")*+\Z').match
 _QUOTE: Final = ord('"')
+_decode_text: Final = msgspec.json.Decoder(str).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Header(NamedTuple):
-    """Where a file's fields are: the delimiter, how many columns there are, and the place of each that is read."""
+    """Where a file's fields are: the delimiter, the names of the columns, and the place of each that is read."""
 
     delimiter: str
-    columns: int
+    names: tuple[str, ...]
     places: tuple[int, ...]  # of FIELDS
     id_place: int | None
+
+    @property
+    def columns(self) -> int:
+        """How many columns there are."""
+        return len(self.names)
+
+    def kept_places(self, keep: Keep) -> list[int | None]:
+        """Return the place of each field to be kept: of the one column that has its name, None where none has."""
+        places = []
+        for name, path in zip(keep.names, keep.paths, strict=True):
+            called = {name, path[0]} if len(path) == 1 else {name}
+            found = [place for place, column in enumerate(self.names) if column in called]
+            places.append(found[0] if len(found) == 1 else None)
+        return places
 
 
 def names_of(head: bytes, delimiter: str) -> list[str]:
@@ -60,7 +81,7 @@ def header_of(head: bytes) -> Header | None:
         names = names_of(head, delimiter)
         if all(names.count(name) == 1 for name in FIELDS) and names.count(_ID) <= 1:
             place = names.index(_ID) if _ID in names else None
-            return Header(delimiter, len(names), tuple(names.index(name) for name in FIELDS), place)
+            return Header(delimiter, tuple(names), tuple(names.index(name) for name in FIELDS), place)
     return None
 
 
@@ -72,9 +93,10 @@ def _row(text: str, delimiter: str) -> list[str]:
 class CsvReader:
     """Reads the events of one source from a CSV file that comes in pieces of whole lines."""
 
-    def __init__(self, source: Source, header: Header) -> None:
+    def __init__(self, source: Source, header: Header, keep: Keep = KEEP_NOTHING) -> None:
         self._source = source
         self._header = header
+        self._keep = dict(zip(keep.names, header.kept_places(keep), strict=True))
         self._line = 0
         self._byte = 0
         self._rest = b""  # the lines of a record that the piece before did not end
@@ -93,7 +115,7 @@ class CsvReader:
     def _read(self, data: bytes, clock: Callable[[], float], most: int, *, final: bool) -> Iterator[Stretch]:
         at = 0
         while at < len(data):
-            records = _Records(self._source, data, self._byte)
+            records = _Records(self._source, data, self._byte, self._keep)
             before = at
             first = self._line
             while at < len(data) and len(records.starts) < most:
@@ -144,12 +166,14 @@ class CsvReader:
 class _Records:
     """Some records of a CSV file, and the JSON that they would have been."""
 
-    def __init__(self, source: Source, data: bytes, byte: int) -> None:
+    def __init__(self, source: Source, data: bytes, byte: int, keep: dict[str, int | None]) -> None:
+        self._keep = keep  # the columns of the fields to be kept
         self._source = source
         self._data = data
         self._byte = byte  # of the file, where the data begins
         self.starts, self.ends, self.positions = array("Q"), array("Q"), array("Q")
         self._texts: list[Text] = []
+        self._kept: list[list[str]] = []  # the values of each text's fields
         self._of: list[int] = []  # the record of each text
         self._wrong: list[tuple[int, Reason]] = []
 
@@ -162,12 +186,17 @@ class _Records:
         self.starts.append(start)
         self.ends.append(start + len(record))
         self.positions.append(line)
-        found = _json_of(record, header)
+        row = _row_of(record, header)
+        if isinstance(row, Reason):
+            self._wrong.append((index, row))
+            return
+        found = _json_of(row, header)
         if isinstance(found, Reason):
             self._wrong.append((index, found))
-        else:
-            self._texts.append(found)
-            self._of.append(index)
+            return
+        self._texts.append(found)
+        self._kept.append([ABSENT if place is None else _spelled(row[place]) for place in self._keep.values()])
+        self._of.append(index)
 
     def parsed(self, now_s: float, lines: int) -> Stretch:
         """Return what the records are: so many lines of the file."""
@@ -177,6 +206,7 @@ class _Records:
         batch, _, wrong = parse(self._texts, events, now_s)
         if len(batch):
             batch.runs = [Run(self._source, len(batch))]
+        self._add_kept(batch, {each.text for each in wrong})
         refused = sorted(
             [*self._wrong, *((self._of[each.text], each.reason) for each in wrong)], key=lambda one: one[0]
         )
@@ -193,9 +223,35 @@ class _Records:
         places = (self.positions, self.starts, self.ends)
         return Stretch(batch, rejections, lines, self._data, self._byte, *places, 0, is_lines=True)
 
+    def _add_kept(self, batch: Batch, wrong: set[int]) -> None:
+        rows = [row for text, row in enumerate(self._kept) if text not in wrong]
+        for field, name in enumerate(self._keep):
+            builder = KeptBuilder()
+            for row in rows:
+                builder.add(row[field])
+            builder.put_into(batch, name)
 
-def _json_of(record: bytes, header: Header) -> bytes | Reason:
-    """Return a record as the JSON of an event, or why it cannot be one."""
+
+def _spelled(cell: str) -> str:
+    """Return the spelling of the value that a cell has; ABSENT, or UNKEPT."""
+    if cell in {"", ABSENT}:
+        return ABSENT
+    if cell in {"true", "false", "null"}:
+        return cell
+    if _cell_number(cell):
+        number = whole_number(cell, limits.KEPT_NUMBER_MAX)
+        return UNKEPT if number is None else spell(number) or UNKEPT
+    text = cell
+    if cell.startswith('"'):
+        try:
+            text = _decode_text(cell)
+        except msgspec.DecodeError:
+            text = cell
+    return spell(text) or UNKEPT
+
+
+def _row_of(record: bytes, header: Header) -> list[str] | Reason:
+    """Return the fields of a record, or why it has none."""
     try:
         row = _row(record.decode(), header.delimiter)
     except UnicodeDecodeError as error:
@@ -206,6 +262,11 @@ def _json_of(record: bytes, header: Header) -> bytes | Reason:
         )
     if len(row) != header.columns:
         return Reason("not_csv", None, f"the record has {len(row)} fields, and the header {header.columns}")
+    return row
+
+
+def _json_of(row: list[str], header: Header) -> bytes | Reason:
+    """Return the fields of a record as the JSON of an event, or why they cannot be one."""
     date, amount, method, merchant = (row[place] for place in header.places)
     if _number(amount) is None:
         return Reason("invalid_amount", "amount", f'"{shown(amount)}" is no whole number of cents')

@@ -9,17 +9,22 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from typing import Final, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from tillroll.core import limits
 from tillroll.core.batch import Event
 from tillroll.core.dimension import merchant_is_reserved
-from tillroll.core.grammar import InvalidJsonError, Raw, end_of_text, members
+from tillroll.core.grammar import InvalidJsonError, Raw, end_of_text, members, whole_number
+from tillroll.core.kept import Keep
 from tillroll.core.limits import METHODS
 from tillroll.core.report import SEPARATOR
 from tillroll.core.text import NAME_RULE, is_name, shown
+
+if TYPE_CHECKING:
+    from tillroll.core.batch import Batch
 
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
 _DATE: Final = re.compile(
@@ -29,10 +34,7 @@ _YEAR_1_S: Final = (datetime.date.min.toordinal() - _EPOCH_ORDINAL) * 86_400
 YEAR_10000_S: Final = (datetime.date.max.toordinal() + 1 - _EPOCH_ORDINAL) * 86_400
 _FIELDS: Final = ("date", "amount", "paymentMethod", "merchantId", "id")
 _QUOTED_FIELDS: Final = tuple(f'"{field}"'.encode() for field in _FIELDS)
-_NUMBER: Final = re.compile(r"(-?)(\d++)(?:\.(\d++))?(?:[eE]([-+]?)(\d++))?", re.ASCII)
 _METHOD_INDEX: Final = {method: index for index, method in enumerate(METHODS)}
-_AMOUNT_DIGITS_MAX: Final = len(str(limits.AMOUNT_MAX))
-_EXPONENT_DIGITS_MAX: Final = 7  # an event has no more digits than that could make up for
 
 ReasonCode = Literal[
     "conflict",
@@ -180,8 +182,8 @@ def _amount(value: object) -> int:
         raise _missing("amount")
     if type(value) is int:
         cents: int | None = value
-    elif isinstance(value, Raw) and (number := _NUMBER.fullmatch(value)):
-        cents = _whole_number(*number.groups(default=""))
+    elif isinstance(value, Raw) and value[0] not in "[{":
+        cents = whole_number(value, limits.AMOUNT_MAX)
     else:
         raise _Rejected("invalid_amount", "amount", f"{_shown(value)} is not a number of cents, such as 4285")
     if cents is None:
@@ -190,27 +192,6 @@ def _amount(value: object) -> int:
         message = f"{_shown(value)} is not between 0 and {limits.AMOUNT_MAX} cents"
         raise _Rejected("invalid_amount", "amount", message)
     return cents
-
-
-def _whole_number(minus: str, whole: str, fraction: str, exponent_sign: str, exponent: str) -> int | None:
-    """Return what a JSON number is by its decimal value, None when it is not whole.
-
-    One that is too large, however large, is returned as some number that is too large.
-    """
-    digits = (whole + fraction).strip("0")
-    if not digits:
-        return 0
-    sign = -1 if minus else 1
-    exponent = exponent.lstrip("0")
-    if len(exponent) > _EXPONENT_DIGITS_MAX:
-        return None if exponent_sign == "-" else sign * (limits.AMOUNT_MAX + 1)
-    zeros = len(whole + fraction) - len((whole + fraction).rstrip("0"))
-    power = int(f"{exponent_sign}{exponent or 0}") - len(fraction) + zeros
-    if power < 0:
-        return None
-    if len(digits) + power > _AMOUNT_DIGITS_MAX:
-        return sign * (limits.AMOUNT_MAX + 1)
-    return sign * int(digits + "0" * power)
 
 
 def _merchant(value: object) -> str:
@@ -249,13 +230,16 @@ def _shown(value: object) -> str:
         return "the value"
 
 
-def is_json(text: bytes) -> bool:
-    """Tell whether a text is one whole JSON text, of any kind."""
-    try:
-        end_of_text(text.decode())
-    except ValueError:
-        return False
-    return True
+def encode_event_of(batch: Batch, index: int) -> bytes:
+    """Return an event of a batch as the contract's JSON, with its kept fields."""
+    event = encode_event(batch.event(index))
+    kept = batch.kept_of(index)
+    return _keep(tuple(kept)).add_to(event, list(kept.values())) if kept else event
+
+
+@lru_cache(16)
+def _keep(names: tuple[str, ...]) -> Keep:
+    return Keep(names)
 
 
 def encode_event(event: Event) -> bytes:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _STRING: Final = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
 _NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
@@ -20,6 +23,8 @@ _after: Final = re.compile(rf"{_SPACE}([,\]}}])").match
 _space: Final = re.compile(_SPACE).match
 _CLOSES: Final = {"[": "]", "{": "}"}
 _WORDS: Final = {"true": True, "false": False, "null": None}
+_parts_of_number: Final = re.compile(r"(-?)(\d++)(?:\.(\d++))?(?:[eE]([-+]?)(\d++))?", re.ASCII).fullmatch
+_EXPONENT_DIGITS_MAX: Final = 7  # an event has no more digits than that could make up for
 
 
 class InvalidJsonError(ValueError):
@@ -44,7 +49,41 @@ def end_of_text(text: str) -> None:
     _see_end(text, _end_of_value(text, 0))
 
 
-def members(text: str, wanted: tuple[str, ...]) -> list[tuple[str, object]]:
+def is_json_text(text: str) -> bool:
+    """Tell whether a text is one JSON value."""
+    try:
+        end_of_text(text)
+    except InvalidJsonError:
+        return False
+    return True
+
+
+def whole_number(text: str, largest: int) -> int | None:
+    """Return what a JSON number is by its decimal value, None for what is not whole, or no number.
+
+    One of more than `largest`, however large, is returned as some number that is more.
+    """
+    parts = _parts_of_number(text)
+    if parts is None:
+        return None
+    minus, whole, fraction, exponent_sign, exponent = parts.groups(default="")
+    digits = (whole + fraction).strip("0")
+    if not digits:
+        return 0
+    sign = -1 if minus else 1
+    exponent = exponent.lstrip("0")
+    if len(exponent) > _EXPONENT_DIGITS_MAX:
+        return None if exponent_sign == "-" else sign * (largest + 1)
+    zeros = len(whole + fraction) - len((whole + fraction).rstrip("0"))
+    power = int(f"{exponent_sign}{exponent or 0}") - len(fraction) + zeros
+    if power < 0:
+        return None
+    if len(digits) + power > len(str(largest)):
+        return sign * (largest + 1)
+    return sign * int(digits + "0" * power)
+
+
+def members(text: str, wanted: Container[str]) -> list[tuple[str, object]]:
     """Return the members of a JSON object that have one of these names, in order and as often as they are there.
 
     A string comes as str, true, false and null as Python's, anything else as Raw.

@@ -11,6 +11,11 @@ AMOUNT_MAX: Final = 10**12  # cents
 NAME_CHARACTERS_MAX: Final = 128  # of a merchantId, an id, an Idempotency-Key
 FUTURE_S_MAX: Final = 86_400  # a purchase dated further ahead than this is a wrong clock, not a purchase
 
+# The contract's on kept fields.
+KEPT_VALUE_BYTES_MAX: Final = 256  # of a text as JSON writes it, its quotes too
+KEPT_NUMBER_MAX: Final = 10**18
+KEPT_FIELDS_MAX: Final = 256  # ours
+
 # Ours, on one HTTP request.
 BODY_BYTES_MAX: Final = 16 * 2**20  # after decompression; a larger set of events is a file to import
 BODY_EVENTS_MAX: Final = 100_000

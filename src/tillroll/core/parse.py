@@ -13,8 +13,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel, limits
-from tillroll.core.batch import Batch, BatchBuilder, Event
+from tillroll.core.batch import Batch, BatchBuilder, Event, KeptBuilder
 from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
+from tillroll.core.kept import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from tillroll import _kernel
 
 Text = bytes | memoryview
+_Judged = tuple[Event, list[str]]  # with the values of the fields to be kept
 BOM: Final = b"\xef\xbb\xbf"  # at the beginning of a line it says nothing: files are joined as they are
 _SPACE: Final = b" \t\r\n"
 _UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
+KEEP_NOTHING: Final = Keep()
+_NONE: Final = array("I")
 _idle: Final[list[_kernel.Parser]] = []  # a parser serves one thread at a time, and keeps its memory for the next
 
 
@@ -92,17 +96,23 @@ class Places:
         self.whole.extend(b"\1" * len(positions))
 
 
-def parse(texts: Sequence[Text], places: Places, now_s: float, fallback_max: int = sys.maxsize) -> Parsed:
+def parse(
+    texts: Sequence[Text],
+    places: Places,
+    now_s: float,
+    fallback_max: int = sys.maxsize,
+    keep: Keep = KEEP_NOTHING,
+) -> Parsed:
     """Parse what is at some places of texts.
 
     Raises:
         FallbackError: a text has more than `fallback_max` events for the reference decoder.
     """
-    if kernel.compiled:
-        return _call_kernel(texts, places, now_s, sys.maxsize, fallback_max)[0]
+    if kernel.compiled and not keep:
+        return _call_kernel(texts, places, now_s, keep, sys.maxsize, fallback_max)[0]
     if fallback_max < sys.maxsize:
         _check_fallback(_events_at_most(texts, places), fallback_max)
-    return parse_by_reference(texts, places, now_s)
+    return parse_by_reference(texts, places, now_s, keep)
 
 
 def _check_fallback(events: Mapping[int, int], fallback_max: int) -> None:
@@ -119,27 +129,27 @@ def _events_at_most(texts: Sequence[Text], places: Places) -> Counter[int]:
     return counts
 
 
-def parse_some(text: Text, first: int, now_s: float, unsure_most: int) -> SomeLines:
+def parse_some(text: Text, first: int, now_s: float, unsure_most: int, keep: Keep = KEEP_NOTHING) -> SomeLines:
     """Parse lines of one event each, the first at position `first`, until so many went to the reference decoder.
 
     So what is wrong in lines that come in any number stays in bounds.
     """
     places = Places()
-    if kernel.compiled:
+    if kernel.compiled and not keep:
         places.add(0, first, 0, len(text), whole=False)
-        parsed, size, position = _call_kernel([text], places, now_s, unsure_most)
+        parsed, size, position = _call_kernel([text], places, now_s, keep, unsure_most)
         return SomeLines(parsed.batch, parsed.wrong, size, position - first)
     lines = bytes(text).split(b"\n", unsure_most)
     rest = lines.pop() if len(lines) > unsure_most or not lines[-1] else b""
     read = b"\n".join(lines)
     places.add(0, first, 0, len(read), whole=False)
-    parsed = parse_by_reference([read], places, now_s)
+    parsed = parse_by_reference([read], places, now_s, keep)
     return SomeLines(parsed.batch, parsed.wrong, len(text) - len(rest), len(lines))
 
 
-def parse_by_reference(texts: Sequence[Text], places: Places, now_s: float) -> Parsed:
+def parse_by_reference(texts: Sequence[Text], places: Places, now_s: float, keep: Keep = KEEP_NOTHING) -> Parsed:
     """Do the same by the reference decoder alone."""
-    builder = BatchBuilder()
+    builder = BatchBuilder(keep.names)
     events = array("Q", bytes(8 * len(texts)))
     wrong = []
     columns = (places.owners, places.firsts, places.starts, places.ends, places.whole)
@@ -148,7 +158,7 @@ def parse_by_reference(texts: Sequence[Text], places: Places, now_s: float) -> P
         for position, start, line in _events_in(text, first, whole):
             found = decode_event(line, now_s)
             if isinstance(found, Event):
-                builder.add(found, position=position)
+                builder.add(found, position=position, kept=keep.values(line.decode()))
                 events[index] += 1
             else:
                 wrong.append(Wrong(index, position, begin + start, line, found))
@@ -179,7 +189,12 @@ def lines_of(text: bytes, first: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _call_kernel(
-    texts: Sequence[Text], places: Places, now_s: float, unsure_most: int, fallback_max: int = sys.maxsize
+    texts: Sequence[Text],
+    places: Places,
+    now_s: float,
+    keep: Keep,
+    unsure_most: int,
+    fallback_max: int = sys.maxsize,
 ) -> tuple[Parsed, int, int]:
     """Return what was parsed, how many bytes were read at the last place, and the position after them."""
     try:
@@ -207,43 +222,56 @@ def _call_kernel(
     _idle.append(parser)
     if len(unsure) > _UNSURE * fallback_max:
         _check_fallback(Counter(unsure[::_UNSURE]), fallback_max)
-    parsed = _with_unsure(texts, batch, events, unsure, now_s) if unsure else Parsed(batch, events, [])
+    parsed = _with_unsure(texts, batch, events, unsure, now_s, keep) if unsure else Parsed(batch, events, [])
     return parsed, size, position
 
 
-def _with_unsure(texts: Sequence[Text], batch: Batch, events: array[int], unsure: array[int], now_s: float) -> Parsed:
+def _with_unsure(
+    texts: Sequence[Text], batch: Batch, events: array[int], unsure: array[int], now_s: float, keep: Keep
+) -> Parsed:
     """Return the batch with what the reference decoder accepts of the rest in its place."""
-    found: list[tuple[Event, int]] = []
+    found: list[tuple[_Judged, int]] = []
     places = array("Q")
     wrong = []
-    judged: dict[bytes, Event | Reason] = {}  # what compresses to little is the same over and over: once is enough
+    judged: dict[bytes, _Judged | Reason] = {}  # what compresses to little is the same over and over: once is enough
     for at in range(0, len(unsure), _UNSURE):
         index, before, position, start, end = unsure[at : at + _UNSURE]
         line = bytes(memoryview(texts[index])[start:end])
         event = judged.get(line)
         if event is None:
-            event = judged[line] = decode_event(line, now_s)
-        if isinstance(event, Event):
+            event = judged[line] = _judge(line, now_s, keep)
+        if isinstance(event, Reason):
+            wrong.append(Wrong(index, position, start, line, event))
+        else:
             found.append((event, position))
             places.append(before)
             events[index] += 1
-        else:
-            wrong.append(Wrong(index, position, start, line, event))
     if found:
         sure = len(batch)
-        _append(batch, found)
+        _append(batch, found, keep)
         batch = batch.pick(kernel.interleave(sure, places))
     return Parsed(batch, events, wrong)
 
 
-def _append(batch: Batch, found: list[tuple[Event, int]]) -> None:
+def _judge(line: bytes, now_s: float, keep: Keep) -> _Judged | Reason:
+    event = decode_event(line, now_s)
+    return event if isinstance(event, Reason) else (event, keep.values(line.decode()))
+
+
+def _append(batch: Batch, found: list[tuple[_Judged, int]], keep: Keep) -> None:
     merchants = {name: index for index, name in enumerate(batch.merchant_names)}
-    ids = b"".join(event.id.encode() for event, _ in found)
+    ids = b"".join(event.id.encode() for (event, _), _ in found)
     with_ids = bool(ids or batch.id_ends)
     if ids and not batch.id_ends:
         batch.id_ends = array("I", bytes(4 * len(batch)))
+    for field, name in enumerate(keep.names):
+        builder = KeptBuilder()
+        builder.extend(batch.kept[name], batch.unkept.get(name, _NONE))
+        for (_, kept), _ in found:
+            builder.add(kept[field])
+        builder.put_into(batch, name)
     end = len(batch.id_bytes)
-    for event, position in found:
+    for (event, _), position in found:
         batch.seconds.append(event.seconds)
         batch.nanos.append(event.nanos)
         batch.amounts.append(event.amount)

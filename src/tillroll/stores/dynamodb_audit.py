@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core import limits
 from tillroll.core.report import REPORTS
-from tillroll.errors import StoreError
+from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference
 from tillroll.stores.dynamodb_fold import Totals, add_batch, read_folded
 from tillroll.stores.dynamodb_ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
@@ -183,6 +183,8 @@ class _Audit:
             return None
         try:
             batch = decode_chunk(item)
+        except LaterFormatError:
+            raise
         except StoreError as error:
             self.found.add("chunk", name, str(error), None, ref.events)
             return None

@@ -10,13 +10,14 @@ order the parts of a transaction become visible to others.
 from __future__ import annotations
 
 import struct
+from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
-from tillroll.core.batch import BatchBuilder
+from tillroll.core.batch import Run
 from tillroll.ports import Outcome
 from tillroll.stores.dynamodb_ledger import (
     EVENTS_MAX,
@@ -304,12 +305,11 @@ def encode_chunks(batch: Batch, indexes: list[int]) -> Iterator[tuple[Batch, byt
 
 def _pick(batch: Batch, indexes: list[int]) -> Batch:
     """Return some events of a batch. Its cost is theirs, where `Batch.select` walks the whole batch."""
+    part = batch.pick(array("I", indexes))
     ends = list(accumulate(run.events for run in batch.runs))
-    builder = BatchBuilder()
-    for index in indexes:
-        source = batch.runs[bisect_right(ends, index)].source
-        builder.add(batch.event(index), source, batch.positions[index])
-    return builder.build()
+    for run, events in groupby(bisect_right(ends, index) for index in indexes):
+        part.runs.append(Run(batch.runs[run].source, sum(1 for _ in events)))
+    return part
 
 
 def lane_of(identity: Identity | None, index: int, lanes: Lanes) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from tillroll.core import chunk
 from tillroll.core.identity import KEY_BYTES
-from tillroll.errors import StoreError
+from tillroll.errors import LaterFormatError, StoreError
 from tillroll.stores.dynamodb_protocol import Fault, Put, Query, Throttled, ask, read_batch, read_log
 from tillroll.stores.dynamodb_schema import LEDGER, ChunkRef, Lanes, LedgerEntry
 
@@ -62,10 +62,13 @@ def decode_chunk(item: Item) -> Batch:
 
     Raises:
         StoreError: it is damaged.
+        LaterFormatError: a later tillroll wrote it.
     """
     try:
         data = item["chunk"]
         return chunk.decode(data if isinstance(data, bytes) else b"")
+    except chunk.LaterChunkError as error:
+        raise LaterFormatError(f"chunk {int(item['number'])} of {item['log']!s}: {error}") from error
     except (chunk.ChunkError, KeyError) as error:
         raise damaged(f"chunk {int(item['number'])} of {item['log']!s}: {error}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.accept import encode_event
+from tillroll.core.accept import encode_event_of
 from tillroll.core.query import Row, answer, matches
 from tillroll.core.report import REPORTS
 from tillroll.ports import Trace
@@ -145,8 +145,9 @@ def _may_hold(at: Place, ref: ChunkRef) -> bool:
 
 def _matching(batch: Batch, report: Report, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
     for index, (event, identity) in enumerate(zip(batch.events(), batch.identities(), strict=True)):
-        if text == report.text_of(event, {}):
-            yield Trace(chunk=chunk, index=index, folded=folded, name=_name(identity), event=encode_event(event))
+        if text == report.text_of(event, batch.kept_of(index)):
+            purchase = encode_event_of(batch, index)
+            yield Trace(chunk=chunk, index=index, folded=folded, name=_name(identity), event=purchase)
 
 
 def _name(identity: Identity | None) -> str:

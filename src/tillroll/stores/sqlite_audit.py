@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
-from tillroll.core.accept import encode_event
+from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import NameKind
 from tillroll.core.report import FIVE, Place, Report
-from tillroll.errors import StoreError
+from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
@@ -112,6 +112,8 @@ class Recount:
         """Return a chunk's events, None when they cannot be used, having noted what is wrong with it."""
         try:
             batch = chunk.decode(row.payload)
+        except chunk.LaterChunkError as error:
+            raise LaterFormatError(f"the chunk of events {row.first} to {row.last}: {error}") from error
         except (TypeError, chunk.ChunkError) as error:  # damage may change what type SQLite takes a column for
             self._unusable(row, None, str(error))
             return None
@@ -512,7 +514,7 @@ def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:
                 index=index,
                 folded=row.first + index <= state.folded,
                 name=name,
-                event=encode_event(batch.event(index)),
+                event=encode_event_of(batch, index),
             )
 
 

@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core import chunk
+from tillroll.errors import LaterFormatError
 from tillroll.stores.damage import DamageError
 
 if TYPE_CHECKING:
@@ -51,9 +52,12 @@ class Chunk(NamedTuple):
 
         Raises:
             DamageError: the payload cannot be read.
+            LaterFormatError: a later tillroll wrote it.
         """
         try:
             return chunk.decode(self.payload)
+        except chunk.LaterChunkError as error:
+            raise LaterFormatError(f"the chunk of events {self.first} to {self.last}: {error}") from error
         except chunk.ChunkError as error:
             raise DamageError(f"the chunk of events {self.first} to {self.last}: {error}", _RESTORE) from error
 

@@ -53,7 +53,7 @@ class RejectedRoutes:
 
     def _take_some(self, which: RejectedFilter, after: str | None) -> Retried:
         started = time.perf_counter()
-        retried = correction.retry_some(self._store, which, after, self._state.clock())
+        retried = correction.retry_some(self._store, which, after, self._state.clock(), self._state.fields.keep)
         if retried.accepted:
             receipt = Receipt(accepted=retried.accepted)
             self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
@@ -78,7 +78,7 @@ class RejectedRoutes:
     def _take(self, rejected_id: str, body: bytes | None) -> Corrected:
         started = time.perf_counter()
         try:
-            corrected = correction.retry(self._store, rejected_id, body, self._state.clock())
+            corrected = correction.retry(self._store, rejected_id, body, self._state.clock(), self._state.fields.keep)
         except correction.NoSuchRejectedError as error:  # somebody else was quicker
             raise _unknown(rejected_id) from error
         if corrected.accepted:

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from tillroll.core import limits
+from tillroll.core.kept import Keep
 from tillroll.errors import OverloadedError
+from tillroll.field_watch import FieldWatch
 from tillroll.intake import Intake
 from tillroll.web.auth import Gate
 from tillroll.web.body import Reception
@@ -40,7 +42,8 @@ class State:
         self.reception = Reception(settings.body_bytes_max)
         folding = cast("Store", _TimedFolds(store, self.metrics))
         measured = (self.metrics.note_commit, self.metrics.note_clock)
-        self.intake = Intake(folding, self.clock, time.perf_counter, *measured)
+        self.fields = FieldWatch(Keep(settings.events_keep))
+        self.intake = Intake(folding, self.clock, time.perf_counter, *measured, self.fields)
         self.stopping = asyncio.Event()
         self.streams_max = limits.STREAMS_MAX
         self._pool = ThreadPoolExecutor(_READERS, "tillroll-read")

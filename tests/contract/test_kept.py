@@ -1,0 +1,103 @@
+"""Kept fields in every store: journaled with the event, the first ones for good, and no part of what an event is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tillroll import correction
+from tillroll.core.accept import Body, accept
+from tillroll.core.batch import NameKind, Source
+from tillroll.core.kept import Keep
+from tillroll.ports import Outcome
+from tillroll.service import take
+
+if TYPE_CHECKING:
+    from tests.contract.conftest import Bench
+
+    from tillroll.ports import Store
+
+NOW_S = 1_700_000_000.0
+KEY = Source(NameKind.KEY, "key")
+KEEP = Keep(["country", "customer.segment", "n"])
+
+
+def purchase(number: int, **others: object) -> bytes:
+    event = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
+    return json.dumps(event | {"id": f"order {number}"} | others).encode()
+
+
+def journal(store: Store, *lines: bytes, keep: Keep = KEEP) -> list[Outcome]:
+    return [Outcome(each) for each in store.journal(accept([Body(b"\n".join(lines), KEY)], NOW_S, keep).batch)]
+
+
+def journaled(store: Store) -> list[dict[str, Any]]:
+    store.fold()
+    contract = {"date", "amount", "paymentMethod", "merchantId"}
+    events = [json.loads(trace.event) for trace in store.trace("10-50|SLICE_IT")]
+    events.sort(key=lambda event: str(event["id"]))
+    return [{name: value for name, value in event.items() if name not in contract} for event in events]
+
+
+def test_kept_fields_are_journaled_with_their_event_and_others_are_not(real_bench: Bench) -> None:
+    store = real_bench.open()
+    journal(
+        store,
+        purchase(1, country="SE", customer={"segment": "a|b", "name": "secret"}, n=4.2e1),
+        purchase(2, country=None, n="42", total=1),
+        purchase(3, country=0.5),
+    )
+    assert journaled(store) == [
+        {"id": "order 1", "country": "SE", "customer": {"segment": "a|b"}, "n": 42},
+        {"id": "order 2", "country": None, "n": "42"},
+        {"id": "order 3"},
+    ]
+
+
+def test_a_repeat_with_other_kept_values_is_a_duplicate_and_the_first_ones_stay(real_bench: Bench) -> None:
+    store = real_bench.open()
+    assert journal(store, purchase(1, country="SE"), purchase(1, country="NO")) == [
+        Outcome.ACCEPTED,
+        Outcome.DUPLICATE,
+    ]
+    assert journal(real_bench.open(), purchase(1, country="DK"), purchase(2, country="FI")) == [
+        Outcome.DUPLICATE,
+        Outcome.ACCEPTED,
+    ]
+    assert journal(store, purchase(1, amount=4286, country="SE")) == [Outcome.CONFLICT]
+    assert journaled(store) == [{"id": "order 1", "country": "SE"}, {"id": "order 2", "country": "FI"}]
+
+
+def test_the_list_may_change_at_any_time(real_bench: Bench) -> None:
+    store = real_bench.open()
+    journal(store, purchase(1, country="SE", n=1), keep=Keep())
+    journal(store, purchase(2, country="SE", n=1), keep=Keep(["country"]))
+    journal(store, purchase(3, country="SE", n=1), keep=Keep(["n"]))
+    assert journal(store, purchase(1, country="NO"), purchase(2, n=7)) == [Outcome.DUPLICATE] * 2
+    assert journaled(store) == [{"id": "order 1"}, {"id": "order 2", "country": "SE"}, {"id": "order 3", "n": 1}]
+    assert store.audit().differences == []
+
+
+def test_a_corrected_event_has_its_kept_fields(real_bench: Bench) -> None:
+    store = real_bench.open()
+    body = Body(purchase(1, country="SE", amount=-1), KEY)
+
+    def set_aside(refused: list[list[Any]]) -> int:
+        return store.set_aside(refused[0], NOW_S)
+
+    assert take(store, [body], NOW_S, set_aside)[0].rejected == 1
+    (kept,) = store.rejected()
+    correction.retry(store, kept.id, purchase(1, country="NO"), NOW_S, KEEP)
+    assert journaled(store) == [{"id": "order 1", "country": "NO"}]
+
+
+def test_many_events_of_many_minutes_keep_their_own_values(real_bench: Bench) -> None:
+    store = real_bench.open()
+    lines = [
+        purchase(number, date=f"2011-12-03T10:{number % 60:02}:30Z", country=f"c{number % 7}", n=number)
+        for number in range(100, 300)
+    ]
+    journal(store, *lines)
+    assert [(event["id"], event["country"], event["n"]) for event in journaled(store)] == [
+        (f"order {number}", f"c{number % 7}", number) for number in range(100, 300)
+    ]
