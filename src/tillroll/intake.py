@@ -207,9 +207,7 @@ class Intake:
         started = self._timer()
         bodies = [waiting.body for waiting in group]
         try:
-            taken = journal_bodies(
-                self._store, bodies, self._clock(), self._clock_watch, judged_max, self._fields
-            )
+            taken = journal_bodies(self._store, bodies, self._clock(), self._clock_watch, judged_max, self._fields)
         except FallbackError as error:
             for index in sorted(error.texts):
                 self._hand_over(group[index])

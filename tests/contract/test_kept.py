@@ -28,7 +28,7 @@ def purchase(number: int, **others: object) -> bytes:
 
 
 def journal(store: Store, *lines: bytes, keep: Keep = KEEP) -> list[Outcome]:
-    return [Outcome(each) for each in store.journal(accept([Body(b"\n".join(lines), KEY)], NOW_S, keep).batch)]
+    return [Outcome(each) for each in store.journal(accept([Body(b"\n".join(lines), KEY)], NOW_S, keep=keep).batch)]
 
 
 def journaled(store: Store) -> list[dict[str, Any]]:

@@ -520,4 +520,6 @@ def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:
 
 def _matching(batch: Batch, at: Place) -> Iterator[int]:
     text = at.report.text(at.texts)
-    return (index for index, event in enumerate(batch.events()) if at.report.text_of(event, {}) == text)
+    return (
+        index for index, event in enumerate(batch.events()) if at.report.text_of(event, batch.kept_of(index)) == text
+    )
