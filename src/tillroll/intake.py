@@ -135,7 +135,7 @@ class Intake:
             OverloadedError: too much waits already, or the intake is closing.
         """
         size = self._submitted_bytes + self._handed_over_bytes - self._taken_bytes - self._taken_large_bytes
-        depth = self.depth
+        depth = len(self._waiting) + len(self._large)
         if size >= limits.WAITING_BYTES_MAX or depth >= limits.WAITING_REQUESTS_MAX or self._closing:
             raise OverloadedError(depth, size)
         self._submitted_bytes += len(body.data)

@@ -132,7 +132,7 @@ def _questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
 def _rows(path: Path) -> Any:
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE ? ORDER BY name"
-        tables = [name for (name,) in connection.execute(query, (_UNREAD,))]
+        tables = [name.lower() for (name,) in connection.execute(query, (_UNREAD,))]  # SQLite minds no case either
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
         rows["state"] = connection.execute(
             "SELECT events, folded, merchants, merchants_crc, chain FROM state"

@@ -24,9 +24,10 @@ from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, REPORTS, Report
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite_audit, sqlite_reader, sqlite_schema
+from tillroll.stores import sqlite_audit, sqlite_head, sqlite_reader, sqlite_schema
 from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite_head import Head, HeadFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,50 @@ def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="is not a tillroll file"):
         SqliteStore(tmp_path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damaged", [b"INTEGE\xd2 NOT", b"INTEGEZ NOT", b"INTEGER N\xcfT"])
+def test_a_definition_that_is_damaged_is_told_as_damage(tmp_path: Path, damaged: bytes) -> None:
+    SqliteStore(tmp_path).close()
+    path = tmp_path / sqlite_schema.FILE_NAME
+    path.write_bytes(path.read_bytes().replace(b"INTEGER NOT", damaged))
+    with pytest.raises(StoreError, match="is damaged"):
+        SqliteStore(tmp_path)
+
+
+@pytest.mark.parametrize("far", [1 << 20, 1 << 40, (1 << 63) - 1])
+def test_audit_names_aggregates_of_a_time_that_no_calendar_has(tmp_path: Path, far: int) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(300)))
+    store.fold()
+    with sqlite3.connect(store.path) as connection:
+        tables = "SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE c.name = 'window'"
+        names = {name for (name,) in connection.execute(tables)}
+        for name in names:
+            query = f"UPDATE {name} SET window = ? WHERE rowid IN (SELECT rowid FROM {name} LIMIT 1)"
+            connection.execute(query, (far,))
+    connection.close()
+    assert names
+    audit = store.audit()
+    assert audit.differences_total
+    assert all(each.kind == "aggregate" for each in audit.differences)
+    store.close()
+
+
+def test_a_head_that_another_process_wrote_lower_is_raised_by_the_next_fold(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(3)))
+    head = HeadFile(tmp_path / sqlite_head.FILE_NAME)
+    said = head.read()
+    assert said is not None
+    assert said.events == 3
+    head.raise_to(Head(2, b"the chunk before".ljust(32)))  # it knows that more was said, and writes nothing
+    assert head.read() == said
+    head.replace(Head(2, b"the chunk before".ljust(32)))
+    store.fold()
+    assert head.read() == said
+    head.close()
+    store.close()
 
 
 def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ def is_line(body: bytes) -> bool:
 
 def is_empty(body: bytes) -> bool:
     """Tell whether a body holds nothing at all, not even a wrong event or an array of none."""
+    if body[:1] == b"{":  # as most begin
+        return False
     nothing = _SPACE + b"\x1e"
     return not body.strip(nothing + BOM) and not body.replace(BOM, b"").strip(nothing)
 

@@ -36,6 +36,9 @@ class ClockWatch:
             ClockError: some are to be sent again, since it may be the clock that is wrong; `bodies` are their indexes.
         """
         self._turn(int(now_s // _MINUTE_S))
+        if not any(accepted.rejections):
+            self._events[1] += sum(accepted.events)
+            return
         future = [sum(each.reason.code == "future_date" for each in some) for some in accepted.rejections]
         doubtful = [
             index

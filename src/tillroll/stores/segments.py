@@ -276,7 +276,7 @@ def _add_doubtful(found: dict[Key, tuple[bytes, str]], layout: Layout, place: Ke
         found[key] = (found.get(key, (b"", ""))[0], problem)
     if not cells:
         return
-    with suppress(TypeError, ValueError):  # the checksum has said so
+    with suppress(OverflowError, TypeError, ValueError):  # the checksum has said so
         counts = sparse.counts_of(layout, place, sparse.decode(cells))
         for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
             held, noted = found.get((window, part), (b"", ""))

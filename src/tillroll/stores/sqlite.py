@@ -151,8 +151,7 @@ class SqliteStore:
                         return sqlite_head.another(head)
             except DamageError as error:
                 return error
-        if head is None or head.events < state.events:
-            self._raise_head(state)
+        self._raise_head(state, unless_more=True)
         return None
 
     def _refuse_loss(self) -> None:
@@ -238,10 +237,15 @@ class SqliteStore:
             self._dedupe.add_new(fresh, classified, events)
         return classified.outcomes, fresh
 
-    def _raise_head(self, state: State) -> None:
+    def _raise_head(self, state: State, *, unless_more: bool = False) -> None:
         """Say how far the journal has come. Call after the commit: a head that is ahead means loss."""
+        head = Head(state.events, state.chain)
         try:
-            self._head.raise_to(Head(state.events, state.chain))
+            with self._lock:
+                if unless_more:
+                    self._head.catch_up(head)
+                else:
+                    self._head.raise_to(head)
         except OSError as error:  # the events are committed; a head that is behind heals itself
             _log.warning("%s cannot be written: %s", self.head_path, error)
 
@@ -326,6 +330,7 @@ class SqliteStore:
                 behind = state.folded < state.events and self._is_foldable()
             except _UnfoldableError as error:
                 self._put_off(error)
+        self._raise_head(state, unless_more=True)
         if self._log_holds_erased:
             with self._lock, translated(self.path):
                 self._log_holds_erased = not sqlite_rejected.empty_log(self._connection)
@@ -532,7 +537,7 @@ class SqliteStore:
     def _state(self) -> State:
         """Return the state, having dropped what is cached if another process rebuilt. Call in a transaction."""
         state = read_state(self._connection)
-        sqlite_head.compare(self._head.read(), state.events, state.chain)
+        sqlite_head.compare(self._head.read_now_and_then(), state.events, state.chain)
         if state.generation != self._generation:
             self._forget()
             self._generation = state.generation

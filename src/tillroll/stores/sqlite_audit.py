@@ -398,7 +398,10 @@ class _Comparison:
             merchant, inner = divmod(code, report.inner)
             stored_name = _name(self._live, merchant)
             name = _name(self._recount, merchant) or stored_name or f"merchant {merchant}"
-            before, after = report.forms(window)[inner]
+            try:
+                before, after = report.forms(window)[inner]
+            except (OverflowError, ValueError):  # damage has made a window of it that no calendar has
+                before, after = f"{report.name} {window} ", ""
             subject = f"{before}{name}{after}" if report.opens else before
             measure = int(stored[0] == recounted[0] and stored[1] != recounted[1])
             has, should = stored[measure], recounted[measure]

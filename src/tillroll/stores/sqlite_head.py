@@ -3,7 +3,8 @@
 SQLite takes a log that was cut, damaged or left behind for one that ends earlier, and says nothing. The head is written
 after a commit and never before it: behind the journal it is raised by the next writer, ahead of it events are missing.
 Every commit writes it, without a sync of its own; it is synced once a second. So after a power cut, and only then, it
-may know up to a second less than was acknowledged.
+may know up to a second less than was acknowledged. A commit does not wait for a lock on it: of two processes that
+commit at once the one that knows less may write last, which the next commit, or fold, sets right.
 
     offset  size
     0       8     b"TRLHEAD1"
@@ -15,7 +16,6 @@ may know up to a second less than was acknowledged.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 import time
@@ -34,6 +34,7 @@ _BODY: Final = struct.Struct("<8sq32s")
 _CRC: Final = struct.Struct("<I")
 _COPY_BYTES: Final = _BODY.size + _CRC.size
 _SYNC_EVERY_S: Final = 1.0
+_READ_EVERY_S: Final = 0.02
 _MODE: Final = 0o600
 _REMEDY: Final = (
     "Restore the directory from a copy; or, if this is the copy and you know that it ends earlier, say so with: "
@@ -85,9 +86,11 @@ class HeadFile:
         self._synced_at = time.monotonic()
         self._unsynced = False
         self._known: tuple[bytes, Head | None] = (b"", None)  # what was read or written last: bytes and meaning
+        self._read_at = -_READ_EVERY_S
 
     def read(self) -> Head | None:
         """Return the head, None where there is none, or none that can be read."""
+        self._read_at = time.monotonic()
         data = os.pread(self._descriptor, 2 * _COPY_BYTES, 0)
         known, head = self._known
         if data != known:
@@ -95,6 +98,10 @@ class HeadFile:
             head = max((copy for copy in copies if copy is not None), default=None)
             self._known = (data, head)
         return head
+
+    def read_now_and_then(self) -> Head | None:
+        """Return the head as it was a moment ago: a commit must not pay for reading it every time."""
+        return self.read() if time.monotonic() - self._read_at >= _READ_EVERY_S else self._known[1]
 
     def begin(self) -> None:
         """Say that there is nothing yet, unless something is said, and have that survive a power cut."""
@@ -108,26 +115,21 @@ class HeadFile:
                 os.close(directory)
 
     def raise_to(self, head: Head) -> None:
-        """Say that the journal has come so far, which must be committed. Another process may have said more."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            before = self.read()
-            if before is None or before.events < head.events:
-                self._write(head)
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._unsynced = True
+        """Say that the journal has come so far, which must be committed, unless this process said more."""
+        known = self._known[1]
+        if known is None or known.events < head.events:
+            self._write(head)
         if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
             self.sync()
 
+    def catch_up(self, head: Head) -> None:
+        """Do the same, unless any process said more."""
+        self.read()
+        self.raise_to(head)
+
     def replace(self, head: Head) -> None:
         """Say that the journal ends here, whatever was said before."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        try:
-            self._write(head)
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._unsynced = True
+        self._write(head)
         self.sync()
 
     def sync(self) -> None:
@@ -147,6 +149,7 @@ class HeadFile:
         data = 2 * (body + _CRC.pack(zlib.crc32(body)))
         os.pwrite(self._descriptor, data, 0)
         self._known = (data, head)
+        self._unsynced = True
 
 
 def _decoded(copy: bytes) -> Head | None:

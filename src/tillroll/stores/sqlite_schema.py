@@ -207,6 +207,8 @@ def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into the store's."""
     try:
         yield
+    except UnicodeDecodeError as error:  # of what SQLite says about a definition in the file that is damaged
+        raise StoreError(f"{path} is damaged", "Restore it from a copy; then run tillroll audit") from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
