@@ -371,6 +371,30 @@ size_t name_texts(const Named *events, uint32_t *ends, char *heap);
 /* Strings as JSON or CSV has them; what is empty stays so. */
 size_t quote(const uint32_t *ends, size_t count, const char *heap, bool csv, uint32_t *quoted_ends, char *quoted);
 
+/* naming.c: names that an export gave. */
+
+enum { NAME_NONE = 0, NAME_FILE = 4, NAME_NOT_SAID = 255 };
+#define NAME_VALUE_BYTES_MAX 8192
+
+/* Whether a line of a text can have a name at all. */
+bool may_have_names(const char *text, size_t size);
+/* The names of the events at some positions, rising, of lines of which the first has a position: a string column, with room
+ * for the text; empty where there is none, or where it is doubtful. INVALID: there are no such lines. */
+Status names_in_lines(const char *text, size_t size, uint64_t position, const uint64_t *positions, size_t count,
+                      uint32_t *ends, char *heap, uint32_t *doubtful, size_t *doubtful_count);
+
+/* Runs of events of one source, at rising positions; there is room for all events, and all their names. */
+typedef struct {
+    uint64_t *events;
+    uint8_t *kinds;
+    uint32_t *ends, *invalid;
+    char *values;
+    size_t count, invalid_count;
+} NamedRuns;
+
+void sources_of_names(const uint32_t *ends, size_t count, const char *heap, const uint32_t *id_ends, const char *ids,
+                      NamedRuns *runs, uint64_t *positions);
+
 enum { ROW_LITERAL, ROW_INSTANT, ROW_NUMBER, ROW_CHOICE, ROW_TEXT };
 
 /* A part of each row: what stands before, and a value of a column. A string that is empty leaves out what is before it. */

@@ -15,6 +15,7 @@ import sys
 import threading
 import zlib
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain, compress, cycle
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeVar, cast
 
@@ -22,8 +23,10 @@ import msgspec
 
 from tillroll.core.accept import Reader, Rejection
 from tillroll.core.body import LINES, Parting, State
-from tillroll.core.csv_events import FIELDS, CsvReader, Header, header_of
+from tillroll.core.csv_events import FIELDS, CsvReader, Header, column_of, header_of
+from tillroll.core.export import NAME
 from tillroll.core.file_kind import kind_of
+from tillroll.core.named import with_names
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
 from tillroll.field_watch import NO_WATCH
@@ -181,7 +184,7 @@ class Input:
         refused: list[Rejection] = []
         for stretch in stretches:
             held.append(stretch)
-            first = stretch.batch.positions[0] if len(stretch.batch) else None
+            first = stretch.event_positions[0] if len(stretch.batch) else None
             refused += [each for each in stretch.rejections if first is None or each.position < first]
             if first is not None or len(refused) >= _LOOKED_AT:
                 break
@@ -298,12 +301,13 @@ def _parsed(
     if content.header is None:
         reader = Reader(source, fields.keep)
         for text, parts in blocks:
-            yield from reader.read(text, parts, clock, _UNSURE_MAX)
+            yield from map(with_names, reader.read(text, parts, clock, _UNSURE_MAX))
         return
     csv_reader = CsvReader(source, content.header, fields.keep)
+    named = partial(with_names, column=column_of(content.head, content.header, NAME))
     for text, _ in blocks:
-        yield from csv_reader.read(text, clock, _UNSURE_MAX)
-    yield from csv_reader.finish(clock, _UNSURE_MAX)
+        yield from map(named, csv_reader.read(text, clock, _UNSURE_MAX))
+    yield from map(named, csv_reader.finish(clock, _UNSURE_MAX))
 
 
 def _commit(store: Store, stretch: Stretch, clock: Clock, tally: Tally) -> None:
@@ -313,10 +317,10 @@ def _commit(store: Store, stretch: Stretch, clock: Clock, tally: Tally) -> None:
     conflicts = outcomes.count(Outcome.CONFLICT) if accepted < len(outcomes) else 0
     refused = stretch.rejections
     if conflicts:
-        positions = compress(batch.positions, (outcome == Outcome.CONFLICT for outcome in outcomes))
-        source = batch.runs[0].source
+        positions = compress(stretch.event_positions, (outcome == Outcome.CONFLICT for outcome in outcomes))
         found = [
-            Rejection(source, position, event, CONFLICT, byte) for position, byte, event in stretch.find(positions)
+            Rejection(stretch.source, position, event, CONFLICT, byte)
+            for position, byte, event in stretch.find(positions)
         ]
         refused = sorted([*refused, *found], key=lambda rejection: rejection.position)
     if refused:

@@ -117,9 +117,9 @@ class Journal(Protocol):
         """Yield the events after a position in the order they were journaled, up to a position, or to the end as it is.
 
         Each has a name: what nothing else names is named by its place in the journal, always the same, and by no other
-        journal so (`core.export`). Only those that are `chosen`. A later call goes on from the position of a part: the
-        last events of a position come with the part that reaches it. Memory is bounded, and nobody waits for whoever
-        takes the parts, however slowly.
+        journal so (`core.export`). Given to `journal` again, each is its own duplicate. Only those that are `chosen`. A
+        later call goes on from a part's position: the last events of a position come with the part that reaches it.
+        Memory is bounded, and nobody waits for whoever takes the parts, however slowly.
 
         Raises:
             StoreError: the store cannot be read, or the journal does not reach `after`.

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.contract.test_store import check
 
 from tillroll.core import export
 from tillroll.core.batch import UNNAMED, Event, NameKind, Source, batch_of
 from tillroll.core.export import ALL_EVENTS, Chosen
+from tillroll.core.identity import without_id
 from tillroll.errors import StoreError
+from tillroll.ports import Outcome
+from tillroll.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.contract.conftest import Bench
 
@@ -146,3 +152,35 @@ def test_a_chunk_that_is_missing_is_not_passed_over(real_bench: Bench) -> None:
     real_bench.lose_chunk()
     with pytest.raises(StoreError):
         lines(real_bench.open())
+
+
+def test_what_came_out_is_its_own_duplicate(store: Store) -> None:
+    expected = journaled(store)
+    for part in list(store.read()):
+        if len(part.batch):
+            assert set(store.journal(part.batch)) == {Outcome.DUPLICATE}
+    check(store, expected)
+
+
+def test_another_store_takes_it_once_and_names_everything_as_the_first_did(store: Store, tmp_path: Path) -> None:
+    expected = journaled(store)
+    other = SqliteStore(tmp_path / "other")
+    for outcome in (Outcome.ACCEPTED, Outcome.DUPLICATE):
+        for part in store.read():
+            if len(part.batch):
+                assert set(other.journal(part.batch)) == {outcome}
+    check(other, expected)
+    assert sorted(map(str, lines(other))) == sorted(map(str, lines(store)))
+    other.close()
+
+
+def test_what_the_journal_named_and_somebody_changed_is_a_conflict(store: Store) -> None:
+    journaled(store)
+    for part in list(store.read()):
+        changed = part.batch.masked(
+            bytes(run.source.value.startswith("journal:") for run in part.batch.runs for _ in range(run.events))
+        )
+        changed = changed.masked(without_id(changed, array("I", range(len(changed)))))
+        if len(changed):
+            changed.amounts = array("q", [amount + 1 for amount in changed.amounts])
+            assert set(store.journal(changed)) == {Outcome.CONFLICT}

@@ -174,6 +174,13 @@ def parse_lines(
     return Lines(batch, rejections, size, lines)
 
 
+class Came(NamedTuple):
+    """Where events came: from a source, at rising positions (Q) of it."""
+
+    source: Source
+    positions: array[int]
+
+
 class Stretch(NamedTuple):
     """A stretch of a long body: its valid events, what is wrong with the rest, and how many places of events."""
 
@@ -187,6 +194,17 @@ class Stretch(NamedTuple):
     ends: array[int]
     first: int  # the position of the first line
     is_lines: bool  # the positions are numbers of lines
+    came: Came | None = None  # where its events did, when their names say otherwise
+
+    @property
+    def source(self) -> Source:
+        """What its events came with. There must be one."""
+        return self.batch.runs[0].source if self.came is None else self.came.source
+
+    @property
+    def event_positions(self) -> array[int]:
+        """The position (Q) of each of its events."""
+        return self.batch.positions if self.came is None else self.came.positions
 
     def find(self, positions: Iterable[int]) -> Iterator[tuple[int, int, bytes]]:
         """Yield each of some positions, rising, with the byte where its event begins, and the event."""

@@ -85,6 +85,23 @@ def header_of(head: bytes) -> Header | None:
     return None
 
 
+class Column(NamedTuple):
+    """A column of a CSV file of events that is no field of an event."""
+
+    delimiter: str
+    place: int
+
+    def of(self, record: bytes) -> str:
+        """Return what it has in a record of the file."""
+        return _row(record.decode(), self.delimiter)[self.place]
+
+
+def column_of(head: bytes, header: Header, name: str) -> Column | None:
+    """Return a column of the file by how its content begins, None where it has none of that name, or two."""
+    names = names_of(head, header.delimiter)
+    return Column(header.delimiter, names.index(name)) if names.count(name) == 1 else None
+
+
 def _row(text: str, delimiter: str) -> list[str]:
     csv.field_size_limit(limits.LINE_BYTES_MAX)
     return next(csv.reader([text], delimiter=delimiter, strict=True), [])

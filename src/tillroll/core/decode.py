@@ -44,6 +44,7 @@ ReasonCode = Literal[
     "invalid_date",
     "invalid_id",
     "invalid_merchant",
+    "invalid_name",
     "missing_field",
     "not_an_object",
     "not_csv",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tillroll.core import columns, limits, rows, selection
+from tillroll.core import columns, limits, naming, rows, selection
 
 # What the kernel repeats of the contract. One that was built from another version is left alone.
 CONTRACT: Final = (
@@ -45,8 +45,10 @@ if compiled:
     join_strings = _kernel.join_strings
     keep_memory = _kernel.keep_memory
     largest = _kernel.largest
+    may_have_names = _kernel.may_have_names
     name_rows = _kernel.name_rows
     name_texts = _kernel.name_texts
+    names_in_lines = _kernel.names_in_lines
     narrow = _kernel.narrow
     pack_strings = _kernel.pack_strings
     part = _kernel.part
@@ -60,6 +62,7 @@ if compiled:
     same_slots = _kernel.same_slots
     shift = _kernel.shift
     shuffle = _kernel.shuffle
+    sources_of_names = _kernel.sources_of_names
     split_strings = _kernel.split_strings
     sum_counts = _kernel.sum_counts
     unpack_strings = _kernel.unpack_strings
@@ -85,8 +88,10 @@ else:
     join_strings = columns.join_strings
     keep_memory = columns.keep_memory
     largest = columns.largest
+    may_have_names = naming.may_have_names
     name_rows = columns.name_rows
     name_texts = rows.name_texts
+    names_in_lines = naming.names_in_lines
     narrow = columns.narrow
     pack_strings = columns.pack_strings
     pick = columns.pick
@@ -99,6 +104,7 @@ else:
     same_slots = columns.same_slots
     shift = columns.shift
     shuffle = columns.shuffle
+    sources_of_names = naming.sources_of_names
     split_strings = columns.split_strings
     sum_counts = columns.sum_counts
     unpack_strings = columns.unpack_strings

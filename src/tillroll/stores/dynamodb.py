@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from tillroll.core import own_names
 from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import ConfigError
@@ -76,6 +77,13 @@ class DynamoDBStore:
 
     def journal(self, batch: Batch) -> bytes:
         """See ports.Journal."""
+        known = own_names.outcomes_of(batch, self._piece_of)
+        return self._journal(batch) if known is None else own_names.with_rest(batch, known, self._journal)
+
+    def _piece_of(self, token: str, number: int) -> own_names.Piece | None:
+        return self.client.run(dynamodb_export.piece_of(self.context, token, number))
+
+    def _journal(self, batch: Batch) -> bytes:
         with self._commits:
             done = self.client.run(commit(self.context, self._logs, batch, self._freshness_s))
             if done.marked:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.batch import Batch
 from tillroll.core.export import named
+from tillroll.core.own_names import Piece
 from tillroll.errors import StoreError
 from tillroll.ports import JournalPart
 from tillroll.stores.dynamodb_ledger import damaged, decode_chunk, decode_entry, read_chunks, read_head
 from tillroll.stores.dynamodb_protocol import Query, ask
-from tillroll.stores.dynamodb_schema import LEDGER
+from tillroll.stores.dynamodb_schema import LEDGER, LedgerEntry
 
 if TYPE_CHECKING:
     from tillroll.core.export import Chosen
     from tillroll.stores.dynamodb_protocol import Context, Protocol, QueryReply
-    from tillroll.stores.dynamodb_schema import LedgerEntry
 
 _ENTRIES_AT_ONCE: Final = 100
 _EVENTS_AT_ONCE: Final = 1 << 16  # of whole entries
@@ -73,3 +73,25 @@ def _parts_of(context: Context, number: int, entry: LedgerEntry, chosen: Chosen)
     parts = [JournalPart(batch, number - 1) for batch in batches or [Batch()]]
     parts[-1] = JournalPart(parts[-1].batch, number)
     return parts
+
+
+def piece_of(context: Context, token: str, number: int) -> Protocol[Piece | None]:
+    """Return the chunk that holds an event by the name that its entry gave it, None where there is no such entry.
+
+    Raises:
+        StoreError: the chunk is missing or damaged.
+    """
+    entry_number = number >> _INDEX_BITS
+    reply: QueryReply = yield from ask(context, Query(LEDGER, entry_number - 1, limit=1))
+    found_number, entry = decode_entry(reply.items[0]) if reply.items else (0, LedgerEntry())
+    if found_number != entry_number or entry.token != token:
+        return None
+    first = entry_number << _INDEX_BITS
+    for ref in entry.chunks:
+        if number < first + ref.events:
+            found = yield from read_chunks(context, [ref])
+            if ref not in found:
+                raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
+            return Piece(decode_chunk(found[ref]), first)
+        first += ref.events
+    return None

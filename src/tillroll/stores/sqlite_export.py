@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.batch import Batch
 from tillroll.core.export import named
+from tillroll.core.own_names import Piece
 from tillroll.errors import StoreError
 from tillroll.ports import JournalPart
 from tillroll.stores.sqlite_chunks import chunk_of, read_chunks
@@ -55,3 +56,16 @@ def _part(row: Chunk, after: int, upto: int, chosen: Chosen) -> JournalPart:
     if (start, stop) != (0, row.events):
         batch = batch.slice(start, stop)
     return JournalPart(chosen.of(batch), min(row.last, upto))
+
+
+def piece_of(connection: sqlite3.Connection, token: str, number: int) -> Piece | None:
+    """Return the chunk of a token that holds an event, None where the journal has no such chunk.
+
+    Raises:
+        DamageError: it is not what was written.
+    """
+    query = "SELECT first, events, chain FROM chunk WHERE first <= ? ORDER BY first DESC LIMIT 1"
+    first, events, chain = connection.execute(query, (number,)).fetchone() or (1, 0, b"")
+    if number >= first + events or chain[:_TOKEN_BYTES].hex() != token:
+        return None
+    return Piece(chunk_of(connection, number).batch(), first)
