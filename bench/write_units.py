@@ -28,12 +28,11 @@ from tillroll.stores.dynamodb_protocol import (
     Context,
     Count,
     Get,
-    MoveFold,
+    PutState,
     Query,
     QueryReply,
     TransactWrite,
 )
-from tillroll.stores.dynamodb_schema import FOLD_KEY
 from tillroll.stores.dynamodb_units import Units
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Model:
         self.units = Units()
         self.logs: dict[str, list[Item]] = {}
         self.counters = known
-        self.upto = 0
+        self.state: dict[str, Item] = {}
         self.counted = 0
 
     def run(self, protocol: Protocol[Any]) -> Any:
@@ -84,11 +83,14 @@ class Model:
                 for write in call.writes:
                     self.logs.setdefault(str(write.item["log"]), []).append(write.item)  # type: ignore[union-attr]
             case BatchGet():
-                reply = BatchReply([self.logs[log][number - 1] for log, number in call.keys], ())
+                if call.table == "aggregates":
+                    reply = BatchReply([self.state[key] for key in call.keys if key in self.state], ())
+                else:
+                    reply = BatchReply([self.logs[log][number - 1] for log, number in call.keys], ())
             case Get():
-                reply = {"datapoint": FOLD_KEY, "upto": self.upto, "folded_at": 1.5} if self.upto else None
-            case MoveFold():
-                self.upto = call.upto
+                reply = self.state.get(call.datapoint)
+            case PutState():
+                self.state[str(call.item["datapoint"])] = call.item
             case _:
                 raise NotImplementedError(type(call).__name__)
         self.units.count([(call, reply, is_new)])
@@ -194,7 +196,7 @@ def simulate(rate: int, every_s: int, offset_s: int = 0) -> Cost:
         journal=writes["TransactWrite"] / done,
         counters=model.counted / done,
         listed=(writes["Count"] - model.counted) / done,
-        state=writes["MoveFold"] / done,
+        state=writes["PutState"] / done,
         reads=model.units.read / done,
         event_bytes=chunk_bytes / done,
     )

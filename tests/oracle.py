@@ -71,7 +71,6 @@ class Oracle:
 
     def __init__(self, capacity: Capacity = CAPACITY) -> None:
         self.capacity = capacity
-        self.has_amounts = True
         self.refused = False
         self.gone: set[str] = set()
         self.journaled: list[tuple[Event, Identity | None]] = []
@@ -144,7 +143,7 @@ class Oracle:
 
     def page(self, query: Query) -> Page:
         rows = [rows_of(event)[query.report.name][0] for event in self.events()[: self.folded]]
-        return answer(query, rows if self.has_amounts else [row._replace(amount=0) for row in rows])
+        return answer(query, rows)
 
     def get(self, datapoints: Sequence[str]) -> list[int]:
         return [self.aggregates[datapoint] for datapoint in datapoints]

@@ -372,22 +372,28 @@ def filled(tables: Tables) -> Tables:
     return tables
 
 
-def move_fold(tables: Tables, upto: int) -> None:
+def move_fold(tables: Tables, position: int) -> None:
     tables.boto.update_item(
         TableName=tables.names[0],
-        Key={"datapoint": {"S": "#fold"}},
-        UpdateExpression="SET upto = :u",
-        ExpressionAttributeValues={":u": {"N": str(upto)}},
+        Key={"datapoint": {"S": "#fold/1/0"}},
+        UpdateExpression="SET #p = :p",
+        ExpressionAttributeNames={"#p": "position"},
+        ExpressionAttributeValues={":p": {"N": str(position)}},
     )
 
 
-@pytest.mark.parametrize("upto", [1, 99])
-def test_audit_names_a_moved_fold_position(filled: Tables, upto: int) -> None:
-    move_fold(filled, upto)
-    assert "position" in {difference.kind for difference in filled.store().audit().differences}
+@pytest.mark.parametrize("position", [1, 99])
+def test_a_fold_position_that_was_moved_is_named_and_refused(filled: Tables, position: int) -> None:
+    move_fold(filled, position)
+    assert "position" in {difference.kind for difference in filled.store().audit(repair=True).differences}
+    with pytest.raises(StoreError, match=f"entry {position}"):
+        filled.store().fold()
+    filled.store().rebuild()
+    check(filled.store(), purchases(30, days=1))
+    assert filled.store().audit().differences == []
 
 
-def test_audit_names_a_fold_position_moved_past_what_is_folded(filled: Tables) -> None:
+def test_a_fold_position_moved_past_what_is_folded_is_named(filled: Tables) -> None:
     store = filled.store()
     store.journal(batch_of([PURCHASE], KEY, 77))
     move_fold(filled, 4)
@@ -395,19 +401,22 @@ def test_audit_names_a_fold_position_moved_past_what_is_folded(filled: Tables) -
     assert {"position", "aggregate"} <= kinds
 
 
-def test_a_fold_position_moved_back_heals(filled: Tables) -> None:
-    move_fold(filled, 1)
+def test_a_state_that_was_lost_is_begun_anew(filled: Tables) -> None:
+    for key in ("#fold", "#fold/1/0"):
+        filled.boto.delete_item(TableName=filled.names[0], Key={"datapoint": {"S": key}})
     check(filled.store(), purchases(30, days=1))
     assert filled.store().audit().differences == []
 
 
-def test_a_fold_position_moved_on_is_repaired(filled: Tables) -> None:
-    move_fold(filled, 99)
-    store = filled.store()
-    assert store.audit(repair=True).differences_total
-    store.journal(batch_of([PURCHASE], KEY, 77))
-    check(store, [*purchases(30, days=1), PURCHASE])
-    assert store.audit().differences == []
+def test_a_state_that_was_lost_after_a_rebuild_is_refused_and_counted_again(filled: Tables) -> None:
+    filled.store().rebuild()
+    for key in ("#fold", "#fold/2/0"):
+        filled.boto.delete_item(TableName=filled.names[0], Key={"datapoint": {"S": key}})
+    with pytest.raises(StoreError, match="run tillroll rebuild"):
+        filled.store().fold()
+    filled.store().rebuild()
+    check(filled.store(), purchases(30, days=1))
+    assert filled.store().audit().differences == []
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

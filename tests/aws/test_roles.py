@@ -134,7 +134,7 @@ ALLOWED = {
     "producer": {"send"},
     "reader": {"get", "batch get", "query the index"},
     "take-batch": _WRITES | {"receive", "attributes", "bury"},
-    "fold": _WRITES,
+    "fold": _WRITES | {"scan", "delete"},
     "operator": _WRITES | {
         "query the index", "delete", "batch write", "scan", "scan the journal",
         "attributes", "receive dead letters", "bury",

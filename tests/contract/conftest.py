@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 class Bench(Protocol):
     """A store under test, and what the suite needs besides the port."""
 
-    has_amounts: bool
-
     def open(self, capacity: Capacity = CAPACITY) -> Store:
         """Return another user of the same store, as another process would be."""
         ...
@@ -50,8 +48,6 @@ class Bench(Protocol):
 
 
 class OracleBench:
-    has_amounts = True
-
     def __init__(self) -> None:
         self.store = Oracle()
 
@@ -70,8 +66,6 @@ class OracleBench:
 
 
 class SqliteBench:
-    has_amounts = True
-
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.opened: list[Store] = []
@@ -113,8 +107,6 @@ class SqliteBench:
 
 
 class DynamoDBBench:
-    has_amounts = False
-
     def __init__(self, local: DynamoDBLocal) -> None:
         self.local = local
         self.tables = local.create_tables()

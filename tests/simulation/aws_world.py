@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tests.oracle import events_of
-from tests.simulation import sqs_model
+from tests.simulation import older, sqs_model
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.dynamodb_model import ModelClient, Tables
 from tests.simulation.dynamodb_watch import Watch
@@ -34,7 +34,8 @@ from tillroll.queues import sqs
 from tillroll.queues.sqs import SqsQueue
 from tillroll.service import take
 from tillroll.stores.dynamodb import DynamoDBStore
-from tillroll.stores.dynamodb_protocol import Context, Count, MoveFold, Put, TransactWrite
+from tillroll.stores.dynamodb_protocol import Context, Count, Discard, Put, PutState, TransactWrite
+from tillroll.stores.dynamodb_schema import FOLD_KEY
 from tillroll.worker import Worker
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class World:
         self.calls += 1
         if self.plan is not None:
             return self.plan.get(self.calls)
-        rate = 3 * self.rate if isinstance(call, TransactWrite | Put | Count | MoveFold) else self.rate
+        rate = 3 * self.rate if isinstance(call, TransactWrite | Put | Count | PutState | Discard) else self.rate
         if not self.storm or self.random.random() >= rate:
             return None
         return self.random.choice(FAULTS)
@@ -283,6 +284,26 @@ class Processes:
         seen = Counter(events_of(page.aggregates))
         return seen, list(seen)  # the index may not list the newest datapoints yet
 
+    def rebuilder(self, store: DynamoDBStore) -> None:
+        """Count everything anew beside the traffic, as an operator may."""
+        for _ in self._while_busy(3):
+            self.world.scheduler.step("operator", wait_s=20.0)
+            try:
+                store.rebuild()
+            except StoreError as error:
+                self._expected(error)
+
+    def older(self, store: DynamoDBStore) -> None:
+        """Fold as a worker of release 0.1.0, until a newer one has fenced it out."""
+        for _ in self._while_busy(30):
+            try:
+                store.client.run(older.fold(store.context))
+            except older.FencedError:
+                return
+            except StoreError as error:
+                self._expected(error)
+            self.world.scheduler.step("schedule", wait_s=self.world.random.choice((1.0, 20.0)))
+
     def auditor(self, store: DynamoDBStore) -> None:
         """Audit beside the traffic: nothing may differ, ever, so a repair must change nothing."""
         for _ in self._while_busy(4):
@@ -466,8 +487,8 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
     problems = world.ledger.problems(watch.journal)
     if problems:
         raise WrongError("; ".join(problems))
-    if watch.prefixes[watch.folded] != watch.prefixes[-1]:
-        raise WrongError(f"a fold at rest reaches {watch.folded} of {len(watch.prefixes) - 1} entries")
+    if watch.folded_counts() != watch.prefixes[-1]:
+        raise WrongError(f"a fold at rest reaches {watch.folded_position()} of {len(watch.prefixes) - 1} entries")
     found = store.audit()
     if found.differences_total or found.events != len(watch.journal):
         raise WrongError(f"the audit at rest found {found}")
@@ -510,10 +531,15 @@ def simulate(seed: int, log: list[str] | None = None, world_class: type[World] =
             "auditor": (processes.auditor, 0.2),
             "redriver": (processes.redriver, 0.3),
             "mover": (processes.mover, 0.2),
+            "rebuilder": (processes.rebuilder, 0.25),
             "splitter": (processes.splitter, 0.2),
         }
         if random.random() < 0.5:
             processes.serve()
+        if random.random() < 0.2:
+            world.tables.aggregates[FOLD_KEY] = dict(older.state(0))
+            processes.start("older", processes.older)
+            processes.start("older 2", processes.older)
         for name, (work, chance) in extras.items():
             if random.random() < chance:
                 processes.start(name, work)

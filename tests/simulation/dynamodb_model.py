@@ -18,27 +18,30 @@ from tillroll.stores.dynamodb_protocol import (
     BatchGet,
     BatchReply,
     Call,
+    ChunksReply,
     ConditionFailed,
     Conflict,
     Correct,
     Count,
     Delete,
+    Discard,
+    DropState,
     Get,
     IndexReply,
     Item,
-    MoveFold,
     Put,
+    PutState,
     Query,
     QueryIndex,
     QueryReply,
     ReplyLost,
     Scan,
+    ScanChunks,
     ScanReply,
     Sleep,
     Throttled,
     TransactWrite,
 )
-from tillroll.stores.dynamodb_schema import FOLD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,18 +82,18 @@ class Tables:
                 return self._query(call)
             case QueryIndex():
                 return self._query_index(call)
-            case Scan():
-                return self._scan(call)
+            case Scan() | ScanChunks():
+                return self._scan(call) if isinstance(call, Scan) else self._scan_chunks(call)
             case Put() | Delete():
                 self._refuse_under_way([call])
                 self._check(call)
                 self.apply(call)
             case Count():
                 self._count(call)
-            case MoveFold():
-                self._move(call)
-            case Correct():
-                self._correct(call)
+            case PutState() | DropState():
+                self._write_state(call)
+            case Discard() | Correct():
+                self._set_right(call)
             case _:
                 raise AssertionError(f"the model does not know {call}")
         return None
@@ -100,7 +103,7 @@ class Tables:
         done_at = self.tokens.get(call.token)
         if done_at is not None and self._scheduler.now - done_at < _TOKEN_S:
             return False
-        keys = [_key(write) for write in call.writes]
+        keys = [key_of(write) for write in call.writes]
         if len(keys) > 100 or len({*keys}) < len(keys):
             raise AssertionError("DynamoDB refuses a transaction of more than 100 writes, or of one item twice")
         self._refuse_under_way(call.writes)
@@ -112,7 +115,7 @@ class Tables:
 
     def apply(self, write: Put | Delete) -> None:
         """Make one write visible."""
-        log, number = _key(write)
+        log, number = key_of(write)
         self.under_way.discard((log, number))
         if isinstance(write, Delete):
             self.logs.get(log, {}).pop(number, None)
@@ -122,11 +125,11 @@ class Tables:
         self.on_write(write)
 
     def _refuse_under_way(self, writes: Sequence[Put | Delete]) -> None:
-        if self.under_way and any(_key(write) in self.under_way for write in writes):
+        if self.under_way and any(key_of(write) in self.under_way for write in writes):
             raise Conflict("another transaction holds the item")
 
     def _check(self, write: Put | Delete) -> None:
-        if isinstance(write, Put) and write.absent and _key(write)[1] in self.logs.get(_key(write)[0], ()):
+        if isinstance(write, Put) and write.absent and key_of(write)[1] in self.logs.get(key_of(write)[0], ()):
             raise ConditionFailed("the key is taken")
 
     def _read(self, table: str, key: Any) -> Item | None:
@@ -169,29 +172,56 @@ class Tables:
         items: list[Item] = [dict(self.aggregates[key]) for key in keys[:_PAGE]]
         return ScanReply(items, keys[_PAGE - 1] if len(keys) > _PAGE else None)
 
+    def _scan_chunks(self, call: ScanChunks) -> ChunksReply:
+        keys = sorted(
+            (log, number)
+            for log, items in self.logs.items()
+            for number, item in items.items()
+            if "chunk" in item and int(item["entry"]) > call.entry
+        )
+        keys = keys[bisect_right(keys, call.after) :] if call.after is not None else keys
+        return ChunksReply(keys[:_PAGE], keys[_PAGE - 1] if len(keys) > _PAGE else None)
+
     def _count(self, call: Count) -> None:
         found = self.aggregates.get(call.datapoint)
-        if found is not None and call.guarded and found["fold"] >= call.fold:
-            raise ConditionFailed("folded already")
+        if found is not None and call.guarded and "fold" in found:
+            passes = found["fold"] < call.epoch if call.anew else call.epoch <= found["fold"] < call.fold
+            if not passes:
+                raise ConditionFailed("folded already, or of another epoch")
         if found is None:
             late = self._scheduler.now + self._scheduler.random.random()
             self.indexed.append((late, call.report, call.datapoint))
-        self._put_aggregate(
-            call.datapoint,
-            {
-                "datapoint": call.datapoint,
-                "report": call.report,
-                "events": (found["events"] if found else 0) + call.events,
-                "fold": call.fold,
-            },
-        )
+        before = {} if found is None else found
+        item = {**before, "datapoint": call.datapoint, "report": call.report, "fold": call.fold}
+        item["events"] = call.events if call.anew else before.get("events", 0) + call.events
+        if call.amount is not None:
+            item["amount"] = call.amount if call.anew else before.get("amount", 0) + call.amount
+        self._put_aggregate(call.datapoint, item)
         self.on_write(call)
 
-    def _move(self, call: MoveFold) -> None:
-        found = self.aggregates.get(FOLD_KEY)
-        if (found["upto"] if found else 0) != call.before:
-            raise ConditionFailed("moved already")
-        self._put_aggregate(FOLD_KEY, {"datapoint": FOLD_KEY, "upto": call.upto, "folded_at": call.at})
+    def _write_state(self, call: PutState | DropState) -> None:
+        if isinstance(call, DropState):
+            self.aggregates.pop(call.key, None)
+            return
+        key = str(call.item["datapoint"])
+        found = self.aggregates.get(key)
+        if call.before is None:
+            as_before = found is None
+        else:
+            as_before = found is not None and all(found.get(name) == value for name, value in call.before.items())
+        if not as_before:
+            raise ConditionFailed("written since")
+        self._put_aggregate(key, dict(call.item))
+        self.on_write(call)
+
+    def _set_right(self, call: Discard | Correct) -> None:
+        if isinstance(call, Correct):
+            self._correct(call)
+            return
+        found = self.aggregates.get(call.datapoint)
+        if found is not None and found.get("fold", 0) >= call.epoch:
+            raise ConditionFailed("counted anew since")
+        self.earlier[call.datapoint] = self.aggregates.pop(call.datapoint, None)
         self.on_write(call)
 
     def _correct(self, call: Correct) -> None:
@@ -202,6 +232,7 @@ class Tables:
             self.aggregates.pop(call.datapoint, None)
         else:
             item = {"datapoint": call.datapoint, "report": call.report, "events": call.events, "fold": call.fold}
+            item |= {} if call.amount is None else {"amount": call.amount}
             self._put_aggregate(call.datapoint, item)
         self.on_write(call)
 
@@ -210,7 +241,8 @@ class Tables:
         self.aggregates[key] = item
 
 
-def _key(write: Put | Delete) -> Key:
+def key_of(write: Put | Delete) -> Key:
+    """Return the log and number that a write concerns."""
     if isinstance(write, Delete):
         return write.log, write.number
     return str(write.item["log"]), int(write.item["number"])
@@ -264,7 +296,7 @@ class ModelClient:
             scheduler.draw(name, fault)
         if fault in _REFUSED:
             self._refuse(fault)
-        if fault is Befalls.CONFLICT and isinstance(call, TransactWrite | Put | Count | MoveFold):
+        if fault is Befalls.CONFLICT and isinstance(call, TransactWrite | Put | Count | PutState | Discard):
             raise Conflict("injected")
         if fault is Befalls.LATE_EFFECT:
             self._later(call)

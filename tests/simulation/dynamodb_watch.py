@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,11 @@ from tests.simulation import oracle
 from tests.simulation.witness import journaled
 
 from tillroll.core import chunk
-from tillroll.stores.dynamodb_protocol import Call, Correct, Count, MoveFold, Put
-from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
+from tillroll.stores.dynamodb_protocol import Call, Correct, Count, Discard, Put, PutState
+from tillroll.stores.dynamodb_schema import EPOCH, FOLD_KEY, LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.simulation.dynamodb_model import Tables
 
@@ -31,7 +32,8 @@ class Watch:
         self.found: dict[oracle.Identity, oracle.Purchase] = {}
         self.journal: list[tuple[oracle.Identity | None, oracle.Purchase]] = []
         self.prefixes: list[Counter[str]] = [Counter()]  # what the reports show after each ledger entry
-        self.folded = 0
+        self.amounts: list[Counter[str]] = [Counter()]
+        self.folded: dict[str, int] = {}  # how far each folder has come
         self._chunks: dict[Place, list[oracle.Purchase]] = {}
         self._listed: dict[Place, int] = {}
         self._entries: dict[int, list[Place]] = {}
@@ -47,8 +49,10 @@ class Watch:
                 self._chunk((str(call.item["log"]), int(call.item["number"])), call.item["chunk"])
             case Count():
                 self._counter(call.datapoint)
-            case MoveFold():
-                self._moved(call.upto)
+            case PutState():
+                self._moved(call.item)
+            case Discard():
+                self._discarded(call)
             case Correct():
                 self._fail(f"an audit corrected what was not wrong: {call}")
 
@@ -90,10 +94,25 @@ class Watch:
     def _counter(self, datapoint: str) -> None:
         item = self._tables.aggregates[datapoint]
         self._extend()
-        fold = int(item["fold"])
-        if fold >= len(self.prefixes) or item["events"] != self.prefixes[fold][datapoint]:
-            right = self.prefixes[fold][datapoint] if fold < len(self.prefixes) else None
-            self._fail(f"{datapoint} is {item['events']} at {fold}, not {right}")
+        entry = int(item["fold"]) % EPOCH
+        if entry >= len(self.prefixes):
+            self._fail(f"{datapoint} is folded to {entry}, where no mark can be")
+        else:
+            self._check(datapoint, item, entry)
+
+    def _check(self, datapoint: str, item: Mapping[str, Any], entry: int) -> None:
+        right = self.prefixes[entry][datapoint]
+        if item["events"] != right:
+            self._fail(f"{datapoint} is {item['events']} at {entry}, not {right}")
+        right = self.amounts[entry][datapoint]
+        if item["fold"] >= EPOCH and item["amount"] != right:
+            self._fail(f"{datapoint} has the amount {item['amount']} at {entry}, not {right}")
+
+    def _discarded(self, call: Discard) -> None:
+        self._extend()
+        first = self._tables.aggregates[FOLD_KEY]["first"]
+        if call.epoch == self._tables.aggregates[FOLD_KEY]["epoch"] * EPOCH and self.prefixes[first][call.datapoint]:
+            self._fail(f"a recount deleted {call.datapoint}, which it has")
 
     def _extend(self) -> None:
         """Extend the prefixes by the entries that are visible with all their chunks."""
@@ -101,27 +120,59 @@ class Watch:
             places = self._entries.get(len(self.prefixes))
             if places is None or not all(place in self._chunks for place in places):
                 return
-            counts = self.prefixes[-1].copy()
+            counts, amounts = self.prefixes[-1].copy(), self.amounts[-1].copy()
             for place in places:
                 for purchase in self._chunks[place]:
                     counts.update(oracle.datapoints(purchase))
+                    amounts.update(dict.fromkeys(oracle.datapoints(purchase), purchase.cents))
             self.prefixes.append(counts)
+            self.amounts.append(amounts)
 
-    def _moved(self, upto: int) -> None:
-        self._extend()
-        if upto <= self.folded or upto >= len(self.prefixes):
-            self._fail(f"the folded position went from {self.folded} to {upto}")
+    def _moved(self, item: Mapping[str, Any]) -> None:
+        """Check a folder's state: its position only grows, and all its counters have taken what lies before it."""
+        key = str(item["datapoint"])
+        if key == FOLD_KEY:
             return
-        self.folded = upto
-        for datapoint, events in self.prefixes[upto].items():
+        self._extend()
+        generation, folder = map(int, key.split("/")[1:])
+        root = self._tables.aggregates[FOLD_KEY]
+        if root["generation"] != generation:
+            return  # nobody reads it any more
+        position = int(item["position"])
+        before = self.folded.get(key, position)
+        if position < before or position >= len(self.prefixes):
+            self._fail(f"the position of {key} went from {before} to {position}")
+            return
+        self.folded[key] = position
+        if position > before or not item["until"]:
+            self._check_all(position, folder, root)
+
+    def _check_all(self, position: int, folder: int, root: Mapping[str, Any]) -> None:
+        for datapoint, events in self.prefixes[position].items():
+            if zlib.crc32(datapoint.encode()) % root["folders"] != folder:
+                continue
             item = self._tables.aggregates.get(datapoint)
-            if item is None or (item["fold"] <= upto and item["events"] != events):
-                self._fail(f"at {upto} {datapoint} is {item}, not {events}")
+            if item is None or item["fold"] // EPOCH != root["epoch"] or item["events"] < events:
+                self._fail(f"at {position} {datapoint} is {item}, not {events}")
+            else:
+                self._check(datapoint, item, max(position, int(item["fold"]) % EPOCH))
+
+    def folded_position(self) -> int:
+        """Return the least position of any folder."""
+        root = self._tables.aggregates.get(FOLD_KEY)
+        if root is None:
+            return 0
+        if "format" not in root:
+            return int(root["upto"])
+        found = [self._tables.aggregates.get(f"{FOLD_KEY}/{root['generation']}/{n}") for n in range(root["folders"])]
+        return min(
+            0 if root["first"] and item is None else (item or {"position": root["begins"]})["position"]
+            for item in found
+        )
 
     def folded_counts(self) -> Counter[str]:
-        """Return what the reports show at the folded position."""
-        state = self._tables.aggregates.get(FOLD_KEY)
-        return self.prefixes[int(state["upto"]) if state else 0]
+        """Return the least that the reports may show."""
+        return self.prefixes[self.folded_position()]
 
 
 def _place(ref: list[int]) -> Place:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,10 +15,11 @@ from tillroll.ports import Outcome
 from tillroll.queues import sqs
 from tillroll.stores import dynamodb, dynamodb_audit, dynamodb_commit, dynamodb_fold
 from tillroll.stores.dynamodb_commit import Committed, Known, _Attempt
-from tillroll.stores.dynamodb_fold import _Stride
-from tillroll.stores.dynamodb_ledger import append_entry, decode_chunk, next_entry
-from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, MoveFold, Put, Query, ask, ask_all, read_batch
+from tillroll.stores.dynamodb_fold import Range, Share, _FolderWork
+from tillroll.stores.dynamodb_ledger import append_entry, next_entry, read_ledger
+from tillroll.stores.dynamodb_protocol import Count, Put, Query, ask_all, read_batch
 from tillroll.stores.dynamodb_schema import LEDGER, Lanes, minute_log
+from tillroll.stores.dynamodb_state import Folder
 from tillroll.worker import Taken, Worker
 
 if TYPE_CHECKING:
@@ -58,12 +57,13 @@ def _unconditional(which: Callable[[Put], bool]) -> Callable[..., Any]:
     return transaction
 
 
-class _Undeclared(_Stride):
+def _undeclared(context: Any, _state: Any, folder: Any) -> Any:
     """A range that ends where the ledger happens to end when somebody looks."""
-
-    def __init__(self, entries: Any) -> None:
-        super().__init__([(number, msgspec.structs.replace(entry, mark=False)) for number, entry in entries])
-        self.marked = bool(entries)
+    entries = yield from read_ledger(context, folder.position)
+    if not entries:
+        return Range(folder.position, folder.position, "", 0)
+    events = sum(ref.events for _, entry in entries for ref in entry.chunks)
+    return Range(folder.position, entries[-1][0], entries[-1][1].token, events, [entry for _, entry in entries])
 
 
 def _unchecked(*_: Any) -> Any:
@@ -71,12 +71,11 @@ def _unchecked(*_: Any) -> Any:
     yield from ()
 
 
-def _moved_early(context: Any, start: int, upto: int, refs: Any) -> Any:
+def _moved_early(self: _FolderWork, stride: Any) -> Any:
     """Move the position, then count."""
-    with suppress(ConditionFailed):
-        yield from ask(context, MoveFold(start, upto, context.clock()))
-    totals = yield from dynamodb_fold.count_chunks(context, refs)
-    yield from dynamodb_fold._write(context, totals, upto)
+    yield from self._put(Folder(stride.until, stride.token))
+    totals = yield from dynamodb_fold.count_range(self.context, stride, Share())
+    yield from self._count(totals, stride.until, anew=False)
 
 
 def _counted_before_commit(self: _Attempt, written: Any) -> Any:
@@ -149,11 +148,7 @@ _attempt_init = _Attempt.__init__
 
 def _skip_missing(context: Any, refs: Any) -> Any:
     """Count the chunks that are visible, once looked."""
-    items = yield from _look_once(context, refs)
-    totals: Counter[tuple[str, str]] = Counter()
-    for item in items.values():
-        dynamodb_fold.add_batch(totals, decode_chunk(item))
-    return totals
+    return list((yield from _look_once(context, refs)).items())
 
 
 def _look_once(context: Any, refs: Any) -> Any:
@@ -241,14 +236,14 @@ PLANTED: Final = (
     Planted(
         "fold range not declared",
         400,
-        ((dynamodb_fold, "_Stride", _Undeclared), (dynamodb_audit._Audit, "_check_position", _unchecked)),
+        ((dynamodb_fold, "next_range", _undeclared), (dynamodb_audit._Audit, "_check_position", _unchecked)),
     ),
     Planted("counter guard missing", 50, ((dynamodb_fold, "Count", partial(Count, guarded=False)),)),
-    Planted("upto moved early", 50, ((dynamodb_fold, "fold_range", _moved_early),)),
+    Planted("upto moved early", 50, ((_FolderWork, "_fold_range", _moved_early),)),
     Planted(
         "a chunk that is not visible yet is left out",
         3_000,
-        ((dynamodb_fold, "count_chunks", _skip_missing),),
+        ((dynamodb_fold, "require_chunks", _skip_missing),),
         begin=440,
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import botocore.auth
+import msgspec
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
@@ -27,13 +28,15 @@ from tillroll.stores.dynamodb_protocol import (
     Conflict,
     Count,
     Fault,
-    MoveFold,
     Put,
+    PutState,
     Query,
     ReplyLost,
     Throttled,
     TransactWrite,
 )
+from tillroll.stores.dynamodb_schema import EPOCH
+from tillroll.stores.dynamodb_state import State
 from tillroll.stores.dynamodb_units import Units, item_bytes, write_units
 from tillroll.stores.dynamodb_wire import Wire, attribute, fault_of, value_of
 
@@ -93,17 +96,47 @@ def test_attributes_keep_their_values(value: Value) -> None:
 
 def test_a_count_is_sent_with_its_guard() -> None:
     wire = Wire("tallies", "book")
-    request = wire.request(Count('2011-12-03|"Ü"\\', "day-merchant", 3, 17))
+    call = Count('2011-12-03|"Ü"\\', "day-merchant", 3, 10**30, EPOCH + 17, EPOCH)
+    request = wire.request(call)
     assert request.operation == "UpdateItem"
-    assert json.loads(request.body) == {
+    body = {
         "TableName": "tallies",
         "Key": {"datapoint": {"S": '2011-12-03|"Ü"\\'}},
-        "UpdateExpression": "ADD #e :n SET #f = :t, #r = :r",
-        "ConditionExpression": "attribute_not_exists(#f) OR #f < :t",
-        "ExpressionAttributeNames": {"#e": "events", "#f": "fold", "#r": "report"},
-        "ExpressionAttributeValues": {":n": {"N": "3"}, ":t": {"N": "17"}, ":r": {"S": "day-merchant"}},
-        "ReturnValues": "UPDATED_NEW",
+        "UpdateExpression": "ADD #e :n, #a :a SET #f = :t, #r = :r",
+        "ConditionExpression": "attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",
+        "ExpressionAttributeNames": {"#e": "events", "#a": "amount", "#f": "fold", "#r": "report"},
+        "ExpressionAttributeValues": {
+            ":n": {"N": "3"},
+            ":a": {"N": f"{10**30}"},
+            ":b": {"N": "1000000000000000"},
+            ":t": {"N": "1000000000000017"},
+            ":r": {"S": "day-merchant"},
+        },
+        "ReturnValues": "UPDATED_OLD",
     }
+    assert json.loads(request.body) == body
+    anew = json.loads(wire.request(msgspec.structs.replace(call, anew=True)).body)
+    assert anew["UpdateExpression"] == "SET #e = :n, #a = :a, #f = :t, #r = :r"
+    assert anew["ConditionExpression"] == "attribute_not_exists(#f) OR #f < :b"
+
+
+def test_a_count_without_an_amount_leaves_that_attribute_alone() -> None:
+    body = json.loads(Wire("tallies", "book").request(Count("<10|PAY_NOW", "bracket-method", 3, None, 17, 0)).body)
+    assert body["UpdateExpression"] == "ADD #e :n SET #f = :t, #r = :r"
+    assert "#a" not in body["ExpressionAttributeNames"]
+    assert ":a" not in body["ExpressionAttributeValues"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1E+20", 10**20),
+        ("12345678901234567890123456789012345678.0", int("12345678901234567890123456789012345678")),
+        ("1.5E-3", 0.0015),
+    ],
+)
+def test_a_number_is_read_exactly_however_it_is_written(text: str, value: Value) -> None:
+    assert value_of({"N": text}) == value
 
 
 def test_a_batch_reply_says_what_was_not_processed() -> None:
@@ -182,12 +215,12 @@ def test_a_transaction_of_26_kb_costs_52_units() -> None:
 
 def test_a_new_counter_costs_its_index_entry_too_and_a_failed_condition_as_a_write() -> None:
     units = Units()
-    count = Count("<10|PAY_NOW", "bracket-method", 1, 1)
+    count = Count("<10|PAY_NOW", "bracket-method", 1, 999, EPOCH + 1, EPOCH)
     units.count(
         [(count, None, True), (count, None, False), (count, ConditionFailed(), False), (count, Throttled(), False)]
     )
-    units.count([(MoveFold(0, 1, 0.0), None, False)])
-    assert (units.writes["Count"], units.writes["MoveFold"], units.written) == (4, 1, 5)
+    units.count([(PutState(State().item(), None), None, False)])
+    assert (units.writes["Count"], units.writes["PutState"], units.written) == (4, 1, 5)
 
 
 # Connections, against a server of a few lines.

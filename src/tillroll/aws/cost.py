@@ -132,7 +132,8 @@ def write_units(load: Load) -> WriteUnits:
     return WriteUnits(
         aggregates=changed / folded,
         new_keys=_new_datapoints_a_second(load) / load.events_a_second,
-        fold_state=1 / folded,  # where the fold stands; the commit that ends its range marks it, at no cost
+        fold_state=2
+        / folded,  # the range that is begun, then that it is done; the commit that ends it marks it, at no cost
         journal=commit / batch,
     )
 

@@ -12,7 +12,8 @@ def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False
     """Say that the store was restored from a copy, and that its journal may end earlier than it had come.
 
     A store whose journal lost its end refuses to answer and to take anything until it is restored whole, or this is
-    said. What was acknowledged after the copy is given up, unless it is sent or imported again.
+    said. What was acknowledged after the copy is given up, unless it is sent or imported again. DynamoDB's tables are
+    made to agree, and counted again where they were counted from another journal: nobody else may use them meanwhile.
     """
     with opened(data, config_file) as store:
         if not isinstance(store, Restorable):

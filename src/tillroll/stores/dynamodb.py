@@ -23,10 +23,12 @@ from tillroll.ports import Outcome, Status
 from tillroll.stores import dynamodb_audit, dynamodb_export, dynamodb_reader, dynamodb_rejected
 from tillroll.stores.dynamodb_client import open_client
 from tillroll.stores.dynamodb_commit import KnownLogs, commit
-from tillroll.stores.dynamodb_fold import fold_all, fold_marked, read_folded
+from tillroll.stores.dynamodb_fold import fold_all, fold_marked, rebuild
 from tillroll.stores.dynamodb_ledger import append_lanes, decode_entry, read_head
-from tillroll.stores.dynamodb_protocol import Context, Get, Query, ask
-from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER
+from tillroll.stores.dynamodb_protocol import Context, Query, ask
+from tillroll.stores.dynamodb_restore import accept_restored
+from tillroll.stores.dynamodb_schema import LEDGER
+from tillroll.stores.dynamodb_state import read_folded, read_folders, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,10 +116,15 @@ class DynamoDBStore:
         """See ports.Journal.
 
         The frontend reads items by their datapoint, so a second generation cannot be prepared beside the first.
-        Instead each counter that differs from the recount is set to it, and each that should not be is deleted.
+        Instead each counter is set to the recount, in a new epoch, and each that should not be is deleted.
         """
+        return self.client.run(rebuild(self.context, progress))
+
+    def accept_end(self) -> int:
+        """See ports.Restorable. Both tables are made to agree, and everything is counted."""
+        lost = self.client.run(accept_restored(self.context))
         self.fold()
-        return self.audit(progress=progress, repair=True).events
+        return lost
 
     def trace(self, datapoint: str) -> Iterator[Trace]:
         """See ports.Journal."""
@@ -183,7 +190,7 @@ class DynamoDBStore:
     def get(self, datapoints: Sequence[str]) -> list[int]:
         """See ports.Aggregates."""
         counted = self.client.run(dynamodb_reader.read_counts(self.context, datapoints))
-        return [counted.get(datapoint, 0) for datapoint in datapoints]
+        return [counted.get(datapoint, (0, 0))[0] for datapoint in datapoints]
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
@@ -214,8 +221,9 @@ class DynamoDBStore:
 
 def _status(context: Context) -> Protocol[Status]:
     head = yield from read_head(context)
-    state = yield from ask(context, Get(FOLD_KEY))
-    folded = int(state["upto"]) if state else 0
+    state = yield from read_state(context)
+    folders = (yield from read_folders(context, state)) if state else []
+    folded = min((folder.position for folder in folders), default=0)
     since = yield from _oldest_after(context, folded)
     kept = yield from dynamodb_rejected.count(context)
     return Status(
@@ -223,7 +231,7 @@ def _status(context: Context) -> Protocol[Status]:
         journal_position=head.number,
         folded_position=folded,
         visible_position=folded,
-        folded_at=float(state["folded_at"]) if state else None,
+        folded_at=min((folder.folded_at for folder in folders), default=0.0) or None,
         unfolded_since=since,
         rejected=kept,
     )

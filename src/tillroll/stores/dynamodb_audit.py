@@ -1,7 +1,8 @@
 """Audit: count the journal again and compare with every counter, on a live system. No I/O but what spills to disk.
 
 The position audited is the folded one at the start. A counter says up to where it is folded: one that was folded since
-is compared with the recount up to there, so traffic that goes on does not blur the result.
+is compared with the recount up to there, so traffic that goes on does not blur the result. One that says another epoch
+was left by an earlier recount, and is wrong whatever it says.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from tillroll.core import limits
 from tillroll.core.report import REPORTS
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference
-from tillroll.stores.dynamodb_fold import Totals, add_batch, read_folded
+from tillroll.stores.dynamodb_fold import Totals, add_batch
 from tillroll.stores.dynamodb_ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
-from tillroll.stores.dynamodb_protocol import Correct, MoveFold, Query, Scan, ask, ask_all
-from tillroll.stores.dynamodb_schema import FOLD_KEY, LEDGER, LedgerEntry, report_of
+from tillroll.stores.dynamodb_protocol import Correct, Query, Scan, ask, ask_all
+from tillroll.stores.dynamodb_schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX, LedgerEntry, report_of
+from tillroll.stores.dynamodb_state import State, read_folders, read_state
 from tillroll.stores.spill import Spill
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _CHUNKS_AT_ONCE: Final = 25
 _ENTRIES_A_PAGE: Final = 500
 _CORRECTIONS_AT_ONCE: Final = 500
-_EVENTS, _FOLD = 0, 1  # the positions under which a stored counter's numbers are spilled
+_EVENTS, _FOLD, _AMOUNT = 0, 1, 2  # the positions under which a stored counter's numbers are spilled
 _DAY_MINUTES: Final = 1_440
 
 
@@ -80,20 +82,23 @@ class _Audit:
         self.of = 0
         self.range_has_events = False
         self.last = LedgerEntry()
+        self.state: State | None = None
 
     def close(self) -> None:
         for spill in (self.recount, self.stored, self.chunks):
             spill.close()
 
     def run(self, *, repair: bool) -> Protocol[Audit]:
-        upto = yield from read_folded(self.context)
+        upto, token = yield from self._read_position()
         head = yield from read_head(self.context)
         self.of = head.entry.events
         self.position = min(upto, head.number)
-        if upto > head.number:
-            message = f"the folded position is {upto}, but the ledger ends at {head.number}"
-            self.found.add("position", FOLD_KEY, message, upto, head.number)
         yield from self._walk_ledger()
+        if upto > head.number or self.last.token != token:
+            said = "has another entry there" if upto <= head.number else f"ends at {head.number}"
+            message = f"the aggregates were counted up to ledger entry {upto}, but the ledger {said}: it was restored"
+            self.found.add("position", FOLD_KEY, message, upto, self.position)
+            self.found.journal_is_whole = False  # as a measure for these aggregates
         self._check_chunk_numbers()
         greatest = yield from self._scan()
         yield from self._check_position(greatest)
@@ -108,8 +113,6 @@ class _Audit:
                     corrections = []
         if corrections:
             yield from ask_all(self.context, corrections)
-        if repair and upto > self.position and self.found.journal_is_whole:
-            yield from ask(self.context, MoveFold(upto, self.position, self.context.clock()))
         return Audit(
             position=self.position,
             events=self.events,
@@ -117,6 +120,26 @@ class _Audit:
             differences=self.found.differences,
             differences_total=self.found.total,
         )
+
+    def _read_position(self) -> Protocol[tuple[int, str]]:
+        """Read the least position of any folder, and the token of the entry there.
+
+        Raises:
+            StoreError: a recount of everything is under way, or has been, so that no position is that of all counters.
+        """
+        state = yield from read_state(self.context)
+        if state is None:
+            return 0, ""
+        if self.state is not None and self.state != state:
+            problem = "everything was counted again while the audit counted"
+            raise StoreError(problem, "Audit again", retry_after_s=1.0)
+        self.state = state
+        folders = yield from read_folders(self.context, state)
+        least = min(folders, key=lambda folder: folder.position)
+        if least.position < state.first:
+            problem = f"everything is being counted again, up to ledger entry {state.first}"
+            raise StoreError(problem, "Wait until it is done, or have tillroll rebuild do it now", retry_after_s=60.0)
+        return least.position, least.token
 
     def _walk_ledger(self) -> Protocol[None]:
         """Recount the ledger up to the position, and see that no entry is missing."""
@@ -162,15 +185,16 @@ class _Audit:
         for start in range(0, len(refs), _CHUNKS_AT_ONCE):
             some = refs[start : start + _CHUNKS_AT_ONCE]
             items = yield from read_chunks(self.context, some)
-            totals: Totals = Totals()
+            totals: Totals = {}
             events = 0
             for ref in some:
                 batch = self._open(ref, items.get(ref))
                 if batch is not None:
                     add_batch(totals, batch)
                     events += len(batch)
-            for (_, key), number in totals.items():
-                self.recount.add(key, position, number)
+            for key, found in totals.items():
+                self.recount.add(key, 2 * position, found.events)
+                self.recount.add(key, 2 * position + 1, found.amount)
             self.done += events
             self.events += 0 if position else events
             if self.progress is not None:
@@ -205,6 +229,10 @@ class _Audit:
                 self.found.add("ledger", f"{log} {number}", f"{times} ledger entries list it", times, 1)
             last = number
 
+    @property
+    def _epoch(self) -> int:
+        return State().epoch if self.state is None else self.state.epoch
+
     def _scan(self) -> Protocol[int]:
         """Take down every counter; return the greatest position any is folded to."""
         greatest = 0
@@ -213,11 +241,15 @@ class _Audit:
             reply: ScanReply = yield from ask(self.context, Scan(after))
             for item in reply.items:
                 key = str(item["datapoint"])
-                greatest = max(greatest, int(item.get("fold", 0)))
-                if key == FOLD_KEY or not self._is_compared(key):
+                fold = int(item.get("fold", 0))
+                if fold // EPOCH == self._epoch:
+                    greatest = max(greatest, fold % EPOCH)
+                if key.startswith(STATE_PREFIX) or not self._is_compared(key):
                     continue
                 self.stored.add(key, _EVENTS, int(item.get("events", 0)))
-                self.stored.add(key, _FOLD, int(item.get("fold", 0)))
+                self.stored.add(key, _FOLD, fold)
+                if "amount" in item:
+                    self.stored.add(key, _AMOUNT, int(item["amount"]))
             if reply.last is None:
                 return greatest
             after = reply.last
@@ -232,7 +264,7 @@ class _Audit:
 
     def _check_position(self, greatest: int) -> Protocol[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
-        upto = yield from read_folded(self.context)
+        upto, _ = yield from self._read_position()
         entries = yield from read_ledger(self.context, self.position)
         allowed = self.position
         refs: list[ChunkRef] = []
@@ -260,20 +292,30 @@ class _Audit:
             if not self._is_compared(key):
                 continue
             fold = stored.get(_FOLD, 0)
-            basis = max(self.position, fold)
-            expected = sum(number for position, number in recounted.items() if position <= basis)
+            is_older = _EVENTS in stored and fold // EPOCH != self._epoch
+            basis = self.position if is_older else max(self.position, fold % EPOCH)
+            expected = sum(number for at, number in recounted.items() if at % 2 == 0 and at // 2 <= basis)
+            amount = sum(number for at, number in recounted.items() if at % 2 and at // 2 <= basis)
             events = stored.get(_EVENTS)
-            if (events or 0) == expected and (events is not None or not expected):
+            is_right = (events or 0) == expected and (events is not None or not expected) and not is_older
+            if is_right and (not self._epoch or stored.get(_AMOUNT, 0) == amount):
                 if expected or events is not None:
                     yield None
                 continue
             known = REPORTS.place(key) is not None
-            said = "is missing" if events is None else f"says {events}"
-            message = f"{key} {said}, and the journal has {expected}" + ("" if known else "; it is of no report")
-            self.found.add("aggregate", key, message, events, expected)
+            if is_right:
+                message = f"{key} says an amount of {stored.get(_AMOUNT)}, and the journal has {amount}"
+                self.found.add("aggregate", key, message, stored.get(_AMOUNT), amount)
+            else:
+                said = "is missing" if events is None else f"says {events}"
+                message = f"{key} {said}, and the journal has {expected}" + ("" if known else "; it is of no report")
+                self.found.add(
+                    "aggregate", key, message + ("; it is of an earlier count" if is_older else ""), events, expected
+                )
             before = None if events is None else (events, fold)
             report = report_of(key) if known else ""
-            yield Correct(key, report, before, expected or None, basis)
+            to = self._epoch * EPOCH + basis
+            yield Correct(key, report, before, expected or None, amount if self._epoch else None, to)
 
 
 def _join(recount: Iterator[Line], stored: Iterator[Line]) -> Iterator[tuple[str, dict[int, int], dict[int, int]]]:

@@ -84,6 +84,15 @@ def read_head(context: Context) -> Protocol[Head]:
     return Head(*decode_entry(reply.items[0])) if reply.items else Head(0, LedgerEntry())
 
 
+def read_entry(context: Context, number: int) -> Protocol[LedgerEntry | None]:
+    """Read one ledger entry strongly; None when there is none of that number."""
+    if number < 1:
+        return None
+    reply: QueryReply = yield from ask(context, Query(LEDGER, number - 1, limit=1))
+    found = [decode_entry(item) for item in reply.items]
+    return found[0][1] if found and found[0][0] == number else None
+
+
 def read_ledger(context: Context, after: int) -> Protocol[list[tuple[int, LedgerEntry]]]:
     """Read all ledger entries after a number, strongly."""
     items = yield from read_log(context, LEDGER, after)
@@ -151,12 +160,15 @@ def append_entry(context: Context, change: Callable[[LedgerEntry], LedgerEntry |
             return Head(head.number + 1, changed)
 
 
-def append_mark(context: Context) -> Protocol[Head]:
-    """Let a range of the fold end at the head of the ledger; returns the head, which is then marked."""
+def append_mark(context: Context, *, even_at_0: bool = False) -> Protocol[Head]:
+    """Let a range of the fold end at the head of the ledger; returns the head, which is then marked.
+
+    A ledger without an event has no use for a mark: it gets one only with `even_at_0`.
+    """
 
     def mark(head: LedgerEntry) -> LedgerEntry | None:
         now = context.clock()
-        return None if head.mark or not head.events else next_entry(head, (), now, "", 0)
+        return None if head.mark or not (head.events or even_at_0) else next_entry(head, (), now, "", 0)
 
     return (yield from append_entry(context, mark))
 

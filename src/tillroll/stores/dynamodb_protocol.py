@@ -17,10 +17,12 @@ The protocols together, and what each step is for:
    has taken its number: the token in the entry then tells whose it is.
 4. *A range of the fold is declared before any counter is touched*: it lies between two marks, and a mark is part of a
    ledger entry. It could be an item of its own, but so it costs nothing, and can be neither moved nor lost.
-5. *A counter takes a range on condition that its `fold` is before the range's end.* A repeat, a second worker and a
-   sleeper that wakes up late all find the condition false.
+5. *A counter takes a range on condition that its `fold` is of this epoch and before the range's end.* A repeat, a
+   second worker and a sleeper that wakes up late all find the condition false. One of an older epoch is set.
 6. *The position moves when every counter has taken the range*, and only from its start. So what is half done is done
    again, by anyone, from the same declared range, with the same sums.
+7. *The state keeps the token of the entry at its position, and of the one that ends the range under way.* Another
+   journal, or one that was restored to an earlier moment, has other tokens there, and is refused.
 
 Nothing here depends on a clock, on a lease, or on the parts of a transaction becoming visible at one moment. Clocks
 decide only when a mark is made, that is, how fresh reports are.
@@ -142,6 +144,20 @@ class ScanReply(NamedTuple):
     last: str | None
 
 
+class ScanChunks(Call, frozen=True):
+    """Read a page of the keys of those chunks whose entry comes after one, in no order; replies ChunksReply."""
+
+    entry: int
+    after: tuple[str, int] | None = None
+
+
+class ChunksReply(NamedTuple):
+    """Pairs (log, number) of one page, and where the next begins, None when there is none."""
+
+    keys: list[tuple[str, int]]
+    last: tuple[str, int] | None
+
+
 class Put(Call, frozen=True):
     """Write an item to the journal if its key is free, else ConditionFailed; replies None."""
 
@@ -168,24 +184,43 @@ class TransactWrite(Call, frozen=True):
 
 
 class Count(Call, frozen=True):
-    """ADD events to a counter and SET its fold and report, if its fold is absent or less; else ConditionFailed.
+    """Give a counter the sum of a range, with its fold and report, unless it has it; else ConditionFailed.
 
-    Replies None.
+    ADD events and amount if the counter has no fold, or one from `epoch` on and less; with `anew` SET them if it has
+    none, or one before `epoch`. `amount` None leaves that attribute alone. Replies None.
     """
 
     datapoint: str
     report: str
     events: int
+    amount: int | None
     fold: int
+    epoch: int  # the least fold of the epoch
+    anew: bool = False
     guarded: bool = True  # the condition; False only to show that it is needed
 
 
-class MoveFold(Call, frozen=True):
-    """SET `upto` of the fold's state, and when, if it is `before` (0: there is none); else ConditionFailed."""
+class PutState(Call, frozen=True):
+    """Write an item of the fold's state if its attributes are those of `before` (None: there is none).
 
-    before: int
-    upto: int
-    at: float
+    Else ConditionFailed. Replies None.
+    """
+
+    item: Item
+    before: Item | None
+
+
+class Discard(Call, frozen=True):
+    """Delete a counter whose fold is absent or before `epoch`, else ConditionFailed. Replies None."""
+
+    datapoint: str
+    epoch: int
+
+
+class DropState(Call, frozen=True):
+    """Delete an item of the fold's state that no generation uses any more. Replies None."""
+
+    key: str
 
 
 class Correct(Call, frozen=True):
@@ -198,6 +233,7 @@ class Correct(Call, frozen=True):
     report: str
     before: tuple[int, int] | None
     events: int | None
+    amount: int | None
     fold: int
 
 

@@ -1,11 +1,13 @@
 """The two DynamoDB tables: their keys, attributes and logs, in one place for the store, the template and the docs.
 
 **Aggregates**, keyed by the string `datapoint` alone, as the report frontend reads it. An item has `datapoint`,
-`events`, `fold` (the ledger entry up to which its events are counted) and `report`. The index `report-datapoint`
-(KEYS_ONLY, by `report`, then `datapoint`) lists the datapoints of a range of windows, since a datapoint begins with its
-window; it costs a write only when a datapoint is new. The item `#fold` is the state of the fold: `upto`, the ledger
-entry up to which everything is counted, and `folded_at`. It has no `report`, so it is in no index, and no datapoint can
-be called so, since every datapoint holds a `|`.
+`events`, `amount` (the sum in cents), `fold` and `report`. `fold` is epoch x 10^15 + the ledger entry up to which it is
+counted; a recount of the whole journal takes the next epoch. Tables of release 0.1.0 are in epoch 0, and have no
+`amount` until they are counted again. The index `report-datapoint` (KEYS_ONLY, by `report`, then `datapoint`) lists the
+datapoints of a range of windows, since a datapoint begins with its window; it costs a write only when a datapoint is
+new. The items `#fold` and `#fold/GENERATION/FOLDER` are the state of the fold (dynamodb_state). They have no `report`,
+so they are in no index, no datapoint can be called so, since every datapoint holds a `|`, and they carry `events` 0 and
+`amount` 0, so that a frontend that scans adds nothing.
 
 **Journal**, keyed by the string `log` and the number `number`. Its logs:
 
@@ -15,8 +17,7 @@ be called so, since every datapoint holds a `|`.
 - `rejected/groups`: groups of what was not accepted, by time of arrival; `rejected/part/NUMBER`: a group's bytes;
   `rejected/source/HASH`: where the groups of a source are. Release 0.1.0 had `rejected` and `rejected/ID`.
 
-Both tables want point-in-time recovery. Restored to an earlier moment, the aggregates catch up by themselves, because
-the state of the fold is restored with them.
+Both tables want point-in-time recovery. What is to be done after a restore: docs/aws.md.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 INDEX: Final = "report-datapoint"
 FOLD_KEY: Final = "#fold"
+FORMAT: Final = 2  # of the tables; 0.1.0 wrote none
+NEEDED_RELEASE: Final = "0.2.0"  # the first that reads this format
+STATE_PREFIX: Final = "#"  # of what is no aggregate in that table
+EPOCH: Final = 10**15  # entries that an epoch has room for
 LEDGER: Final = "ledger"
 REJECTED: Final = "rejected"
 REJECTED_GROUPS: Final = f"{REJECTED}/groups"
@@ -127,6 +132,11 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     def lanes_of(self, minute: int) -> Lanes:
         """Return how a minute is split."""
         return next((x for x in reversed(self.lanes) if x.first_minute <= minute), _ONE_LANE)
+
+
+def folder_key(generation: int, folder: int) -> str:
+    """Return the key of a folder's state."""
+    return f"{FOLD_KEY}/{generation}/{folder}"
 
 
 def minute_log(minute: int, lane: int) -> str:

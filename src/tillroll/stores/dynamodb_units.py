@@ -17,10 +17,12 @@ from tillroll.stores.dynamodb_protocol import (
     Correct,
     Count,
     Delete,
+    Discard,
+    DropState,
     Fault,
     Get,
-    MoveFold,
     Put,
+    PutState,
     Query,
     QueryIndex,
     Scan,
@@ -54,15 +56,15 @@ def item_bytes(item: Item) -> int:
 def write_units(call: Call, *, is_new: bool = False) -> int:
     """Return the write units of a call. `is_new` says that a Count made its counter, and so an index entry."""
     match call:
-        case Put():
+        case Put() | PutState():
             return _written(item_bytes(call.item))
         case TransactWrite():
             return 2 * sum(write_units(write) for write in call.writes)
         case Count():
             return 2 if is_new else 1
-        case Correct():
-            return 2 if call.before is None or call.events is None else 1
-        case MoveFold() | Delete():
+        case Correct() | Discard():
+            return 1 if isinstance(call, Correct) and call.before is not None and call.events is not None else 2
+        case DropState() | Delete():
             return 1
         case _:
             return 0

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
 from __future__ import annotations
 
 import base64
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,26 +17,30 @@ from tillroll.stores.dynamodb_http import Request
 from tillroll.stores.dynamodb_protocol import (
     BatchGet,
     BatchReply,
+    ChunksReply,
     ConditionFailed,
     Conflict,
     Correct,
     Count,
     Delete,
+    Discard,
+    DropState,
     Fault,
     Get,
     IndexReply,
-    MoveFold,
     Put,
+    PutState,
     Query,
     QueryIndex,
     QueryReply,
     ReplyLost,
     Scan,
+    ScanChunks,
     ScanReply,
     Throttled,
     TransactWrite,
 )
-from tillroll.stores.dynamodb_schema import FOLD_KEY, INDEX
+from tillroll.stores.dynamodb_schema import INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,14 +48,13 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb_http import Reply
     from tillroll.stores.dynamodb_protocol import Call, Item, Value
 
-_COUNT_UPDATE: Final = (
-    b'}},"UpdateExpression":"ADD #e :n SET #f = :t, #r = :r",'
-    b'"ExpressionAttributeNames":{"#e":"events","#f":"fold","#r":"report"},"ReturnValues":"UPDATED_NEW",'
-)
-_COUNT_VALUES: Final = b'"ExpressionAttributeValues":{":n":{"N":"'
-_COUNT_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR #f < :t",'
-_COUNT_GUARDED: Final = _COUNT_UPDATE + _COUNT_GUARD + _COUNT_VALUES
-_COUNT_UNGUARDED: Final = _COUNT_UPDATE + _COUNT_VALUES
+_NAMES: Final = b'"ExpressionAttributeNames":{"#e":"events",%b"#f":"fold","#r":"report"},"ReturnValues":"UPDATED_OLD",'
+_COUNT_ADD: Final = b'}},"UpdateExpression":"ADD #e :n SET #f = :t, #r = :r",' + _NAMES % b""
+_COUNT_ADD_BOTH: Final = b'}},"UpdateExpression":"ADD #e :n, #a :a SET #f = :t, #r = :r",' + _NAMES % b'"#a":"amount",'
+_COUNT_SET: Final = b'}},"UpdateExpression":"SET #e = :n, #f = :t, #r = :r",' + _NAMES % b""
+_COUNT_SET_BOTH: Final = b'}},"UpdateExpression":"SET #e = :n, #a = :a, #f = :t, #r = :r",' + _NAMES % b'"#a":"amount",'
+_ADD_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",'
+_SET_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR #f < :b",'
 _encode: Final = msgspec.json.encode
 _decode: Final = msgspec.json.decode
 
@@ -73,7 +77,10 @@ def value_of(typed: Mapping[str, str]) -> Value:
         case "B":
             return base64.b64decode(text)
         case "N":
-            return int(text) if text.lstrip("-").isdigit() else float(text)
+            if text.lstrip("-").isdigit():
+                return int(text)
+            number = Decimal(text)  # 38 digits: a float would round them
+            return int(number) if number == number.to_integral_value() else float(text)
         case _:
             return str(text)
 
@@ -102,11 +109,18 @@ class Wire:
         return Request(operation, _encode(body))
 
     def _count_request(self, call: Count) -> Request:
-        body = b'%b%b%b%d"},":t":{"N":"%d"},":r":{"S":"%b"}}}' % (
+        if call.anew:
+            update, guard = (_COUNT_SET if call.amount is None else _COUNT_SET_BOTH), _SET_GUARD
+        else:
+            update, guard = (_COUNT_ADD if call.amount is None else _COUNT_ADD_BOTH), _ADD_GUARD
+        body = b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b%b":t":{"N":"%d"},":r":{"S":"%b"}}}' % (
             self._count_head,
             _encode(call.datapoint),
-            _COUNT_GUARDED if call.guarded else _COUNT_UNGUARDED,
+            update,
+            guard if call.guarded else b"",
             call.events,
+            b"" if call.amount is None else b'":a":{"N":"%d"},' % call.amount,
+            b'":b":{"N":"%d"},' % call.epoch if call.guarded else b"",
             call.fold,
             call.report.encode(),
         )
@@ -167,6 +181,19 @@ class Wire:
             body["ExclusiveStartKey"] = {"datapoint": {"S": call.after}}
         return "Scan", body
 
+    def _scanchunks(self, call: ScanChunks) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {
+            "TableName": self.names["journal"],
+            "ConsistentRead": True,
+            "FilterExpression": "#e > :e",
+            "ProjectionExpression": "#l, #n",
+            "ExpressionAttributeNames": {"#e": "entry", "#l": "log", "#n": "number"},
+            "ExpressionAttributeValues": {":e": attribute(call.entry)},
+        }
+        if call.after is not None:
+            body["ExclusiveStartKey"] = _typed({"log": call.after[0], "number": call.after[1]})
+        return "Scan", body
+
     def _put(self, call: Put) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {"TableName": self.names["journal"], "Item": _typed(call.item)}
         if call.absent:
@@ -185,20 +212,36 @@ class Wire:
         ]
         return "TransactWriteItems", {"TransactItems": writes, "ClientRequestToken": call.token}
 
-    def _movefold(self, call: MoveFold) -> tuple[str, dict[str, Any]]:
-        values: dict[str, Value] = {":u": call.upto, ":at": call.at}
-        condition = "attribute_not_exists(#u)"
-        if call.before:
-            condition = "#u = :b"
-            values[":b"] = call.before
-        return "UpdateItem", {
-            "TableName": self.names["aggregates"],
-            "Key": {"datapoint": {"S": FOLD_KEY}},
-            "UpdateExpression": "SET #u = :u, #at = :at",
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": {"#u": "upto", "#at": "folded_at"},
-            "ExpressionAttributeValues": _typed(values),
+    def _putstate(self, call: PutState) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {"TableName": self.names["aggregates"], "Item": _typed(call.item)}
+        if call.before is None:
+            names = {"#k": "datapoint"}
+            return "PutItem", {
+                **body,
+                "ConditionExpression": "attribute_not_exists(#k)",
+                "ExpressionAttributeNames": names,
+            }
+        compared = [name for name in call.before if name != "datapoint"]
+        return "PutItem", {
+            **body,
+            "ConditionExpression": " AND ".join(f"#{number} = :{number}" for number in range(len(compared))),
+            "ExpressionAttributeNames": {f"#{number}": name for number, name in enumerate(compared)},
+            "ExpressionAttributeValues": {
+                f":{number}": attribute(call.before[name]) for number, name in enumerate(compared)
+            },
         }
+
+    def _discard(self, call: Discard) -> tuple[str, dict[str, Any]]:
+        return "DeleteItem", {
+            "TableName": self.names["aggregates"],
+            "Key": {"datapoint": {"S": call.datapoint}},
+            "ConditionExpression": "attribute_not_exists(#f) OR #f < :b",
+            "ExpressionAttributeNames": {"#f": "fold"},
+            "ExpressionAttributeValues": {":b": attribute(call.epoch)},
+        }
+
+    def _dropstate(self, call: DropState) -> tuple[str, dict[str, Any]]:
+        return "DeleteItem", {"TableName": self.names["aggregates"], "Key": {"datapoint": {"S": call.key}}}
 
     def _correct(self, call: Correct) -> tuple[str, dict[str, Any]]:
         condition, names, values = "attribute_not_exists(#e)", {"#e": "events"}, {}
@@ -216,9 +259,11 @@ class Wire:
         if call.events is None:
             return "DeleteItem", {**body, "Key": {"datapoint": {"S": call.datapoint}}}
         item: Item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold, "report": call.report}
+        if call.amount is not None:
+            item = {**item, "amount": call.amount}
         return "PutItem", {**body, "Item": _typed(item)}
 
-    def reply(self, call: Call, body: bytes) -> Any:
+    def reply(self, call: Call, body: bytes) -> Any:  # noqa: PLR0911 one a kind of call
         """Return what a successful call replies."""
         match call:
             case Get():
@@ -238,6 +283,10 @@ class Wire:
                 last = data.get("LastEvaluatedKey")
                 items = [item_of(item) for item in data.get("Items", [])]
                 return ScanReply(items, None if last is None else last["datapoint"]["S"])
+            case ScanChunks():
+                data = _decode(body)
+                last = data.get("LastEvaluatedKey")
+                return ChunksReply([_chunk_key(item) for item in data.get("Items", [])], last and _chunk_key(last))
             case _:
                 return None
 
@@ -247,6 +296,10 @@ class Wire:
         keys = [item_of(key) for key in left]
         unprocessed = [key["datapoint"] if call.table == "aggregates" else (key["log"], key["number"]) for key in keys]
         return BatchReply([item_of(item) for item in data.get("Responses", {}).get(name, [])], tuple(unprocessed))
+
+
+def _chunk_key(typed: Mapping[str, Mapping[str, str]]) -> tuple[str, int]:
+    return typed["log"]["S"], int(typed["number"]["N"])
 
 
 def _query_reply(data: dict[str, Any]) -> QueryReply:

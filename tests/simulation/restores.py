@@ -1,0 +1,272 @@
+"""Tables restored from backups, simulated: alone, both, to different moments, with items that are not of one instant.
+
+Stores commit and fold for a while, then the tables are what a backup has of them; an operator does what the runbook
+says, or nobody does and the fold has to refuse; then what was sent before is sent again. At the end each aggregate is
+what plain Python recounts from the journal, and each purchase is in the journal once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from tests.simulation import oracle
+from tests.simulation.dynamodb_model import ModelClient, Tables, key_of
+from tests.simulation.scheduler import Fault, Scheduler
+from tests.simulation.traffic import Traffic
+from tests.simulation.witness import WrongError, journaled
+
+from tillroll.core import chunk
+from tillroll.core.batch import Event, batch_of
+from tillroll.errors import StoreError
+from tillroll.stores.dynamodb import DynamoDBStore
+from tillroll.stores.dynamodb_protocol import Call, Context, Correct, Count, Delete, Discard, DropState, PutState
+from tillroll.stores.dynamodb_schema import STATE_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.simulation.oracle import Purchase
+
+    from tillroll.stores.dynamodb_protocol import Put
+
+_SKEW_S: Final = 0.9  # between items of one backup
+_FAULTS: Final = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.THROTTLE)
+_KILLS: Final = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
+_AGGREGATES, _JOURNAL = "aggregates", "journal"
+
+
+class RecordedTables(Tables):
+    """Tables of which a backup of any moment can be made."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
+        self.history: dict[tuple[str, Any], list[tuple[float, Any]]] = {}
+        self.moments: list[float] = []  # at which no transaction was half visible
+        self.on_whole = self._note_moment
+
+    def _note_moment(self) -> None:
+        if not self.under_way:
+            self.moments.append(self._scheduler.now)
+
+    def do(self, call: Call) -> Any:
+        """As Tables.do."""
+        reply = super().do(call)
+        match call:
+            case Count() | Discard() | Correct():
+                self._record(_AGGREGATES, call.datapoint, self.aggregates.get(call.datapoint))
+            case PutState():
+                key = str(call.item["datapoint"])
+                self._record(_AGGREGATES, key, self.aggregates.get(key))
+            case DropState():
+                self._record(_AGGREGATES, call.key, None)
+            case _:
+                pass
+        return reply
+
+    def apply(self, write: Put | Delete) -> None:
+        """As Tables.apply."""
+        super().apply(write)
+        log, number = key_of(write)
+        self._record(_JOURNAL, (log, number), self.logs.get(log, {}).get(number))
+
+    def _record(self, table: str, key: Any, item: Any) -> None:
+        at = self._scheduler.now
+        self.history.setdefault((table, key), []).append((at, None if item is None else dict(item)))
+
+    def restored(self, random: Random, moments: dict[str, float], skew_s: float) -> RecordedTables:
+        """Return tables as a backup of a moment has them, each item as it was then or up to `skew_s` before."""
+        made = RecordedTables(self._scheduler)
+        for (table, key), versions in self.history.items():
+            moment = moments[table] - skew_s * random.random()
+            item = next((item for at, item in reversed(versions) if at <= moment), None)
+            if item is None:
+                continue
+            if table == _JOURNAL:
+                made.logs.setdefault(key[0], {})[key[1]] = item
+                made.written_at[key] = 0.0
+            else:
+                made.aggregates[key] = item
+                made.indexed += [] if key.startswith(STATE_PREFIX) else [(0.0, item["report"], key)]
+            made.history[table, key] = [(0.0, item)]
+        return made
+
+
+class _Run:
+    """One seed."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.scheduler = Scheduler(random, Counter())
+        self.tables = RecordedTables(self.scheduler)
+        self.traffic = Traffic(random, ids=1.0)
+        self.sent: list[Purchase] = []
+        self.rate = random.choice((0.0, 0.02, 0.1))
+        self.tokens = 0
+        self.alone_again = False
+        self.kills_left = 0  # else a long task would never come to its end
+
+    def store(self) -> DynamoDBStore:
+        """Return a store as a process opens it."""
+        client = ModelClient(self.tables, self.scheduler, self.fault)
+        store = DynamoDBStore(cast("Any", client), clock=self.scheduler.clock, freshness_s=20.0)
+        store.context = Context(self.scheduler.clock, self.random.random, self.token, 30.0)
+        return store
+
+    def token(self) -> str:
+        self.tokens += 1
+        return f"t{self.tokens}"
+
+    def fault(self, call: Call) -> Fault | None:
+        """Return what befalls the next call. What a restore deletes is gone when its operator goes on."""
+        if self.random.random() >= self.rate:
+            return None
+        fault = self.random.choice(_FAULTS)
+        if (fault in _KILLS and not self.kills_left) or (fault is Fault.LATE_EFFECT and isinstance(call, Delete)):
+            return None
+        self.kills_left -= fault in _KILLS
+        return fault
+
+    def spawn(self, name: str, work: Callable[[], None]) -> None:
+        """Run a process until it comes to its end alive."""
+        task = self.scheduler.spawn(name, work)
+        task.on_death.append(lambda: self.spawn(name, work))
+
+    def traffic_for(self, steps: int) -> None:
+        """Commit and fold for so long, by several at once."""
+        plans = [
+            ("commits", lambda: self.commits(steps)),
+            ("commits 2", lambda: self.commits(steps)),
+            ("folds", lambda: self.folds(steps)),
+            ("folds 2", lambda: self.folds(steps)),
+        ]
+        if self.random.random() < 0.3:
+            plans.append(("rebuilds", lambda: self.wait_and(lambda: self.store().rebuild())))
+        self.kills_left = 10
+        for name, work in plans:
+            self.spawn(name, work)
+        self.scheduler.run()
+
+    def commits(self, steps: int) -> None:
+        """Journal a few purchases now and then."""
+        store = self.store()
+        for _ in range(steps):
+            purchases = [self.traffic.fresh() for _ in range(self.random.randint(1, 3))]
+            self.sent += purchases
+            store.journal(batch_of([_event(x) for x in purchases]))
+            self.scheduler.step("pause", wait_s=self.random.choice((0.05, 1.0, 20.0, 400.0)))
+
+    def folds(self, steps: int) -> None:
+        """Fold now and then; a refusal is what a journal that was restored is to get."""
+        store = self.store()
+        for _ in range(2 * steps):
+            with suppress(StoreError):
+                self.random.choice((store.fold, store.fold_if_due))()
+            self.scheduler.step("pause", wait_s=self.random.choice((0.05, 1.0, 20.0)))
+
+    def wait_and(self, work: Callable[[], object]) -> None:
+        self.scheduler.step("pause", wait_s=self.random.choice((5.0, 50.0)))
+        with suppress(StoreError):
+            work()
+
+    def alone(self, work: Callable[[], object]) -> None:
+        """Have one process do something, killed now and then, with nothing beside it."""
+        self.kills_left = 4
+        self.spawn("operator", work)  # type: ignore[arg-type]
+        self.scheduler.run()
+
+    def restore(self, skew_s: float) -> None:
+        """Put backups of earlier moments in the place of one table, or of both."""
+        random, now = self.random, self.scheduler.now
+        moments = {_AGGREGATES: now, _JOURNAL: now}
+        for table in random.choice(([_AGGREGATES], [_JOURNAL], [_JOURNAL], [_AGGREGATES, _JOURNAL])):
+            moments[table] = random.choice([*self.tables.moments, now])
+            if skew_s:
+                moments[table] += 2 * skew_s * random.random()
+        if random.random() < 0.2:
+            moments[_JOURNAL] = moments[_AGGREGATES]
+        self.tables = self.tables.restored(random, moments, skew_s)
+
+    def check(self, *, sent_again: bool) -> None:
+        """Recount the journal as it is, and compare."""
+        listed: Counter[tuple[str, int]] = Counter()
+        found: Counter[str] = Counter()
+        amounts: Counter[str] = Counter()
+        seen: Counter[Any] = Counter()
+        for log, items in self.tables.logs.items():
+            for number, item in items.items():
+                if "chunk" in item:
+                    listed[log, number] += 1
+                    for identity, purchase in journaled(chunk.decode(cast("bytes", item["chunk"]))):
+                        seen[identity] += 1
+                        found.update(oracle.datapoints(purchase))
+                        amounts.update(dict.fromkeys(oracle.datapoints(purchase), purchase.cents))
+        twice = [identity for identity, times in seen.items() if times > 1]
+        if twice:
+            raise WrongError(f"journaled twice: {twice}")
+        lost = [x for x in self.sent if oracle.identity_of(x, None) not in seen]
+        if lost and sent_again:
+            raise WrongError(f"sent again, and not journaled: {lost}")
+        counters = {key: item for key, item in self.tables.aggregates.items() if not key.startswith(STATE_PREFIX)}
+        wrong = {
+            key: (counters.get(key), found[key], amounts[key])
+            for key in counters.keys() | found.keys()
+            if key not in counters or (counters[key]["events"], counters[key]["amount"]) != (found[key], amounts[key])
+        }
+        if wrong:
+            raise WrongError(f"as (stored, events, amount): {wrong}")
+
+
+def _event(purchase: Purchase) -> Event:
+    method = oracle.METHODS.index(purchase.method)
+    return Event(purchase.second, purchase.nanos, purchase.cents, method, purchase.merchant, purchase.id)
+
+
+def simulate(seed: int) -> Scheduler:
+    """Run one seed. Raises WrongError when a count is wrong at the end."""
+    random = Random(seed)
+    run = _Run(random)
+    run.traffic_for(random.randint(2, 6))
+    for _ in range(random.choice((1, 1, 2))):
+        if random.random() < 0.3:  # nobody looks at first: as if nothing had been restored
+            run.restore(0.0)
+            run.traffic_for(random.randint(1, 3))
+            _accept(run)
+        else:
+            run.restore(_SKEW_S)
+            _accept(run)
+            run.traffic_for(random.randint(1, 3))
+    run.rate = 0.0
+    run.alone(lambda: _send_again(run))
+    run.check(sent_again=True)
+    return run.scheduler
+
+
+def _accept(run: _Run) -> None:
+    """Do what the runbook says; all that is in the journal is right then."""
+
+    def accept() -> None:
+        try:
+            run.store().accept_end()
+        except StoreError as error:
+            if error.retry_after_s is None:
+                raise WrongError(f"after a restore: {error}") from error
+            run.alone_again = True
+
+    run.alone_again = True
+    while run.alone_again:
+        run.alone_again = False
+        run.alone(accept)
+    run.check(sent_again=False)
+
+
+def _send_again(run: _Run) -> None:
+    store = run.store()
+    for purchase in list(run.sent):
+        store.journal(batch_of([_event(purchase)]))
+    store.fold()
+    found = store.audit()
+    if found.differences_total:
+        raise WrongError(f"the audit found {found.differences}")
