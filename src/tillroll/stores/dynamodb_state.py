@@ -76,7 +76,7 @@ def parse_state(item: Item) -> State:
     """
     written = int(item["format"])
     if written > FORMAT:
-        raise LaterFormatError(f"these tables are of tillroll {item.get('needs', '')} or later")
+        raise LaterFormatError(f"these tables are of tillroll {item.get('needs', '')!s} or later")
     return State(**{name: _plain(item[name], kind) for name, kind in _STATE if name in item})
 
 
