@@ -12,7 +12,15 @@ from tillroll.core.batch import BatchBuilder, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, Query, Row, answer
-from tillroll.core.rejection import CAPACITY, EVERY, Capacity, RejectedFilter, RejectedSummary, SourceCount
+from tillroll.core.rejection import (
+    CAPACITY,
+    EVERY,
+    PAGE_BYTES_MAX,
+    Capacity,
+    RejectedFilter,
+    RejectedSummary,
+    SourceCount,
+)
 from tillroll.errors import StoreError
 from tillroll.ports import Audit, Difference, JournalPart, Kept, Outcome, Progress, Status, Trace
 
@@ -177,7 +185,15 @@ class Oracle:
     def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
         places = {name: place for place, name in enumerate(self.kept)}
         start = places.get(after or "", -1)
-        return [kept for kept in self.waiting(which) if places[kept.id] > start][:limit]
+        page: list[Kept] = []
+        size = 0
+        for kept in self.waiting(which):
+            if places[kept.id] > start and len(page) < limit:
+                size += len(kept.rejection.body)
+                if page and size > PAGE_BYTES_MAX:
+                    break
+                page.append(kept)
+        return page
 
     def find_rejected(self, rejected_id: str) -> Kept | None:
         return None if rejected_id in self.gone else self.kept.get(rejected_id)

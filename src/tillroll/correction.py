@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tillroll.core.accept import Body, Reason, decode_event
 from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
 from tillroll.core.parse import BOM, KEEP_NOTHING
+from tillroll.core.rejection import may_go_on
 from tillroll.errors import TillrollError
 from tillroll.ports import Kept, Outcome
 from tillroll.service import CONFLICT
@@ -199,5 +200,5 @@ def retry_some(
         outcomes.count(Outcome.ACCEPTED),
         outcomes.count(Outcome.DUPLICATE),
         len(page) - len(valid) + conflicts,
-        page[-1].id if len(page) == RETRIED_AT_ONCE else None,
+        page[-1].id if may_go_on([kept.rejection for kept in page], RETRIED_AT_ONCE) else None,
     )

@@ -195,7 +195,11 @@ class RejectedStore(Protocol):
         ...
 
     def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
-        """Return what is kept, oldest first, after an id, whether that is still kept or not."""
+        """Return what is kept, oldest first, after an id, whether that is still kept or not.
+
+        At most `limit` of them, and of no more bytes than core.rejection.PAGE_BYTES_MAX save that there is one: so
+        that there are no more is said by an empty list alone.
+        """
         ...
 
     def find_rejected(self, rejected_id: str) -> Kept | None:

@@ -362,6 +362,19 @@ def test_rejections_are_listed_in_pages(store: Store) -> None:
     assert len(whole) == 7
 
 
+def test_a_page_of_rejections_ends_by_their_bytes_as_well(store: Store) -> None:
+    sizes = [15, 15, 15, 1, 31]
+    given = [rejection(position, b"%d" % position + b" " * (size << 20)) for position, size in enumerate(sizes)]
+    for each in given:
+        store.set_aside([each], 5.0 + each.position)
+    pages: list[list[int]] = []
+    after = None
+    while page := store.rejected(after=after):
+        pages.append([kept.rejection.position for kept in page])
+        after = page[-1].id
+    assert pages == [[0, 1], [2, 3], [4]]
+
+
 def test_the_same_bytes_at_the_same_place_of_a_named_source_are_kept_once(store: Store) -> None:
     for now in (1.0, 2.0):
         store.set_aside([rejection(0), rejection(0), rejection(1), rejection(0, b"other")], now)

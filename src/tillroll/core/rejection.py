@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from tillroll.core import limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SOURCES_MAX: Final = 100  # that a summary names
 GROUP_MAX: Final = 4_096  # rejections of a group: to discard one rewrites its group
 GROUP_BYTES_MAX: Final = 256 * 2**10  # of their bodies, save that one of any size may stand alone
+PAGE_BYTES_MAX: Final = 32 * 2**20  # of the bodies of a page, save that one of any size may stand alone
 _MAGIC: Final = b"TRR1"
 _CRC: Final = struct.Struct("<I")
 _HEAD_BYTES: Final = 8
@@ -218,6 +220,12 @@ def once(rejections: Sequence[Rejection]) -> list[Rejection]:
     for rejection in rejections:
         first.setdefault((rejection.position, rejection.body), rejection)
     return list(first.values())
+
+
+def may_go_on(page: Sequence[Rejection], limit: int) -> bool:
+    """Tell whether a page of at most `limit` may have ended before what is kept did."""
+    most = PAGE_BYTES_MAX - limits.BODY_BYTES_MAX
+    return len(page) >= limit or sum(len(each.body) for each in page) > most
 
 
 def _hash(body: bytes) -> bytes:

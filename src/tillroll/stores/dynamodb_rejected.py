@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -46,7 +47,9 @@ _TRANSACTION_BYTES_MAX: Final = 3_000_000  # of parts that are put together with
 _VERSIONS: Final = 10**6  # of a group, one for each time that something of it is discarded
 _CHANCES: Final = 10**6
 _PER_MICROSECOND: Final = _VERSIONS * _CHANCES
-_READ_MAX: Final = 4_096  # groups in which a repeat is looked for
+_READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
+_UNPACKED_BYTES_MAX: Final = 64 * 2**20  # and of what they hold: a body of 16 MiB can be stored as some 100 bytes
+_READ_BYTES_MAX: Final = 16 * 2**20  # of groups as they are stored that are read at once, save that one may be larger
 _PAGE: Final = 100
 _COUNTED_S: Final = 300.0  # for so long is a count of what is kept taken for right
 _OLD_POINTER: Final = 10**6  # where `rejected/ID` says which group has what release 0.1.0 kept there
@@ -159,12 +162,19 @@ def _new(context: Context, source: Source, rejections: list[Rejection]) -> Proto
     reply: QueryReply = yield from ask(context, Query(_log_of(source), falling=True, limit=_READ_MAX))
     last = int(reply.items[0]["number"]) if reply.items else 0
     places = [int(each["place"]) for each in reply.items if int(each["low"]) <= high and int(each["high"]) >= low]
+    left = _UNPACKED_BYTES_MAX
     for at in range(0, len(places), _PAGE):
         listed = yield from _find(context, [place * _VERSIONS for place in places[at : at + _PAGE]])
-        found = yield from _read(context, listed)
-        for _, group in found:
-            known = {(each.position, each.body) for each in group.known(rejections)}
-            rejections = [each for each in rejections if (each.position, each.body) not in known]
+        while listed and rejections:
+            some = _enough(listed, sys.maxsize)
+            found = yield from _read(context, some)
+            del listed[: len(some)]
+            for each, payload in found:
+                left -= _size(each, payload)
+                if left < 0:
+                    return rejections, last
+                known = {(one.position, one.body) for one in _group(each, payload).known(rejections)}
+                rejections = [one for one in rejections if (one.position, one.body) not in known]
     return rejections, last
 
 
@@ -213,9 +223,9 @@ def _decode(item: Item) -> Listed:
     )
 
 
-def _read(context: Context, listed: Sequence[Listed]) -> Protocol[list[tuple[Listed, Group]]]:
-    """Return groups as they are now, oldest first. What was replaced since it was listed is looked for again."""
-    found: dict[str, tuple[Listed, Group]] = {}
+def _read(context: Context, listed: Sequence[Listed]) -> Protocol[list[tuple[Listed, bytes]]]:
+    """Return the bytes of groups as they are now, in order. What was replaced since is looked for again."""
+    found: dict[str, tuple[Listed, bytes]] = {}
     waiting = list(listed)
     while waiting:
         keys = [(rejected_parts(each.number), part) for each in waiting for part in range(each.parts)]
@@ -227,7 +237,7 @@ def _read(context: Context, listed: Sequence[Listed]) -> Protocol[list[tuple[Lis
             if None in parts:
                 replaced.append(each)
             else:
-                found[each.place] = (each, _group(each, parts))
+                found[each.place] = (each, b"".join(part for part in parts if isinstance(part, bytes)))
         waiting = (yield from _find(context, [each.number for each in replaced])) if replaced else []
         for each in replaced:
             if each in waiting:
@@ -235,9 +245,16 @@ def _read(context: Context, listed: Sequence[Listed]) -> Protocol[list[tuple[Lis
     return [found[each.place] for each in listed if each.place in found]
 
 
-def _group(listed: Listed, parts: Sequence[object]) -> Group:
+def _group(listed: Listed, payload: bytes) -> Group:
     try:
-        return groups.decode(b"".join(part for part in parts if isinstance(part, bytes)))
+        return groups.decode(payload)
+    except groups.GroupError as error:
+        raise _damaged(listed.place) from error
+
+
+def _size(listed: Listed, payload: bytes) -> int:
+    try:
+        return groups.size_of(payload)
     except groups.GroupError as error:
         raise _damaged(listed.place) from error
 
@@ -252,20 +269,24 @@ def rejected(context: Context, after: str | None, limit: int, which: RejectedFil
     number, after_index = (0, -1) if after is None else (yield from _place(context, after))
     place = number // _VERSIONS
     kept: list[Kept] = []
+    left = groups.PAGE_BYTES_MAX
     last: int | None = max(place * _VERSIONS - 1, 0)
     while last is not None and len(kept) < limit:
         reply: QueryReply = yield from ask(context, Query(REJECTED_GROUPS, last, limit=_PAGE))
         listed = [each for each in map(_decode, reply.items) if _is_wanted(each, which)]
         while listed and len(kept) < limit:
-            found = yield from _read(context, _enough(listed, limit - len(kept)))
-            del listed[: max(1, len(found))]
-            for each, group in found:
+            some = _enough(listed, limit - len(kept))
+            found = yield from _read(context, some)
+            del listed[: len(some)]
+            for each, payload in found:
+                group = _group(each, payload)
                 past = after_index if each.number // _VERSIONS == place else -1
-                kept += [
-                    _kept(each, group, index, rejection)
-                    for index, rejection in group.waiting()
-                    if index > past and which.code in {None, rejection.reason.code}
-                ]
+                for index, rejection in group.waiting():
+                    if index > past and which.code in {None, rejection.reason.code}:
+                        left -= len(rejection.body)
+                        if kept and left < 0:
+                            return kept[:limit]
+                        kept.append(_kept(each, group, index, rejection))
         last = reply.last
     return kept[:limit]
 
@@ -276,10 +297,12 @@ def _is_wanted(listed: Listed, which: RejectedFilter) -> bool:
 
 
 def _enough(listed: Sequence[Listed], rejections: int) -> Sequence[Listed]:
-    """Return the first groups that may hold so many rejections."""
+    """Return the first groups that may hold so many rejections, or as many bytes as are held at once."""
+    size = 0
     for index, each in enumerate(listed, 1):
         rejections -= each.waiting
-        if rejections <= 0:
+        size += each.size
+        if rejections <= 0 or size >= _READ_BYTES_MAX:
             return listed[:index]
     return listed
 
@@ -295,7 +318,8 @@ def find(context: Context, wanted: str) -> Protocol[Kept | None]:
     number, wanted_index = yield from _place(context, wanted)
     listed = yield from _find(context, [number])
     found = yield from _read(context, listed)
-    for each, group in found:
+    for each, payload in found:
+        group = _group(each, payload)
         for index, rejection in group.waiting():
             if index == wanted_index:
                 return _kept(each, group, index, rejection)
@@ -331,9 +355,12 @@ def _discard(context: Context, number: int, indexes: Sequence[int]) -> Protocol[
     while True:
         listed = yield from _find(context, [number])
         found = yield from _read(context, listed)
-        if not found or not found[0][1].discard(indexes):
+        if not found:
             return
-        before, group = found[0]
+        before, payload = found[0]
+        group = _group(before, payload)
+        if not group.discard(indexes):
+            return
         deletes = [Delete(rejected_parts(before.number), part) for part in range(before.parts)]
         writes = yield from _writes(context, before.number + 1, group, group.encode())
         call = TransactWrite((*writes, Delete(REJECTED_GROUPS, before.number), *deletes), context.token())

@@ -194,6 +194,7 @@ def rejected(connection: sqlite3.Connection, after: str | None, limit: int, whic
         values += which.sources
     query = f"SELECT {_ROW}, payload, {wanted} FROM rejected_group WHERE seq >= ? ORDER BY seq"  # noqa: S608 above
     found: list[Kept] = []
+    size = 0
     with closing(connection.execute(query, [*values, seq])) as rows:
         for *row, payload, is_wanted in rows:
             _check(tuple(row))  # of the others too: damage may hide one that is wanted
@@ -204,6 +205,9 @@ def rejected(connection: sqlite3.Connection, after: str | None, limit: int, whic
             for index, rejection in group.waiting():
                 past = number > seq or index > after_index
                 if past and (which.code is None or rejection.reason.code == which.code):
+                    size += len(rejection.body)
+                    if found and size > groups.PAGE_BYTES_MAX:
+                        return found
                     found.append(_kept(number, token, group, index, rejection))
                     if len(found) == limit:
                         return found
