@@ -21,15 +21,18 @@ from tillroll.core.rejection import (
     RejectedSummary,
     SourceCount,
 )
-from tillroll.errors import StoreError
-from tillroll.ports import Audit, Difference, JournalPart, Kept, Outcome, Progress, Status, Trace
+from tillroll.core.report import FIVE, Reports
+from tillroll.errors import CountingError, StoreError
+from tillroll.ports import Audit, Difference, JournalPart, Kept, Outcome, Progress, ReportState, Status, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch, Event, Identity
+    from tillroll.core.definition import Definition
     from tillroll.core.query import Aggregate
+    from tillroll.core.report import Report
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
@@ -86,6 +89,8 @@ class Oracle:
         self.aggregates: Counter[str] = Counter()
         self.folded = 0
         self.kept: dict[str, Kept] = {}
+        self.versions: dict[str, list[tuple[Report, int]]] = {}  # of one's own, and how far each is counted
+        self.last_versions: Counter[str] = Counter()
 
     def close(self) -> None:
         pass
@@ -150,8 +155,53 @@ class Oracle:
         return self.fold()
 
     def page(self, query: Query) -> Page:
-        rows = [rows_of(event)[query.report.name][0] for event in self.events()[: self.folded]]
+        report = query.report
+        if not report.is_own:
+            rows = [rows_of(event)[report.name][0] for event in self.events()[: self.folded]]
+            return answer(query, rows)
+        if report not in list(self.catalogue()):
+            states = [state for state in self.report_states() if state.report == report]
+            raise CountingError(report.name, sum(state.position for state in states), len(self.journaled))
+        rows = []
+        for event in self.events()[: self.folded]:
+            if report.text_of(event, {}) is not None:
+                texts = tuple(each.of(event, {}) for each in report.by if each is not report.window)
+                rows.append(Row(report.window.at(event.seconds) if report.window else 0, texts, 1, event.amount))
         return answer(query, rows)
+
+    def catalogue(self) -> Reports:
+        readable = [
+            next((report for report, position in reversed(versions) if position >= 0), None)
+            for _, versions in sorted(self.versions.items())
+        ]
+        return Reports([*FIVE, *(report for report in readable if report is not None)])
+
+    def report_states(self) -> list[ReportState]:
+        five = [(report, self.folded) for report in FIVE]
+        own = [version for _, versions in sorted(self.versions.items()) for version in versions]
+        readable, end = list(self.catalogue()), len(self.journaled)
+        return [ReportState(report, report in readable, max(0, position), end) for report, position in [*five, *own]]
+
+    def apply(self, definitions: Sequence[Definition]) -> None:
+        for definition in definitions:
+            versions = self.versions.setdefault(definition.name, [])
+            if not versions or versions[-1][0].definition != definition.text():
+                self.last_versions[definition.name] += 1
+                versions.append((definition.report(self.last_versions[definition.name]), -1))
+
+    def drop(self, name: str) -> bool:
+        return self.versions.pop(name, None) is not None
+
+    def count_some(self, seconds: float) -> bool:  # noqa: ARG002 the port has it
+        for name, versions in self.versions.items():
+            self.versions[name] = [(versions[-1][0], len(self.journaled))]
+        return False
+
+    def last_events(self, count: int) -> Iterator[Batch]:
+        builder = BatchBuilder()
+        for event in self.events()[-count:]:
+            builder.add(event)
+        yield builder.build()
 
     def get(self, datapoints: Sequence[str]) -> list[int]:
         return [self.aggregates[datapoint] for datapoint in datapoints]

@@ -25,9 +25,10 @@ PREFIX: Final = "TILLROLL_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
 CONFIG_FILE: Final = "tillroll.toml"
 FRESHNESS_S: Final = 60.0
-_SECRETS: Final = frozenset({"send_tokens", "read_tokens", "token"})
+_SECRETS: Final = frozenset({"send_tokens", "read_tokens", "manage_tokens", "token"})
 _TABLES: Final = frozenset({"events"})  # of the file: `[events] keep` is `events_keep`
-_GUARDS: Final = frozenset({"tokens_file", "send_tokens", "read_tokens"})  # empty, they would let anyone in
+# Empty, they would let anyone in.
+_GUARDS: Final = frozenset({"tokens_file", "send_tokens", "read_tokens", "manage_tokens"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     read_tokens: Annotated[
         tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment parted by commas")
+    ] = ()
+    manage_tokens: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="Tokens that may make and drop reports; in the environment parted by commas"),
     ] = ()
     cors_origins: Annotated[
         tuple[str, ...],

@@ -73,6 +73,19 @@ class DefinitionError(TillrollError):
         self.remedy = remedy
 
 
+class CountingError(TillrollError):
+    """A question to a report, or for a measure, that is being counted from the journal still."""
+
+    exit_code = 5
+
+    def __init__(self, name: str, done: int, total: int) -> None:
+        share = f"{done:,} of {total:,}"
+        super().__init__(f"{name} is being counted: {share} so far. Ask again when `tillroll reports` says it is whole")
+        self.name = name
+        self.done = done
+        self.total = total
+
+
 class StoreError(TillrollError):
     """The store cannot do it, now or at all."""
 

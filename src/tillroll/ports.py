@@ -17,9 +17,11 @@ from tillroll.core.rejection import EVERY
 if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
+    from tillroll.core.report import Report, Reports
 
 Clock = Callable[[], float]  # seconds since 1970; nothing but freshness and the "future" rule depends on it
 Progress = Callable[[int, int], None]  # (done, of), in events; may be called often
@@ -218,8 +220,62 @@ class RejectedStore(Protocol):
         ...
 
 
-class Store(Journal, Aggregates, RejectedStore, Protocol):
-    """A technology that keeps all three."""
+class ReportState(NamedTuple):
+    """One version of a report, and how far it is counted. Positions are the store's own, as in Status."""
+
+    report: Report
+    readable: bool
+    position: int
+    journal_position: int
+    datapoints: int | None = None  # None where counting them is expensive
+    stored_bytes: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the journal is counted."""
+        return self.position >= self.journal_position
+
+
+class Definitions(Protocol):
+    """The reports that the store counts: the five, and those of one's own."""
+
+    def catalogue(self) -> Reports:
+        """Return the reports that can be read. Cheap: call it for every question."""
+        ...
+
+    def report_states(self) -> list[ReportState]:
+        """Return every version of every report: the five first, then by name and version."""
+        ...
+
+    def apply(self, definitions: Sequence[Definition]) -> None:
+        """Store definitions, all or none: each that differs from the newest under its name is a new version.
+
+        A new version is counted from the journal's beginning, by `count_some`, and takes the place of the one before
+        when it is whole. Version numbers are never used again.
+        """
+        ...
+
+    def drop(self, name: str) -> bool:
+        """Forget a report of one's own with all its versions; return whether there was one.
+
+        Nobody reads it from then on. Its aggregates go behind it, by `count_some`.
+        """
+        ...
+
+    def count_some(self, seconds: float) -> bool:
+        """Count versions that lag, for about so long, in short transactions; return whether something is left to do.
+
+        May be called at any time, by any number of callers at once, and killed anywhere.
+        """
+        ...
+
+    def last_events(self, count: int) -> Iterator[Batch]:
+        """Yield the newest events, about so many, in the order of the journal."""
+        ...
+
+
+class Store(Journal, Aggregates, Definitions, RejectedStore, Protocol):
+    """A technology that keeps all of them."""
 
     def close(self) -> None:
         """Release everything. The store is unusable afterwards."""

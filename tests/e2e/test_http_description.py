@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 CLIENT = Path(__file__).parent / "generated_client.py"
 SEND, READ, BOTH = "sends-and-no-more", "reads-and-no-more", "does-one-and-the-other"
-TOKENS = {"TILLROLL_SEND_TOKENS": f"{SEND},{BOTH}", "TILLROLL_READ_TOKENS": f"{READ},{BOTH}"}
+TOKENS = {
+    "TILLROLL_SEND_TOKENS": f"{SEND},{BOTH}",
+    "TILLROLL_READ_TOKENS": f"{READ},{BOTH}",
+    "TILLROLL_MANAGE_TOKENS": BOTH,
+}
 WRONG = json.dumps(EVENT | {"amount": -1}).encode()
 # What a test cannot bring about at will, or what other tests do.
 ELSEWHERE = {
-    "clock_in_doubt", "overloaded", "queue_unavailable", "rejected_full", "request_timeout", "server_error", "stopping",
-    "store_damaged", "store_full", "store_unavailable",
+    "clock_in_doubt", "overloaded", "queue_unavailable", "rejected_full", "report_counting", "request_timeout",
+    "server_error", "stopping", "store_damaged", "store_full", "store_unavailable",
 }  # fmt: skip
 # What never reaches an operation that is described.
-NOWHERE = {"bad_range", "bad_request", "method_not_allowed", "not_found", "unknown_report"}
+NOWHERE = {"bad_range", "bad_request", "method_not_allowed", "not_found"}
 
 Asked = dict[str, Any]
 
@@ -74,6 +78,8 @@ CHANGED: dict[str, tuple[str, dict[str, str], bytes | None]] = {
     "unknown_encoding": ("", {"Content-Encoding": "br"}, None),
     "unknown_type": ("", {"Content-Type": "text/html"}, None),
     "bad_idempotency_key": ("", {"Idempotency-Key": "x" * 129}, None),
+    "bad_definition": ("", {}, b'{"name": "own", "by": ["year|"]}'),
+    "unknown_report": ("", {}, None),
     "empty_body": ("", {}, b""),
     "bad_body": ("", {}, b"[]"),
     "too_many_events": ("", {}, b"0\n" * 100_001),
@@ -86,18 +92,20 @@ CHANGED: dict[str, tuple[str, dict[str, str], bytes | None]] = {
 
 def asking(http: httpx.Client, method: str, path: str, code: str) -> Asked | None:
     """Return the request that an operation answers with a problem of a code; None when it cannot be brought about."""
-    if code in ELSEWHERE or (code == "bad_body" and path == "/events"):
+    if code in ELSEWHERE or (path, code) in {("/events", "bad_body"), ("/reports/{name}", "bad_query")}:
         return None
     assert code in CHANGED, f"say how {code} is brought about at {method} {path}"
     suffix, headers, content = CHANGED[code]
-    address = path.replace("{datapoint}", "%3C10%7CPAY_NOW").replace(
-        "{id}", kept(http) if code in {"too_large", "not_accepted"} else "0"
+    address = (
+        path.replace("{name}", "own")
+        .replace("{datapoint}", "%3C10%7CPAY_NOW")
+        .replace("{id}", kept(http) if code in {"too_large", "not_accepted"} else "0")
     )
     if content is None and path == "/events":
         content = json.dumps(EVENT).encode()
     if code == "too_large" and path == "/events":
         content = b"x" * (16 * 2**20 + 1)
-    sends = path == "/events" or method == "delete" or path.endswith(("/retry", "/audit"))
+    sends = path == "/events" or method in {"delete", "put"} or path.endswith(("/retry", "/audit", "/preview"))
     token = (READ if sends else SEND) if code == "token_forbids" else BOTH
     headers = {"Authorization": f"Bearer {token}"} | headers
     if not headers["Authorization"]:
@@ -138,7 +146,7 @@ def test_every_code_has_an_example_at_some_operation(opened: Running, guarded: R
     assert set(CODES) - found == NOWHERE
     assert set(CODES) - NOWHERE - set(DETAILS) <= {
         "bad_query", "token_forbids", "bad_body", "too_large", "too_many_events", "not_accepted", "rejected_full",
-        "request_timeout", "headers_too_large", "overloaded",
+        "request_timeout", "headers_too_large", "overloaded", "bad_definition",
     }, "give it a detail in web/examples.py"  # fmt: skip
 
 

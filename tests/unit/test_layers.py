@@ -21,6 +21,7 @@ ALLOWED = {
     "ports": {"core", "errors"},
     "config": {"core", "errors"},
     "field_watch": {"core", "ports", "errors"},
+    "definitions": {"core", "ports", "errors", "aws"},
     "service": {"core", "ports", "errors", "field_watch"},
     "intake": {"core", "ports", "errors", "field_watch", "service", "turns"},
     "turns": {"core", "ports"},
@@ -34,9 +35,9 @@ ALLOWED = {
     "stores": {"core", "ports", "errors"},
     "queues": {"core", "ports", "errors", "envelope"},
     "app": {"core", "ports", "errors", "config", "stores", "queues"},
-    "web": {"core", "ports", "errors", "field_watch", "service", "intake", "correction", "__version__"},
+    "web": {"core", "ports", "errors", "field_watch", "service", "intake", "correction", "definitions", "__version__"},
     "cli": {"core", "ports", "errors", "service", "correction", "importer", "imports", "generator", "sender", "worker"}
-    | {"app", "config", "field_watch", "web"},
+    | {"app", "config", "definitions", "field_watch", "web"},
     "aws": {
         "core",
         "ports",

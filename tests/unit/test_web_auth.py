@@ -103,8 +103,8 @@ def test_loopback_needs_no_tokens(host: str) -> None:
 
 def test_a_file_of_tokens_is_read_by_line(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
-    path.write_text(f"# the shop\nsend a{LONG}\n\n  read b{LONG}  \nsend,read {hash_of(LONG)}\n")
-    assert read_tokens_file(str(path)) == ((f"a{LONG}", hash_of(LONG)), (f"b{LONG}", hash_of(LONG)))
+    path.write_text(f"# the shop\nsend a{LONG}\n\n  read b{LONG}  \nsend,read {hash_of(LONG)}\nmanage {LONG}\n")
+    assert read_tokens_file(str(path)) == ((f"a{LONG}", hash_of(LONG)), (f"b{LONG}", hash_of(LONG)), (LONG,))
 
 
 @pytest.mark.parametrize(

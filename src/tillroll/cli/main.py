@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "serve": ("tillroll.cli.serve", "Take events and answer questions over HTTP, with a page for people."),
     "import": ("tillroll.cli.import_", "Take events from files, or from standard input."),
     "report": ("tillroll.cli.report", "Show a report as a table, a chart, CSV or JSON."),
+    "reports": ("tillroll.cli.reports", "List, plan, make, preview and drop reports of one's own."),
     "events": ("tillroll.cli.events", "Write the journal's events out, for import elsewhere or a warehouse."),
     "top": ("tillroll.cli.top", "Watch purchases arrive."),
     "rejected": ("tillroll.cli.rejected", "List, show, correct and drop the events that were not accepted."),

@@ -88,15 +88,16 @@ def _is_open(path: Path) -> bool:
 
 
 def _server_settings(settings: config.Settings) -> Settings:
-    send, read = settings.send_tokens, settings.read_tokens
+    send, read, manage = settings.send_tokens, settings.read_tokens, settings.manage_tokens
     if settings.tokens_file:
         listed = read_tokens_file(settings.tokens_file)
-        send, read = send + listed.send, read + listed.read
+        send, read, manage = send + listed.send, read + listed.read, manage + listed.manage
     return Settings(
         host=settings.host,
         port=settings.port,
         send_tokens=send,
         read_tokens=read,
+        manage_tokens=manage,
         open_to_all=settings.open_to_all,
         cors_origins=settings.cors_origins,
         peer_connections_max=settings.peer_connections_max,

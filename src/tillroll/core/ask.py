@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T", bound=str)
 
-ORDERS: Final = ("datapoint", "bracket", "-events")  # bracket is datapoint with brackets by their amounts
+ORDERS: Final = ("datapoint", "bracket", "-events", "-amount")  # bracket is datapoint with brackets by their amounts
 _SINGLE: Final = ("from", "to", "zone", "order", "limit", "cursor")
 # What a question is made of beside the dimensions. A kept field of such a name is written `field.NAME`.
 PARAMETERS: Final = (*_SINGLE[:3], "by", *_SINGLE[3:])

@@ -200,7 +200,7 @@ def cursor(query: Query, last: Aggregate) -> str:
     return last.datapoint if query.order == "datapoint" else f"{measure(query, last)}{SEPARATOR}{last.datapoint}"
 
 
-MEASURES: Final = ("events",)
+MEASURES: Final = ("events", "amount", "average")
 DEFAULT_MEASURES: Final = MEASURES[:1]
 
 

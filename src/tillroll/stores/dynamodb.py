@@ -29,6 +29,7 @@ from tillroll.stores.dynamodb_protocol import Context, Query, ask
 from tillroll.stores.dynamodb_restore import accept_restored
 from tillroll.stores.dynamodb_schema import LEDGER
 from tillroll.stores.dynamodb_state import read_folded, read_folders, read_state
+from tillroll.stores.five_only import FiveOnly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _GRACE_S_MAX: Final = 5.0  # for the worker whose commit ends a range to fold it
 
 
-class DynamoDBStore:
+class DynamoDBStore(FiveOnly):
     """The store port over two DynamoDB tables. Safe to use from any number of threads and processes."""
 
     def __init__(

@@ -25,6 +25,7 @@ from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.stores import sqlite_audit, sqlite_export, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
 from tillroll.stores.damage import DamageError
+from tillroll.stores.five_only import FiveOnly
 from tillroll.stores.merchants import Merchants, Names
 from tillroll.stores.segments import Segments, SegmentsWithoutSums, Unfolded
 from tillroll.stores.sqlite_chunks import Chunk, append, chain_at, chunk_of, read_chunks
@@ -70,7 +71,7 @@ class _UnfoldableError(StoreDamagedError):
         self.names = names
 
 
-class SqliteStore:
+class SqliteStore(FiveOnly):
     """The store port over one SQLite file in a directory."""
 
     def __init__(self, directory: Path, clock: Clock = time.time, capacity: Capacity = CAPACITY) -> None:

@@ -79,6 +79,10 @@ def endpoints(state: State) -> list[Endpoint]:
     live = LiveRoutes(state, audits)
     return [
         Endpoint("GET", "/reports", Right.READ, reports.list_reports, validated=True),
+        Endpoint("POST", "/reports/preview", Right.MANAGE, reports.preview),
+        Endpoint("PUT", "/reports/{name}", Right.MANAGE, reports.put),
+        Endpoint("DELETE", "/reports/{name}", Right.MANAGE, reports.delete),
+        Endpoint("GET", "/reports/{name}/definition", Right.READ, reports.definition, validated=True),
         Endpoint("GET", "/reports/{name}", Right.READ, reports.report, validated=True),
         Endpoint("GET", "/aggregates", Right.READ, reports.aggregates, validated=True),
         Endpoint("POST", "/aggregates", Right.READ, reports.post_aggregates),

@@ -43,14 +43,20 @@ class Right(Flag):
     NONE = 0
     SEND = auto()
     READ = auto()
+    MANAGE = auto()
+
+    @property
+    def word(self) -> str:
+        """The word for it in a tokens file."""
+        return (self.name or "").lower()
 
 
 class Tokens:
     """Knows the tokens by their digests, and compares in a time that tells nothing about them."""
 
-    def __init__(self, send: tuple[str, ...], read: tuple[str, ...]) -> None:
+    def __init__(self, tokens_by_right: Mapping[Right, tuple[str, ...]]) -> None:
         rights: dict[bytes, Right] = {}
-        for right, tokens in ((Right.SEND, send), (Right.READ, read)):
+        for right, tokens in tokens_by_right.items():
             for token in tokens:
                 digest = (
                     bytes.fromhex(token.removeprefix(HASHED)) if _HASH.fullmatch(token) else _digest(token.encode())
@@ -80,9 +86,9 @@ class Tokens:
                 "token_unknown", "The server does not know the token", headers={"WWW-Authenticate": challenge}
             )
         if right not in found:
-            may, wanted = ("read", "send") if right is Right.SEND else ("send", "read")
+            may = " and ".join(each.word for each in Right if each in found)
             challenge = 'Bearer error="insufficient_scope"'
-            detail = f"The token may {may} only. Use one that may {wanted}"
+            detail = f"The token may {may} only. Use one that may {right.word}"
             raise Problem("token_forbids", detail, headers={"WWW-Authenticate": challenge})
 
 
@@ -113,7 +119,7 @@ class Gate:
     """Decides which requests go on to their route."""
 
     def __init__(self, settings: Settings) -> None:
-        self._tokens = Tokens(settings.send_tokens, settings.read_tokens) if settings.guarded else None
+        self._tokens = Tokens(settings.tokens) if settings.guarded else None
         # A page of any site can have its visitor's browser talk to this machine. It cannot set a token; where there are
         # none, the name in Host (against DNS rebinding) and the browser's own word for who asks keep it out.
         self._names_matter = not settings.guarded and settings.loopback and not settings.open_to_all
@@ -177,10 +183,11 @@ class TokenLists(NamedTuple):
 
     send: tuple[str, ...]
     read: tuple[str, ...]
+    manage: tuple[str, ...]
 
 
 def read_tokens_file(path: str) -> TokenLists:
-    """Return the tokens in a file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`; `#` begins a comment.
+    """Return the tokens in a file of lines such as `send TOKEN` or `read,manage TOKEN`; `#` begins a comment.
 
     Raises:
         ConfigError: the file cannot be read, has no token, or a line is of another form or has a token that is none.
@@ -189,7 +196,7 @@ def read_tokens_file(path: str) -> TokenLists:
         text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("tokens_file", f"{path} cannot be read ({error})", "Name a readable text file") from error
-    found: dict[str, list[str]] = {"send": [], "read": []}
+    found: dict[str, list[str]] = {"send": [], "read": [], "manage": []}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -197,7 +204,8 @@ def read_tokens_file(path: str) -> TokenLists:
         kinds = rights.split(",")
         if not token or any(kind not in found for kind in kinds):
             problem = f"line {number} of {path} is not of the form"
-            raise ConfigError("tokens_file", problem, "Write send TOKEN, read TOKEN or send,read TOKEN")
+            remedy = "Write send TOKEN, read TOKEN, manage TOKEN, or several such as send,read TOKEN"
+            raise ConfigError("tokens_file", problem, remedy)
         check_token("tokens_file", f"the token in line {number} of {path}", token.strip())
         for kind in kinds:
             found[kind].append(token.strip())
@@ -206,7 +214,7 @@ def read_tokens_file(path: str) -> TokenLists:
             "Write a line read TOKEN or send,read TOKEN, with what `tillroll token` makes, or leave the setting out"
         )
         raise ConfigError("tokens_file", f"there is no token in {path}", remedy)
-    return TokenLists(tuple(found["send"]), tuple(found["read"]))
+    return TokenLists(*map(tuple, found.values()))
 
 
 def check_token(setting: str, which: str, token: str) -> None:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tillroll.core import limits
+from tillroll.core.definition import define
+from tillroll.core.report import FIVE
 from tillroll.core.text import NAME_RULE
-from tillroll.errors import OverloadedError, QueryError
+from tillroll.errors import CountingError, DefinitionError, OverloadedError, QueryError
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS, too_large
 from tillroll.web.events import DETAIL, NDJSON_TYPES, NO_EVENT, NOT_KEPT
 from tillroll.web.problem import CODES, Problem, problem_of
+from tillroll.web.reports import A_DEFINITION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,8 @@ _DETAILS: Final = {
     "token_missing": "This server asks for a token. Send the header Authorization: Bearer TOKEN",
     "token_unknown": "The server does not know the token",
     "cross_site": "A browser sent this on behalf of another site. Send it from a program",
+    "unknown_report": f"There is no report 'own'. There are {', '.join(report.name for report in FIVE)}",
+    "report_counting": str(CountingError("own", 1_000_000, 3_000_000)),  # not brought about
     "unknown_datapoint": ("<10|PAY_NOW was not counted yet: no purchase of it has come. A batch read gives 0 for it"),
     "unknown_rejected": "No rejected event '0' is kept. It may be settled already",
     "address_too_long": f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for what there is",
@@ -72,11 +77,23 @@ def example(code: str, settings: Settings, *, operation: str, known: Sequence[st
         remedy = f"There are {', '.join(known)}" if known else "This address takes none"
         problem = problem_of(QueryError("colour", "there is no such parameter", remedy))
     if code == "token_forbids":
-        may, wanted = ("read", "send") if right is Right.SEND else ("send", "read")
-        problem = Problem(code, f"The token may {may} only. Use one that may {wanted}")
+        may = "send" if right is Right.READ else "read"
+        problem = Problem(code, f"The token may {may} only. Use one that may {right.word}")
+    if operation in {"defineReport", "previewReport"}:
+        problem = _misdefined().get(code, problem)
     if problem is None:
         problem = Problem(code, (_DETAILS | _bounds(settings)).get(code, CODES[code][1]))
     found: dict[str, Any] = msgspec.json.decode(problem.body())
+    return found
+
+
+def _misdefined() -> dict[str, Problem]:
+    detail = f"The body is no definition such as {A_DEFINITION} (Expected `object`, got `array`)"
+    found = {"bad_body": Problem("bad_body", detail)}
+    try:
+        define({"name": "own", "by": ["year|"]})
+    except DefinitionError as error:
+        found["bad_definition"] = problem_of(error)
     return found
 
 

@@ -60,12 +60,12 @@ _ID: Final = {
 
 _TAGS: Final = {
     "Events": "Purchases come in here",
-    "Reports": "The five reports, in pages",
+    "Reports": "The five reports and those of one's own, in pages",
     "Aggregates": "Single numbers of the reports, and the merchants there are",
     "Rejected": "Events that were not accepted: kept until they are corrected or discarded",
     "Server": "How the server is doing",
 }
-_OF_HTTP: Final = ("format", "columns", "bom", "download")  # which the questions of core.ask do not have
+_OF_HTTP: Final = ("measures", "format", "columns", "bom", "download")  # which the questions of core.ask do not have
 _ETAG: Final = {"schema": {"type": "string"}, "description": "Names this answer: send it back in If-None-Match"}
 
 
@@ -97,6 +97,9 @@ def _paths(settings: Settings) -> JsonObject:
     paths: JsonObject = {
         "/events": {"post": _post_events(settings)},
         "/reports": {"get": _list_reports(settings)},
+        "/reports/preview": {"post": _preview(settings)},
+        "/reports/{name}": _own_report(settings),
+        "/reports/{name}/definition": {"get": _definition(settings)},
     }
     for report in FIVE:
         paths[f"/reports/{report.name}"] = {"get": _get_report(report, settings)}
@@ -107,6 +110,76 @@ def _list_reports(settings: Settings) -> JsonObject:
     text = "The reports there are, with the dimensions that they count by."
     answers = _tagged(_json(listed(ref("Report")), text=text))
     return _operation("listReports", "Reports", "List reports", text, settings, answers, ("bad_query",))
+
+
+_REPORT_NAME: Final = {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"}
+
+
+def _own_report(settings: Settings) -> JsonObject:
+    """Return the operations on reports of one's own, which this description does not list by name."""
+    name = [_parameter("name", _REPORT_NAME, "The report's name", place="path", required=True)]
+    codes = ("bad_query", "unknown_report", *_STORE)
+    read = _operation(
+        "readReport",
+        "Reports",
+        "Read a report of one's own",
+        "A page of the report. Its parameters are those of the others, by the dimensions that it has.",
+        settings,
+        _tagged(_json(listed(ref("Aggregate")))),
+        ("report_counting", *codes),
+        parameters=name,
+    )
+    put = _operation(
+        "defineReport",
+        "Reports",
+        "Define a report",
+        "Makes a report, or a new version of it that takes the place of the one before when it is counted.",
+        settings,
+        _json(ref("Report"), text="It is this already") | _json(ref("Report"), "202", "It is being counted"),
+        ("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
+        right=Right.MANAGE,
+        parameters=name,
+    )
+    put["requestBody"] = {"required": True, "content": {_JSON: {"schema": ref("Definition")}}}
+    drop = _operation(
+        "dropReport",
+        "Reports",
+        "Drop a report",
+        "Forgets a report of one's own with its aggregates. The five stay.",
+        settings,
+        {"204": {"description": "It is no longer counted"}},
+        codes,
+        right=Right.MANAGE,
+        parameters=name,
+    )
+    return {"get": read, "put": put, "delete": drop}
+
+
+def _definition(settings: Settings) -> JsonObject:
+    return _operation(
+        "getDefinition",
+        "Reports",
+        "Get a definition",
+        "The definition of a report, as it can be written again.",
+        settings,
+        _tagged(_json(ref("Definition"))),
+        ("bad_query", "unknown_report", *_STORE),
+        parameters=[_parameter("name", _REPORT_NAME, "The report's name", place="path", required=True)],
+    )
+
+
+def _preview(settings: Settings) -> JsonObject:
+    preview = _operation(
+        "previewReport",
+        "Reports",
+        "Preview a report",
+        "What a definition says of the newest purchases, and what counting all of them would take. Stores nothing.",
+        settings,
+        _json(ref("Preview")),
+        ("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
+        right=Right.MANAGE,
+    )
+    return preview | {"requestBody": {"required": True, "content": {_JSON: {"schema": ref("Definition")}}}}
 
 
 def _post_events(settings: Settings) -> JsonObject:
@@ -147,7 +220,7 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
     if report.window is HOUR:
         zone = {"type": "string", "format": "zone", "examples": ["Europe/Stockholm"], "default": UTC}
         parameters.append(_parameter("zone", zone, "The IANA name of the zone whose clocks days and hours are by"))
-    for dimension in (*report.closed, *report.opens):
+    for dimension in (each for each in report.by if each is not report.window):
         wanted = listed(_values(dimension), limits.FILTER_VALUES_MAX) | {"minItems": 1}
         text = f"Only events of this {dimension.name}; repeat it for several"
         parameters.append(_parameter(dimension.name, wanted, text))
@@ -420,7 +493,7 @@ def _operation(
     if settings.guarded:
         codes = (*codes, *(("token_missing", "token_unknown", "token_forbids") if right else ()))
     else:
-        codes = (*codes, *(("cross_site",) if changes or right is Right.SEND else ()))
+        codes = (*codes, *(("cross_site",) if changes or right in (Right.SEND, Right.MANAGE) else ()))
         codes = (*codes, *(("unknown_host",) if settings.loopback and not settings.open_to_all else ()))
     if "304" in answers:
         parameters = [*(parameters or []), _parameter("If-None-Match", TEXT, "The ETag that is known", place="header")]

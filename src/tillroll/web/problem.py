@@ -13,6 +13,8 @@ import msgspec
 
 from tillroll.errors import (
     ClockError,
+    CountingError,
+    DefinitionError,
     OverloadedError,
     QueryError,
     QueueError,
@@ -33,16 +35,18 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "bad_request": (400, "the request is not HTTP that this server understands"),
     "bad_body": (400, "the body of a request that asks, or corrects, is not of its form"),
     "bad_query": (400, "a parameter is unknown, or has a value that no report can answer; `field` names it"),
+    "bad_definition": (400, "the definition of a report is none; `field` names what is wrong with it"),
     "empty_body": (400, "there is nothing in the body"),
     "token_missing": (401, "the server asks for a bearer token, and none came"),
     "token_unknown": (401, "the bearer token is none of the server's"),
-    "token_forbids": (403, "the token may not do this: it may only read, or only send"),
+    "token_forbids": (403, "the token may not do this: it may do other things"),
     "cross_site": (403, "a browser sent this on behalf of another site"),
     "not_found": (404, "there is nothing at this address"),
     "unknown_report": (404, "there is no report of this name"),
     "unknown_datapoint": (404, "nobody counted this datapoint yet"),
     "unknown_rejected": (404, "there is no rejected event of this id: it may be settled already"),
     "method_not_allowed": (405, "the address does not take this method; Allow lists those it takes"),
+    "report_counting": (409, "the report, or its amounts, are being counted from the journal still"),
     "request_timeout": (408, "the request took longer to arrive than the server waits"),
     "too_large": (413, "the body is larger than the server takes, as it came or after decompression"),
     "too_many_events": (413, "the body has more events than the server takes at once"),
@@ -101,6 +105,8 @@ class Problem(Exception):  # noqa: N818 it is the RFC's word
 # What an error is to whoever sent the request: the first that fits.
 _CODES_OF: Final[tuple[tuple[type[TillrollError], str], ...]] = (
     (QueryError, "bad_query"),
+    (DefinitionError, "bad_definition"),
+    (CountingError, "report_counting"),
     (StoreFullError, "store_full"),
     (StoreDamagedError, "store_damaged"),
     (StoreError, "store_unavailable"),
@@ -113,7 +119,7 @@ _CODES_OF: Final[tuple[tuple[type[TillrollError], str], ...]] = (
 def problem_of(error: TillrollError) -> Problem:
     """Return what an error of the product is to whoever sent the request."""
     code = next((code for kind, code in _CODES_OF if isinstance(error, kind)), "server_error")
-    members = {"field": error.field} if isinstance(error, QueryError) else None
+    members = {"field": error.field} if isinstance(error, QueryError | DefinitionError) else None
     return Problem(code, str(error), headers=_retry_after(getattr(error, "retry_after_s", None)), members=members)
 
 

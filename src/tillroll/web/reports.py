@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
+from starlette.responses import Response
 
 from tillroll.core import limits
 from tillroll.core.ask import ask, find_datapoint, measures_of, whole_number
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import COLUMNS, CsvForm
-from tillroll.core.query import DEFAULT_MEASURES, Aggregate
-from tillroll.core.report import REPORTS
-from tillroll.errors import QueryError
+from tillroll.core.definition import define
+from tillroll.core.preview import EVENTS, preview
+from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, aggregate_object
+from tillroll.definitions import definition_object, planned, state_object
+from tillroll.errors import CountingError, DefinitionError, QueryError
 from tillroll.web.answers import (
     CSV,
     JSON,
@@ -29,13 +32,15 @@ from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
+    from tillroll.core.definition import Definition
     from tillroll.core.query import Query
+    from tillroll.core.report import Report
     from tillroll.web.state import State
 
 _T = TypeVar("_T", bound=str)
 FORMATS: Final = ("json", "csv")
+A_DEFINITION: Final = '{"name": "own", "by": ["day", "method"]}'
 SWITCH: Final = ("0", "1")
 IN_ADDRESS_MAX: Final = 100  # datapoints; an address is part of the head, which has its own bound
 MERCHANTS_MAX: Final = 1_000
@@ -58,26 +63,13 @@ class ReportRoutes:
     async def list_reports(self, request: Request) -> Response:
         """GET /reports."""
         _only(parameters_of(request))
-        return json_answer(
-            request,
-            [
-                {
-                    "name": report.name,
-                    "title": report.title,
-                    "dimensions": report.dimensions,
-                    "window": report.window.name if report.window else None,
-                }
-                for report in REPORTS
-            ],
-        )
+        states = await self._state.read(self._store.report_states)
+        return json_answer(request, [state_object(state) for state in states])
 
     async def report(self, request: Request) -> Response:
         """GET /reports/{name}."""
         name = request.path_params["name"]
-        report = REPORTS.get(name)
-        if report is None:
-            detail = f"There is no report {name[:80]!r}. There are {', '.join(REPORTS.names)}"
-            raise Problem("unknown_report", detail)
+        report = await self._state.read(self._find, name)
         parameters = parameters_of(request)
         form = _choice(parameters, "format", FORMATS)
         download = _choice(parameters, "download", SWITCH) == "1"
@@ -93,6 +85,73 @@ class ReportRoutes:
             query = msgspec.structs.replace(query, brackets_by_amount=True)
         written = CsvForm(query, columns or COLUMNS[0], measures=measures, marked=bom == "1") if as_csv else None
         return await self._state.read(self._page, request, query, written, measures, download=download)
+
+    def _find(self, name: str) -> Report:
+        report = self._store.catalogue().get(name)
+        if report is not None:
+            return report
+        for state in self._store.report_states():
+            if state.report.name == name:
+                raise CountingError(name, state.position, state.journal_position)
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> Problem:
+        known = ", ".join(self._store.catalogue().names)
+        return Problem("unknown_report", f"There is no report {name[:80]!r}. There are {known}")
+
+    async def put(self, request: Request) -> Response:
+        """PUT /reports/{name}: a definition, of which a new version is counted when it is another."""
+        _only(parameters_of(request))
+        definition = define(await self._table(request, request.path_params["name"]))
+        await self._state.read(self._store.apply, [definition])
+        states = await self._state.read(self._store.report_states)
+        newest = [state for state in states if state.report.name == definition.name][-1]
+        return json_answer(request, state_object(newest), status=200 if newest.readable else 202)
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /reports/{name}."""
+        _only(parameters_of(request))
+        name = request.path_params["name"]
+        if not await self._state.read(self._store.drop, name):
+            raise await self._state.read(self._unknown, name)
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+
+    async def preview(self, request: Request) -> Response:
+        """POST /reports/preview: what a definition would show of the newest purchases. Stores nothing."""
+        _only(parameters_of(request))
+        definition = define(await self._table(request, None))
+        return await self._state.read(self._preview, request, definition)
+
+    def _preview(self, request: Request, definition: Definition) -> Response:
+        aggregates, events = preview(definition.report(0), self._store.last_events(EVENTS))
+        found = {
+            "events": events,
+            "datapoints": len(aggregates),
+            "aggregates": [aggregate_object(each, MEASURES) for each in aggregates[: limits.PAGE_DEFAULT]],
+            "plan": planned(definition, self._store, self._store.status().events),
+        }
+        return json_answer(request, found)
+
+    async def definition(self, request: Request) -> Response:
+        """GET /reports/{name}/definition: as it can be written again."""
+        _only(parameters_of(request))
+        name = request.path_params["name"]
+        states = await self._state.read(self._store.report_states)
+        newest = [state for state in states if state.report.name == name]
+        if not newest:
+            raise await self._state.read(self._unknown, name)
+        return json_answer(request, definition_object(newest[-1].report))
+
+    async def _table(self, request: Request, name: str | None) -> dict[str, Any]:
+        body = await small_body(request, self._state)
+        try:
+            table = msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            detail = f"The body is no definition such as {A_DEFINITION} ({error})"
+            raise Problem("bad_body", detail) from error
+        if name is not None and table.setdefault("name", name) != name:
+            raise DefinitionError(name, "name", f"the address says {name}", "Say the same in both, or leave it out")
+        return table
 
     def _page(
         self, request: Request, query: Query, written: CsvForm | None, measures: tuple[str, ...], *, download: bool
@@ -119,7 +178,7 @@ class ReportRoutes:
         """GET /aggregates/{datapoint}."""
         _only(parameters_of(request))
         datapoint = request.path_params["datapoint"]
-        find_datapoint(REPORTS, datapoint)
+        find_datapoint(self._store.catalogue(), datapoint)
         (events,) = await self._state.read(self._store.get, [datapoint])
         if not events:
             detail = f"{datapoint} was not counted yet: no purchase of it has come. A batch read gives 0 for it"
@@ -150,8 +209,9 @@ class ReportRoutes:
         return await self._many(request, wanted.datapoints)
 
     async def _many(self, request: Request, datapoints: list[str]) -> Response:
+        reports = self._store.catalogue()
         for datapoint in datapoints:
-            find_datapoint(REPORTS, datapoint)
+            find_datapoint(reports, datapoint)
         counts = await self._state.read(self._store.get, datapoints)
         return answer(request, aggregates_json(map(Aggregate, datapoints, counts)))
 

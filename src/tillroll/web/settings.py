@@ -8,7 +8,7 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.errors import ConfigError
-from tillroll.web.auth import check_token
+from tillroll.web.auth import Right, check_token
 from tillroll.web.cors import check_origin
 
 
@@ -19,6 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8080  # 0 takes a free one
     send_tokens: tuple[str, ...] = ()
     read_tokens: tuple[str, ...] = ()
+    manage_tokens: tuple[str, ...] = ()
     open_to_all: bool = False
     cors_origins: tuple[str, ...] = ()
     body_bytes_max: int = limits.BODY_BYTES_MAX
@@ -44,7 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def guarded(self) -> bool:
         """Tell whether tokens are asked for."""
-        return bool(self.send_tokens or self.read_tokens)
+        return any(self.tokens.values())
+
+    @property
+    def tokens(self) -> dict[Right, tuple[str, ...]]:
+        """The tokens, by what they are good for."""
+        return {Right.SEND: self.send_tokens, Right.READ: self.read_tokens, Right.MANAGE: self.manage_tokens}
 
     def check(self) -> None:
         """Refuse to be open to others unless told so in words, and to be guarded by what can be guessed.
@@ -52,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ConfigError: the server would listen beyond loopback without tokens, or a setting is not of its form.
         """
-        for setting in ("send_tokens", "read_tokens"):
+        for setting in ("send_tokens", "read_tokens", "manage_tokens"):
             for number, token in enumerate(getattr(self, setting), 1):
                 check_token(setting, f"token {number}", token)
         for origin in self.cors_origins:

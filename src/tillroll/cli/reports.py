@@ -1,0 +1,214 @@
+"""`tillroll reports`: the reports there are, and those of one's own: planned, applied, previewed and dropped."""
+
+import sys
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.output import console, table, write_aggregates_json, write_json
+from tillroll.cli.progress import event_progress
+from tillroll.cli.report import euro
+from tillroll.core.definition import Definition, changed_zone, compare, read_definition, read_file
+from tillroll.core.preview import EVENTS, preview
+from tillroll.core.query import MEASURES
+from tillroll.definitions import definition_object, planned, state_object, stored_definitions
+from tillroll.errors import DefinitionError, QueryError
+from tillroll.ports import Progress, ReportState, Store
+
+app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
+_SLICE_S: Final = 0.05
+_PREVIEW_ROWS: Final = 50
+_NOTHING_CODE: Final = 1
+File = Annotated[str, typer.Argument(metavar="FILE|-", help="Definitions: TOML, [[reports]] for each.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The report's name.")]
+
+
+@app.callback()
+def list_reports(
+    context: typer.Context, *, data: Data = None, config_file: ConfigFile = None, json: Json = False
+) -> None:
+    """List the reports: how far each is counted, what it takes, and whether it can be read."""
+    if context.invoked_subcommand is not None:
+        return
+    with opened(data, config_file) as store:
+        states = store.report_states()
+    if json:
+        write_json([state_object(state) for state in states])
+        return
+    rows = table(
+        "report",
+        "version",
+        "counted",
+        "datapoints",
+        "bytes",
+        "state",
+        right=("version", "counted", "datapoints", "bytes"),
+    )
+    for state in states:
+        counts = ("" if each is None else f"{each:,}" for each in (state.datapoints, state.stored_bytes))
+        rows.add_row(state.report.name, str(state.report.version), _share(state), *counts, _said(state))
+    console().print(rows)
+
+
+def _share(state: ReportState) -> str:
+    return "whole" if state.whole else f"{100 * state.position // max(1, state.journal_position)} %"
+
+
+def _said(state: ReportState) -> str:
+    stored = read_definition(state.report.definition) if state.report.is_own else None
+    said = "readable" if state.readable else "is being counted"
+    if stored is not None and changed_zone(stored):
+        said += f"; the clocks of {stored.zone} have changed since: apply it again"
+    return said
+
+
+@app.command()
+def plan(file: File, *, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+    """Say what applying a file would change, how long it would take here, and what it would cost on AWS."""
+    definitions = _read(file)
+    with opened(data, config_file) as store:
+        changed = compare(definitions, stored_definitions(store))
+        events = store.status().events
+        found = [planned(definition, store, events) for definition in changed]
+    if json:
+        write_json({"unchanged": [each.name for each in definitions if each not in changed], "changes": found})
+        return
+    for each in found:
+        size = "all events" if events is None else f"{events:,} events"
+        typer.echo(f"{each['name']}: {each['change']}; {size} to count, about {each['seconds']:,} s here")
+        units = f"{each['write_units_min']:,} write units at least"
+        typer.echo(f"  on AWS: one write unit a datapoint, {units} (${each['dollars_min']:.2f})")
+    if not found:
+        typer.echo("nothing changes")
+
+
+@app.command()
+def apply(
+    file: File,
+    *,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave the counting to the servers and workers on the store.")
+    ] = False,
+    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Count at most so many events a second.")] = None,
+    data: Data = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Make the reports of a file, and count them from the journal's beginning, beside traffic.
+
+    What is the same already is left as it is. Killed and run again it goes on. Until a report is whole the version
+    before it is read; it takes its place at one instant.
+    """
+    definitions = _read(file)
+    with opened(data, config_file) as store:
+        changed = compare(definitions, stored_definitions(store))
+        store.apply(changed)
+        if not no_wait:
+            with _progress(json=json) as progress:
+                count(store, [each.name for each in definitions], rate, progress)
+        states = [state for state in store.report_states() if state.report.name in {each.name for each in definitions}]
+    if json:
+        write_json([state_object(state) for state in states])
+        return
+    for state in states:
+        typer.echo(f"{state.report.name}: version {state.report.version} {_said(state)}, {_share(state)}")
+
+
+def _progress(*, json: bool) -> AbstractContextManager[Progress | None]:
+    del json  # progress goes to standard error
+    return event_progress("count")
+
+
+def count(store: Store, names: list[str], rate: int | None, progress: Progress | None) -> None:
+    """Count the versions of some reports until they are whole, at most so many events a second."""
+    while True:
+        began, before = time.monotonic(), _counted(store, names)
+        more = store.count_some(_SLICE_S)
+        done, total = _counted(store, names)
+        if progress is not None:
+            progress(done, total)
+        if not more or all(state.readable for state in _newest(store, names)):
+            return
+        if rate is not None:
+            time.sleep(max(0.0, (done - before[0]) / rate - (time.monotonic() - began)))
+
+
+def _newest(store: Store, names: list[str]) -> list[ReportState]:
+    newest = {state.report.name: state for state in store.report_states() if state.report.name in names}
+    return list(newest.values())
+
+
+def _counted(store: Store, names: list[str]) -> tuple[int, int]:
+    states = _newest(store, names)
+    return min((state.position for state in states), default=0), max(
+        (state.journal_position for state in states), default=0
+    )
+
+
+@app.command()
+def show(name: Name, *, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+    """Show a report: its definition, and each version's state."""
+    with opened(data, config_file) as store:
+        states = [state for state in store.report_states() if state.report.name == name]
+    if not states:
+        raise QueryError("NAME", f"there is no report {name}", "See them with: tillroll reports")
+    report = states[-1].report
+    if json:
+        write_json({"definition": definition_object(report), "versions": [state_object(state) for state in states]})
+        return
+    typer.echo(f"{report.title}\nby {', '.join(report.dimensions) or 'nothing: one datapoint'}")
+    for field, value in definition_object(report).items():
+        if field in ("zone", "where", "brackets", "zone_data"):
+            typer.echo(f"{field}: {msgspec.json.encode(value).decode()}")
+    for state in states:
+        typer.echo(f"version {state.report.version}: {_said(state)}, {_share(state)}")
+
+
+@app.command()
+def drop(name: Name, *, data: Data = None, config_file: ConfigFile = None) -> int:
+    """Forget a report of one's own, and its aggregates."""
+    with opened(data, config_file) as store:
+        dropped = store.drop(name)
+        while dropped and store.count_some(_SLICE_S):
+            pass
+    typer.echo(f"{name} is dropped" if dropped else f"there is no report {name} of one's own", err=not dropped)
+    return 0 if dropped else _NOTHING_CODE
+
+
+@app.command(name="preview")
+def preview_file(
+    file: File,
+    *,
+    events: Annotated[
+        int, typer.Option("--events", min=1, max=1_000_000, help="Count so many of the newest.")
+    ] = EVENTS,
+    data: Data = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Show what the reports of a file say of the newest events. Stores nothing."""
+    definitions = _read(file)
+    with opened(data, config_file) as store:
+        for definition in definitions:
+            aggregates, seen = preview(definition.report(0), store.last_events(events))
+            if json:
+                write_aggregates_json([aggregates], MEASURES)
+                continue
+            rows = table("datapoint", "events", "amount", right=("events", "amount"))
+            for each in aggregates[:_PREVIEW_ROWS]:
+                rows.add_row(each.text or each.datapoint, f"{each.events:,}", euro(each.amount))
+            console().print(rows)
+            typer.echo(f"{len(aggregates):,} datapoints of the newest {seen:,} events", err=True)
+
+
+def _read(file: str) -> list[Definition]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError("", file, f"it cannot be read ({error})", "Name a readable TOML file") from error
+    return read_file(text)

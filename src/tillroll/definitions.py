@@ -1,0 +1,78 @@
+"""Reports of one's own: what is known of them, and what a new one would take, as programs read it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tillroll.aws.prices import WRITE_UNIT
+from tillroll.core.ask import filters_of, spans_of
+from tillroll.core.definition import Definition, read_definition
+from tillroll.core.preview import EVENTS, preview
+
+if TYPE_CHECKING:
+    from tillroll.core.report import Report
+    from tillroll.ports import ReportState, Store
+
+_FOLD_IS_FASTER: Final = 40  # than a preview, at least
+
+
+def state_object(state: ReportState) -> dict[str, Any]:
+    """Return how far a version of a report is, as JSON has it."""
+    report = state.report
+    return {
+        "name": report.name,
+        "version": report.version,
+        "title": report.title,
+        "dimensions": report.dimensions,
+        "window": report.window.name if report.window else None,
+        "zone": report.window.clocks.name if report.window else None,
+        "values": {dimension.name: dimension.texts for dimension in report.closed},
+        "filters": filters_of(report),
+        "spans": spans_of(report),
+        "own": report.is_own,
+        "readable": state.readable,
+        "whole": state.whole,
+        "position": state.position,
+        "journal_position": state.journal_position,
+        "datapoints": state.datapoints,
+        "bytes": state.stored_bytes,
+    }
+
+
+def definition_object(report: Report) -> dict[str, Any]:
+    """Return the definition of a report as it can be written again; of the five, what they are by."""
+    stored = read_definition(report.definition) if report.is_own else None
+    if stored is None:
+        return {"name": report.name, "title": report.title, "by": report.dimensions}
+    found = msgspec.to_builtins(stored)
+    return {field: value for field, value in found.items() if value and field not in ("format", "changes")}
+
+
+def stored_definitions(store: Store) -> dict[str, Definition]:
+    """Return the newest definition of each report of one's own."""
+    found = {}
+    for state in store.report_states():
+        stored = read_definition(state.report.definition) if state.report.is_own else None
+        if stored is not None:
+            found[stored.name] = stored
+    return found
+
+
+def planned(definition: Definition, store: Store, events: int | None) -> dict[str, Any]:
+    """Return what a new version takes. The time is reckoned from that of the newest events, counted one by one."""
+    began = time.perf_counter()
+    aggregates, seen = preview(definition.report(0), store.last_events(EVENTS))
+    each_s = (time.perf_counter() - began) / max(1, seen) / _FOLD_IS_FASTER
+    known = store.catalogue().get(definition.name)
+    return {
+        "name": definition.name,
+        "change": "new" if known is None else f"a new version in place of {known.version}",
+        "events": events,
+        "seconds": round(each_s * (events or seen), 1),
+        "datapoints_min": len(aggregates),
+        "write_units_min": len(aggregates),
+        "dollars_min": round(len(aggregates) * WRITE_UNIT, 2),
+    }
