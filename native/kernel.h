@@ -441,4 +441,95 @@ Status group(const GroupColumn *columns, int columns_count, const int64_t *weigh
              const Grouping *groupings, int groupings_count, Groups *groups, const char **problem);
 void groups_free(Groups *groups);
 
+/* recount.c: counting by text, which shares nothing with group.c. */
+
+#define SPELLING_PATTERN_MAX 32
+#define SPELLING_ROOM (SPELLING_PATTERN_MAX * 8) /* for what a pattern becomes */
+
+enum { SPELL_CLOCK, SPELL_AMOUNT, SPELL_METHOD, SPELL_STRING };
+enum { TALLY_RECOUNTED, TALLY_STORED };
+
+typedef struct {
+    const char *text;
+    size_t size;
+} Text;
+
+/* How a dimension's text of an event is written. */
+typedef struct {
+    int kind;
+    Text pattern;                    /* SPELL_CLOCK: as strftime has it, of %Y %m %d %H %G %V %a %z */
+    const int64_t *starts, *offsets; /* of the clocks; SPELL_AMOUNT: the least amount of each text but the first */
+    size_t pieces;
+    const Text *texts; /* of amounts, or of methods */
+    size_t texts_count;
+    size_t column; /* SPELL_STRING */
+} Spelling;
+
+typedef struct {
+    size_t spelling;
+    const Text *texts; /* sorted */
+    size_t count;
+} Allowed;
+
+/* What a report's datapoints are: a prefix, and spellings with `|` between; of the events that all of `where` allows. */
+typedef struct {
+    Text prefix;
+    const size_t *by;
+    size_t by_count;
+    const Allowed *where;
+    size_t where_count;
+} Recounted;
+
+typedef struct {
+    const uint32_t *indexes, *ends; /* of each row, which string */
+    const char *heap;
+} StringColumn;
+
+typedef struct {
+    const int64_t *seconds, *amounts;
+    const uint8_t *methods;
+    const StringColumn *strings;
+    size_t count;
+} RecountEvents;
+
+typedef struct {
+    uint64_t events, low, high; /* the sum of amounts, in 128 bits */
+} Total;
+
+typedef struct {
+    Total totals[2]; /* recounted, stored */
+    uint32_t report, size;
+    char text[];
+} Counted;
+
+typedef struct {
+    uint64_t seed;
+    uint64_t *slots; /* hash, then where it is in the heap, in units, plus 1; 0 is free */
+    size_t slots_mask;
+    char *heap;
+    size_t used, room;
+    uint32_t held;
+    char *scratch;
+    size_t scratch_size;
+} Tally;
+
+void tally_init(Tally *tally, uint64_t seed);
+void tally_clear(Tally *tally);
+void tally_free(Tally *tally);
+Counted *tally_next(const Tally *tally, const Counted *counted); /* from NULL to NULL */
+bool spelling_pattern_valid(const char *pattern, size_t size);
+/* Count events in the wanted reports. Whoever calls has seen that all indexes and methods are in range. */
+Status tally_count(Tally *tally, const Spelling *spellings, size_t spellings_count, const Recounted *reports,
+                   size_t reports_count, const uint8_t *wanted, const RecountEvents *events);
+/* Add what rows say on a side; a row's text is its pieces one after another. `lows` and `highs` may be NULL for 0. */
+Status tally_add(Tally *tally, int side, uint32_t report, const StringColumn *pieces, size_t pieces_count, size_t count,
+                 const uint64_t *events, const uint64_t *lows, const uint64_t *highs);
+/* The records of each of some parts: first their sizes, then themselves. Another level parts them in another way. */
+void tally_measure(const Tally *tally, size_t parts, int level, size_t *sizes);
+void tally_write(const Tally *tally, size_t parts, int level, char **outs);
+/* INVALID when they end early, or are of another report than the first so many. */
+Status tally_load(Tally *tally, size_t reports_count, const char *records, size_t size);
+/* How many texts were recounted, and those whose sides differ, sorted, which the caller frees; by amounts where it says so. */
+Status tally_differing(const Tally *tally, const uint8_t *amounts, size_t *datapoints, Counted ***found, size_t *count);
+
 #endif

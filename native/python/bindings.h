@@ -83,7 +83,7 @@ PyObject *tuple_take(PyObject **parts, Py_ssize_t size); /* steals all, of which
 PyObject *wide_new(uint64_t low, uint64_t high);                        /* a number of 128 bits */
 PyObject *value_error(const char *problem);                             /* NULL, always */
 
-extern PyType_Spec dictionary_spec, parser_spec, selection_spec;
+extern PyType_Spec dictionary_spec, parser_spec, selection_spec, tally_spec;
 
 /* The functions of the module. */
 PyObject *py_accepts(PyObject *module, PyObject *args);

@@ -92,7 +92,8 @@ static int module_exec(PyObject *module) {
     }
     state->dictionary = (PyTypeObject *)Py_XNewRef((PyObject *)add_type(module, "Dictionary", &dictionary_spec));
     bool all = state->dictionary != NULL && add_type(module, "Parser", &parser_spec) != NULL &&
-               add_type(module, "Selection", &selection_spec) != NULL;
+               add_type(module, "Selection", &selection_spec) != NULL &&
+               add_type(module, "Tally", &tally_spec) != NULL;
     return all ? 0 : -1;
 }
 

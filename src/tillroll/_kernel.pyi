@@ -163,3 +163,34 @@ class Parser:
         unsure_most: int,
         /,
     ) -> Parsed: ...
+
+PackedSpelling: TypeAlias = tuple[int, bytes, bytes, bytes, tuple[bytes, ...], int]
+PackedReport: TypeAlias = tuple[bytes, tuple[int, ...], tuple[tuple[int, tuple[bytes, ...]], ...]]
+
+# Gives away Python's lock while it works; only one thread at a time may call it.
+@final
+class Tally:
+    def __new__(cls, spellings: tuple[PackedSpelling, ...], reports: tuple[PackedReport, ...], /) -> Self: ...
+    def count(
+        self,
+        wanted: bytes,
+        seconds: array[int],
+        amounts: array[int],
+        methods: array[int],
+        strings: Sequence[tuple[array[int], array[int], bytes]],
+        /,
+    ) -> None: ...
+    def add(
+        self,
+        side: int,
+        report: int,
+        pieces: Sequence[tuple[array[int], array[int], bytes]],
+        events: array[int],
+        lows: array[int],
+        highs: array[int],
+        /,
+    ) -> None: ...
+    def size(self) -> int: ...
+    def take(self, parts: int, level: int, /) -> list[bytes]: ...
+    def load(self, records: bytes, /) -> None: ...
+    def differing(self, amounts: bytes, most: int, /) -> tuple[int, int, list[tuple[int, str, int, int, int, int]]]: ...

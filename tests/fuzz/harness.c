@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define LATEST INT64_C(1800000000)
 #define EVENTS_MAX 300
@@ -391,6 +392,138 @@ static void shuffled(const uint8_t *data, size_t size) {
     }
 }
 
+#define DATE_PATTERN "%Y-%m-%d:%H %G-W%V %a"
+
+/* The text that the C library has for a moment, of years that it writes with four digits. */
+static bool library_date(int64_t moment, char *out, size_t room) {
+    time_t shown = (time_t)moment;
+    struct tm parts;
+    return moment >= -30000000000 && moment < 253402214400 && gmtime_r(&shown, &parts) != NULL &&
+           strftime(out, room, DATE_PATTERN, &parts) != 0;
+}
+
+static uint64_t events_held(const Tally *tally, int side) {
+    uint64_t events = 0;
+    for (const Counted *counted = NULL; (counted = tally_next(tally, counted)) != NULL;) {
+        events += counted->totals[side].events;
+    }
+    return events;
+}
+
+/* What is taken as records and loaded is what was held. */
+static void check_records(const Tally *tally, size_t reports, size_t parts, int level) {
+    size_t sizes[4], datapoints, same, count;
+    char *outs[4], *blocks[4];
+    uint8_t amounts[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    Counted **found;
+    Tally loaded;
+    tally_init(&loaded, tally->seed + 1);
+    tally_measure(tally, parts, level, sizes);
+    for (size_t i = 0; i < parts; i++) {
+        blocks[i] = outs[i] = malloc(sizes[i] + 1);
+    }
+    tally_write(tally, parts, level, outs);
+    for (size_t i = 0; i < parts; i++) {
+        require(outs[i] == blocks[i] + sizes[i], "records are as long as was measured");
+        char *exact = exact_copy((uint8_t *)blocks[i], sizes[i]);
+        require(tally_load(&loaded, reports, exact, sizes[i]) == DONE, "records can be loaded");
+        require(sizes[i] == 0 || tally_load(&loaded, reports, exact, sizes[i] - 1) == INVALID, "records that end early cannot");
+        free(exact);
+        free(blocks[i]);
+    }
+    require(loaded.held == tally->held, "as many texts are loaded as were held");
+    require(tally_differing(tally, amounts, &datapoints, &found, &same) == DONE, "memory");
+    free(found);
+    require(tally_differing(&loaded, amounts, &datapoints, &found, &count) == DONE, "memory");
+    free(found);
+    require(count >= same, "what differs is loaded"); /* records that ended early were added in part */
+    tally_free(&loaded);
+}
+
+/* Events of a byte and more each are counted once in each report, under the text that the C library has for their hour. */
+static void recount(const uint8_t *data, size_t size) {
+    if (size < 24) {
+        return;
+    }
+    static const Text brackets[] = {{"<", 1}, {"-", 1}, {">", 1}}, methods[] = {{"A", 1}, {"BB", 2}, {"", 0}};
+    size_t count = (size - 24) / 4 < EVENTS_MAX ? (size - 24) / 4 : EVENTS_MAX;
+    int64_t starts[2] = {INT64_MIN, 0}, offsets[2], bounds[2] = {data[20], 256 + data[21]};
+    memcpy(&starts[1], data + 4, 8);
+    starts[1] %= SECONDS_LIMIT;
+    offsets[0] = ((int64_t)data[0] - 128) * 450;
+    offsets[1] = ((int64_t)data[1] - 128) * 451;
+    const Spelling spellings[] = {
+        {.kind = SPELL_CLOCK, .pattern = {DATE_PATTERN, sizeof DATE_PATTERN - 1}, .starts = starts, .offsets = offsets, .pieces = 2},
+        {.kind = SPELL_CLOCK, .pattern = {"%H%z%%", 4}, .starts = starts, .offsets = offsets, .pieces = 1 + (data[2] & 1)},
+        {.kind = SPELL_AMOUNT, .starts = bounds, .pieces = 2, .texts = brackets, .texts_count = 3},
+        {.kind = SPELL_METHOD, .texts = methods, .texts_count = METHODS},
+        {.kind = SPELL_STRING, .column = 0},
+    };
+    require(!spelling_pattern_valid("%H%z%%", 6) && spelling_pattern_valid("%H%z%%", 4), "a pattern is of known parts");
+    static const size_t all[] = {0, 1, 2, 3, 4}, date[] = {0}, name[] = {4, 4};
+    const Allowed some[] = {{3, methods, 2}};
+    const Recounted reports[] = {
+        {{"|own|", 5}, all, 5, NULL, 0}, {{"", 0}, date, 1, NULL, 0}, {{"x", 1}, name, 2, some, 1}, {{"", 0}, all, 0, NULL, 0},
+    };
+    int64_t *seconds = malloc(count * 8 + 1), *amounts = malloc(count * 8 + 1);
+    uint8_t *kinds = malloc(count + 1);
+    uint32_t *indexes = malloc(count * 4 + 1), *ends = malloc(count * 4 + 4);
+    uint64_t allowed = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t second;
+        memcpy(&second, data + 24 + i * 4 <= data + size - 8 ? data + 24 + i * 4 : data + size - 8, 8);
+        seconds[i] = data[3] & 1 ? second % SECONDS_LIMIT : second % 4102444800;
+        amounts[i] = data[24 + i * 4] * (int64_t)data[3];
+        kinds[i] = data[25 + i * 4] % METHODS;
+        indexes[i] = (uint32_t)(data[26 + i * 4] % count);
+        ends[i] = (uint32_t)((i + 1) * (data[22] % 40));
+        allowed += kinds[i] < 2;
+    }
+    size_t heap_size = count * (data[22] % 40);
+    char *heap = malloc(heap_size + 1);
+    for (size_t i = 0; i < heap_size; i++) {
+        heap[i] = (char)data[i % size];
+    }
+    const StringColumn strings[] = {{indexes, ends, heap}};
+    const RecountEvents events = {seconds, amounts, kinds, strings, count};
+    const uint8_t wanted[] = {1, 1, 1, data[23] & 1};
+    Tally tally;
+    tally_init(&tally, 7);
+    require(tally_count(&tally, spellings, 5, reports, 4, wanted, &events) == DONE, "memory");
+    require(events_held(&tally, TALLY_RECOUNTED) == count * (2 + wanted[3]) + allowed, "each event is counted once in each report");
+    size_t dated = 0;
+    for (size_t i = 0; i < count; i++) {
+        char expected[64];
+        if (!library_date(seconds[i] + offsets[seconds[i] >= starts[1]], expected, sizeof expected)) {
+            continue;
+        }
+        bool is_there = false;
+        for (const Counted *counted = NULL; !is_there && (counted = tally_next(&tally, counted)) != NULL;) {
+            is_there = counted->report == 1 && counted->size == strlen(expected) && memcmp(counted->text, expected, counted->size) == 0;
+        }
+        require(is_there, "the date is that of the C library");
+        if (++dated == 32) {
+            break;
+        }
+    }
+    uint64_t *ones = calloc(count + 1, 8);
+    for (size_t i = 0; i < count; i++) {
+        ones[i] = i % 3;
+    }
+    require(tally_add(&tally, TALLY_STORED, data[23] % 4, strings, 1, count, ones, ones, NULL) == DONE, "memory");
+    check_records(&tally, 4, 1 + data[23] % 4, data[22]);
+    tally_clear(&tally);
+    require(tally.held == 0 && tally_next(&tally, NULL) == NULL, "what is cleared holds nothing");
+    tally_free(&tally);
+    free(ones);
+    free(seconds);
+    free(amounts);
+    free(kinds);
+    free(indexes);
+    free(ends);
+    free(heap);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
@@ -404,6 +537,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 'g':
         group_events(data + 1, size - 1);
+        break;
+    case 'r':
+        recount(data + 1, size - 1);
         break;
     case 'c':
         shuffled(data + 1, size - 1);

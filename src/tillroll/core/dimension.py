@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from tillroll.core import kernel
 from tillroll.core.clocks import UTC_CLOCKS
 from tillroll.core.limits import METHODS, NAME_CHARACTERS_MAX
+from tillroll.core.recount import MERCHANTS, Kind, Spelling
 from tillroll.core.spans import SPANS, day_text, parse_day
 from tillroll.core.zone import DAY_S, HOUR_S
 
@@ -57,6 +58,11 @@ class Dimension(ABC):
     @abstractmethod
     def of(self, event: Event, kept: Mapping[str, str]) -> str:
         """Return the text of an event that has these values of kept fields. Shares nothing with `column`."""
+
+    @property
+    @abstractmethod
+    def spelling(self) -> Spelling:
+        """How the recount spells the text of an event. Shares nothing with `column` either."""
 
     def mask(self, codes: Codes, texts: frozenset[str]) -> bytes:
         """Return a byte for each event: 1 where it has one of the texts, else 0."""
@@ -117,6 +123,11 @@ class Bracket(Closed):
         """See Dimension."""
         return self.texts[sum(event.amount >= floor for floor in self._floors)]
 
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return Spelling(Kind.AMOUNT, starts=tuple(self._floors), texts=self.texts)
+
     def _make(self, codes: Codes) -> int:
         return codes.add(self.key, (kernel.bucketize(codes.amounts, self._floors), self.size))
 
@@ -127,6 +138,11 @@ class Method(Closed):
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return self.texts[event.method]
+
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return Spelling(Kind.METHOD, texts=self.texts)
 
     def _make(self, codes: Codes) -> int:
         return codes.add(self.key, (codes.methods, self.size))
@@ -143,6 +159,11 @@ class ClosedSpan(Closed):
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return self._span.text(self._span.code(self._clocks.local(event.seconds) // HOUR_S))
+
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return _by_clock(self._span.pattern, self._clocks)
 
     def _make(self, codes: Codes) -> int:
         unit = _DAY_HOURS if self._span.hours == _DAY_HOURS else 1
@@ -183,6 +204,11 @@ class Merchant(Open):
         """See Dimension."""
         return event.merchant
 
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return Spelling(Kind.STRING, column=MERCHANTS)
+
     def may_be(self, text: str) -> bool:
         """See Dimension."""
         return bool(text) and not merchant_is_reserved(text)
@@ -200,6 +226,11 @@ class Field(Open):
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return kept.get(self.field, ABSENT)
+
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return Spelling(Kind.STRING, column=self.field)
 
     def may_be(self, text: str) -> bool:
         """See Dimension."""
@@ -319,6 +350,11 @@ class Hour(Window):
         """See Window."""
         return self.clocks.hour(moment)
 
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return _by_clock("%Y-%m-%d:%H" if self.clocks.is_utc else "%Y-%m-%d:%H%z", self.clocks)
+
     def hour(self, window: int) -> int:
         """See Window."""
         return window if self.clocks.is_utc else self.clocks.shown_hour(window)[0]
@@ -354,10 +390,19 @@ class SpanWindow(Window):
         """See Window."""
         return self._span.code(self.clocks.local(moment) // HOUR_S)
 
+    @property
+    def spelling(self) -> Spelling:
+        """See Dimension."""
+        return _by_clock(self._span.pattern, self.clocks)
+
     def hour(self, window: int) -> int:
         """See Window."""
         first = self._span.first
         return 0 if first is None else first(window)
+
+
+def _by_clock(pattern: str, clocks: Clocks) -> Spelling:
+    return Spelling(Kind.CLOCK, pattern, tuple(clocks.starts), tuple(clocks.offsets))
 
 
 def _counted(codes: Codes, key: object, seconds: array[int], length_s: int) -> CodesOfWindows:

@@ -29,6 +29,7 @@ if compiled:
     Dictionary = _kernel.Dictionary
     Parser = _kernel.Parser
     Selection = _kernel.Selection
+    Tally = _kernel.Tally  # without a kernel `core.recount` has its own
     accepts = _kernel.accepts
     add_counts = _kernel.add_counts
     bounds = _kernel.bounds

@@ -28,6 +28,7 @@ class Span(NamedTuple):
     parse: Callable[[str], int | None]  # the inverse of `text`
     hours: int  # that each has at least: a report by longer windows cannot be added up to it
     first: Callable[[int], int] | None  # the first hour of a code; None where later hours lie in the same ones again
+    pattern: str  # how `text` writes it, in the words of strftime
     texts: tuple[str, ...] = ()  # of all codes, where they are few
 
     @property
@@ -110,10 +111,10 @@ def _code_in(texts: tuple[str, ...]) -> Callable[[str], int | None]:
 SPANS: Final = {
     span.name: span
     for span in (
-        Span("day", _day, day_text, parse_day, 24, lambda day: day * 24),
-        Span("week", _week, _week_text, _parse_week, 24, lambda week: (week * 7 - _THURSDAY) * 24),
-        Span("month", _month, _month_text, _parse_month, 24, _first_of_month),
-        Span("weekday", _weekday, WEEKDAYS.__getitem__, _code_in(WEEKDAYS), 24, None, WEEKDAYS),
+        Span("day", _day, day_text, parse_day, 24, lambda day: day * 24, "%Y-%m-%d"),
+        Span("week", _week, _week_text, _parse_week, 24, lambda week: (week * 7 - _THURSDAY) * 24, "%G-W%V"),
+        Span("month", _month, _month_text, _parse_month, 24, _first_of_month, "%Y-%m"),
+        Span("weekday", _weekday, WEEKDAYS.__getitem__, _code_in(WEEKDAYS), 24, None, "%a", WEEKDAYS),
         Span(
             "hour-of-day",
             lambda hour: hour % 24,
@@ -121,6 +122,7 @@ SPANS: Final = {
             _code_in(HOURS_OF_DAY),
             1,
             None,
+            "%H",
             HOURS_OF_DAY,
         ),
     )
