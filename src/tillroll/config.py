@@ -77,6 +77,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     audit_at: Annotated[
         str, msgspec.Meta(description="When `serve` audits the store every day: HH:MM by UTC; empty is never")
     ] = ""
+    zone: Annotated[
+        str, msgspec.Meta(description="The time zone that the page shows unless told otherwise: an IANA name, or UTC")
+    ] = "UTC"
     queue: Annotated[
         str,
         msgspec.Meta(description="The address of the SQS queue that `serve` puts events on and `work` takes them from"),

@@ -320,3 +320,54 @@ def test_a_byte_order_mark_comes_where_it_is_asked_for(http: httpx.Client) -> No
     plain = http.get("/reports/day-merchant?format=csv&columns=split").content
     assert http.get("/reports/day-merchant?format=csv&columns=split&bom=1").content == b"\xef\xbb\xbf" + plain
     assert http.get("/reports/day-merchant?format=csv&columns=packed&bom=0").content.startswith(b"datapoint,events\r\n")
+
+
+def test_purchases_behind_a_number_come_page_after_page_in_order(http: httpx.Client) -> None:
+    datapoint = "10-50|SLICE_IT"
+    found: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
+    while True:
+        answer = http.get("/explain", params={"datapoint": datapoint, "limit": 7, **after}).raise_for_status().json()
+        found += answer["purchases"]
+        assert (answer["datapoint"], answer["report"]) == (datapoint, "bracket-method")
+        if answer["next"] is None:
+            break
+        after = {"after": answer["next"]}
+    events = [json.loads(line) for line in LINES]
+    expected = [one for one in events if one["paymentMethod"] == "SLICE_IT" and 1_000 <= one["amount"] < 5_000]
+    assert [one["event"] for one in found] == expected
+    assert answer["events"] == len(expected) == EXPECTED["bracket-method"][datapoint]
+
+
+def test_a_datapoint_without_purchases_has_none_behind_it(http: httpx.Client) -> None:
+    answer = http.get("/explain", params={"datapoint": "2020-02-01|nobody"}).json()
+    assert (answer["events"], answer["purchases"], answer["next"]) == (0, [], None)
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        ("/explain", "datapoint"),
+        ("/explain?datapoint=nonsense|x|y|z", "datapoint"),
+        ("/explain?datapoint=10-50|SLICE_IT&datapoint=10-50|PAY_NOW", "datapoint"),
+        ("/explain?datapoint=10-50|SLICE_IT&after=-1", "after"),
+        ("/explain?datapoint=10-50|SLICE_IT&limit=1001", "limit"),
+        ("/explain?datapoint=10-50|SLICE_IT&colour=red", "colour"),
+    ],
+)
+def test_a_wrong_question_for_purchases_names_what_is_wrong(http: httpx.Client, address: str, field: str) -> None:
+    assert refused(http, address)["field"] == field
+
+
+def test_reports_say_what_they_are_made_of(http: httpx.Client) -> None:
+    listed = {one["name"]: one for one in http.get("/reports").json()}
+    hours, merchants = listed["hour-bracket-method"], listed["merchant-method"]
+    assert [(part["name"], part["kind"]) for part in hours["parts"]] == [
+        ("hour", "window"),
+        ("bracket", "bracket"),
+        ("method", "choice"),
+    ]
+    assert hours["parts"][1]["values"] == ["<10", "10-50", "50-100", "100-500", ">500"]
+    assert (hours["grains"], hours["any_zone"]) == (["hour", "day", "week", "month"], True)
+    assert listed["day-merchant"]["grains"] == ["day", "week", "month"]
+    assert (merchants["parts"][0]["kind"], merchants["grains"], merchants["any_zone"]) == ("open", [], False)

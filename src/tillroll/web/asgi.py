@@ -20,6 +20,7 @@ from tillroll.web.auth import Right
 from tillroll.web.body import ClientLeftError
 from tillroll.web.cors import answering
 from tillroll.web.events import EventsRoute
+from tillroll.web.explain import ExplainRoute
 from tillroll.web.live import LiveRoutes
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 from tillroll.web.rejected import RejectedRoutes
@@ -88,6 +89,7 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("POST", "/aggregates", Right.READ, reports.post_aggregates),
         Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate, validated=True),
         Endpoint("GET", "/merchants", Right.READ, reports.merchants, validated=True),
+        Endpoint("GET", "/explain", Right.READ, ExplainRoute(state).explain),
         Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),
         Endpoint("GET", "/rejected/summary", Right.READ, rejected.summary),
         Endpoint("POST", "/rejected/retry", Right.SEND, rejected.retry_some),

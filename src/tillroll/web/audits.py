@@ -32,6 +32,7 @@ class AuditRoutes:
         self._running: asyncio.Task[None] | None = None
         self.last: dict[str, Any] | None = None
         self.error: str | None = None  # why the last audit could not be made
+        self._done: tuple[int, int] | None = None
         at = parse_time(state.settings.audit_at) if state.settings.audit_at else None
         self._daily = None if at is None else asyncio.create_task(self._every_day(at))
 
@@ -40,6 +41,13 @@ class AuditRoutes:
         """Tell whether an audit is under way."""
         return self._running is not None and not self._running.done()
 
+    @property
+    def progress(self) -> dict[str, int] | None:
+        """How many events the audit under way has counted, and of how many; None while that is not known."""
+        if not self.running or self._done is None:
+            return None
+        return dict(zip(("done", "of"), self._done, strict=True))
+
     async def start(self, request: Request) -> Response:
         """POST /audit: begin one, unless one is under way. `GET /status` has what it found."""
         self._begin()
@@ -47,6 +55,7 @@ class AuditRoutes:
 
     def _begin(self) -> None:
         if not self.running:
+            self._done = None
             self._running = asyncio.create_task(self._audit())
 
     async def _every_day(self, at_s: int) -> None:
@@ -86,7 +95,8 @@ class AuditRoutes:
             self._state.store.fold()  # an audit compares what is folded: let that be all there is
         return self._state.store.audit(progress=self._go_on)
 
-    def _go_on(self, _done: int, _of: int) -> None:
+    def _go_on(self, done: int, of: int) -> None:
+        self._done = done, of
         if self._state.stopping.is_set():
             raise _StoppingError
 

@@ -15,6 +15,7 @@ from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
 from tillroll.web.examples import example
+from tillroll.web.explain import EXPLAINED_DEFAULT, EXPLAINED_MAX
 from tillroll.web.problem import CODES, MEDIA_TYPE
 from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX, SWITCH
 from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, one_of, ref, shape
@@ -327,7 +328,27 @@ def _aggregates(settings: Settings) -> JsonObject:
         "/aggregates": {"get": read, "post": post},
         "/aggregates/{datapoint}": {"get": one},
         "/merchants": {"get": merchants},
+        "/explain": {"get": _explain(settings)},
     }
+
+
+def _explain(settings: Settings) -> JsonObject:
+    limit = {"type": "integer", "minimum": 1, "maximum": EXPLAINED_MAX, "default": EXPLAINED_DEFAULT}
+    parameters = [
+        _parameter("datapoint", DATAPOINT, "As a report writes it", required=True),
+        _parameter("after", COUNT | {"maximum": 10**18 - 1}, "The `next` of the page before"),
+        _parameter("limit", limit, "How many"),
+    ]
+    return _operation(
+        "explainAggregate",
+        "Aggregates",
+        "Show the purchases behind a number",
+        "The events of a datapoint in the order that they were journaled: where each is, and what it is known by.",
+        settings,
+        _json(ref("Explained")),
+        ("bad_query", *_STORE),
+        parameters=parameters,
+    )
 
 
 def _rejected(settings: Settings) -> JsonObject:

@@ -28,6 +28,7 @@ from tillroll.web.answers import (
     small_body,
     unknown_parameter,
 )
+from tillroll.web.described import described
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ReportRoutes:
         """GET /reports."""
         _only(parameters_of(request))
         states = await self._state.read(self._store.report_states)
-        return json_answer(request, [state_object(state) for state in states])
+        return json_answer(request, [state_object(state) | described(state.report) for state in states])
 
     async def report(self, request: Request) -> Response:
         """GET /reports/{name}."""

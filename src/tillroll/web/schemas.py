@@ -10,6 +10,7 @@ from tillroll.core.dimension import BRACKETS, KEYS, WINDOWS
 from tillroll.core.limits import METHODS
 from tillroll.core.rejection import SOURCES_MAX
 from tillroll.core.report import FIVE
+from tillroll.web.described import KINDS
 from tillroll.web.problem import CODES
 
 if TYPE_CHECKING:
@@ -166,8 +167,38 @@ SCHEMAS: Final[Schema] = {
             "journal_position": COUNT,
             "datapoints": {"type": ["integer", "null"]},
             "bytes": {"type": ["integer", "null"]},
+            "parts": listed(
+                shape(
+                    {"name": TEXT, "kind": one_of(KINDS)},
+                    {"values": listed(TEXT), "search": TEXT},
+                    additionalProperties=False,
+                )
+            ),
+            "grains": listed(one_of(["hour", "day", "week", "month"])),
+            "any_zone": {"type": "boolean", "description": "Whether a question may name a time zone"},
         },
         description="A version of a report, and how far it is counted",
+        additionalProperties=False,
+    ),
+    "Explained": shape(
+        {
+            "report": TEXT,
+            "datapoint": TEXT,
+            "events": COUNT,
+            "purchases": listed(
+                shape(
+                    {
+                        "chunk": TEXT,
+                        "index": COUNT,
+                        "folded": {"type": "boolean"},
+                        "name": TEXT,
+                        "event": {"type": "object"},
+                    },
+                    additionalProperties=False,
+                )
+            ),
+            "next": {"type": ["string", "null"], "description": "What to give as `after` for the next page"},
+        },
         additionalProperties=False,
     ),
     "Definition": shape(
@@ -239,7 +270,15 @@ SCHEMAS: Final[Schema] = {
             "waiting": COUNT,
             "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
             "series": listed(listed(COUNT)),
+            "zone": TEXT | {"description": "The time zone that the page shows unless told otherwise"},
             "audit_running": {"type": "boolean"},
+            "audit_progress": {
+                "oneOf": [
+                    {"type": "null"},
+                    shape({"done": COUNT, "of": COUNT}, additionalProperties=False),
+                ],
+                "description": "How far the audit under way has come, in events",
+            },
             "audit_error": {"type": ["string", "null"], "description": "Why the last audit could not be made"},
             "last_audit": {"oneOf": [{"type": "null"}, ref("Audit")]},
         },

@@ -7,6 +7,7 @@ import ipaddress
 import msgspec
 
 from tillroll.core import limits
+from tillroll.core.zone import UTC, find_zone
 from tillroll.errors import ConfigError
 from tillroll.web.auth import Right, check_token
 from tillroll.web.cors import check_origin
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_s_max: float = limits.REQUEST_S_MAX
     events_keep: tuple[str, ...] = ()  # names of the fields to be kept, see core.kept
     audit_at: str = ""  # HH:MM by UTC, when the store is audited every day; empty is never
+    zone: str = UTC  # that the page shows unless told otherwise
     peer_connections_max: int = 0  # of one address; 0 is half of what the process may have
     keep_alive_s: float = 75.0
     stop_s_max: float = 10.0  # that requests under way have to finish when the server is told to stop
@@ -65,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             check_origin(origin, guarded=self.guarded)
         if self.audit_at:
             parse_time(self.audit_at)
+        if self.zone != UTC and find_zone(self.zone) is None:
+            remedy = "Give an IANA name, such as Europe/Stockholm, or UTC"
+            raise ConfigError("zone", f"{self.zone!r} is no time zone", remedy)
         if not self.loopback and not self.guarded and not self.open_to_all:
             problem = f"{self.host} can be reached from other machines, and no token is asked for"
             remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"

@@ -1,11 +1,10 @@
 // What is wrong with an address of the page, in words. Nothing of an address is replaced without a word about it.
 
-import { isTimed, keysOf, windowOf } from "./model.js";
-import { FILTERS_MOST, PRESETS, format } from "./state.js";
-import { DAY, HOUR, floor, parseParameter } from "./time.js";
+import { timedSource } from "./reports.js";
+import { CHOICES, FILTERS_MOST, filterName, format } from "./state.js";
+import { HOUR, UTC, findZone } from "./time.js";
 
 const RANGE = ["range", "from", "to"];
-const CHOICES = { range: PRESETS, grain: ["hour", "day"], stack: ["bracket", "method"], order: ["datapoint", "-events"] };
 
 /** Return what is wrong with the parts of an address for the view that it names, a sentence each. */
 export function problemsOf({ hash, search }, view, reports) {
@@ -20,38 +19,55 @@ export function problemsOf({ hash, search }, view, reports) {
   for (const name of new Set(given.keys())) {
     const all = given.getAll(name);
     if (!known.includes(name)) found.push(`${name} is no parameter of this view. ${known.length ? `It has ${known.join(", ")}.` : "It has none."}`);
-    else if (keysOf(report ?? { dimensions: [] }).includes(name)) found.push(...filterProblems(name, all));
+    else if (report?.keys.some((key) => filterName(key.name) === name)) found.push(...filterProblems(name, all));
     else if (all.length > 1) found.push(`${name} is given ${all.length} times: the first counts.`);
-    if (known.includes(name) && CHOICES[name] && !CHOICES[name].includes(all[0])) found.push(`${name}=${all[0]} is none of ${CHOICES[name].join(", ")}.`);
+    const choices = choicesOf(name, report);
+    if (known.includes(name) && choices && !choices.includes(all[0])) found.push(`${name}=${all[0]} is none of ${choices.join(", ")}.`);
   }
-  if (known.includes("from")) found.push(...rangeProblems(first, stepOf(report)));
+  if (known.includes("from")) found.push(...rangeProblems(first, report));
+  if (known.includes("zone") && given.has("zone") && !findZone(first("zone"))) found.push(`zone=${first("zone")} is no time zone, such as Europe/Stockholm.`);
   if (known.includes("cursor")) found.push(...pageProblems(first));
   return found;
 }
 
-/** Return the address of what a view shows of a state: without what it does not have. */
+/** Return the address of what a view shows of a state: without what it does not have, a range in whole steps. */
 export function cleaned(state, reports) {
   const report = reports.find((one) => one.name === state.view) ?? null;
-  const step = stepOf(report);
-  const whole = state.range === "custom" ? { from: floor(state.from, step), to: Math.ceil(state.to / step) * step } : {};
-  const [path, query = ""] = format({ ...state, ...whole }).split("?");
   const known = parametersOf(state.view, report, reports);
-  const kept = new URLSearchParams([...new URLSearchParams(query)].filter(([name]) => known.includes(name)));
-  return `/${path}${kept.size ? `?${kept}` : ""}`;
+  const kept = { ...state };
+  if (kept.zone && !findZone(kept.zone)) kept.zone = null;
+  if (kept.range === "custom") for (const [name, up] of [["from", 0], ["to", 1]]) kept[name] = stepped(kept[name], up, report);
+  const [path, query = ""] = format(kept).split("?");
+  const parameters = new URLSearchParams([...new URLSearchParams(query)].filter(([name, value]) => known.includes(name) && (choicesOf(name, report)?.includes(value) ?? true)));
+  return `/${path}${parameters.size ? `?${parameters}` : ""}`;
 }
 
-const stepOf = (report) => (report && windowOf(report) === "day" ? DAY : HOUR);
+const choicesOf = (name, report) => {
+  if (name === "grain" && report) return report.grains;
+  if (name === "stack" && report) return report.keys.map((key) => key.name);
+  return CHOICES[name];
+};
+
+const isDaily = (report) => Boolean(report?.window) && !report.grains.includes("hour");
+
+function stepped(text, up, report) {
+  if (text.length === 10) return text;
+  const step = isDaily(report) ? 24 * HOUR : HOUR;
+  return UTC.parameter(Math[up ? "ceil" : "floor"](UTC.parse(text) / step) * step);
+}
 
 function parametersOf(view, report, reports) {
-  if (view === "overview") return RANGE;
+  if (view === "overview") return [...RANGE, "zone", "compare", "measure"];
+  if (view === "purchases") return ["datapoint"];
   if (!report) return [];
-  const keys = keysOf(report);
+  const source = timedSource(reports, report);
   return [
-    ...(isTimed(reports, report) ? RANGE : []),
-    ...keys,
-    ...(windowOf(report) === "hour" ? ["grain"] : []),
-    ...(keys.includes("bracket") && keys.includes("method") ? ["stack"] : []),
-    ...["order", "cursor", "start"],
+    ...(source ? [...RANGE, "compare"] : []),
+    ...(source?.anyZone ? ["zone"] : []),
+    ...report.keys.map((key) => filterName(key.name)),
+    ...(report.window ? ["grain"] : []),
+    ...(report.keys.length > 1 ? ["stack"] : []),
+    ...["measure", "order", "cursor", "start"],
   ];
 }
 
@@ -60,17 +76,16 @@ function filterProblems(name, all) {
   return new Set(all).size > FILTERS_MOST ? [...found, `${name} has more than ${FILTERS_MOST} values: the first ${FILTERS_MOST} count.`] : found;
 }
 
-function rangeProblems(first, step) {
+function rangeProblems(first, report) {
   const bounds = ["from", "to"].filter((name) => first(name) !== null);
-  const bad = bounds.filter((name) => parseParameter(first(name)) === null);
+  const bad = bounds.filter((name) => UTC.parse(first(name)) === null);
   if (bad.length) return bad.map((name) => `${name}=${first(name)} is no date (2011-12-03) and no instant (2011-12-03T10:00:00Z) in UTC.`);
   if (bounds.length === 1) return [`${bounds[0]} alone is no range: give from and to.`];
   if (!bounds.length) return [];
-  const [from, to] = ["from", "to"].map((name) => parseParameter(first(name)));
-  if (from >= to) return [`to=${first("to")} is not after from=${first("from")}.`];
-  const inside = ["from", "to"].filter((name) => parseParameter(first(name)) % step !== 0);
+  if (UTC.parse(first("from")) >= UTC.parse(first("to"))) return [`to=${first("to")} is not after from=${first("from")}.`];
+  const inside = bounds.filter((name) => stepped(first(name), 0, report) !== UTC.parameter(UTC.parse(first(name))));
   return [
-    ...inside.map((name) => `${name}=${first(name)} lies inside ${step === DAY ? "a day: all of that day" : "an hour: all of that hour"} is shown.`),
+    ...inside.map((name) => `${name}=${first(name)} lies inside ${isDaily(report) ? "a day: all of that day" : "an hour: all of that hour"} is shown.`),
     ...(first("range") === null ? [] : ["range is given beside from and to: these count."]),
   ];
 }

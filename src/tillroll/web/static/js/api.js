@@ -77,25 +77,36 @@ async function problemOf(response) {
   }
 }
 
-export const getJson = async (path, options) => (await request(path, options)).json();
+export const getJson = async (path, options) => parseJson(await (await request(path, options)).text());
+
+/** Read JSON whose amounts may be larger than a number holds exactly: such a one is a BigInt. */
+export function parseJson(text) {
+  const marked = text.replaceAll(/("amount":)(\d{16,})/g, '$1"$2"');
+  const big = (row) => (typeof row.amount === "string" ? { ...row, amount: BigInt(row.amount) } : row);
+  const value = JSON.parse(marked);
+  return marked !== text && Array.isArray(value) ? value.map(big) : value;
+}
 
 /**
  * Return the address that asks a report a question; the same one serves any other program.
  * @param {string} name
  * @param {Record<string, any>} [question]
  */
-export function reportPath(name, { from, to, filters = {}, by, order, limit, cursor, format } = {}) {
+export function reportPath(name, { from, to, zone, filters = {}, by, measures, order, limit, cursor, format, columns } = {}) {
   const query = new URLSearchParams();
   if (from) query.set("from", from);
   if (to) query.set("to", to);
+  if (zone) query.set("zone", zone);
   for (const [dimension, values] of Object.entries(filters)) {
     for (const value of values) query.append(dimension, value);
   }
   if (by?.length) query.set("by", by.join(","));
+  if (measures) query.set("measures", measures);
   if (order && order !== "datapoint") query.set("order", order);
   if (limit) query.set("limit", limit);
   if (cursor) query.set("cursor", cursor);
   if (format) query.set("format", format);
+  if (columns) query.set("columns", columns);
   const text = query.toString();
   return `/reports/${encodeURIComponent(name)}${text ? `?${text}` : ""}`;
 }
@@ -107,12 +118,15 @@ export function reportPath(name, { from, to, filters = {}, by, order, limit, cur
 export async function page(path, options) {
   const response = await request(path, options);
   return {
-    rows: await response.json(),
+    rows: parseJson(await response.text()),
     datapoints: Number.parseInt(response.headers.get("Tillroll-Datapoints"), 10),
     events: Number.parseInt(response.headers.get("Tillroll-Events"), 10),
+    amount: amountOf(response.headers.get("Tillroll-Amount")),
     next: nextCursor(response),
   };
 }
+
+const amountOf = (text) => (text === null ? undefined : Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text));
 
 /** Return the cursor in a response's `Link: <...>; rel="next"`, or null on the last page. */
 export function nextCursor(response) {

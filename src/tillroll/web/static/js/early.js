@@ -5,9 +5,10 @@ const chosen = localStorage.getItem("tillroll.theme");
 if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 
 const modules = {
-  overview: ["charts/bars", "charts/columns", "charts/heatmap", "charts/spark", "parts/range", "parts/table", "views/overview", "views/spans"],
-  report: ["charts/bars", "charts/columns", "charts/image", "parts/export", "parts/filters", "parts/merchants", "parts/range", "parts/table", "views/questions", "views/report"],
-  operations: ["charts/bars", "charts/columns", "parts/rejected", "parts/table", "views/operations"],
+  overview: ["charts/bars", "charts/columns", "charts/heatmap", "charts/palette", "charts/spark", "grain", "model", "parts/table", "parts/tools", "question", "views/overview", "views/spans"],
+  report: ["charts/bars", "charts/columns", "charts/palette", "charts/picture", "elsewhere", "grain", "model", "parts/export", "parts/filters", "parts/search", "parts/table", "parts/tools", "question", "views/report"],
+  operations: ["charts/bars", "charts/columns", "charts/palette", "grain", "parts/rejected", "parts/table", "views/operations"],
+  purchases: ["views/purchases"],
 };
 const asked = /^#\/([^?]*)/.exec(location.hash)?.[1] || "overview";
 for (const name of Object.hasOwn(modules, asked) ? modules[asked] : modules.report) {

@@ -5,11 +5,13 @@ import { ApiError, everything, getJson, renewToken, tokens } from "./api.js";
 import { h, icon } from "./dom.js";
 import { short } from "./format.js";
 import { Live, paced } from "./live.js";
-import { findReport, parseRow } from "./model.js";
 import { askForToken } from "./parts/token.js";
 import { apply, bind, stored } from "./parts/theme.js";
-import { calendarOf, format, parse } from "./state.js";
-import { clockText, dayOf, instantText, now } from "./time.js";
+import { trailOf } from "./parts/trail.js";
+import { Report, leanest, parseRow } from "./reports.js";
+import { calendarOf } from "./span.js";
+import { format, parse } from "./state.js";
+import { HOUR, UTC, findZone, floor, now } from "./time.js";
 import { View, problem } from "./views/view.js";
 
 const main = document.getElementById("main");
@@ -18,9 +20,10 @@ const main = document.getElementById("main");
 const VIEWS = {
   overview: async () => (await import("./views/overview.js")).Overview,
   operations: async () => (await import("./views/operations.js")).Operations,
+  purchases: async () => (await import("./views/purchases.js")).Purchases,
   report: async () => (await import("./views/report.js")).ReportView,
 };
-const kindOf = (view) => (view === "overview" || view === "operations" ? view : "report");
+const kindOf = (view) => (Object.hasOwn(VIEWS, view) && view !== "report" ? view : "report");
 const WAITS_MS = 400; // before it is said that the page waits for the server
 const LOST_MS = 1_500; // before it is said that the numbers grow old: a stream may well break and come back
 const STATES = { connecting: "Connecting", live: "Live", lost: "Reconnecting", refused: "Signed out" };
@@ -28,10 +31,11 @@ const STATES = { connecting: "Connecting", live: "Live", lost: "Reconnecting", r
 const positionOf = ({ visible, rejected }) => `${visible} ${rejected}`;
 
 class Page {
-  reports = [];
+  /** @type {Report[]} */ reports = [];
+  zone = UTC; // that is shown unless an address says otherwise
   #view = null;
   #name = null;
-  #calendar = null;
+  #calendars = new Map();
   #position = null;
   #counted = 0; // rises whenever the position moves, so that the calendar is read again when something was counted
   #waits = 0;
@@ -46,6 +50,7 @@ class Page {
     bind(document.getElementById("theme"));
     tokens.askWith(askForToken);
     addEventListener("hashchange", () => this.route());
+    main.addEventListener("click", (event) => this.#follows(event));
     document.getElementById("sign-out").addEventListener("click", () => {
       tokens.forget();
       location.reload();
@@ -77,11 +82,34 @@ class Page {
     this.#freshness();
   }
 
+  /** Show another state of a view; the trail to it stays. */
   go(state) {
-    const address = format(state);
-    if (address === location.hash) return;
-    location.hash = address;
+    this.#go(format(state), trailOf());
   }
+
+  /** Show what is deeper in: where one was, in the words of `label`, is added to the trail. */
+  enter(state, label) {
+    this.#go(typeof state === "string" ? state : format(state), [...trailOf(), { address: location.hash || "#/overview", label }]);
+  }
+
+  #go(address, trail) {
+    if (address === location.hash) return;
+    history.pushState({ trail }, "", address);
+    this.route();
+  }
+
+  /** Follow a link that leads deeper in, or back along the trail, with the trail. Other links are the browser's. */
+  #follows(event) {
+    const link = event.target.closest?.("a[data-drill], a[data-trail]");
+    if (!link?.getAttribute("href") || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    const step = link.dataset.trail;
+    if (step !== undefined) this.#go(link.getAttribute("href"), trailOf().slice(0, Number(step)));
+    else this.enter(link.getAttribute("href"), this.#view?.label ?? document.title.replace(/ · Tillroll$/, ""));
+  }
+
+  /** Return the zone that a state is shown in. */
+  zoneOf = (state) => (state.zone && findZone(state.zone)) || this.zone;
 
   progress(on) {
     document.getElementById("progress").classList.toggle("on", on);
@@ -91,22 +119,24 @@ class Page {
     else this.#waits = setTimeout(() => (waiting.hidden = false), WAITS_MS);
   }
 
-  /** Return the calendar of the data: what days there are. Read again only when something was counted since. */
-  async calendar() {
-    const stamp = `${this.#counted} ${dayOf(now())}`;
-    if (this.#calendar?.stamp !== stamp) this.#calendar = { stamp, value: this.#readCalendar() };
+  /** Return the calendar of the data by the clocks of a zone. Read again only when something was counted since. */
+  async calendar(zone, measure = "events") {
+    const stamp = `${this.#counted} ${floor(now(), HOUR)}`;
+    const key = measure === "events" ? zone.name : `${zone.name} with amounts`;
+    if (this.#calendars.get(key)?.stamp !== stamp) this.#calendars.set(key, { stamp, value: this.#readCalendar(zone, measure) });
     try {
-      return await this.#calendar.value;
+      return await this.#calendars.get(key).value;
     } catch (error) {
-      this.#calendar = null;
+      this.#calendars.delete(key);
       throw error;
     }
   }
 
-  async #readCalendar() {
-    const report = findReport(this.reports, ["hour"], true);
-    const rows = await everything(report.name, { by: ["day"] });
-    return calendarOf(rows.map((row) => parseRow(row, ["day"])));
+  async #readCalendar(zone, measure) {
+    const report = leanest(this.reports, [], { timed: true, anyZone: true });
+    const rows = await everything(report.name, { by: ["day"], zone: zone === UTC ? undefined : zone.name, measures: measure === "events" ? undefined : "events,amount" });
+    const days = rows.map((row) => parseRow(row, ["day"], report)).map((row) => ({ ...row, at: zone.window(row.values.day) }));
+    return calendarOf(days, zone, now());
   }
 
   async route() {
@@ -138,7 +168,7 @@ class Page {
     if (!this.#isView(named)) state.view = "overview";
     this.#tell(named, state);
     if (state.view !== this.#name) {
-      if (state.view !== "operations") this.calendar().catch(() => null); // who waits for it will say what is wrong
+      if (kindOf(state.view) !== "operations") this.calendar(this.zoneOf(state), kindOf(state.view) === "overview" ? state.measure : "events").catch(() => null); // who waits for it will say what is wrong
       const view = await this.#make(state.view);
       if (location.hash !== asked) return view.destroy(); // somebody went on meanwhile
       this.#enter(state.view, view);
@@ -163,13 +193,13 @@ class Page {
   }
 
   #isView(name) {
-    return name === "overview" || name === "operations" || this.reports.some((one) => one.name === name);
+    return kindOf(name) !== "report" || this.reports.some((one) => one.name === name);
   }
 
   /** Say since when the numbers are not followed any more, or stop saying it. */
   #sayOutdated(on) {
     if (!on || !this.#name) return this.#outdated.replaceChildren();
-    const text = `The server does not answer. The numbers are as of ${clockText(this.live.heard_ms / 1000)} UTC; the page asks again by itself.`;
+    const text = `The server does not answer. The numbers are as of ${this.zone.text("clock", this.live.heard_ms / 1000)} ${this.zone.name}; the page asks again by itself.`;
     this.#outdated.replaceChildren(h("p", { class: "note outdated" }, icon("warning"), text));
   }
 
@@ -183,7 +213,8 @@ class Page {
         // Where the server stands before anything is read: a stream that begins with this has nothing new.
         const [reports, status] = await Promise.all([getJson("/reports", { signal }), getJson("/status", { signal })]);
         page.#position = positionOf({ visible: status.visible_position, rejected: status.rejected });
-        page.reports = reports;
+        page.reports = reports.filter((listed) => listed.readable).map((listed) => new Report(listed));
+        page.zone = findZone(status.zone) ?? UTC;
         page.#navigation();
         if (this.retried) {
           page.route();
@@ -240,9 +271,9 @@ class Page {
     node.querySelector(".fresh-state").textContent = STATES[state];
     const behind = last?.freshness_ms ?? null;
     const age = behind === 0 ? "up to date" : `${short(behind)} ms behind`;
-    const shown = { live: behind === null ? "" : age, lost: `as of ${clockText(this.live.heard_ms / 1000)}` };
+    const shown = { live: behind === null ? "" : age, lost: `as of ${this.zone.text("clock", this.live.heard_ms / 1000)}` };
     node.querySelector(".fresh-age").textContent = shown[state] ?? "";
-    node.title = last ? `How far the reports are behind what was accepted. Last news at ${instantText(last.at / 1000)} UTC` : "Counts move here as purchases arrive";
+    node.title = last ? `How far the reports are behind what was accepted. Last news at ${this.zone.instantText(last.at / 1000)} ${this.zone.name}` : "Counts move here as purchases arrive";
   }
 }
 

@@ -1,112 +1,94 @@
-// From the rows of a report to what a chart draws. Knows reports by their dimensions, never by their names.
+// From the rows of a report to what a chart draws. Reckons, and draws nothing.
 
 import { colorName } from "./charts/palette.js";
-import { BRACKETS, METHODS, whole, word } from "./format.js";
-import { DAY, HOUR, WEEK, WINDOW, floor, mondayOf, monthOf, parseWindow, rangeText, windowText } from "./time.js";
+import { MEASURES, add, nothing, sumOf, word } from "./format.js";
+import { windowText } from "./grain.js";
+import { isClosed } from "./reports.js";
 
-export const MONTH = 30.4375 * DAY; // for the width of a column; its start is the first of the month
-const COLUMNS_MOST = 200;
-export const HOURS_MOST = 31 * 24;
 const SERIES_MOST = 8;
 
-/** Return the keys of a report: its dimensions but the window. */
-export const keysOf = (report) => report.dimensions.filter((dimension) => !WINDOW[dimension]);
-export const windowOf = (report) => report.dimensions.find((dimension) => WINDOW[dimension]) ?? null;
-
-/** Return whether a report can be asked about a part of all time: itself, or through another that counts the same. */
-export const isTimed = (reports, report) => Boolean(windowOf(report) ?? findReport(reports, keysOf(report), true));
-
-/** Return the leanest report that counts by all of these dimensions, with a window of time when one is wanted. */
-export function findReport(reports, dimensions, timed) {
-  return reports
-    .filter((report) => dimensions.every((one) => report.dimensions.includes(one)) && (!timed || windowOf(report)))
-    .toSorted((a, b) => a.dimensions.length - b.dimensions.length || Number(Boolean(windowOf(a))) - Number(Boolean(windowOf(b))))[0];
-}
-
-/** Return a row's values by dimension, the window as seconds. Inverse of how a datapoint is spelled. */
-export function parseRow(row, dimensions) {
-  const parts = row.datapoint.split("|");
-  const values = { events: row.events };
-  dimensions.forEach((dimension, index) => {
-    values[dimension] = parts[index];
-  });
-  const window = dimensions.find((dimension) => WINDOW[dimension]);
-  if (window) values.at = parseWindow(values[window]);
-  return values;
-}
-
-/** Return whether a range is counted per hour or per day: what was asked for, else hours while the columns stay readable. */
-export const grainOf = (report, wanted, range) =>
-  windowOf(report) === "day" ? "day" : (wanted ?? (range.to - range.from <= 7 * DAY ? "hour" : "day"));
-
-/** Return how a range is cut into columns: {window, start(seconds), next(start)}. */
-export function columnsOf(grain, from, to) {
-  const days = (to - from) / DAY;
-  if (grain === "hour" && days * 24 <= HOURS_MOST) return { window: HOUR, start: (at) => floor(at, HOUR), next: (at) => at + HOUR };
-  if (days <= COLUMNS_MOST) return { window: DAY, start: (at) => floor(at, DAY), next: (at) => at + DAY };
-  if (days <= 7 * COLUMNS_MOST) return { window: WEEK, start: mondayOf, next: (at) => at + WEEK };
-  return { window: MONTH, start: monthOf, next: (at) => monthOf(at + 45 * DAY) };
-}
-
-/** Return a chart's model over time of parsed rows, stacked by a dimension (or not at all, when it is null). */
-export function timeModel(rows, { stack, from, to, grain, what = "Purchases" }) {
-  const columns = columnsOf(grain, from, to);
-  const at = [];
-  for (let start = columns.start(from); start < to; start = columns.next(start)) at.push(start);
-  const index = new Map(at.map((start, place) => [start, place]));
-  const names = stackOf(rows, stack);
-  const series = names.map(({ value, label }, place) => ({ value, label, color: stack === null ? "bracket-3" : colorName(value, place), values: new Array(at.length).fill(0) }));
+/** Return a chart's model over time: rows ({at, values, events, amount}) in columns, stacked by a part, or by none. */
+export function timeModel(rows, { columns, grain, zone, stack, measure, before = null, title = MEASURES[measure].title }) {
+  const names = MEASURES[measure].adds ? seriesOf(rows, stack, measure) : [{ value: null, label: MEASURES[measure].title, color: "bracket-3" }];
   const places = new Map(names.map(({ value }, place) => [value, place]));
+  const sums = names.map(() => columns.map(nothing));
+  const index = new Map(columns.map(({ start }, place) => [start, place]));
   for (const row of rows) {
-    const column = index.get(columns.start(row.at));
-    if (column !== undefined) series[places.get(stack === null ? null : row[stack]) ?? series.length - 1].values[column] += row.events;
+    const column = index.get(row.at);
+    if (column !== undefined) add(sums[places.get(stack ? row.values[stack.name] : null) ?? names.length - 1][column], row);
   }
-  return describe({ at, series, window: columns.window, from: at[0] ?? from, to: at.length ? columns.next(at.at(-1)) : to, what });
-}
-
-function stackOf(rows, stack) {
-  if (stack === null) return [{ value: null, label: "Purchases" }];
-  if (stack === "bracket" || stack === "method") {
-    const present = new Set(rows.map((row) => row[stack]));
-    const all = stack === "bracket" ? BRACKETS : METHODS;
-    const shown = all.filter((value) => present.has(value));
-    return (shown.length ? shown : all).map((value) => ({ value, label: word(stack, value) }));
-  }
-  const sums = new Map();
-  for (const row of rows) sums.set(row[stack], (sums.get(row[stack]) ?? 0) + row.events);
-  const ranked = [...sums].toSorted((a, b) => b[1] - a[1]).map(([value]) => ({ value, label: value }));
-  return ranked.length <= SERIES_MOST ? ranked : [...ranked.slice(0, SERIES_MOST - 1), { value: null, label: "Others" }];
-}
-
-/** Add the words that stand for the picture: what it is, its total, and its peak. */
-function describe(model) {
-  const sums = model.at.map((_, index) => model.series.reduce((sum, one) => sum + one.values[index], 0));
-  const total = sums.reduce((sum, one) => sum + one, 0);
-  const peak = sums.reduce((best, one, index) => (one > sums[best] ? index : best), 0);
-  const per = { [HOUR]: "hour", [DAY]: "day", [WEEK]: "week" }[model.window] ?? "month";
+  const { of } = MEASURES[measure];
+  const totals = columns.map((_, column) => sumOf(sums.map((one) => one[column])));
   return {
-    ...model,
-    total,
-    per,
-    label: `${model.what} per ${per}, ${rangeText(model.from, model.to)}`,
-    summary: total === 0 ? "No purchases" : `${whole(total)} in total, most in ${windowText(model.at[peak], model.window)}: ${whole(sums[peak])}`,
+    columns,
+    grain,
+    zone,
+    measure,
+    totals,
+    series: names.map((name, place) => ({ ...name, values: sums[place].map((one) => Number(of(one))) })),
+    before: before?.map((one) => (one ? Number(of(one)) : null)) ?? null,
+    label: `${title} per ${grain}, ${zone.rangeText(columns[0]?.from ?? 0, columns.at(-1)?.to ?? 1)}`,
+    summary: summaryOf(totals, columns, { grain, zone, measure }),
   };
 }
 
-/** Return rows of bars: parsed rows grouped by one dimension, with parts by another. */
-export function barRows(rows, { by, parts, order, link }) {
+/** Return the words that stand for the picture: the total, and the peak. */
+function summaryOf(totals, columns, { grain, zone, measure }) {
+  const { of, text } = MEASURES[measure];
+  const all = sumOf(totals);
+  if (!all.events) return "No purchases";
+  const values = totals.map((one) => Number(of(one)));
+  const peak = values.indexOf(Math.max(...values));
+  const most = `most in ${windowText(grain, zone, columns[peak].start)}: ${text(of(totals[peak]))}`;
+  return `${text(of(all))} ${MEASURES[measure].adds ? "in total" : "on average"}, ${most}`;
+}
+
+function seriesOf(rows, stack, measure) {
+  if (!stack) return [{ value: null, label: MEASURES[measure].title, color: "bracket-3" }];
+  const name = (value, place) => ({ value, label: word(stack, value), color: colorName(stack, value, place) });
+  if (isClosed(stack) && stack.values.length <= SERIES_MOST) {
+    const present = new Set(rows.map((row) => row.values[stack.name]));
+    const shown = stack.values.filter((value) => present.has(value));
+    return (shown.length ? shown : stack.values).map(name);
+  }
+  const sums = new Map();
+  for (const row of rows) sums.set(row.values[stack.name], (sums.get(row.values[stack.name]) ?? 0) + Number(MEASURES[measure].of(row)));
+  const ranked = [...sums].toSorted((a, b) => b[1] - a[1]).map(([value]) => value);
+  const shown = ranked.length <= SERIES_MOST ? ranked : ranked.slice(0, SERIES_MOST - 1);
+  const ordered = isClosed(stack) ? stack.values.filter((value) => shown.includes(value)) : shown;
+  return [...ordered.map(name), ...(ranked.length > shown.length ? [{ value: null, label: "Others", color: "series-8" }] : [])];
+}
+
+/** Return rows of bars: rows grouped by one part, cut by another (or by none), with the addresses they lead to. */
+export function barRows(rows, { by, cut, order, measure, link }) {
   const groups = new Map();
   for (const row of rows) {
-    const group = groups.get(row[by]) ?? new Map();
-    group.set(row[parts], (group.get(row[parts]) ?? 0) + row.events);
-    groups.set(row[by], group);
+    const group = groups.get(row.values[by.name]) ?? new Map();
+    groups.set(row.values[by.name], group);
+    const value = cut ? row.values[cut.name] : null;
+    if (!group.has(value)) group.set(value, nothing());
+    add(group.get(value), row);
   }
-  const values = parts === "bracket" ? BRACKETS : METHODS;
-  const names = order ? order.filter((name) => groups.has(name)) : [...groups.keys()];
-  return names.map((name) => ({
-    name,
-    label: word(by, name),
-    href: link({ [by]: [name] }),
-    parts: values.map((value) => ({ label: word(parts, value), value: groups.get(name).get(value) ?? 0, color: colorName(value), href: link({ [by]: [name], [parts]: [value] }) })),
-  }));
+  const names = order.filter((name) => groups.has(name));
+  const { of, adds } = MEASURES[measure];
+  const values = cut && adds ? cutValues(groups, cut) : [null];
+  return names.map((name) => {
+    const group = groups.get(name);
+    const cell = (value) => of(cut && adds ? (group.get(value) ?? nothing()) : sumOf([...group.values()]));
+    return {
+      name,
+      label: word(by, name),
+      href: link({ [by.name]: [name] }),
+      total: of(sumOf([...group.values()])),
+      parts: values.map((value, place) => ({
+        label: value === null ? MEASURES[measure].title : word(cut, value),
+        value: Number(cell(value)),
+        text: cell(value),
+        color: value === null ? "bracket-3" : colorName(cut, value, place),
+        href: link({ [by.name]: [name], ...(value === null ? {} : { [cut.name]: [value] }) }),
+      })),
+    };
+  });
 }
+
+const cutValues = (groups, cut) => (isClosed(cut) ? cut.values : [...new Set([...groups.values()].flatMap((group) => [...group.keys()]))].toSorted());

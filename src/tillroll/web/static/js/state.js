@@ -1,11 +1,22 @@
 // The view is in the address: #/hour-bracket?range=30d&bracket=10-50. What is at its default is left out.
 
-import { DAY, dayOf, floor, isoDay, now, parameter, parseParameter } from "./time.js";
+import { COMPARISONS, PRESET_NAMES } from "./span.js";
+import { UTC } from "./time.js";
 
-const LISTS = ["bracket", "method", "merchant"];
 export const FILTERS_MOST = 100;
-export const PRESETS = ["today", "7d", "30d", "all"];
-const DAYS = { today: 1, "7d": 7, "30d": 30 };
+/** What stands in an address beside filters. */
+export const CHOICES = {
+  range: PRESET_NAMES,
+  grain: ["hour", "day", "week", "month"],
+  compare: COMPARISONS,
+  measure: ["events", "amount", "average"],
+  order: ["datapoint", "-events", "-amount"],
+};
+const OWN = [...Object.keys(CHOICES), "from", "to", "zone", "stack", "cursor", "start", "datapoint"];
+
+/** Return the name that a filter has in an address: one that is called like a parameter stands behind `field.`. */
+export const filterName = (key) => (OWN.includes(key) ? `field.${key}` : key);
+const keyOf = (name) => (name.startsWith("field.") && OWN.includes(name.slice(6)) ? name.slice(6) : name);
 
 /**
  * Return the state that an address holds. Nothing in it is trusted: what makes no sense is as if it were not there, and
@@ -13,26 +24,31 @@ const DAYS = { today: 1, "7d": 7, "30d": 30 };
  */
 export function parse(hash) {
   const [path, ...queries] = hash.replace(/^#\/?/, "").split("?");
-  const query = queries.join("?");
-  const search = new URLSearchParams(query);
+  const search = new URLSearchParams(queries.join("?"));
   const filters = {};
-  for (const dimension of LISTS) {
-    const values = [...new Set(search.getAll(dimension))].filter(Boolean).slice(0, FILTERS_MOST);
-    if (values.length) filters[dimension] = values;
+  for (const name of new Set(search.keys())) {
+    if (OWN.includes(name)) continue;
+    const values = [...new Set(search.getAll(name))].filter(Boolean).slice(0, FILTERS_MOST);
+    if (values.length) filters[keyOf(name)] = values;
   }
-  const [from, to] = [parseParameter(search.get("from")), parseParameter(search.get("to"))];
+  const one = (name) => (CHOICES[name].includes(search.get(name)) ? search.get(name) : null);
+  const [from, to] = [UTC.parse(search.get("from")), UTC.parse(search.get("to"))];
   const custom = from !== null && to !== null && from < to;
   return {
     view: path === "" ? "overview" : decoded(path),
-    range: custom ? "custom" : PRESETS.includes(search.get("range")) ? search.get("range") : null,
-    from: custom ? from : null,
-    to: custom ? to : null,
+    range: custom ? "custom" : one("range"),
+    from: custom ? search.get("from") : null,
+    to: custom ? search.get("to") : null,
+    zone: search.get("zone"),
     filters,
-    grain: ["hour", "day"].includes(search.get("grain")) ? search.get("grain") : null,
-    stack: ["bracket", "method"].includes(search.get("stack")) ? search.get("stack") : null,
-    order: search.get("order") === "-events" ? "-events" : "datapoint",
+    grain: one("grain"),
+    compare: one("compare"),
+    measure: one("measure") ?? "events",
+    stack: search.get("stack"),
+    order: one("order") ?? "datapoint",
     cursor: search.get("cursor"),
     start: search.has("cursor") && /^\d{1,15}$/.test(search.get("start")) ? Number(search.get("start")) : 0,
+    datapoint: search.get("datapoint"),
   };
 }
 
@@ -48,14 +64,15 @@ function decoded(path) {
 export function format(state) {
   const search = new URLSearchParams();
   if (state.range === "custom") {
-    search.set("from", parameter(state.from));
-    search.set("to", parameter(state.to));
+    search.set("from", state.from);
+    search.set("to", state.to);
   } else if (state.range) search.set("range", state.range);
-  for (const dimension of LISTS) {
-    for (const value of state.filters?.[dimension] ?? []) search.append(dimension, value);
+  if (state.zone) search.set("zone", state.zone);
+  for (const [key, values] of Object.entries(state.filters ?? {})) {
+    for (const value of values) search.append(filterName(key), value);
   }
-  if (state.grain) search.set("grain", state.grain);
-  if (state.stack) search.set("stack", state.stack);
+  for (const name of ["grain", "compare", "stack", "datapoint"]) if (state[name]) search.set(name, state[name]);
+  if (state.measure && state.measure !== "events") search.set("measure", state.measure);
   if (state.order && state.order !== "datapoint") search.set("order", state.order);
   if (state.cursor) {
     search.set("cursor", state.cursor);
@@ -64,35 +81,3 @@ export function format(state) {
   const text = search.toString();
   return `#/${encodeURIComponent(state.view)}${text ? `?${text}` : ""}`;
 }
-
-/**
- * Return the calendar of the data: its days with their events, and the `end` that spans count back from. That is the end
- * of today, or of the latest day with purchases when the last seven days have none (old data, an import of last year).
- */
-export function calendarOf(days) {
-  const today = dayOf(now());
-  const last = days.length ? days[days.length - 1].at : today;
-  const stale = days.length > 0 && last < today - 6 * DAY;
-  return { days, stale, first: days.length ? days[0].at : today, last, end: (stale ? last : today) + DAY };
-}
-
-/**
- * Return the half-open range that a state asks for, given the calendar, in whole steps of so many seconds. `all` has no
- * bounds for the server.
- */
-export function resolveRange(state, calendar, step = 1) {
-  const range = state.range ?? "7d";
-  if (range === "all") return { range, from: calendar.first, to: Math.max(calendar.end, calendar.last + DAY), bounds: {} };
-  const to = range === "custom" ? Math.ceil(state.to / step) * step : calendar.end;
-  const from = range === "custom" ? floor(state.from, step) : to - DAYS[range] * DAY;
-  return { range, from, to, bounds: { from: parameter(from), to: parameter(to) } };
-}
-
-/** Return the words of a preset: "Today", or "Latest day" when the data ended long ago. */
-export function presetWord(range, calendar) {
-  const fresh = { today: "Today", "7d": "7 days", "30d": "30 days", all: "All", custom: "Custom" };
-  const stale = { ...fresh, today: "Latest day", "7d": "Latest 7 days", "30d": "Latest 30 days" };
-  return (calendar.stale ? stale : fresh)[range];
-}
-
-export const customDays = (range) => ({ from: isoDay(range.from), to: isoDay(range.to - 1) });

@@ -1,29 +1,21 @@
 // Colours come from the style sheet, so that both themes are defined in one place. Canvas needs them resolved.
 
-const probe = document.createElement("span");
-probe.hidden = true;
+let probe = null;
 
 /** Return the value of a custom property as a colour that a canvas understands, in the theme of this moment. */
 export function color(name) {
-  if (!probe.isConnected) document.body.append(probe);
+  probe ??= document.body.appendChild(Object.assign(document.createElement("span"), { hidden: true }));
   probe.style.color = `var(--${name})`;
   return getComputedStyle(probe).color;
 }
 
-const PLACES = {
-  "<10": "bracket-1",
-  "10-50": "bracket-2",
-  "50-100": "bracket-3",
-  "100-500": "bracket-4",
-  ">500": "bracket-5",
-  PAY_NOW: "method-1",
-  PAY_LATER: "method-2",
-  SLICE_IT: "method-3",
-  accepted: "outcome-1",
-  duplicates: "outcome-2",
-  conflicts: "outcome-3",
-  rejected: "outcome-4",
-};
+const STEPS = 5; // of the scale that brackets have
+const NAMES = 3; // colours for names that nobody could mix up
 
-/** Return the name of the colour of a bracket, a method or an outcome, and else that of the n-th of a list. */
-export const colorName = (value, index = 0) => PLACES[value] ?? `series-${(index % 8) + 1}`;
+/** Return the name of the colour of a part's value, the `place`-th of those shown. */
+export function colorName(part, value, place) {
+  const at = part.values?.indexOf(value) ?? place;
+  if (part.kind === "bracket" && part.values.length <= STEPS) return `bracket-${at + 1}`;
+  if (part.kind === "choice" && part.values.length <= NAMES) return `method-${at + 1}`;
+  return `series-${(at % 8) + 1}`;
+}

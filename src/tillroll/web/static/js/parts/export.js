@@ -1,17 +1,21 @@
-// Ways to take what is shown elsewhere: CSV of the rows, PNG of the chart, and the API address of the same data.
+// Ways to take what is shown elsewhere: CSV of the rows, pictures of the chart, and how other tools ask for the same.
 
-import { nextCursor, request } from "../api.js";
-import { png } from "../charts/image.js";
+import { nextCursor, request, tokens } from "../api.js";
+import { color } from "../charts/palette.js";
+import { pngOf, svgOf } from "../charts/picture.js";
 import { announce, copyText, h, icon, saveFile } from "../dom.js";
+import { fileName, recipes } from "../elsewhere.js";
 import { plural, whole } from "../format.js";
 
 const CSV_ROWS_MOST = 500_000;
+const ROWS_AT_ONCE = 10_000;
 
-/** Return the bar. `picture` returns what `png` draws; `path` asks for all rows, `pagePath` for the page shown. */
+/** Return the bar. `picture` returns what `svgOf` draws, or null; `path` asks for all rows, `pagePath` for the page shown. */
 export function exportBar({ plan, page, path, pagePath, picture }) {
-  const name = `tillroll-${plan.report.name}`;
   const many = page.datapoints > page.rows.length;
   const address = new URL(path, location.href).href;
+  const named = (extension) => fileName(plan, extension);
+  const svg = () => svgOf(picture(), color);
   return h(
     "section",
     { class: "card export", "aria-label": "Take it elsewhere" },
@@ -19,12 +23,14 @@ export function exportBar({ plan, page, path, pagePath, picture }) {
     h(
       "div",
       { class: "buttons" },
-      button("csv-page", many ? `CSV of these ${whole(page.rows.length)} rows` : `CSV of ${plural(page.rows.length, "row")}`, () => savePage(name, pagePath), page.rows.length > 0),
-      many ? button("csv-all", `CSV of all ${whole(page.datapoints)} rows`, () => saveAll(name, path), page.datapoints <= CSV_ROWS_MOST) : null,
-      button("png", "PNG of the chart", async () => saveFile(`${name}.png`, await png(picture())), true),
+      button("csv-page", many ? `CSV of these ${whole(page.rows.length)} rows` : `CSV of ${plural(page.rows.length, "row")}`, async () => saveFile(named("csv"), await (await csvOf(pagePath)).blob()), page.rows.length > 0),
+      many ? button("csv-all", `CSV of all ${whole(page.datapoints)} rows`, () => saveAll(named("csv"), path), page.datapoints <= CSV_ROWS_MOST) : null,
+      button("png", "PNG of the chart", async () => saveFile(named("png"), await pngOf(svg())), page.rows.length > 0),
+      button("svg", "SVG of the chart", async () => saveFile(named("svg"), new Blob([svg()], { type: "image/svg+xml" })), page.rows.length > 0),
     ),
     page.datapoints > CSV_ROWS_MOST ? h("p", { class: "hint" }, "So many rows are better read page after page from the API, or with ", h("code", {}, "tillroll report"), ".") : null,
     addressBox(address),
+    recipeBox(address, page.datapoints),
   );
 }
 
@@ -47,25 +53,38 @@ function button(id, text, action, enabled) {
 
 function addressBox(address) {
   const input = h("input", { class: "input mono", id: "api-address", readonly: true, value: address, onfocus: (event) => event.target.select() });
-  const copy = h("button", { type: "button", class: "button", id: "copy-address" }, icon("copy"), "Copy");
+  return h("div", { class: "address" }, h("label", { for: input.id }, "API address of the same data"), h("div", { class: "address-row" }, input, copyButton("copy-address", () => address, () => input.select())));
+}
+
+/** Return the same question in the words of other tools, one at a time. */
+function recipeBox(address, datapoints) {
+  const found = recipes(address, Boolean(tokens.get("read")));
+  const code = h("code");
+  const show = (name) => {
+    code.textContent = found.find(([one]) => one === name)[1];
+  };
+  const select = h("select", { id: "recipe", class: "select", onchange: (event) => show(event.target.value) }, ...found.map(([name]) => h("option", { value: name }, name)));
+  show(found[0][0]);
+  const pre = h("pre", { class: "recipe", tabindex: 0, role: "region", "aria-label": "Copy as" }, code);
+  const note = datapoints > ROWS_AT_ONCE ? h("p", { class: "hint" }, `An answer has ${whole(ROWS_AT_ONCE)} rows at most: its Link header is the address of the next.`) : null;
+  return h("div", { class: "recipes" }, h("div", { class: "address-row" }, h("div", { class: "tool" }, h("label", { class: "tool-label", for: select.id }, "Copy as"), select), copyButton("copy-recipe", () => code.textContent, () => getSelection().selectAllChildren(code))), pre, note);
+}
+
+function copyButton(id, textOf, select) {
+  const copy = h("button", { type: "button", class: "button", id }, icon("copy"), "Copy");
   copy.addEventListener("click", async () => {
-    const copied = await copyText(address);
-    if (!copied) input.select();
+    const copied = await copyText(textOf());
+    if (!copied) select();
     copy.lastChild.textContent = copied ? "Copied" : "Press Ctrl+C";
-    announce(copied ? "The address is copied" : "The address is selected: press Control C");
+    announce(copied ? "Copied" : "Selected: press Control C");
     setTimeout(() => {
       copy.lastChild.textContent = "Copy";
     }, 2_000);
   });
-  return h("div", { class: "address" }, h("label", { for: input.id }, "API address of the same data"), h("div", { class: "address-row" }, input, copy));
+  return copy;
 }
 
 const csvOf = (path) => request(path, { headers: { Accept: "text/csv" } });
-
-async function savePage(name, path) {
-  const response = await csvOf(path);
-  saveFile(`${name}.csv`, await response.blob());
-}
 
 /** Save all rows, page after page, with one header line. */
 async function saveAll(name, path) {
@@ -73,12 +92,12 @@ async function saveAll(name, path) {
   let cursor = null;
   do {
     const url = new URL(path, location.href);
-    url.searchParams.set("limit", "10000");
+    url.searchParams.set("limit", String(ROWS_AT_ONCE));
     if (cursor) url.searchParams.set("cursor", cursor);
     const response = await csvOf(url.pathname + url.search);
     const text = await response.text();
     parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
     cursor = nextCursor(response);
   } while (cursor);
-  saveFile(`${name}.csv`, new Blob(parts, { type: "text/csv" }));
+  saveFile(name, new Blob(parts, { type: "text/csv" }));
 }

@@ -3,7 +3,7 @@
 import { getJson, request } from "../api.js";
 import { announce, h, icon } from "../dom.js";
 import { plural } from "../format.js";
-import { agoText, instantText } from "../time.js";
+import { UTC, agoText } from "../time.js";
 
 const LISTED = 50;
 
@@ -59,7 +59,7 @@ export class RejectedList {
         {},
         h("span", { class: "code" }, one.code),
         h("span", { class: "reason" }, one.message),
-        h("time", { datetime: new Date(one.received_at * 1000).toISOString(), title: `${instantText(one.received_at)} UTC` }, agoText(one.received_at)),
+        h("time", { datetime: new Date(one.received_at * 1000).toISOString(), title: `${UTC.instantText(one.received_at)} UTC` }, agoText(one.received_at)),
       ),
       this.#form(one),
     );

@@ -1,64 +1,91 @@
-// The table behind a chart: one page of a report, sortable, with the totals of all its pages.
+// The table behind a chart: one page of a report, as long as the page, with shares, what was before, and all pages' totals.
 
 import { h, icon, vars } from "../dom.js";
-import { dimensionWord, plural, whole, word } from "../format.js";
-import { parseRow } from "../model.js";
-import { DAY, HOUR, WINDOW, clockText, dayText, dayTextShort, isoDay, now } from "../time.js";
+import { MEASURES, change, partTitle, percent, plural, whole, word } from "../format.js";
+import { rowText, windowText } from "../grain.js";
 
 /**
- * Return the table of a page: {rows, datapoints, events, next}. `sort(order)` and `turn("first" | "back" | "on")` are
- * called when asked for; `link(filters)` is the address of the same report narrowed down.
+ * Return the table of a page of a plan: {rows, datapoints, events, amount, next}, each row's `compared` beside it.
+ * `sort(order)` and `turn("first" | "back" | "on")` are called when asked for; `into(row, part)` is the address that a cell
+ * leads to, `behind(row)` that of its number.
  */
-export function reportTable({ page, dimensions, order, start, caption, sort, turn, link }) {
-  const rows = page.rows.map((row) => ({ ...parseRow(row, dimensions), datapoint: row.datapoint }));
-  const most = Math.max(1, ...rows.map((row) => row.events));
+export function reportTable({ plan, page, compared, order, start, caption, sort, turn, into, behind }) {
+  const measure = MEASURES[plan.measure];
+  const sums = { events: page.events, amount: page.amount };
+  const most = Math.max(1, ...page.rows.map((row) => Number(measure.of(row))));
+  const shares = measure.adds;
+  const columns = [
+    ...plan.parts.map((part, index) => ({ head: partHead(part, index, order, sort), cell: (row) => partCell(plan, row, part, into), class: "" })),
+    ...(plan.measure === "events" ? [] : [{ head: valueHead("events", order, sort), cell: (row) => h("td", { class: "num side" }, whole(row.events)), total: whole(page.events) }]),
+    { head: valueHead(plan.measure, order, sort), cell: (row) => valueCell(row, measure, most, behind), total: measure.text(measure.of(sums)), id: "total-value" },
+    ...(shares ? [{ head: h("th", { scope: "col", class: "num side" }, "Share"), cell: (row) => h("td", { class: "num side" }, percent(Number(measure.of(row)) / Math.max(1, Number(measure.of(sums))))), total: page.rows.length ? "100%" : "" }] : []),
+    ...(compared ? [{ head: h("th", { scope: "col", class: "num side" }, "Before"), cell: (_, index) => h("td", { class: "num side before" }, compared[index] ? measure.text(measure.of(compared[index].before)) : "–"), total: "" }, { head: h("th", { scope: "col", class: "num" }, "Change"), cell: (_, index) => changeCell(compared[index], measure), total: "" }] : []),
+  ];
+  const foot = columns.slice(plan.parts.length).map((column) => h("td", { class: `num ${column.id || column.total === "" ? "" : "side"}`, id: column.id }, column.total));
   const table = h(
     "table",
-    { class: "data" },
+    { class: "data report-table" },
     h("caption", { class: "sr" }, caption),
-    h("thead", {}, h("tr", {}, ...dimensions.map((dimension, index) => head(dimension, index, order, sort)), eventsHead(order, sort))),
-    h("tbody", {}, ...rows.map((row) => bodyRow(row, dimensions, most, link))),
-    h("tfoot", {}, h("tr", {}, h("th", { scope: "row", colspan: dimensions.length }, `Total of ${plural(page.datapoints, "row")}`), h("td", { class: "num", id: "total-events" }, whole(page.events)))),
+    h("thead", {}, h("tr", {}, ...columns.map((column) => column.head))),
+    h("tbody", {}, ...page.rows.map((row, index) => h("tr", { "data-datapoint": row.datapoint }, ...columns.map((column) => column.cell(row, index))))),
+    h("tfoot", {}, h("tr", {}, plan.parts.length ? h("th", { scope: "row", colspan: plan.parts.length }, `Total of ${plural(page.datapoints, "row")}`) : null, ...foot)),
   );
-  return [
-    h("div", { class: "table-scroll", tabindex: 0, role: "region", "aria-label": caption }, table),
-    pager(page, start, turn),
-  ];
+  return [table, pager(page, start, turn)];
 }
 
-function head(dimension, index, order, sort) {
-  if (index > 0) return h("th", { scope: "col" }, dimensionWord(dimension));
+function partHead(part, index, order, sort) {
+  const title = part.grain ? part.grain[0].toUpperCase() + part.grain.slice(1) : partTitle(part);
+  if (index > 0) return h("th", { scope: "col" }, title);
   const sorted = order === "datapoint";
-  return h("th", { scope: "col", "aria-sort": sorted ? "ascending" : null }, sortButton(dimensionWord(dimension), sorted, "sort-up", () => sort("datapoint")));
+  return h("th", { scope: "col", "aria-sort": sorted ? "ascending" : null }, sortButton(title, sorted, "up", () => sort("datapoint")));
 }
 
-function eventsHead(order, sort) {
-  const sorted = order === "-events";
-  return h("th", { scope: "col", class: "num", "aria-sort": sorted ? "descending" : null }, sortButton("Purchases", sorted, "sort-down", () => sort("-events")));
+function valueHead(name, order, sort) {
+  const { title, order: falling } = MEASURES[name];
+  if (!falling) return h("th", { scope: "col", class: "num" }, title);
+  const sorted = order === falling;
+  return h("th", { scope: "col", class: "num", "aria-sort": sorted ? "descending" : null }, sortButton(title, sorted, "down", () => sort(falling)));
 }
 
-const sortButton = (text, sorted, name, onclick) => h("button", { type: "button", class: sorted ? "sort sorted" : "sort", id: `sort-${name}`, onclick }, text, icon(name));
+const sortButton = (text, sorted, way, onclick) => h("button", { type: "button", class: sorted ? "sort sorted" : "sort", id: `sort-${text.toLowerCase().replaceAll(" ", "-")}`, onclick }, text, icon(`sort-${way}`));
 
-function bodyRow(row, dimensions, most, link) {
-  const count = h("td", { class: "num count" }, whole(row.events));
-  return h("tr", { "data-datapoint": row.datapoint }, ...dimensions.map((dimension) => cell(row, dimension, link)), vars(count, { part: `${((100 * row.events) / most).toFixed(1)}%` }));
+function partCell(plan, row, part, into) {
+  const href = into(row, part);
+  const link = (text, title = null) => (href ? h("a", { href, title, "data-drill": true }, text) : text);
+  if (part.grain) {
+    const column = plan.columns.find(({ start }) => start === row.at);
+    const note = column?.open ? h("span", { class: "tag" }, "not over") : column?.part ? h("span", { class: "mark" }, "a part") : null;
+    return h("td", { class: "when" }, link(rowText(part.grain, plan.zone, row.at, plan.calendar.now)), note);
+  }
+  const value = row.values[part.name];
+  return part.values ? h("td", {}, link(word(part, value))) : h("td", { class: "name" }, link(word(part, value), value));
 }
 
-function cell(row, dimension, link) {
-  if (dimension === "merchant") return h("td", { class: "name" }, h("a", { href: link({ merchant: [row.merchant] }), title: row.merchant }, row.merchant));
-  if (!WINDOW[dimension]) return h("td", {}, word(dimension, row[dimension]));
-  return h("td", { class: "when" }, windowLabel(row.at, WINDOW[dimension]));
+function valueCell(row, measure, most, behind) {
+  const href = behind(row);
+  const text = measure.text(measure.of(row));
+  const cell = h("td", { class: "num count" }, href ? h("a", { href, title: "The purchases behind it", "data-drill": true }, text) : text);
+  return vars(cell, { part: (Number(measure.of(row)) / most).toFixed(4) });
 }
 
-/** Return a window as the table writes it: the year only where it is another than this one. */
-function windowLabel(at, window) {
-  const day = isoDay(at).slice(0, 4) === isoDay(now()).slice(0, 4) ? dayTextShort(at) : dayText(at);
-  return window === HOUR ? [day, " ", h("b", {}, clockText(at))] : day;
+function changeCell(compared, measure) {
+  if (!compared) return h("td", { class: "num" }, "–");
+  return h("td", { class: "num" }, changeChip(measure.of(compared.now), measure.of(compared.before)));
+}
+
+/** Return the words for a change: ▲ 12%. */
+export function changeChip(now, before) {
+  const changed = change(now, before);
+  if (!changed) return h("span", { class: "change same" }, Number(now) ? "new" : "–");
+  const kind = changed.direction > 0 ? "up" : changed.direction < 0 ? "down" : "same";
+  const said = { up: "more by ", down: "less by ", same: "the same" }[kind];
+  const sign = { up: "▲ ", down: "▼ ", same: "=" }[kind];
+  return h("span", { class: `change ${kind}` }, h("span", { "aria-hidden": "true" }, sign), h("span", { class: "sr" }, said), kind === "same" ? null : changed.text);
 }
 
 function pager(page, start, turn) {
   const last = start + page.rows.length;
-  const button = (name, label, to, on) => h("button", { type: "button", class: "button small", id: `page-${to}`, disabled: !on, onclick: () => turn(to) }, name === "on" ? label : icon(name), name === "on" ? icon("right") : label);
+  const button = (name, label, to, on) => h("button", { type: "button", class: "button", id: `page-${to}`, disabled: !on, onclick: () => turn(to) }, name === "on" ? label : icon(name), name === "on" ? icon("right") : label);
   const shown = page.rows.length ? `${whole(start + 1)}–${whole(last)} of ${whole(page.datapoints)}` : "No rows";
   return h(
     "nav",
@@ -70,13 +97,14 @@ function pager(page, start, turn) {
 
 /** Return the numbers of a chart over time as a table: one row a column of the chart. */
 export function modelTable(model, limit = 400) {
-  const label = (at) => (model.window === HOUR ? `${dayText(at)}, ${clockText(at)}` : model.window <= 7 * DAY ? dayText(at) : dayText(at).replace(/^\d+ /, ""));
-  const rows = model.at.map((at, index) => ({ at, values: model.series.map((one) => one.values[index]) })).filter((row) => row.values.some(Boolean));
+  const { text } = MEASURES[model.measure] ?? { text: whole };
+  const label = (index) => (model.text ? model.text(index) : windowText(model.grain, model.zone, model.columns[index].start));
+  const rows = model.columns.map((_, index) => ({ index, values: model.series.map((one) => one.values[index]) })).filter((row) => row.values.some(Boolean));
   return h(
     "table",
     { class: "data" },
     h("caption", { class: "sr" }, model.label),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, model.per), ...model.series.map((one) => h("th", { scope: "col", class: "num" }, one.label)))),
-    h("tbody", {}, ...rows.slice(0, limit).map((row) => h("tr", {}, h("th", { scope: "row" }, label(row.at)), ...row.values.map((value) => h("td", { class: "num" }, whole(value)))))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, model.grain ?? "Time"), ...model.series.map((one) => h("th", { scope: "col", class: "num" }, one.label)))),
+    h("tbody", {}, ...rows.slice(0, limit).map((row) => h("tr", {}, h("th", { scope: "row" }, label(row.index)), ...row.values.map((value) => h("td", { class: "num" }, text(value)))))),
   );
 }

@@ -7,7 +7,7 @@ import { h, icon } from "../dom.js";
 import { plural, whole } from "../format.js";
 import { RejectedList } from "../parts/rejected.js";
 import { modelTable } from "../parts/table.js";
-import { DAY, HOUR, agoText, floor, instantText, now } from "../time.js";
+import { DAY, HOUR, UTC, agoText, floor, now } from "../time.js";
 import { View, rebuild } from "./view.js";
 
 const OUTCOMES = [
@@ -90,15 +90,28 @@ export class Operations extends View {
 
 /** Return the chart of [minute, accepted, duplicates, conflicts, rejected] rows. */
 function outcomeModel(rows, window, from, to) {
-  const at = Array.from({ length: (to - from) / window }, (_, index) => from + index * window);
-  const series = OUTCOMES.map(([, label], place) => ({ label, color: `outcome-${place + 1}`, values: new Array(at.length).fill(0) }));
+  const columns = Array.from({ length: (to - from) / window }, (_, index) => ({ start: from + index * window, from: from + index * window, to: from + (index + 1) * window, open: false, part: false }));
+  const series = OUTCOMES.map(([, label], place) => ({ label, color: `outcome-${place + 1}`, values: new Array(columns.length).fill(0) }));
   for (const [minute, ...counts] of rows) {
     const index = Math.floor((minute * MINUTE - from) / window);
-    if (index < 0 || index >= at.length) continue;
+    if (index < 0 || index >= columns.length) continue;
     for (const [place, count] of counts.entries()) series[place].values[index] += count;
   }
   const per = window === MINUTE ? "minute" : "quarter of an hour";
-  return { at, series, window, from, to, per, label: `Events by outcome per ${per}` };
+  const clock = (index) => UTC.text("clock", columns[index].start);
+  return {
+    columns,
+    series,
+    per,
+    measure: "events",
+    label: `Events by outcome per ${per}`,
+    text: (index) => `${UTC.text("dateLong", columns[index].start)}, ${clock(index)}–${UTC.text("clock", columns[index].to)}`,
+    tick: (index, first) => (first ? `${clock(index)}\n${UTC.text("dateShort", columns[index].start)}` : clock(index)),
+    ticks: (room) => {
+      const step = [1, 2, 4, 5, 10, 12, 20, 24].find((one) => columns.length / one <= room) ?? 48;
+      return columns.map((_, index) => index).filter((index) => (columns[index].start / window) % step === 0);
+    },
+  };
 }
 
 function cards({ counters = /** @type {Record<string, number>} */ ({}), rejected, events, visible_position: visible, journal_position: journaled }) {
@@ -117,7 +130,7 @@ function cards({ counters = /** @type {Record<string, number>} */ ({}), rejected
 function audit(last) {
   const section = (kind, title, ...text) => h("section", { class: `card audit ${kind}` }, icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"), h("div", {}, h("h2", {}, title), h("p", {}, ...text)));
   if (!last) return section("none", "No audit yet", h("code", {}, "tillroll audit"), " counts every purchase again from the journal and compares.");
-  const when = last.at ? `${agoText(last.at)}, ${instantText(last.at)} UTC. ` : "";
+  const when = last.at ? `${agoText(last.at)}, ${UTC.instantText(last.at)} UTC. ` : "";
   const counted = `${plural(last.events, "event")} counted again, ${plural(last.datapoints, "datapoint")} compared. `;
   const wrong = last.differences_total ?? last.differences?.length ?? 0;
   if (!wrong) return section("good", "The last audit found every count exact", when, counted);

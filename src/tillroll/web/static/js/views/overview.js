@@ -4,35 +4,35 @@ import { everything, page as onePage, reportPath } from "../api.js";
 import { bars, legend } from "../charts/bars.js";
 import { Columns } from "../charts/columns.js";
 import { heatmap, rhythm } from "../charts/heatmap.js";
-import { colorName } from "../charts/palette.js";
-import { h } from "../dom.js";
-import { BRACKETS, METHODS, whole, word } from "../format.js";
-import { barRows, findReport, grainOf, parseRow, timeModel } from "../model.js";
-import { rangePicker } from "../parts/range.js";
+import { h, icon } from "../dom.js";
+import { MEASURES, partTitle, whole } from "../format.js";
 import { modelTable } from "../parts/table.js";
-import { format, resolveRange } from "../state.js";
-import { DAY, HOUR, WEEK, dayOf, dayText, isoDay, mondayOf, now, rangeText, weekdayOf } from "../time.js";
-import { cards } from "./spans.js";
-import { View, nothingYet, rebuild, staleNote } from "./view.js";
+import { compareTool, measureTool, rangeTool, toolbar, zoneTool } from "../parts/tools.js";
+import { barsOf, overTime, planOf } from "../question.js";
+import { isClosed, leanest, parseRow } from "../reports.js";
+import { presetTitle } from "../span.js";
+import { format } from "../state.js";
+import { DAY, HOUR, WEEK, floor, weekdayOf } from "../time.js";
+import { cards, cardsSince } from "./spans.js";
+import { View, nothingYet, rebuild } from "./view.js";
 
 const RHYTHM_WEEKS_LEAST = 4;
 const RHYTHM_WEEKS_MOST = 12;
-const BUSIEST = 10;
 
 export class Overview extends View {
-  #columns = new Columns({ size: "tall", zoom: (from, to) => this.page.go({ ...this.state, range: "custom", from, to }) });
+  #columns = new Columns({ size: "tall", zoom: (from, to) => this.#into(from, to), enter: ({ from, to }) => this.#into(from, to) });
   #parts = Object.fromEntries(["cards", "range", "columns", "merchants", "rhythm", "methods"].map((name) => [name, h("div", { class: `part-${name}` })]));
   #sources;
+  #shown = "";
+  #plan = null;
 
   constructor(page) {
     super(page);
-    const { reports } = page;
+    const own = page.reports.filter((report) => !report.own);
     this.#sources = {
-      hours: findReport(reports, ["hour", "bracket"], true),
-      methods: findReport(reports, ["hour", "bracket", "method"], true),
-      methodsOfAll: findReport(reports, ["bracket", "method"], false),
-      merchants: findReport(reports, ["merchant"], true),
-      merchantsOfAll: findReport(reports, ["merchant"], false),
+      hours: leanest(own, [], { timed: true, anyZone: true }),
+      shares: own.find((report) => !report.window && report.keys.every(isClosed) && report.keys.length > 1),
+      names: own.find((report) => report.window && report.keys.some((key) => !isClosed(key))),
     };
     document.title = "Overview · Tillroll";
     this.body.append(h("h1", {}, "Overview"));
@@ -43,133 +43,140 @@ export class Overview extends View {
     this.#columns.destroy();
   }
 
+  /** Go into a part of the range, with the way back in the trail of the report. */
+  #into(from, to) {
+    const { zone } = this.#plan;
+    this.page.enter({ ...this.state, view: this.#sources.hours.name, range: "custom", from: zone.parameter(from), to: zone.parameter(to) }, this.label);
+  }
+
+  #spanText() {
+    const { range, zone } = this.#plan;
+    return range.name === "custom" ? zone.rangeText(range.from, range.to) : presetTitle(range.name);
+  }
+
   async load(state, signal) {
-    const calendar = await this.page.calendar();
+    const calendar = await this.page.calendar(this.page.zoneOf(state), state.measure);
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, "Overview"), nothingYet());
-    const range = resolveRange(state, calendar, DAY);
-    const [recent, columns, hours, methods, merchants] = await Promise.all([
-      this.#recent(calendar, signal),
-      this.#stack(range, signal),
-      this.#hours(range, calendar, signal),
-      this.#methods(range, signal),
-      this.#merchants(range, signal),
+    const { hours, shares, names } = this.#sources;
+    const plan = planOf(this.page.reports, hours, { ...state, filters: {} }, calendar);
+    this.#plan = plan;
+    this.label = `Overview, ${this.#spanText()}`;
+    const range = { range: state.range ?? calendar.usual };
+    const sharesPlan = planOf(this.page.reports, shares, { ...state, ...range, filters: {} }, calendar);
+    const namesCalendar = await this.page.calendar(names.zoneIn(calendar.zone));
+    const namesPlan = planOf(this.page.reports, names, { ...state, ...range, filters: {} }, namesCalendar);
+    const link = (view) => (filters) => format({ ...state, ...range, from: state.from, to: state.to, view, filters });
+    const [recent, chart, rhythmRows, shareBars, nameBars, total] = await Promise.all([
+      this.#hours(hours, calendar, cardsSince(calendar), calendar.now + DAY, signal),
+      overTime(plan, signal),
+      this.#rhythmRows(plan, signal),
+      barsOf(sharesPlan, signal, link(shares.name)),
+      barsOf(namesPlan, signal, link(names.name)),
+      this.#count(namesPlan, signal),
     ]);
-    this.#render({ state, calendar, range, recent, columns, hours, methods, merchants });
+    this.#render({ state, plan, recent, chart, rhythmRows, shareBars, nameBars, total, link });
   }
 
-  /** The hours of this week and the last, for the cards. */
-  async #recent(calendar, signal) {
-    const from = mondayOf(calendar.end - DAY) - WEEK;
-    return this.#ask(this.#sources.hours, ["hour"], { from: isoDay(from) }, signal);
-  }
-
-  async #stack(range, signal) {
-    const grain = grainOf(this.#sources.hours, null, range);
-    const rows = await this.#ask(this.#sources.hours, [grain, "bracket"], range.bounds, signal);
-    return timeModel(rows, { stack: "bracket", from: range.from, to: range.to, grain });
+  async #hours(report, { zone }, from, to, signal) {
+    const measures = this.state.measure === "events" ? undefined : "events,amount";
+    const rows = await everything(report.name, { from: zone.parameter(zone.hourOf(from)), to: zone.parameter(zone.hourOf(to)), zone: zone.name === "UTC" ? undefined : zone.name, by: ["hour"], measures }, { signal });
+    return rows.map((row) => parseRow(row, ["hour"], report)).map((row) => ({ ...row, at: zone.window(row.values.hour) }));
   }
 
   /** The rhythm of the last weeks of the range, of four at least: whole weeks and days, so not of today. */
-  async #hours(range, calendar, signal) {
-    const to = Math.max(Math.min(dayOf(range.to), dayOf(now())), calendar.first + DAY);
+  async #rhythmRows({ range, calendar, zone, report }, signal) {
+    const to = Math.max(Math.min(zone.dayOf(range.to), zone.dayOf(calendar.now)), zone.addDays(zone.dayOf(calendar.first), 1));
     const weeks = Math.min(RHYTHM_WEEKS_MOST, Math.max(RHYTHM_WEEKS_LEAST, Math.floor((to - range.from) / WEEK)));
-    const from = Math.max(calendar.first, to - weeks * WEEK);
-    const bounds = { from: isoDay(from), to: isoDay(to) };
-    return { from, to, rows: await this.#ask(this.#sources.hours, ["hour"], bounds, signal) };
+    const from = Math.max(zone.dayOf(calendar.first), zone.addDays(to, -7 * weeks));
+    return { from, to, rows: await this.#hours(report, calendar, from, to, signal) };
   }
 
-  async #methods(range, signal) {
-    const report = range.range === "all" ? this.#sources.methodsOfAll : this.#sources.methods;
-    return { report, rows: await this.#ask(report, ["bracket", "method"], range.bounds, signal) };
+  /** How many names have purchases in the range. */
+  async #count({ reports, report, range }, signal) {
+    const open = report.keys.find((key) => !isClosed(key));
+    const source = range.name === "all" ? leanest(reports, [open.name]) : report;
+    return (await onePage(reportPath(source.name, { ...range.bounds, by: [open.name], limit: 1 }), { signal })).datapoints;
   }
 
-  async #merchants(range, signal) {
-    const report = range.range === "all" ? this.#sources.merchantsOfAll : this.#sources.merchants;
-    const answer = await onePage(reportPath(report.name, { ...range.bounds, by: ["merchant"], order: "-events", limit: BUSIEST }), { signal });
-    return { report, total: answer.datapoints, rows: answer.rows.map((row) => parseRow(row, ["merchant"])) };
-  }
-
-  async #ask(report, by, bounds, signal) {
-    const whole = by.join() === report.dimensions.join();
-    const rows = await everything(report.name, { ...bounds, by: whole ? undefined : by }, { signal });
-    return rows.map((row) => parseRow(row, by));
-  }
-
-  #render(data) {
-    const { state, calendar, range } = data;
+  #render({ state, plan, recent, chart, rhythmRows, shareBars, nameBars, total, link }) {
     if (!this.#parts.columns.isConnected) this.#frame();
-    rebuild(this.#parts.cards, cards(data.recent, calendar, this.#sources.hours.name));
-    const shown = JSON.stringify([state, calendar.stale]);
-    if (this.shown !== shown) rebuild(this.#parts.range, rangePicker(range, calendar, (change) => this.page.go({ ...state, ...change })), staleNote(calendar, dayText(calendar.last)));
-    this.shown = shown;
-    const link = (name, more = {}) => format({ view: name, range: range.range, from: range.from, to: range.to, ...more });
-    this.#renderColumns(data.columns, link(this.#sources.hours.name), range);
-    rebuild(this.#parts.rhythm, this.#rhythm(data.hours));
-    rebuild(this.#parts.methods, this.#share(data.methods, link));
-    rebuild(this.#parts.merchants, this.#busiest(data.merchants, link));
-  }
-
-  #frame() {
-    const parts = this.#parts;
-    this.#chartHead = h("div", { class: "card-head" });
-    this.#chartTable = h("div", { class: "table-scroll", tabindex: 0, role: "region", "aria-label": "Purchases over time, as a table" });
-    parts.columns.replaceChildren(
-      h("section", { class: "card" }, this.#chartHead, this.#columns.node, h("details", { class: "behind" }, h("summary", {}, "As a table"), this.#chartTable)),
-    );
-    rebuild(this.body, h("div", {}, h("h1", {}, "Overview"), h("p", { class: "lead" }, "Purchases, counted exactly. All times are UTC.")), parts.cards, parts.range, h("div", { class: "grid" }, parts.columns, parts.merchants, parts.rhythm, parts.methods));
+    const { calendar, range, zone } = plan;
+    rebuild(this.#parts.cards, cards(recent, calendar, { view: this.#sources.hours.name, measure: state.measure, state: { measure: state.measure, zone: state.zone } }));
+    const shown = JSON.stringify([state, range.from, calendar.stale]);
+    if (this.#shown !== shown) {
+      const change = (part) => this.page.go({ ...state, ...part });
+      rebuild(
+        this.#parts.range,
+        toolbar(rangeTool(plan, change), [h("div", { class: "tools-row" }, compareTool(state.compare, range, change), zoneTool(plan, this.page.zone.name, change), measureTool(state.measure, change))], Number(Boolean(state.compare)) + Number(Boolean(state.zone))),
+        calendar.stale ? h("p", { class: "note", id: "stale" }, icon("info"), `The latest purchase was on ${zone.text("date", calendar.latest)}.`) : null,
+      );
+      this.#shown = shown;
+    }
+    this.#renderColumns(chart.model, plan, link(this.#sources.hours.name)({}));
+    rebuild(this.#parts.rhythm, this.#rhythm(rhythmRows, plan));
+    rebuild(this.#parts.methods, this.#shares(shareBars));
+    rebuild(this.#parts.merchants, this.#busiest(nameBars, total, link(this.#sources.names.name)({})));
   }
 
   #chartHead;
   #chartTable;
 
-  #renderColumns(model, href, range) {
+  #frame() {
+    const parts = this.#parts;
+    this.#chartHead = h("div");
+    this.#chartTable = h("div");
+    parts.columns.replaceChildren(h("section", { class: "card" }, this.#chartHead, this.#columns.node, h("details", { class: "behind" }, h("summary", {}, "As a table"), this.#chartTable)));
+    rebuild(this.body, h("div", {}, h("h1", {}, "Overview"), h("p", { class: "lead" }, "Purchases, counted exactly.")), parts.cards, parts.range, h("div", { class: "grid" }, parts.columns, parts.merchants, parts.rhythm, parts.methods));
+  }
+
+  #renderColumns(model, { range, zone, measure, comparison }, href) {
+    const { text, of, title } = MEASURES[measure];
+    const all = model.totals.reduce((sum, one) => ({ events: sum.events + one.events, amount: BigInt(sum.amount) + BigInt(one.amount) }), { events: 0, amount: 0n });
     this.#chartHead.replaceChildren(
-      h("div", {}, h("h2", {}, `Purchases per ${model.per}`), h("p", { class: "sub" }, h("a", { href, class: "num" }, whole(model.total)), ` in ${rangeText(range.from, range.to)}`)),
-      legend(BRACKETS.map((value) => ({ label: word("bracket", value), color: colorName(value) }))),
+      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, `${title} by ${model.grain}`), h("p", { class: "sub" }, h("a", { href, class: "num" }, text(of(all))), ` ${MEASURES[measure].noun} · ${zone.rangeText(range.from, range.to)} · ${zone.name}`))),
+      legend(model.series.length > 1 ? model.series : [], model.before ? comparison.words[0].toUpperCase() + comparison.words.slice(1) : null),
     );
     this.#columns.draw(model);
     this.#chartTable.replaceChildren(modelTable(model));
   }
 
-  #rhythm({ from, to, rows }) {
+  #rhythm({ from, to, rows }, { zone, measure }) {
     const name = this.#sources.hours.name;
-    const day = (weekday) => {
-      let at = to - DAY;
-      while (weekdayOf(at) !== weekday) at -= DAY;
-      return at;
-    };
-    const caption = `Average purchases in each hour of the week, ${rangeText(from, to)}`;
-    const map = heatmap(rhythm(rows, from, to), {
-      caption,
-      href: (weekday, hour) => format({ view: name, range: "custom", from: day(weekday) + hour * HOUR, to: day(weekday) + (hour + 1) * HOUR }),
-    });
-    const href = format({ view: name, range: "custom", from, to });
-    return h("section", { class: "card" }, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Rhythm of the week"), h("p", { class: "sub" }, "Average an hour (UTC), ", h("a", { href }, rangeText(from, to))))), map);
+    const { title, text } = MEASURES[measure];
+    const caption = `Average ${title.toLowerCase()} in each hour of the week, ${zone.rangeText(from, to)}`;
+    const address = (start, stop) => format({ view: name, measure: this.state.measure, zone: this.state.zone, range: "custom", from: zone.parameter(start), to: zone.parameter(stop) });
+    const map = heatmap(rhythm(rows, { from, to, zone, measure }), { caption, text: measure === "events" ? undefined : text, href: (weekday, hour) => address(...latest(zone, to, weekday, hour)) });
+    return h("section", { class: "card" }, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Rhythm of the week"), h("p", { class: "sub" }, `Average an hour (${zone.name}), `, h("a", { href: address(from, to) }, zone.rangeText(from, to))))), map);
   }
 
-  #share({ report, rows }, link) {
-    const name = report.name;
-    const shown = barRows(rows, { by: "bracket", parts: "method", order: BRACKETS, link: (filters) => link(name, { filters }) });
+  #shares({ by, cut, rows }) {
+    const { adds, text } = MEASURES[this.state.measure];
+    const title = `How each ${partTitle(by).toLowerCase()} is paid`;
     return h(
       "section",
       { class: "card" },
-      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "How each amount is paid"), h("p", { class: "sub" }, "Share of the payment methods by bracket"))),
-      legend(METHODS.map((value) => ({ label: word("method", value), color: colorName(value) }))),
-      shown.length ? bars(shown, { share: true, label: "Share of the payment methods by bracket" }) : h("p", { class: "nothing" }, "No purchases in this range."),
+      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, title), h("p", { class: "sub" }, adds ? `Share of each ${partTitle(cut).toLowerCase()}` : MEASURES[this.state.measure].title))),
+      rows.length && adds ? legend(rows[0].parts) : null,
+      rows.length ? bars(rows, { share: adds, label: title, text }) : h("p", { class: "nothing" }, "No purchases in this range."),
     );
   }
 
-  #busiest({ report, total, rows }, link) {
-    const shown = rows.map((row) => ({
-      label: row.merchant,
-      href: link(report.name, { filters: { merchant: [row.merchant] } }),
-      parts: [{ label: "Purchases", value: row.events, color: "bracket-3" }],
-    }));
+  #busiest({ by, rows }, total, href) {
+    const name = `${partTitle(by).toLowerCase()}s`;
+    const { title, text } = MEASURES[this.state.measure];
     return h(
       "section",
       { class: "card" },
-      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Busiest merchants"), h("p", { class: "sub" }, "Of ", h("a", { href: link(report.name), class: "num" }, whole(total)), " with purchases"))),
-      shown.length ? bars(shown, { label: "Busiest merchants", names: true }) : h("p", { class: "nothing" }, "No purchases in this range."),
+      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, `Busiest ${name}`), h("p", { class: "sub" }, `${title}, of `, h("a", { href, class: "num" }, whole(total)), ` ${name}`))),
+      rows.length ? bars(rows.slice(0, 10), { label: `Busiest ${name}`, names: true, text }) : h("p", { class: "nothing" }, "No purchases in this range."),
     );
   }
+}
+
+/** Return the latest hour before `to` that lies on a weekday: its bounds. */
+function latest(zone, to, weekday, hour) {
+  let day = zone.addDays(to, -1);
+  while (weekdayOf(zone.local(day)) !== weekday) day = zone.addDays(day, -1);
+  const start = zone.instant(floor(zone.local(day), DAY) + hour * HOUR);
+  return [start, start + HOUR];
 }

@@ -6,6 +6,8 @@ export class View {
   #abort = null;
   #failure = null;
   #loaded = false;
+  /** What is shown, in few words, for the trail. @type {string | null} */
+  label = null;
 
   /** `page` is what a view needs of the page: reports, calendar(), go(state), progress(on). */
   constructor(page) {
@@ -85,10 +87,6 @@ export function rebuild(container, ...children) {
   container.replaceChildren(...children.flat().filter(Boolean));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
-
-/** Return the note that says why spans end in the past. */
-export const staleNote = (calendar, last) =>
-  calendar.stale ? h("p", { class: "note" }, icon("info"), `No purchases in the last seven days: spans end with the latest, on ${last}.`) : null;
 
 /** Return what is shown where there is nothing at all. */
 export function nothingYet() {

@@ -1,54 +1,70 @@
-// The search for merchants: a combobox over GET /merchants, and the chosen ones as chips that can be taken away.
+// The search for a value of an open part: a combobox, and the chosen ones as chips that can be taken away.
 
-import { getJson } from "../api.js";
+import { getJson, reportPath } from "../api.js";
 import { debounce, h, icon } from "../dom.js";
-import { brief } from "../format.js";
+import { brief, partTitle } from "../format.js";
+import { parseRow } from "../reports.js";
 
 const LISTED = 12;
 const PAUSE_MS = 60;
 
-/** Return the search. `choose` gets all chosen merchants after a change. */
-export function merchantSearch(chosen, choose) {
-  const list = h("ul", { class: "options", id: "merchant-options", role: "listbox", "aria-label": "Merchants", hidden: true });
+/** Return the search. `choose` gets all chosen values after a change. */
+export function valueSearch(report, part, chosen, choose) {
+  const title = partTitle(part);
+  const list = h("ul", { class: "options", id: `${part.name}-options`, role: "listbox", "aria-label": title, hidden: true });
   const input = h("input", {
     type: "search",
-    id: "merchant-search",
+    id: `${part.name}-search`,
     class: "input",
-    placeholder: "Search merchants",
+    placeholder: `Search ${title.toLowerCase()}`,
     autocomplete: "off",
     spellcheck: "false",
-    maxlength: 128,
+    maxlength: 256,
     role: "combobox",
     "aria-expanded": "false",
     "aria-controls": list.id,
     "aria-autocomplete": "list",
   });
-  const box = new Combobox(input, list, (name) => choose([...chosen, name]), chosen);
-  const chips = chosen.map((name) =>
-    h("li", {}, h("button", { type: "button", class: "chip-remove", "aria-label": `Remove merchant ${name}`, title: name, onclick: () => choose(chosen.filter((one) => one !== name)) }, h("span", {}, brief(name, 22)), icon("close"))),
+  const box = new Combobox(input, list, { pick: (value) => choose([...chosen, value]), chosen, find: finder(report, part), none: `No ${title.toLowerCase()} of that name` });
+  const chips = chosen.map((value) =>
+    h("li", {}, h("button", { type: "button", class: "chip-remove", "aria-label": `Remove ${title.toLowerCase()} ${value}`, title: value, onclick: () => choose(chosen.filter((one) => one !== value)) }, h("span", {}, brief(value, 22)), icon("close"))),
   );
   return h(
     "div",
-    { class: "merchant-filter" },
-    h("label", { class: "filter-label", for: input.id }, "Merchant"),
+    { class: "value-filter" },
+    h("label", { class: "filter-label", for: input.id }, title),
     h("div", { class: "combobox" }, icon("search"), box.input, list),
-    chips.length ? h("ul", { class: "chosen", "aria-label": "Chosen merchants" }, ...chips) : null,
+    chips.length ? h("ul", { class: "chosen", "aria-label": `Chosen: ${title.toLowerCase()}` }, ...chips) : null,
   );
+}
+
+/** Return what finds values by a part of their text: the server's own search where it has one, else among the most frequent. */
+function finder(report, part) {
+  if (part.search) return (text, limit, signal) => getJson(`${part.search}?${new URLSearchParams({ q: text, limit })}`, { signal });
+  let values = null;
+  return async (text, limit, signal) => {
+    values ??= (await getJson(reportPath(report.name, { by: [part.name], order: "-events", limit: 1_000 }), { signal })).map((row) => parseRow(row, [part.name], report).values[part.name]);
+    return values.filter((value) => value.toLowerCase().includes(text.toLowerCase())).slice(0, limit);
+  };
 }
 
 class Combobox {
   #list;
   #pick;
   #chosen;
+  #find;
+  #none;
   #names = [];
   #active = -1;
   #abort = null;
 
-  constructor(input, list, pick, chosen) {
+  constructor(input, list, { pick, chosen, find, none }) {
     this.input = input;
     this.#list = list;
     this.#pick = pick;
     this.#chosen = chosen;
+    this.#find = find;
+    this.#none = none;
     input.addEventListener("input", debounce(() => this.#search(), PAUSE_MS));
     input.addEventListener("click", () => this.#list.hidden && this.#search());
     input.addEventListener("blur", () => this.#close());
@@ -59,8 +75,7 @@ class Combobox {
     this.#abort?.abort();
     this.#abort = new AbortController();
     try {
-      const query = new URLSearchParams({ q: this.input.value.trim(), limit: LISTED + this.#chosen.length });
-      const found = await getJson(`/merchants?${query}`, { signal: this.#abort.signal });
+      const found = await this.#find(this.input.value.trim(), LISTED + this.#chosen.length, this.#abort.signal);
       if (document.activeElement === this.input) this.#show(found.filter((name) => !this.#chosen.includes(name)).slice(0, LISTED));
     } catch (error) {
       if (error.name !== "AbortError") this.#note(error.message);
@@ -70,10 +85,10 @@ class Combobox {
   #show(names) {
     this.#names = names;
     this.#active = -1;
-    if (!names.length) return this.#note("No merchant of that name");
+    if (!names.length) return this.#note(this.#none);
     this.#open(
       names.map((name, index) =>
-        h("li", { role: "option", id: `merchant-option-${index}`, class: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => this.#pick(name) }, name),
+        h("li", { role: "option", id: `${this.#list.id}-${index}`, class: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => this.#pick(name) }, name),
       ),
     );
   }
@@ -114,6 +129,6 @@ class Combobox {
       option.setAttribute("aria-selected", String(index === this.#active));
       if (index === this.#active) option.scrollIntoView({ block: "nearest" });
     }
-    this.input.setAttribute("aria-activedescendant", `merchant-option-${this.#active}`);
+    this.input.setAttribute("aria-activedescendant", `${this.#list.id}-${this.#active}`);
   }
 }

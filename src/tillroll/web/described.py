@@ -1,0 +1,47 @@
+"""What a report is, for programs that know none by name: the page reads it here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tillroll.core.ask import spans_of
+from tillroll.core.dimension import HOUR, Bracket, Closed, Merchant, Open, Window
+
+if TYPE_CHECKING:
+    from tillroll.core.dimension import Dimension
+    from tillroll.core.report import Report
+
+_GRAINS: Final = ("day", "week", "month")
+KINDS: Final = ("window", "bracket", "choice", "open")
+
+
+def described(report: Report) -> dict[str, Any]:
+    """Return what a report is made of, as `GET /reports` lists it.
+
+    `parts` are its dimensions: what kind each is, the values of one that has a known number of them, in their order,
+    and the address that finds values of one by a part of their text. `grains` are the lengths of time that it can be
+    asked by; `any_zone` says that a question may name a zone.
+    """
+    return {
+        "parts": [_part(dimension) for dimension in report.by],
+        "grains": [report.window.name, *(span for span in spans_of(report) if span in _GRAINS)]
+        if report.window
+        else [],
+        "any_zone": report.window is HOUR,
+    }
+
+
+def _part(dimension: Dimension) -> dict[str, Any]:
+    part: dict[str, Any] = {"name": dimension.name, "kind": _kind(dimension)}
+    if isinstance(dimension, Closed):
+        part["values"] = dimension.texts
+    if isinstance(dimension, Merchant):
+        part["search"] = "/merchants"
+    return part
+
+
+def _kind(dimension: Dimension) -> str:
+    for kind, known in zip(KINDS, (Window, Bracket, Closed, Open), strict=True):
+        if isinstance(dimension, known):
+            return kind
+    raise TypeError(dimension.name)

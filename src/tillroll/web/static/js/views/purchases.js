@@ -1,0 +1,66 @@
+// The purchases behind a number: the events of a datapoint, page after page, in the order that they were journaled.
+
+import { getJson } from "../api.js";
+import { h, icon } from "../dom.js";
+import { plural, whole } from "../format.js";
+import { trailBar } from "../parts/trail.js";
+import { View, rebuild } from "./view.js";
+
+const LISTED = 50;
+
+export class Purchases extends View {
+  #found = [];
+  #next = null;
+  #shown = null;
+
+  constructor(page) {
+    super(page);
+    document.title = "Purchases · Tillroll";
+    this.body.append(h("h1", {}, "Purchases"));
+  }
+
+  async load(state, signal) {
+    if (!state.datapoint) return rebuild(this.body, h("h1", {}, "Purchases"), h("p", { class: "note" }, "The address names no datapoint. Click a number in the table of a report: its purchases are shown here."));
+    if (this.#shown !== state.datapoint) [this.#found, this.#next, this.#shown] = [[], null, state.datapoint];
+    const answer = await this.#page(state.datapoint, null, signal);
+    if (this.#found.length <= LISTED) [this.#found, this.#next] = [answer.purchases, answer.next];
+    this.#render(answer);
+  }
+
+  #page(datapoint, after, signal) {
+    const query = new URLSearchParams({ datapoint, limit: String(LISTED), ...(after ? { after } : {}) });
+    return getJson(`/explain?${query}`, { signal });
+  }
+
+  async #more(answer, event) {
+    event.target.setAttribute("aria-busy", "true");
+    try {
+      const page = await this.#page(this.#shown, this.#next, undefined);
+      this.#found.push(...page.purchases);
+      this.#next = page.next;
+      this.#render(answer);
+    } finally {
+      event.target.removeAttribute("aria-busy");
+    }
+  }
+
+  #render(answer) {
+    const fields = [...new Set(this.#found.flatMap(({ event }) => Object.keys(event)))];
+    const report = this.page.reports.find((one) => one.name === answer.report);
+    const head = h("tr", {}, ...fields.map((field) => h("th", { scope: "col" }, field)), h("th", { scope: "col" }, "known by"), h("th", { scope: "col" }, "journaled in"));
+    const row = ({ event, name, chunk, index, folded }) =>
+      h("tr", {}, ...fields.map((field) => h("td", {}, textOf(event[field]))), h("td", {}, name), h("td", {}, `${chunk}, ${whole(index)}`, folded ? null : h("span", { class: "tag" }, "not folded yet")));
+    rebuild(
+      this.body,
+      trailBar("Purchases"),
+      h("div", {}, h("h1", {}, "Purchases"), h("p", { class: "lead" }, h("b", { class: "num", id: "total" }, whole(answer.events)), " behind ", h("code", {}, answer.datapoint), report ? [" of ", h("a", { href: `#/${encodeURIComponent(report.name)}` }, report.title)] : null)),
+      this.#found.length
+        ? h("section", { class: "card table-card wide" }, h("table", { class: "data purchases" }, h("caption", { class: "sr" }, `Purchases of ${answer.datapoint}`), h("thead", {}, head), h("tbody", {}, ...this.#found.map(row))))
+        : h("section", { class: "card empty" }, icon("roll"), h("h2", {}, "No purchases"), h("p", {}, "Nobody bought anything that would be counted there.")),
+      h("p", { class: "num", id: "page-shown" }, `${whole(this.#found.length)} of ${plural(answer.events, "purchase")}, as they came in`),
+      this.#next ? h("button", { type: "button", class: "button", id: "more-purchases", onclick: (event) => this.#more(answer, event) }, "Show more") : null,
+    );
+  }
+}
+
+const textOf = (value) => (value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));
