@@ -73,7 +73,7 @@ def test_what_is_not_over_is_compared_up_to_the_same_hour(
     assert (number(said[1]), int(said[2]), number(said[3])) == (len(mine), full.hour, len(before))
     counts, counts_before = (count(which, "day", "bracket", "method") for which in (mine, before))
     shown = page.locator("tr[data-datapoint]").evaluate_all(
-        "rows => rows.map((row) => [row.dataset.datapoint, ...[...row.cells].slice(-2).map((cell) => cell.textContent)])"
+        "rows => rows.map((row) => [row.dataset.datapoint, ...[...row.cells].slice(-2).map((one) => one.textContent)])"
     )
     assert len(shown) > 50
     for datapoint, earlier, change in shown:
