@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tillroll.aws.prices import WRITE_UNIT
-from tillroll.core.ask import filters_of, spans_of
+from tillroll.core.ask import filters_of, find_report, spans_of
 from tillroll.core.definition import Definition, read_definition
 from tillroll.core.preview import EVENTS, preview
+from tillroll.errors import CountingError
 
 if TYPE_CHECKING:
     from tillroll.core.report import Report
@@ -49,6 +50,21 @@ def definition_object(report: Report) -> dict[str, Any]:
         return {"name": report.name, "title": report.title, "by": report.dimensions}
     found = msgspec.to_builtins(stored)
     return {field: value for field, value in found.items() if value and field not in ("format", "changes")}
+
+
+def find_readable(store: Store, name: str) -> Report:
+    """Return the report of a name that can be read.
+
+    Raises:
+        CountingError: it is being counted still.
+        QueryError: there is none.
+    """
+    reports = store.catalogue()
+    if reports.get(name) is None:
+        for state in store.report_states():
+            if state.report.name == name:
+                raise CountingError(name, state.position, state.journal_position)
+    return find_report(reports, name)
 
 
 def stored_definitions(store: Store) -> dict[str, Definition]:

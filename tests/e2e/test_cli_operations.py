@@ -8,11 +8,13 @@ import pty
 import sqlite3
 import subprocess
 import sys
+from array import array
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.command import EVENT, command, environment, report, tillroll
 
+from tillroll.core import kernel
 from tillroll.core.report import REPORTS
 from tillroll.stores.segments import Segments
 
@@ -139,7 +141,9 @@ def change_an_aggregate(data: Path) -> None:
     with connection:
         rows = list(segments.read(report))
         for window, part, cells in rows:
-            segments.put(report, window, part, bytes(cell + 1 if cell else 0 for cell in cells))
+            counts, _, _ = kernel.read_counts(cells, report.inner)
+            at, one, none = (array("Q", [each]) for each in (next(i for i, count in enumerate(counts) if count), 1, 0))
+            segments.put(report, window, part, kernel.add_counts(cells, 0, report.inner, at, one, none, array("Q")))
     connection.close()
     assert rows
 

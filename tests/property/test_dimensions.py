@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tillroll.core.batch import Event
 from tillroll.core.codes import Codes, Numbers
 from tillroll.core.definition import define
-from tillroll.core.dimension import ABSENT
 from tillroll.core.fold import fold
+from tillroll.core.kept import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,6 @@ import typer
 
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console, table, write_json
-from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
 
@@ -21,13 +20,12 @@ def run(
     json: Json = False,
 ) -> None:
     """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
-    at = REPORTS.place(datapoint)
-    if at is None:
-        names = ", ".join(REPORTS.names)
-        raise QueryError(
-            "DATAPOINT", f"{datapoint} is a datapoint of no report ({names})", "Quote it as a report shows it"
-        )
     with opened(data, config_file) as store:
+        reports = store.catalogue()
+        at = reports.place(datapoint)
+        if at is None:
+            problem = f"{datapoint} is a datapoint of no report ({', '.join(reports.names)})"
+            raise QueryError("DATAPOINT", problem, "Quote it as a report shows it")
         (events,) = store.get([datapoint])
         traces = list(islice(store.trace(datapoint), limit))
     if json:

@@ -14,7 +14,8 @@ from tillroll.core import ask, limits
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import CsvForm
 from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measured
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE
+from tillroll.definitions import find_readable
 from tillroll.errors import ConfigError
 from tillroll.ports import Store
 
@@ -40,7 +41,9 @@ Filter = list[str] | None
 
 
 def run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: " + ", ".join(REPORTS.names))],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"One of {', '.join(report.name for report in FIVE)}, or of your own.")
+    ],
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     start: Annotated[
@@ -52,6 +55,9 @@ def run(
     bracket: Annotated[Filter, typer.Option("--bracket", help="Only this amount bracket; may be repeated.")] = None,
     method: Annotated[Filter, typer.Option("--method", help="Only this payment method; may be repeated.")] = None,
     merchant: Annotated[Filter, typer.Option("--merchant", help="Only this merchant; may be repeated.")] = None,
+    only: Annotated[
+        Filter, typer.Option("--only", metavar="DIMENSION=VALUE", help="Only this value of a dimension of your own.")
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option("--by", metavar="DIMENSIONS", help="Roll up to some dimensions or a span, such as week,bracket."),
@@ -91,18 +97,19 @@ def run(
     parameters |= {
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
     }
+    _add_only(parameters, only or [])
     shown = ask.measures_of([] if measures is None else [measures])
-    query = ask.ask(ask.find_report(REPORTS, name), parameters)
-    if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
-        query = msgspec.structs.replace(query, brackets_by_amount=True)
     for flag, given in (("--columns", columns), ("--bom", bom)):
         if given and form is not Format.CSV:
             raise ConfigError(flag, "only CSV has it", "Add --format csv, or leave it out")
     if chart and form is not Format.TABLE:
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
-    if chart and order is not None and report_chart.has_own_order(query):
-        raise ConfigError("--order", "a chart of what has a time has its own order", "Leave out --order or --chart")
     with opened(data, config_file) as store:
+        query = ask.ask(find_readable(store, name), parameters)
+        if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
+            query = msgspec.structs.replace(query, brackets_by_amount=True)
+        if chart and order is not None and report_chart.has_own_order(query):
+            raise ConfigError("--order", "a chart of what has a time has its own order", "Leave out --order or --chart")
         if chart:
             report_chart.draw(console(), store, query, limit)
             return
@@ -115,6 +122,12 @@ def run(
                 write_aggregates_csv(written, _pages(store, query, limit))
             case Format.TABLE:
                 _show(store, query, limit or _ROWS, shown)
+
+
+def _add_only(parameters: dict[str, list[str]], only: list[str]) -> None:
+    for text in only:
+        dimension, _, value = text.partition("=")
+        parameters.setdefault(dimension, []).append(value)
 
 
 def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[Aggregate]]:

@@ -6,7 +6,6 @@ processes with two editions of the zone data count alike.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from contextlib import suppress
@@ -18,7 +17,8 @@ import msgspec
 from tillroll.core import limits
 from tillroll.core.ask import RESERVED
 from tillroll.core.clocks import UTC_CLOCKS, Clocks
-from tillroll.core.dimension import ABSENT, FIELD_PREFIX, KEYS, WINDOWS, Closed, Field, dimension
+from tillroll.core.dimension import FIELD_PREFIX, KEYS, WINDOWS, Closed, Field, dimension
+from tillroll.core.kept import ABSENT, spell
 from tillroll.core.report import FIVE, Condition, Report
 from tillroll.core.text import is_name, shown
 from tillroll.core.zone import UTC, find_zone
@@ -36,7 +36,6 @@ KEYS_MAX: Final = 4  # beside the window
 BOUNDS_MAX: Final = 50
 VALUES_MAX: Final = 1_000  # of one field of `where`
 _NAME: Final = re.compile(rf"[a-z0-9-]{{1,{NAME_CHARACTERS_MAX}}}", re.ASCII)
-_UNBARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f|]")
 _FIELDS: Final = ("name", "title", "by", "zone", "where", "brackets")
 _CONDITIONS: Final = ("method", "bracket", "merchant", "weekday")  # and kept fields
 
@@ -280,24 +279,6 @@ def _spelled(value: object) -> str | None:
     if isinstance(value, dict):
         return ABSENT if value == {"absent": True} else None
     return spell(value) if value is None or isinstance(value, str | int | float | bool) else None
-
-
-def spell(value: str | float | bool | None) -> str | None:  # noqa: FBT001 a value of JSON
-    """Return how a value is spelled in datapoints, None for one that is not kept."""
-    if not isinstance(value, str):
-        whole = not isinstance(value, float) or value.is_integer()
-        return json.dumps(int(value) if isinstance(value, float) else value) if whole else None
-    text = json.dumps(value, ensure_ascii=False)
-    bare = value and value[0] not in '"#' and value != ABSENT and not _UNBARE.search(value) and not _is_json(value)
-    return value if bare else text.replace("|", "\\u007c")
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _shown(value: object) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
 from tillroll.core.clocks import UTC_CLOCKS
+from tillroll.core.kept import ABSENT
 from tillroll.core.limits import METHODS, NAME_CHARACTERS_MAX
 from tillroll.core.recount import MERCHANTS, Kind, Spelling
 from tillroll.core.spans import SPANS, day_text, parse_day
@@ -30,7 +31,6 @@ BRACKETS: Final = ("<10", "10-50", "50-100", "100-500", ">500")
 # The first cent of each bracket after the first. 500.00 euro exactly is not more than 500, hence the odd one.
 BRACKET_FLOORS: Final = (1_000, 5_000, 10_000, 50_001)
 FIELD_PREFIX: Final = "field."  # of a kept field's name where it could be taken for something else
-ABSENT: Final = "(absent)"  # the value of a kept field that an event has not
 _TABLE_MIN: Final = 256  # codes of a table that is always worth making
 _DAY_HOURS: Final = DAY_S // HOUR_S
 _HOUR: Final = re.compile(r"(\d{4}-\d{2}-\d{2}):([01]\d|2[0-3])", re.ASCII)

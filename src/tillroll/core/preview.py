@@ -23,8 +23,8 @@ def preview(report: Report, batches: Iterable[Batch]) -> tuple[list[Aggregate], 
     events = 0
     for batch in batches:
         events += len(batch)
-        for event in batch.events():
-            text = report.text_of(event, {})
+        for index, event in enumerate(batch.events()):
+            text = report.text_of(event, batch.kept_of(index))
             if text is not None:
                 total = totals[text]
                 total[0] += 1

@@ -15,8 +15,8 @@ from tillroll.core.csv_form import COLUMNS, CsvForm
 from tillroll.core.definition import define
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, aggregate_object
-from tillroll.definitions import definition_object, planned, state_object
-from tillroll.errors import CountingError, DefinitionError, QueryError
+from tillroll.definitions import definition_object, find_readable, planned, state_object
+from tillroll.errors import DefinitionError, QueryError
 from tillroll.web.answers import (
     CSV,
     JSON,
@@ -88,13 +88,10 @@ class ReportRoutes:
         return await self._state.read(self._page, request, query, written, measures, download=download)
 
     def _find(self, name: str) -> Report:
-        report = self._store.catalogue().get(name)
-        if report is not None:
-            return report
-        for state in self._store.report_states():
-            if state.report.name == name:
-                raise CountingError(name, state.position, state.journal_position)
-        raise self._unknown(name)
+        try:
+            return find_readable(self._store, name)
+        except QueryError as error:
+            raise self._unknown(name) from error
 
     def _unknown(self, name: str) -> Problem:
         known = ", ".join(self._store.catalogue().names)

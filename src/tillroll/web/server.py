@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from tillroll.errors import ConfigError, StoreGoneError
+from tillroll.errors import ConfigError, StoreGoneError, TillrollError
 from tillroll.ports import Watchable
 from tillroll.web.asgi import Application
 from tillroll.web.crowd import Crowd
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 2_048
 _SWEEP_S: Final = 1.0
+_COUNT_S: Final = 0.05
+_COUNT_PAUSE_S_MAX: Final = 1.0
 _FILES_KEPT: Final = 64  # for the store and the log, of those the process may open
 _CONNECTIONS_MAX: Final = 10_000
 
@@ -91,6 +93,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         gc.freeze()  # what is loaded now stays: the collector need not look at it again and again
         self._sweeper = asyncio.create_task(self._sweep())
+        self._counter = asyncio.create_task(self._count())
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -100,6 +103,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             self._sweeper.cancel()
+            self._counter.cancel()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop. uvicorn would raise the signal again afterwards, before the store is closed."""
@@ -115,6 +119,17 @@ class _Server(uvicorn.Server):
             for connection in list(self.server_state.connections):
                 if isinstance(connection, BoundedProtocol):
                     connection.sweep(now)
+
+    async def _count(self) -> None:
+        """Count reports that lag, beside the traffic: half of the time at most."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began, more = loop.time(), False
+            try:
+                more = await asyncio.to_thread(self._state.store.count_some, _COUNT_S)
+            except TillrollError as error:  # tried again; what it means is told to who reads the report
+                _log.warning("reports cannot be counted now: %s", error)
+            await asyncio.sleep(min(loop.time() - began, _COUNT_PAUSE_S_MAX) if more else _SWEEP_S)
 
     def _watch_store(self) -> None:
         """Stop when the store's files were taken away: whoever supervises the server then starts it anew."""
