@@ -54,9 +54,13 @@ class Corrected(NamedTuple):
         return self.accepted + self.duplicates
 
     def plain(self, rejected_id: str) -> dict[str, Any]:
-        """Return it as JSON has it: with how many events are which, when it had several."""
-        counts = {"accepted": self.accepted, "duplicates": self.duplicates} if self.events > 1 else {}
-        return {"id": rejected_id, "outcome": self.word, **counts}
+        """Return it as JSON has it."""
+        return {"id": rejected_id, "outcome": self.word, **self.counts()}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events are new and how many are not, where the outcome does not say so."""
+        told = self.events == 1 and self.reason is None
+        return {} if told or not self.events else {"accepted": self.accepted, "duplicates": self.duplicates}
 
 
 def find(store: Store, rejected_id: str) -> Kept:
@@ -109,12 +113,11 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep
     for index, (event, values) in enumerate(events):
         builder.add(event, *_name_of(kept, index), values)
     outcomes = store.journal(builder.build())
+    accepted, duplicates = outcomes.count(Outcome.ACCEPTED), outcomes.count(Outcome.DUPLICATE)
     if Outcome.CONFLICT in outcomes:
-        return Corrected(Outcome.CONFLICT, CONFLICT)
+        return Corrected(Outcome.CONFLICT, CONFLICT, accepted, duplicates)
     store.settle([rejected_id])
-    accepted = outcomes.count(Outcome.ACCEPTED)
-    outcome = Outcome.ACCEPTED if accepted else Outcome.DUPLICATE
-    return Corrected(outcome, None, accepted, len(outcomes) - accepted)
+    return Corrected(Outcome.ACCEPTED if accepted else Outcome.DUPLICATE, None, accepted, duplicates)
 
 
 def _events_of(kept: Kept, body: bytes | None, now_s: float, keep: Keep) -> list[tuple[Event, list[str]]] | Reason:
@@ -188,17 +191,22 @@ def retry_some(
     builder = BatchBuilder(keep.names)
     valid = []
     for kept in page:
-        line = kept.rejection.body.strip(_SPACE)
-        decoded = decode_event(line, now_s)
-        if not isinstance(decoded, Reason):
-            builder.add(decoded, *_name_of(kept), keep.values(line.decode()))
-            valid.append(kept.id)
+        events = _events_of(kept, None, now_s, keep)
+        if not isinstance(events, Reason):
+            for index, (event, values) in enumerate(events):
+                builder.add(event, *_name_of(kept, index), values)
+            valid.append((kept.id, len(events)))
     outcomes = store.journal(builder.build()) if valid else b""
-    conflicts = outcomes.count(Outcome.CONFLICT)
-    store.settle([name for name, outcome in zip(valid, outcomes, strict=True) if outcome != Outcome.CONFLICT])
+    settled = []
+    start = 0
+    for rejected_id, count in valid:
+        if Outcome.CONFLICT not in outcomes[start : start + count]:
+            settled.append(rejected_id)
+        start += count
+    store.settle(settled)
     return Retried(
         outcomes.count(Outcome.ACCEPTED),
         outcomes.count(Outcome.DUPLICATE),
-        len(page) - len(valid) + conflicts,
+        len(page) - len(settled),
         page[-1].id if may_go_on([kept.rejection for kept in page], RETRIED_AT_ONCE) else None,
     )

@@ -109,7 +109,8 @@ def test_a_bulk_drop_that_was_confirmed_drops_what_was_named_and_no_more(data: P
     assert b"Erase 2 rejected events for good?" in shown
     assert b"2 dropped" in shown
     assert len(listed(data)) == 3
-    assert b"1 dropped" in tillroll("rejected", "drop", "--code", "not_json", "--yes", "--data", data).stdout
+    (named,) = [each["id"] for each in listed(data) if each["code"] == "not_json"]
+    assert b"1 dropped" in tillroll("rejected", "drop", named, named, "--data", data).stdout
     assert b"2 dropped" in tillroll("rejected", "drop", "--all", "--yes", "--data", data).stdout
     assert b"0 dropped" in tillroll("rejected", "drop", "--all", "--data", data).stdout
     assert report(data, "bracket-method") == {"10-50|SLICE_IT": 2}

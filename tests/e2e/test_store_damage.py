@@ -137,6 +137,10 @@ def test_a_flipped_bit_of_a_merchants_name_does_not_stop_senders(data: Path, ser
         total += receipt["accepted"]
     status, problem = ask(server.port, "GET", "/reports/day-merchant")
     assert (status, problem["code"]) == (503, "store_damaged")
+    status, told = ask(server.port, "GET", "/status")
+    assert (status, told["events"]) == (200, total)
+    assert ask(server.port, "POST", "/events", b"oops")[0] == 422
+    assert ask(server.port, "GET", "/rejected")[0] == 200
     tillroll("rebuild", "--data", data)
     assert count(server.port, "day-merchant") == (200, total)
     server.stop()

@@ -90,6 +90,30 @@ def test_a_correction_that_is_not_all_right_counts_nothing(store: SqliteStore, b
     assert len(store.rejected()) == 1
 
 
+def test_a_bulk_retry_takes_what_a_single_one_takes(store: SqliteStore) -> None:
+    bodies = [
+        b"[" + event(1) + b"," + event(2) + b"]",
+        b"\xef\xbb\xbf" + event(3),
+        event(4) + b"\n" + event(5),
+        b"oops",
+    ]
+    for position, body in enumerate(bodies):
+        store.set_aside([Rejection(KEY, 10 * position, body, NO, 0)], 0.0)
+    assert correction.retry_some(store, RejectedFilter(), None, NOW_S) == (5, 0, 1, None)
+    assert [kept.rejection.body for kept in store.rejected()] == [b"oops"]
+
+
+def test_a_correction_that_conflicts_says_how_many_of_the_others_were_counted(store: SqliteStore) -> None:
+    assert sent(store, b"\n".join([event(1), event(2)])) == (2, 0)
+    name = keep(store, Rejection(KEY, 1, b"oops", NO, 0))
+    corrected = correction.retry(store, name, event(7) + b"\n" + event(8), NOW_S)
+    assert corrected.outcome == Outcome.CONFLICT
+    assert corrected.plain(name) == {"id": name, "outcome": "conflict", "accepted": 1, "duplicates": 0}
+    assert len(store.rejected()) == 1
+    others = correction.retry_some(store, RejectedFilter(), None, NOW_S)
+    assert (others.accepted, others.still_rejected) == (0, 1)
+
+
 @pytest.mark.parametrize("end", [b"\x0c", b"\x0b"])
 def test_what_is_no_json_is_none_when_it_is_sent_again_either(store: SqliteStore, end: bytes) -> None:
     kept = keep(store, Rejection(KEY, 0, event(1) + end, NO))

@@ -11,8 +11,9 @@ import sys
 import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,9 +29,6 @@ from tillroll.stores import sqlite_audit, sqlite_head, sqlite_reader, sqlite_sch
 from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite import SqliteStore
 from tillroll.stores.sqlite_head import Head, HeadFile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BARE_CHUNK = "CREATE TABLE chunk (first INTEGER PRIMARY KEY, events, low, high, committed_at, payload, chain)"
 NOON = 1_322_913_600  # 2011-12-03T12:00:00Z
@@ -79,6 +77,47 @@ def test_audit_names_aggregates_of_a_time_that_no_calendar_has(tmp_path: Path, f
     assert audit.differences_total
     assert all(each.kind == "aggregate" for each in audit.differences)
     store.close()
+
+
+def test_a_tree_of_aggregates_that_sqlite_cannot_read_stops_no_commit(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(3)))
+    store.fold()
+    store.close()
+    path = tmp_path / sqlite_schema.FILE_NAME
+    with sqlite3.connect(path) as connection:
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        tables = "SELECT m.rootpage FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE c.name = 'window'"
+        roots = {root for (root,) in connection.execute(tables)}
+    connection.close()
+    with path.open("r+b") as file:
+        for root in roots:
+            file.seek((root - 1) * page_bytes)
+            file.write(b"\xff" * page_bytes)
+    store = SqliteStore(tmp_path)
+    for _ in range(2):
+        assert not any(store.journal(batch_of(events(20_000))))
+    assert not any(store.journal(batch_of(events(5))))
+    store.fold()
+    assert store.status().events == 40_008
+    with pytest.raises(StoreError, match="is damaged"):
+        store.page(Query(report=FIVE[3]))
+    store.close()
+
+
+def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
+    SqliteStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME) as connection:
+        connection.execute("PRAGMA user_version = 1")  # and now a migration fails
+    connection.close()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            SqliteStore(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_head_that_another_process_wrote_lower_is_raised_by_the_next_fold(tmp_path: Path) -> None:

@@ -142,7 +142,8 @@ def retry(
     if json:
         write_json(corrected.plain(rejected_id) | {"reason": corrected.reason})
     elif corrected.reason is not None:
-        typer.echo(f"{rejected_id}: still {outcome}: {visible(explained(corrected.reason))}", err=True)
+        others = f"; of the others {corrected.accepted} accepted" if corrected.events else ""
+        typer.echo(f"{rejected_id}: still {outcome}: {visible(explained(corrected.reason))}{others}", err=True)
     else:
         typer.echo(f"{rejected_id}: {outcome}" + (f", {corrected.events} events" if corrected.events > 1 else ""))
     return 0 if corrected.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE} else _STILL_REJECTED_CODE
@@ -189,10 +190,8 @@ def drop(
         raise NothingNamedError("drop", "name the rejected events, or some by --code or --source, or say --all")
     with opened(data, config_file) as store:
         if rejected_ids:
-            for rejected_id in rejected_ids:
-                correction.find(store, rejected_id)
+            dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
             store.settle(rejected_ids)
-            dropped = len(rejected_ids)
         else:
             dropped = _drop_all(store, which, yes=yes)
     typer.echo(f"{dropped:,} dropped")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +40,6 @@ from tillroll.stores.sqlite_schema import transaction, translated
 from tillroll.stores.sqlite_state import State, read_state, write_state
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -60,6 +60,7 @@ _FOLD_AFTER_S: Final = 1.0
 _COUNT_STRIDE: Final = 16_384  # events of a version that lags, counted in one transaction, at first
 _COUNT_S: Final = 0.02  # that such a transaction should take
 _CLEARED_AT_ONCE: Final = 256  # rows of aggregates that nobody reads, deleted in one transaction
+_RESTORE: Final = "Restore the file from a copy, or export the journal and import it elsewhere"
 _FOLD_AFTER_DAMAGE_S: Final = 30.0  # a rebuild ends the wait at once
 
 
@@ -93,13 +94,14 @@ class SqliteStore(FiveOnly):
             directory.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{directory} cannot be made ({error.strerror})", "Name another with --data") from error
-        with translated(self.path):
-            self._connection = sqlite_schema.connect(self.path)
+        with translated(self.path), ExitStack() as opened:
+            self._connection = opened.enter_context(closing(sqlite_schema.connect(self.path)))
             before = sqlite_schema.version(self._connection, self.path)
-            self._head = self._open_head(make=before < sqlite_schema.VERSION_WITH_HEAD)
+            self._head = opened.enter_context(closing(self._open_head(make=before < sqlite_schema.VERSION_WITH_HEAD)))
             sqlite_schema.migrate(self._connection, self.path)
             sqlite_rejected.convert(self._connection)
             self._index_upgraded()
+            opened.pop_all()  # `close` closes them
         self._names = Names()
         self._merchants = Merchants(self._connection, self._names)
         self._segments = Segments(self._connection)
@@ -432,6 +434,11 @@ class SqliteStore(FiveOnly):
             yield
         except ValueError as error:
             raise _UnfoldableError(*_damage(self.path, error), names=False) from error
+        except sqlite3.DatabaseError as error:
+            if sqlite_schema.is_damage(error):
+                problem = f"{self.path}: what is stored of the aggregates cannot be read ({error})"
+                raise _UnfoldableError(problem, _RESTORE, names=False) from error
+            raise
 
     def _put_off(self, error: _UnfoldableError) -> None:
         """Journal without folds for some time, or until a rebuild."""

@@ -96,7 +96,8 @@ class Reader:
     def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
         self.connection = connection
         self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self.merchants = Merchants(connection, names)
+        self._merchants = Merchants(connection, names)
+        self._merchants_begun = False
         self._segments = Segments(connection)
         self._definitions = -1
         self._tail = Tail()
@@ -118,9 +119,22 @@ class Reader:
             if state.definitions != self._definitions:
                 self._segments = segments_of(self.connection, read_versions(self.connection))
                 self._definitions = state.definitions
-            self.merchants.begin(state.generation, state.merchants, state.merchants_crc)
+            self._merchants_begun = False
             self.state = state
             yield state
+
+    @property
+    def merchants(self) -> Merchants:
+        """The merchants that the transaction sees. What needs none is answered whatever became of them.
+
+        Raises:
+            DamageError: their names are not what was written.
+        """
+        if not self._merchants_begun:
+            state = self.state
+            self._merchants.begin(state.generation, state.merchants, state.merchants_crc)
+            self._merchants_begun = True
+        return self._merchants
 
     def _caught_up(self) -> Tail:
         self._tail.catch_up(self.connection, self.merchants, self.state)
@@ -138,7 +152,7 @@ class Reader:
             folded_at=folded_at,
             unfolded_since=None,
             rejected=rejected,
-            merchants=self.merchants.known,
+            merchants=self.state.merchants,
             rejected_full=bool(refused),
         )
 

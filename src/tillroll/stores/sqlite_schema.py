@@ -202,6 +202,16 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite has found the file's own structure damaged."""
+    return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into the store's."""
@@ -210,8 +220,7 @@ def translated(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:  # of what SQLite says about a definition in the file that is damaged
         raise StoreError(f"{path} is damaged", "Restore it from a copy; then run tillroll audit") from error
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        primary = code & 0xFF if code is not None else None
+        primary = _primary_code(error)
         if primary == sqlite3.SQLITE_FULL:
             raise StoreFullError(
                 f"the disk under {path} is full", "Free some space; nothing acknowledged is lost", retry_after_s=10
@@ -220,7 +229,7 @@ def translated(path: Path) -> Iterator[None]:
             raise StoreError(
                 f"another process has kept {path} locked", "Try again, or find what holds it", retry_after_s=1
             ) from error
-        if primary in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        if is_damage(error):
             raise StoreError(
                 f"{path} is damaged ({error})", "Restore it from a copy; then run tillroll audit"
             ) from error

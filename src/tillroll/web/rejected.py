@@ -71,7 +71,7 @@ class RejectedRoutes:
         corrected = await self._state.read(self._take, kept.id, body or None)
         if corrected.reason is not None:
             reason = corrected.reason
-            members = {"outcome": corrected.word, "reason": reason}
+            members = {"outcome": corrected.word, "reason": reason, **corrected.counts()}
             raise Problem("not_accepted", f"It is still not accepted: {reason.message}", members=members)
         return json_answer(request, corrected.plain(kept.id))
 
