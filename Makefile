@@ -63,7 +63,7 @@ lock: $(VENV)/.dev ## Choose versions anew and write them, with hashes, to requi
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml requirements/build.in -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		--upgrade pyproject.toml requirements/build.in --extra aws --group test --group lint -o requirements/dev.txt
+		--upgrade pyproject.toml requirements/build.in --extra aws --extra parquet --group test --group lint -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 		--upgrade pyproject.toml --group bench --constraints requirements/dev.txt -o requirements/bench.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \

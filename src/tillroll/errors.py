@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 AWS_EXTRA: Final = ("boto3>=1.44", "aws-lambda-powertools>=3.37")  # as pyproject.toml has it
+PARQUET_EXTRA: Final = ("pyarrow>=26",)
 
 
 class TillrollError(Exception):
@@ -33,9 +34,28 @@ class MissingPackageError(ConfigError):
     """A package of the AWS extra is needed and not installed."""
 
     def __init__(self, setting: str, package: str) -> None:
-        # Not by the extra's name: that would need to say where tillroll itself was installed from.
-        command = f"{shlex.quote(sys.executable)} -m pip install {' '.join(map(repr, AWS_EXTRA))}"
-        super().__init__(setting, f"AWS needs {package}, which is not installed", f"Run {command}")
+        super().__init__(setting, f"AWS needs {package}, which is not installed", f"Run {_install(AWS_EXTRA)}")
+
+
+class ParquetMissingError(ConfigError):
+    """A package of the Parquet extra is needed and not installed."""
+
+    def __init__(self, package: str) -> None:
+        problem = f"Parquet needs {package}, which is not installed"
+        super().__init__("--format", problem, f"Run {_install(PARQUET_EXTRA)}")
+
+
+class FieldsError(ConfigError):
+    """A field that was kept with some events has no column."""
+
+    def __init__(self, field: str) -> None:
+        problem = f"the field {field} was kept with some of these events, and has no column"
+        super().__init__("--keep", problem, "Name all that were ever kept, or write NDJSON, which has them all")
+
+
+def _install(packages: tuple[str, ...]) -> str:
+    """Return a command. Not by the extra's name: that would need to say where tillroll itself was installed from."""
+    return f"{shlex.quote(sys.executable)} -m pip install {' '.join(map(repr, packages))}"
 
 
 class QueryError(TillrollError):

@@ -30,5 +30,7 @@ def test_without_boto3_the_aws_commands_say_what_to_install() -> None:
 
 
 def test_what_is_said_to_install_is_the_extra() -> None:
-    extra = {each.partition(";")[0].strip() for each in requires("tillroll") or [] if "extra" in each}
+    extra = {
+        each.partition(";")[0].strip() for each in requires("tillroll") or [] if "aws" in each.partition("extra")[2]
+    }
     assert extra == set(AWS_EXTRA)

@@ -31,13 +31,16 @@ ALLOWED = {
     "importer": {"core", "ports", "errors", "field_watch", "service", "imports"},
     "imports": {"core", "ports", "errors"},
     "generator": {"core", "errors"},
+    "whole_file": {"core", "errors"},
+    "parquet": {"core", "errors"},
+    "warehouse": {"core", "ports", "errors", "parquet", "whole_file"},
     "sender": {"core", "errors"},
     "stores": {"core", "ports", "errors"},
     "queues": {"core", "ports", "errors", "envelope"},
     "app": {"core", "ports", "errors", "config", "stores", "queues"},
     "web": {"core", "ports", "errors", "field_watch", "service", "intake", "correction", "definitions", "__version__"},
     "cli": {"core", "ports", "errors", "service", "correction", "importer", "imports", "generator", "sender", "worker"}
-    | {"app", "config", "definitions", "field_watch", "web"},
+    | {"app", "config", "definitions", "field_watch", "parquet", "warehouse", "web", "whole_file"},
     "aws": {
         "core",
         "ports",
@@ -65,6 +68,7 @@ KEPT_TO = {
     "uvloop": {"web"},
     "rich": {"cli", "aws"},
     "typer": {"cli", "aws"},
+    "pyarrow": {"parquet"},
 }
 # The core reads no file, clock, socket, setting or chance.
 IMPURE = {

@@ -1,16 +1,29 @@
-"""`tillroll events`: the journal out, as NDJSON or CSV."""
+"""`tillroll events`: the journal out, as NDJSON, CSV or Parquet."""
 
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, BinaryIO
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, opened
-from tillroll.cli.output_file import STDOUT, output_file
+from tillroll import config, warehouse
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, opened
 from tillroll.cli.progress import event_progress
 from tillroll.core import ask, export
+from tillroll.core.batch import Batch
 from tillroll.core.export import Chosen
-from tillroll.errors import QueryError
+from tillroll.core.kept import Keep
+from tillroll.errors import OutputError, QueryError
+from tillroll.parquet import EventTables, EventWriter
+from tillroll.ports import Store
+from tillroll.warehouse import Manifest
+from tillroll.whole_file import STDOUT, output_file
+
+_Write = Callable[[Batch], object]
 
 
 class Format(StrEnum):
@@ -18,11 +31,15 @@ class Format(StrEnum):
 
     NDJSON = "ndjson"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def run(
     target: Annotated[
-        str, typer.Argument(metavar="FILE|-", help="A file (.gz and .zst are compressed), or - for standard output.")
+        str,
+        typer.Argument(
+            metavar="FILE|DIR/|-", help="A file (.gz and .zst are compressed), a directory, or - for standard output."
+        ),
     ] = STDOUT,
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write them.")] = Format.NDJSON,
@@ -39,34 +56,111 @@ def run(
     until: Annotated[
         int | None, typer.Option("--until", min=0, metavar="POSITION", help="Only what came up to there.")
     ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="How often --follow looks for more.")
+    ] = 10,
+    events_keep: EventsKeep = None,
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Write the journal's events, in the order they were accepted, each with the name by which a repeat is known.
 
     `tillroll import` takes NDJSON and CSV: into an empty store it gives the same reports, into any it counts nothing
-    twice. At the end standard error has the position that was reached, from which --after goes on.
+    twice. At the end standard error has the position that was reached, from which --after goes on. A directory has a
+    file for each day and range of positions, and a manifest: run again, it gets what it has not got yet.
     """
+    chosen = _chosen(start, stop, merchant)
+    is_directory = target.endswith("/") or Path(target).is_dir()
+    if until is not None and until < after:
+        raise QueryError("--until", f"{until} is before --after {after}", "Give a later position")
+    if follow and until is not None:
+        raise QueryError("--follow", "it goes on past any --until", "Leave out one of them")
+    if follow and not is_directory and (target != STDOUT or form is Format.PARQUET):
+        raise QueryError(
+            "--follow", "a file is there when it is whole", "Name a directory, or follow to standard output"
+        )
+    if form is Format.PARQUET and target == STDOUT and sys.stdout.isatty():
+        raise OutputError("standard output", "Parquet is nothing to read on a terminal")
+    keep = config.load({"events_keep": events_keep, "config": config_file}).settings.events_keep
+    fields = Keep(keep).names if form is not Format.NDJSON else ()
+    with opened(data, config_file) as store:
+        if is_directory:
+            merchants = None if chosen.merchants is None else tuple(sorted(chosen.merchants))
+            wanted = Manifest(
+                format=form.value,
+                fields=fields,
+                start=chosen.start,
+                stop=chosen.stop,
+                merchants=merchants,
+                after=after,
+                position=after,
+                events=0,
+            )
+            with warehouse.opened(Path(target), wanted) as made:
+                for upto in _ends(store, until, interval if follow else None):
+                    with event_progress("events") as progress:
+                        made.catch_up(store, upto, chosen, progress)
+                events, position = made.manifest.events, made.manifest.position
+        else:
+            with output_file(target) as out, _writing(out, form, fields) as write:
+                events, position = 0, after
+                for upto in _ends(store, until, interval if follow else None):
+                    events += _write_some(store, position, upto, chosen, write)
+                    position = max(position, upto)
+                    out.flush()
+    typer.echo(f"{events:,} events, up to position {position}", err=True)
+
+
+def _chosen(start: str | None, stop: str | None, merchants: list[str] | None) -> Chosen:
     chosen = Chosen(
         None if start is None else ask.instant("--from", start),
         None if stop is None else ask.instant("--to", stop),
-        frozenset(merchant) if merchant else None,
+        frozenset(merchants) if merchants else None,
     )
     if chosen.start is not None and chosen.stop is not None and chosen.start >= chosen.stop:
         raise QueryError("--to", f"{stop} is not after {start}", "Give a later one")
-    if until is not None and until < after:
-        raise QueryError("--until", f"{until} is before --after {after}", "Give a later position")
-    with opened(data, config_file) as store, output_file(target) as out:
-        events, position = 0, after
-        upto = store.status().journal_position if until is None else until
-        rows = export.ROWS[form.value]
-        with event_progress("events") as progress:
-            if form is Format.CSV:
-                out.write(export.csv_head())
-            for part in store.read(after, upto, chosen):
-                if len(part.batch):
-                    out.write(rows(part.batch))
-                events, position = events + len(part.batch), part.position
-                if progress is not None:
-                    progress(position - after, upto - after)
-    typer.echo(f"{events:,} events, up to position {position}", err=True)
+    return chosen
+
+
+def _ends(store: Store, until: int | None, interval_s: float | None) -> Iterator[int]:
+    """Yield up to where to write: once, or, with an interval, whenever there is more."""
+    if until is not None:
+        yield until
+        return
+    written = -1
+    while True:
+        end = store.status().journal_position
+        if end > written:
+            yield end
+            written = end
+        if interval_s is None:
+            return
+        time.sleep(interval_s)
+
+
+def _write_some(store: Store, after: int, upto: int, chosen: Chosen, write: _Write) -> int:
+    events = 0
+    with event_progress("events") as progress:
+        for part in store.read(after, upto, chosen):
+            if len(part.batch):
+                write(part.batch)
+            events += len(part.batch)
+            if progress is not None:
+                progress(part.position - after, upto - after)
+    return events
+
+
+@contextmanager
+def _writing(out: BinaryIO, form: Format, fields: tuple[str, ...]) -> Iterator[_Write]:
+    """Lend what writes a batch to a file."""
+    match form:
+        case Format.NDJSON:
+            yield lambda batch: out.write(export.ndjson(batch))
+        case Format.CSV:
+            out.write(export.csv_head(fields))
+            yield lambda batch: out.write(export.csv(batch, fields))
+        case Format.PARQUET:
+            writer = EventWriter(out, EventTables(fields))
+            yield writer.write
+            writer.close()

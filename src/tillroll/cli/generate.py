@@ -16,11 +16,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from tillroll import config, sender
 from tillroll.cli.options import ConfigFile, Json
 from tillroll.cli.output import messages, write_json
-from tillroll.cli.output_file import output_file
 from tillroll.core import limits
 from tillroll.errors import ConfigError
 from tillroll.generator import Generator, Plan
 from tillroll.importer import InputError
+from tillroll.whole_file import output_file
 
 if sys.version_info >= (3, 14):
     pass

@@ -8,24 +8,27 @@ journal, under a token that the store drew for that commit: `file:POSITION:journ
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.batch import NameKind, Run, Source
+from tillroll.core.columns import column_of
+from tillroll.core.kept import ABSENT, Keep
 from tillroll.core.limits import METHODS
 from tillroll.core.rows import Part
+from tillroll.errors import FieldsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from tillroll.core.batch import Batch
     from tillroll.core.rows import RowPart
 
-Format = Literal["ndjson", "csv"]
-FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 NAME: Final = "_name"
-COLUMNS: Final = ("date", "amount", "paymentMethod", "merchantId", "id", NAME)
+COLUMNS: Final = ("date", "amount", "paymentMethod", "merchantId", "id")
 JOURNAL: Final = "journal:"  # what the source begins with of an event that was named by its journal
+_DAY_S: Final = 86_400
 _METHODS: Final = kernel.join_strings(METHODS)
 _METHODS_JSON: Final = kernel.quote(*_METHODS, False)
 
@@ -90,7 +93,7 @@ def names_of(batch: Batch) -> tuple[array[int], bytes]:
 
 
 def ndjson(batch: Batch) -> bytes:
-    """Return a line of JSON for each event, which `tillroll import` takes."""
+    """Return a line of JSON for each event, with its kept fields, which `tillroll import` takes."""
     parts: list[RowPart] = [
         (b'{"date":"', Part.INSTANT, batch.seconds, batch.nanos),
         (b'","amount":', Part.NUMBER, batch.amounts),
@@ -99,17 +102,68 @@ def ndjson(batch: Batch) -> bytes:
     ]
     if batch.id_ends:
         parts.append((b',"id":', Part.TEXT, *kernel.quote(batch.id_ends, batch.id_bytes, False)))
+    if batch.kept:
+        parts += _kept_members(batch)
     parts += [(b',"_name":', Part.TEXT, *kernel.quote(*names_of(batch), False)), (b"}\n", Part.LITERAL)]
     return kernel.format_rows(parts, len(batch))
 
 
-def csv_head() -> bytes:
+def _kept_members(batch: Batch) -> list[RowPart]:
+    """Return the parts of the kept fields: one for each member of the event, which may be an object of several."""
+    members: dict[str, list[str]] = {}
+    for name, path in zip(batch.kept, Keep(batch.kept).paths, strict=True):
+        members.setdefault(path[0], []).append(name)
+    return [_member(batch, fields) for fields in members.values()]
+
+
+def _member(batch: Batch, fields: list[str]) -> RowPart:
+    columns = [batch.kept[name] for name in fields]
+    values = [column.values for column in columns]
+    numbers: dict[tuple[int, ...], int] = {}  # of the combinations of values that there are
+    if len(columns) == 1:
+        codes = columns[0].indexes
+        numbers = {(index,): index for index in range(len(values[0]))}
+    else:
+        each = zip(*(column.indexes for column in columns), strict=True)
+        codes = array("I", [numbers.setdefault(combination, len(numbers)) for combination in each])
+    keep = Keep(fields)
+    texts = [
+        keep.add_to(b"{}", [one[index] for one, index in zip(values, combination, strict=True)])[1:-1]
+        for combination in numbers
+    ]
+    return b"", Part.CHOICE, codes, *column_of(texts)
+
+
+def kept_values(batch: Batch, fields: Sequence[str]) -> list[tuple[array[int], list[str | None]]]:
+    """Return for each field the events' codes (I) and the values they stand for, as spelled; None is absent.
+
+    Raises:
+        FieldsError: a field was kept with an event and is none of these.
+    """
+    left = next((name for name in batch.kept if name not in fields and set(batch.kept[name].values) - {ABSENT}), None)
+    if left is not None:
+        raise FieldsError(left)
+    columns = [batch.kept_column(name) for name in fields]
+    return [(each.indexes, [None if value == ABSENT else value for value in each.values]) for each in columns]
+
+
+def columns_of(fields: Sequence[str]) -> list[str]:
+    """Return the names of all columns, with those of kept fields."""
+    return [*COLUMNS, *fields, NAME]
+
+
+def csv_head(fields: Sequence[str] = ()) -> bytes:
     """Return the first line of CSV."""
-    return ",".join(COLUMNS).encode() + b"\r\n"
+    names = kernel.split_strings(*kernel.quote(*kernel.join_strings(columns_of(fields)), True))
+    return ",".join(names).encode() + b"\r\n"
 
 
-def csv(batch: Batch) -> bytes:
-    """Return a record of CSV for each event (RFC 4180)."""
+def csv(batch: Batch, fields: Sequence[str] = ()) -> bytes:
+    """Return a record of CSV for each event (RFC 4180), kept fields as they are spelled.
+
+    Raises:
+        FieldsError: a field was kept with an event and has no column.
+    """
     merchants = kernel.quote(batch.name_ends, batch.name_bytes, True)
     parts: list[RowPart] = [
         (b"", Part.INSTANT, batch.seconds, batch.nanos),
@@ -120,8 +174,24 @@ def csv(batch: Batch) -> bytes:
     ]
     if batch.id_ends:
         parts.append((b"", Part.TEXT, *kernel.quote(batch.id_ends, batch.id_bytes, True)))
+    for codes, values in kept_values(batch, fields):
+        texts = kernel.quote(*kernel.join_strings([value or "" for value in values]), True)
+        parts += [(b",", Part.LITERAL), (b"", Part.CHOICE, codes, *texts)]
     parts += [(b",", Part.LITERAL), (b"", Part.TEXT, *kernel.quote(*names_of(batch), True)), (b"\r\n", Part.LITERAL)]
     return kernel.format_rows(parts, len(batch))
 
 
-ROWS: Final[dict[Format, Callable[[Batch], bytes]]] = {"ndjson": ndjson, "csv": csv}
+def by_day(batch: Batch) -> dict[int, Batch]:
+    """Return the events of each day, counted from 1970, in their order."""
+    if not len(batch):
+        return {}
+    first, windows, _ = kernel.windows(batch.seconds, _DAY_S)
+    places: dict[int, array[int]] = {}
+    start = 0
+    for window, some in groupby(windows):
+        stop = start + sum(1 for _ in some)
+        places.setdefault(first + window, array("I")).extend(range(start, stop))
+        start = stop
+    if len(places) == 1:
+        return dict.fromkeys(places, batch)
+    return {day: batch.select(indexes) for day, indexes in places.items()}

@@ -1,4 +1,4 @@
-"""A file that a command writes: whole under its name, or not there at all."""
+"""A file that is written: whole under its name, or not there at all."""
 
 from __future__ import annotations
 
