@@ -137,6 +137,18 @@ def test_adapters_never_import_each_other(family: str) -> None:
         assert not found, f"{path.name} imports {found}"
 
 
+def test_the_recount_shares_nothing_with_the_fold() -> None:
+    looked_at = {"core.recount", "stores.tallies", "stores.sqlite_comparison"}
+    counting = {"core.fold", "core.codes", "core.rows", "core.selection"}
+    for name in looked_at:
+        path = PACKAGE / f"{name.replace('.', '/')}.py"
+        found = {target.removeprefix("tillroll.") for target in imports_of(path)}
+        assert not any(each == part or each.startswith(f"{part}.") for each in found for part in counting), name
+    native = (PACKAGE.parents[1] / "native" / "recount.c").read_text()
+    for name in ("group(", "bucketize(", "windows_of(", "shift(", "accepts(", "pick("):
+        assert f" {name}" not in native, name
+
+
 def test_only_config_reads_the_environment() -> None:
     readers = [
         path.relative_to(PACKAGE).as_posix()

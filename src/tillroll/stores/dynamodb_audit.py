@@ -2,7 +2,8 @@
 
 The position audited is the folded one at the start. A counter says up to where it is folded: one that was folded since
 is compared with the recount up to there, so traffic that goes on does not blur the result. One that says another epoch
-was left by an earlier recount, and is wrong whatever it says.
+was left by an earlier recount, and is wrong whatever it says. What is counted again shares nothing with the fold, see
+`core.recount`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core import limits
+from tillroll.core.recount import Recount, records
 from tillroll.core.report import REPORTS
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference
-from tillroll.stores.dynamodb_fold import Totals, add_batch
 from tillroll.stores.dynamodb_ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
 from tillroll.stores.dynamodb_protocol import Correct, Query, Scan, ask, ask_all
 from tillroll.stores.dynamodb_schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX, LedgerEntry, report_of
@@ -73,6 +74,7 @@ class _Audit:
         self.since = since
         self.progress = progress
         self.found = _Found()
+        self.reports = tuple(REPORTS)
         self.recount = Spill()
         self.stored = Spill()
         self.chunks = Spill()
@@ -185,14 +187,15 @@ class _Audit:
         for start in range(0, len(refs), _CHUNKS_AT_ONCE):
             some = refs[start : start + _CHUNKS_AT_ONCE]
             items = yield from read_chunks(self.context, some)
-            totals: Totals = {}
+            recount = Recount(self.reports)
             events = 0
             for ref in some:
                 batch = self._open(ref, items.get(ref))
                 if batch is not None:
-                    add_batch(totals, batch)
+                    recount.count(batch, b"\1" * len(self.reports))
                     events += len(batch)
-            for key, found in totals.items():
+            for found in records(recount.take(1, 0)[0]):
+                key = self.reports[found.report].datapoint(found.text)
                 self.recount.add(key, 2 * position, found.events)
                 self.recount.add(key, 2 * position + 1, found.amount)
             self.done += events

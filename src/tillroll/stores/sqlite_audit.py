@@ -1,6 +1,7 @@
 """Recounting the journal in SQLite: to audit, to repair, to rebuild, and to show what is behind a number.
 
-The recount is made by the same segments in a file of its own, so its memory does not grow with the journal.
+An audit counts by texts, see `sqlite_comparison`; a rebuild counts by the fold, in segments in a file of their own. So
+the memory of neither grows with the journal.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import shutil
 import tempfile
 from array import array
 from contextlib import contextmanager, suppress
-from heapq import merge
-from itertools import groupby, islice
-from operator import itemgetter
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import NameKind
+from tillroll.core.definition import read_definition
 from tillroll.core.report import FIVE, Place, Report
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
@@ -37,6 +37,7 @@ from tillroll.stores.sqlite_chunks import (
     is_linked,
     read_chunks,
 )
+from tillroll.stores.sqlite_comparison import Compared, Comparison, Names, SegmentKey, Total
 from tillroll.stores.sqlite_dedupe import Dedupe
 from tillroll.stores.sqlite_head import another, compare
 from tillroll.stores.sqlite_naming import read_naming
@@ -54,12 +55,8 @@ if TYPE_CHECKING:
     from tillroll.stores.sqlite_head import Head
 
 _DAY_S: Final = 86_400
-_BY_NAME: Final = {report.name: report for report in FIVE}
 _WORD: Final = (1 << 64) - 1
 _WORK_PREFIXES: Final = ("audit-", "recount-")
-SegmentKey = tuple[str, int, int]
-Total = tuple[int, int]  # events and amount
-_Row = tuple[tuple[int, int], bytes, str | None]  # a segment with its problem; None: it is of the recount
 
 
 class Found(NamedTuple):
@@ -72,39 +69,31 @@ class Found(NamedTuple):
     generation: int  # of the aggregates that were compared
 
 
-class Recount:
-    """Segments counted anew from the journal, in a file of their own."""
+class Walk:
+    """A way through the whole journal, which notes what is wrong with it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.connection = sqlite_schema.connect(path)
-        self.connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
-        self.connection.executescript(AGGREGATE_TABLES)
-        self.merchants = Merchants(self.connection)
-        self.segments = Segments(self.connection)
-        self.segments.begin(FIVE)
-        self.events = 0
+    def __init__(self) -> None:
         self.chain = GENESIS  # of the last chunk
         self.problems: list[Difference] = []
         self.unindexed: dict[int, int] = {}  # how many rows the index lacks of the chunk with this first event
 
-    def count(self, journal: sqlite3.Connection, upto: int, last: int, progress: Progress | None) -> None:
-        """Count the journal's events up to a number, noting every chunk up to `last` that is missing or damaged."""
+    def batches(
+        self, journal: sqlite3.Connection, last: int, progress: Progress | None
+    ) -> Iterator[tuple[Chunk, Batch]]:
+        """Yield each chunk up to an event that can be used, noting those that are missing or damaged."""
         index = None if list(_naming_problems(journal)) else Dedupe(journal)
         expected = 1
-        with transaction(self.connection):
-            for row in doubtful_chunks(journal, last):
-                if row.first != expected:
-                    self._missing(expected, row.first - 1)
-                batch = self._read(row, linked=row.first != expected or is_linked(row, self.chain))
-                self.chain, expected = row.chain, row.first + row.events
-                if batch is not None and row.first <= upto:
-                    self.segments.add_batch(batch, self.merchants.ids(batch))
-                    self.events += row.events
-                if batch is not None and index is not None:
-                    self._check_index(index, batch, row.first)
-                if progress is not None:
-                    progress(min(expected - 1, last), last)
+        for row in doubtful_chunks(journal, last):
+            if row.first != expected:
+                self._missing(expected, row.first - 1)
+            batch = self._read(row, linked=row.first != expected or is_linked(row, self.chain))
+            self.chain, expected = row.chain, row.first + row.events
+            if batch is not None:
+                yield row, batch
+            if batch is not None and index is not None:
+                self._check_index(index, batch, row.first)
+            if progress is not None:
+                progress(min(expected - 1, last), last)
         if expected <= last:
             self._missing(expected, last)
 
@@ -143,6 +132,28 @@ class Recount:
         self.problems.append(
             Difference(kind="chunk", subject=str(first), stored=None, recounted=count, message=message)
         )
+
+
+class Recount(Walk):
+    """Segments counted anew from the journal, in a file of their own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.connection = sqlite_schema.connect(path)
+        self.connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        self.connection.executescript(AGGREGATE_TABLES)
+        self.merchants = Merchants(self.connection)
+        self.segments = Segments(self.connection)
+        self.segments.begin(FIVE)
+        self.events = 0
+
+    def count(self, journal: sqlite3.Connection, last: int, progress: Progress | None) -> None:
+        """Count the journal's events up to a number."""
+        with transaction(self.connection):
+            for row, batch in self.batches(journal, last, progress):
+                self.segments.add_batch(batch, self.merchants.ids(batch))
+                self.events += row.events
 
     def close(self) -> None:
         """Release the file."""
@@ -199,7 +210,7 @@ def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
         try:
             with transaction(journal, "DEFERRED"):
                 events = _journaled(journal)
-                recount.count(journal, events, events, progress)
+                recount.count(journal, events, progress)
             yield recount
         finally:
             recount.close()
@@ -221,40 +232,44 @@ def audit(path: Path, head: Head | None, since: int, progress: Progress | None) 
     `head` is what the head's file said before.
     """
     live = sqlite_schema.connect(path)
+    walk, counted = Walk(), 0
     with _work_directory(path, "audit-") as directory:
-        recount = Recount(directory / "recount.db")
         try:
             with transaction(live, "DEFERRED"):  # one moment: traffic goes on beside it
                 doubtful = doubtful_state(live)
                 events = _journaled(live)
                 folded = min(doubtful.folded, events)
-                recount.count(live, folded, events, progress)
+                comparison = _comparison(live, folded, since, directory)
+                for row, batch in walk.batches(live, events, progress):
+                    comparison.count(batch, row.first)
+                    counted += row.events if row.first <= folded else 0
                 broken = [*_state_problems(live), *_file_problems(live)]
                 problems = [
                     *broken,
                     *_head_problems(live, head, doubtful),
                     *_naming_problems(live),
-                    *recount.problems,
+                    *walk.problems,
                     *_rejected_problems(live),
                 ]
-                problems += _position_problems(live, doubtful, recount)
-                differing = _Comparison(live, recount, since)
-                differing.run()
+                problems += _position_problems(live, doubtful, walk)
+                names = Names(live)
+                if not names.is_as(*doubtful.names):
+                    comparison.note("merchant", f"the names of the {doubtful.merchants} merchants are not as written")
+                comparison.compare(names)
         finally:
-            recount.close()
             live.close()
-    differences = [*problems, *_index_differences(recount.unindexed), *differing.differences]
+    differences = [*problems, *_index_differences(walk.unindexed), *comparison.differences]
     return Found(
         Audit(
             position=folded,
-            events=recount.events,
-            datapoints=differing.datapoints,
+            events=counted,
+            datapoints=comparison.datapoints,
             differences=differences[: limits.REJECTED_LISTED_MAX],
-            differences_total=len(problems) + len(recount.unindexed) + differing.total,
+            differences_total=len(problems) + len(walk.unindexed) + comparison.total,
         ),
-        differing.deltas if not recount.problems else {},
-        list(recount.unindexed),
-        (bool(broken) or differing.damaged) and not recount.problems,
+        comparison.deltas if not walk.problems else {},
+        list(walk.unindexed),
+        (bool(broken) or comparison.damaged) and not walk.problems,
         doubtful.generation,
     )
 
@@ -307,7 +322,7 @@ def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
         yield Difference(kind="index", subject=str(first), stored=None, recounted=lacking, message=message)
 
 
-def _position_problems(live: sqlite3.Connection, state: State, recount: Recount) -> list[Difference]:
+def _position_problems(live: sqlite3.Connection, state: State, walk: Walk) -> list[Difference]:
     """Return what is wrong with the recorded positions themselves."""
     problems = []
     events, folded = state.events, state.folded
@@ -315,7 +330,7 @@ def _position_problems(live: sqlite3.Connection, state: State, recount: Recount)
     if last != events:
         message = f"the journal is recorded to end at event {events}, and its last chunk ends at {last}"
         problems.append(Difference(kind="position", subject="events", stored=events, recounted=last, message=message))
-    elif recount.chain != state.chain and not recount.problems:
+    elif walk.chain != state.chain and not walk.problems:
         message = str(broken_end(last))
         problems.append(Difference(kind="chunk", subject="chain", stored=events, recounted=last, message=message))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
@@ -325,123 +340,55 @@ def _position_problems(live: sqlite3.Connection, state: State, recount: Recount)
         stored = sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(whole))
     except ValueError:  # the comparison names the segment
         return problems
-    if (folded and not aligned) or (stored != folded and not recount.problems):
+    if (folded and not aligned) or (stored != folded and not walk.problems):
         message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
         problems.append(Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message))
     return problems
 
 
-class _Comparison:
-    """Compares the segments that readers see with a recount."""
-
-    def __init__(self, live: sqlite3.Connection, recount: Recount, since: int) -> None:
-        self._stored, self._recounted = segments_of(live, _versions(live)), recount.segments
-        self._live, self._recount = live, recount.connection
-        self._renamed = _renamed(live, recount.connection)
-        self._since = since
-        self.datapoints = 0
-        self.total = 0
-        self.differences: list[Difference] = []
-        self.deltas: dict[SegmentKey, dict[int, Total]] = {}
-        self.damaged = bool(self._renamed)  # whether a row is not as written, whatever it counts
-
-    def run(self) -> None:
-        """Compare every report that the range concerns."""
-        for report in FIVE:
-            if self._since and not report.window:
-                continue
-            start = report.window.at(self._since * _DAY_S) if self._since and report.window else None
-            stored = self._stored.doubtful_rows(report)
-            recounted = (((window, part), cells, None) for window, part, cells in self._recounted.read(report))
-            rows: Iterator[_Row] = merge(stored, recounted, key=itemgetter(0))
-            for key, some in groupby(rows, key=itemgetter(0)):
-                have, right, problem = b"", b"", ""
-                for _, cells, noted in some:
-                    if noted is None:
-                        right = cells
-                    else:
-                        have, problem = cells, noted
-                if start is None or key[0] >= start:
-                    self._compare(report, key, have, right, problem)
-
-    def _compare(self, report: Report, key: tuple[int, int], stored: bytes, recounted: bytes, problem: str) -> None:
-        window, part = key
-        size = layout_of(report).size
-        counts, *words = kernel.read_counts(recounted, size)
-        self.datapoints += size - counts.count(0)
-        self.damaged = self.damaged or bool(problem)
-        if stored == recounted and not self._renamed:
-            if problem:
-                self._note(report, window, part, problem)
-            return
-        try:
-            have, *have_words = kernel.read_counts(stored, size)
-        except (TypeError, ValueError) as error:
-            self._note(report, window, part, f"a segment cannot be read: {error}")
-            return
-        total, has_sums = self.total, self._stored.has_sums
-        for index in range(size):
-            code = part * size + index
-            renamed = bool(report.opens) and code // report.inner in self._renamed
-            right = (counts[index], _wide(words, index) if has_sums else 0)
-            held = (have[index], _wide(have_words, index))
-            if held != right or (renamed and have[index]):
-                self._differs(report, window, code, held, right)
-        if problem and self.total == total:
-            self._note(report, window, part, problem)
-
-    def _differs(self, report: Report, window: int, code: int, stored: Total, recounted: Total) -> None:
-        self.total += 1
-        key = (report.name, window, code // layout_of(report).size)
-        self.deltas.setdefault(key, {})[code] = (recounted[0] - stored[0], recounted[1] - stored[1])
-        if len(self.differences) < limits.REJECTED_LISTED_MAX:
-            merchant, inner = divmod(code, report.inner)
-            stored_name = _name(self._live, merchant)
-            name = _name(self._recount, merchant) or stored_name or f"merchant {merchant}"
-            try:
-                before, after = report.forms(window)[inner]
-            except (OverflowError, ValueError):  # damage has made a window of it that no calendar has
-                before, after = f"{report.name} {window} ", ""
-            subject = f"{before}{name}{after}" if report.opens else before
-            measure = int(stored[0] == recounted[0] and stored[1] != recounted[1])
-            has, should = stored[measure], recounted[measure]
-            message = f"{'the amount of ' if measure else ''}{subject} is stored as {has}, and the journal has {should}"
-            if report.opens and merchant in self._renamed and stored_name != name:
-                message += f"; the merchant is stored as {stored_name}"
-            self.differences.append(
-                Difference(kind="aggregate", subject=subject, stored=has, recounted=should, message=message)
-            )
-
-    def _note(self, report: Report, window: int, part: int, message: str) -> None:
-        self.total += 1
-        subject = f"{report.name} {window} {part}"
-        self.differences.append(
-            Difference(kind="aggregate", subject=subject, stored=None, recounted=None, message=message)
-        )
+def _comparison(live: sqlite3.Connection, folded: int, since: int, directory: Path) -> Comparison:
+    """Return a comparison of all reports of a file: those that can be read, and those that are being counted."""
+    versions, problem = [], ""
+    try:
+        versions = read_versions(live)
+    except DamageError as error:
+        problem = error.problem
+    read, counting = segments_of(live, versions), Segments(live)
+    some = [Compared(report, folded, read, None) for report in FIVE]
+    some += [
+        Compared(_report(version), min(version.position, folded), counting, None)
+        for version in versions
+        if version.position is not None
+    ]
+    if since:
+        some = [
+            each._replace(start=each.report.window.at(since * _DAY_S))
+            for each in some
+            if each.report.window is not None
+        ]
+    comparison = Comparison(some, directory)
+    if problem:
+        comparison.note("report", problem)
+    return comparison
 
 
-def _name(connection: sqlite3.Connection, number: int) -> str | None:
-    found = connection.execute("SELECT name FROM merchant WHERE id = ?", (number,)).fetchone()
-    return found[0] if found else None
+def _report(version: Version) -> Report:
+    """Return the report of a version.
 
-
-def _renamed(live: sqlite3.Connection, recount: sqlite3.Connection) -> set[int]:
-    """Return the numbers of the recount that the other file has for another name, or for none."""
-    query = "SELECT id, name FROM merchant ORDER BY id"
-    stored, differing = live.execute(query), set()
-    held = next(stored, None)
-    for number, name in recount.execute(query):
-        while held is not None and held[0] < number:
-            held = next(stored, None)
-        if held != (number, name):
-            differing.add(number)
-    return differing
+    Raises:
+        LaterFormatError: a later tillroll defined it.
+    """
+    if not version.definition:
+        return next(report for report in FIVE if report.name == version.name)
+    definition = read_definition(version.definition)
+    if definition is None:
+        raise LaterFormatError(f"the report {version.name}")
+    return definition.report(version.version)
 
 
 def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, Total]]) -> None:
     """Raise differing counters by what they lack. Exact however far traffic went on since. Call in a transaction."""
-    for (name, window, part), by_code in deltas.items():
-        report = _BY_NAME[name]
+    for (report, window, part), by_code in deltas.items():
         size = layout_of(report).size
         counts, *words = kernel.read_counts(segments.cells(report, window, part), size)
         for code, (events, amount) in by_code.items():
@@ -460,13 +407,6 @@ def _wide(words: Sequence[array[int]], at: int) -> int:
 
 def _words(amount: int) -> tuple[int, int]:
     return amount & _WORD, amount >> 64
-
-
-def _versions(live: sqlite3.Connection) -> list[Version]:
-    try:
-        return read_versions(live)
-    except DamageError:
-        return []
 
 
 def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> None:
