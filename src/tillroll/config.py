@@ -78,7 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, msgspec.Meta(description="When `serve` audits the store every day: HH:MM by UTC; empty is never")
     ] = ""
     zone: Annotated[
-        str, msgspec.Meta(description="The time zone that the page shows unless told otherwise: an IANA name, or UTC")
+        str,
+        msgspec.Meta(description="The time zone of the page and of `report`, unless told: an IANA name, or UTC"),
     ] = "UTC"
     queue: Annotated[
         str,

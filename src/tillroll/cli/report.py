@@ -7,12 +7,14 @@ from typing import Annotated
 import msgspec
 import typer
 
+from tillroll import config
 from tillroll.cli import report_chart
 from tillroll.cli.options import ConfigFile, Data, opened
 from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
 from tillroll.core import ask, limits
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import CsvForm
+from tillroll.core.dimension import HOUR
 from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measured
 from tillroll.core.report import FIVE
 from tillroll.definitions import find_readable
@@ -105,7 +107,7 @@ def run(
     if chart and form is not Format.TABLE:
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
     with opened(data, config_file) as store:
-        query = ask.ask(find_readable(store, name), parameters)
+        query = _asked(store, name, parameters, config_file)
         if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
             query = msgspec.structs.replace(query, brackets_by_amount=True)
         if chart and order is not None and report_chart.has_own_order(query):
@@ -122,6 +124,13 @@ def run(
                 write_aggregates_csv(written, _pages(store, query, limit))
             case Format.TABLE:
                 _show(store, query, limit or _ROWS, shown)
+
+
+def _asked(store: Store, name: str, parameters: dict[str, list[str]], config_file: str | None) -> Query:
+    report = find_readable(store, name)
+    if report.window is HOUR:
+        parameters.setdefault("zone", [config.load({"config": config_file}).settings.zone])
+    return ask.ask(report, parameters)
 
 
 def _add_only(parameters: dict[str, list[str]], only: list[str]) -> None:
