@@ -211,8 +211,8 @@ def test_days_are_by_the_clocks_of_the_setting(tmp_path: Path) -> None:
     event = {"date": "2011-12-03T23:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
     tillroll("import", "-", "--data", tmp_path / "data", stdin=json.dumps(event).encode())
     (tmp_path / "tillroll.toml").write_text('zone = "Europe/Stockholm"\n')
-    shown = ("report", "hour-bracket", "--by", "day", "--format", "csv", "--measures", "amount,average,events")
-    shown = (*shown, "--data", tmp_path / "data")
+    asked = ("report", "hour-bracket", "--by", "day", "--format", "csv", "--measures", "amount,average,events")
+    shown = (*asked, "--data", tmp_path / "data")
     local = tillroll(*shown, "--config", tmp_path / "tillroll.toml").stdout
     assert local == b"datapoint,amount,average,events\r\n2011-12-04,4285,4285,1\r\n"
     assert b"2011-12-03,4285" in tillroll(*shown).stdout
