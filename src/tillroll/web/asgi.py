@@ -21,6 +21,7 @@ from tillroll.web.body import ClientLeftError
 from tillroll.web.cors import answering
 from tillroll.web.events import EventsRoute
 from tillroll.web.explain import ExplainRoute
+from tillroll.web.journal import JournalRoutes
 from tillroll.web.live import LiveRoutes
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 from tillroll.web.rejected import RejectedRoutes
@@ -90,6 +91,7 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate, validated=True),
         Endpoint("GET", "/merchants", Right.READ, reports.merchants, validated=True),
         Endpoint("GET", "/explain", Right.READ, ExplainRoute(state).explain),
+        Endpoint("GET", "/events", Right.READ, JournalRoutes(state).events),
         Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),
         Endpoint("GET", "/rejected/summary", Right.READ, rejected.summary),
         Endpoint("POST", "/rejected/retry", Right.SEND, rejected.retry_some),
@@ -150,7 +152,6 @@ class Application:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes: list[Route | Mount] = [self._route(path, found) for path, found in by_path.items()]
         pages = StaticPages(STATIC)
-        routes.append(Route("/events", self._events_options, methods=["OPTIONS", "POST"]))
         routes.append(Route("/", pages.page("index.html"), methods=["GET"]))
         routes.append(Route("/docs", pages.page("docs/index.html"), methods=["GET"]))
         routes.append(Mount("/static", pages.files))
@@ -160,10 +161,11 @@ class Application:
         by_method = {endpoint.method: endpoint for endpoint in found}
         if "GET" in by_method:
             by_method["HEAD"] = by_method["GET"]
+        methods = [*by_method, "POST"] if path == "/events" else list(by_method)  # POST itself is answered in front
 
         async def answer(request: Request) -> Response:
             if request.method == "OPTIONS":
-                return self._options(request, by_method)
+                return self._options(request, methods)
             endpoint = by_method[request.method]
             request.scope["tillroll.route"] = path
             headers = dict(request.scope["headers"])
@@ -176,10 +178,7 @@ class Application:
             response = await endpoint.handler(request)
             return validated(request, response) if endpoint.validated else response
 
-        return Route(path.replace("{id}", "{id:rejected_id}"), answer, methods=[*by_method, "OPTIONS"])
-
-    async def _events_options(self, request: Request) -> Response:
-        return self._options(request, ["POST"])  # POST itself is answered in front
+        return Route(path.replace("{id}", "{id:rejected_id}"), answer, methods=[*methods, "OPTIONS"])
 
     def _options(self, request: Request, methods: Iterable[str]) -> Response:
         headers = dict(request.scope["headers"])

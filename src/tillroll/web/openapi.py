@@ -16,6 +16,7 @@ from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
 from tillroll.web.examples import example
 from tillroll.web.explain import EXPLAINED_DEFAULT, EXPLAINED_MAX
+from tillroll.web.journal import POSITION_MAX
 from tillroll.web.problem import CODES, MEDIA_TYPE
 from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX, SWITCH
 from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, one_of, ref, shape
@@ -60,7 +61,7 @@ _ID: Final = {
 
 
 _TAGS: Final = {
-    "Events": "Purchases come in here",
+    "Events": "Purchases come in here, and go out as they were journaled",
     "Reports": "The five reports and those of one's own, in pages",
     "Aggregates": "Single numbers of the reports, and the merchants there are",
     "Rejected": "Events that were not accepted: kept until they are corrected or discarded",
@@ -96,7 +97,7 @@ def describe(settings: Settings) -> JsonObject:
 
 def _paths(settings: Settings) -> JsonObject:
     paths: JsonObject = {
-        "/events": {"post": _post_events(settings)},
+        "/events": {"post": _post_events(settings), "get": _get_events(settings)},
         "/reports": {"get": _list_reports(settings)},
         "/reports/preview": {"post": _preview(settings)},
         "/reports/{name}": _own_report(settings),
@@ -207,6 +208,20 @@ def _post_events(settings: Settings) -> JsonObject:
         "sendEvents", "Events", "Send events", text, settings, answers, codes, right=Right.SEND, parameters=headers
     )
     return operation | {"requestBody": body}
+
+
+def _get_events(settings: Settings) -> JsonObject:
+    position = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX, "default": 0}
+    answers = _content(NDJSON_TYPES[0], "Each event with its kept fields and its name, `_name`, as an import takes it")
+    header = {"schema": COUNT, "description": "The position that this answer reaches: give it as `after` next time"}
+    answers["200"]["headers"] = {"Tillroll-Position": header}
+    text = (
+        "Streams the journal's events, one a line, in the order they were accepted, up to its end as it was when this "
+        "was asked. An answer that breaks off has reached no position."
+    )
+    parameters = [_parameter("after", position, "Only what was journaled after this position")]
+    codes = ("bad_query", "overloaded", *_STORE)
+    return _operation("exportEvents", "Events", "Export events", text, settings, answers, codes, parameters=parameters)
 
 
 def _get_report(report: Report, settings: Settings) -> JsonObject:
