@@ -20,6 +20,7 @@ VIEWS = [
     "day-merchant?merchant=nobody",
     "merchant-method",
     "operations",
+    "reports",
     "purchases?datapoint=10-50|SLICE_IT",
     "hour-bracket?from=2020-01-01&to=2020-02-01",
 ]

@@ -33,7 +33,7 @@ def _text(path: str) -> str:
     return (STATIC / path).read_text()
 
 
-@pytest.mark.parametrize("view", ["overview", "report", "operations", "purchases"])
+@pytest.mark.parametrize("view", ["overview", "report", "operations", "reports", "purchases"])
 def test_what_a_view_needs_is_fetched_with_the_page(view: str) -> None:
     listed = re.search(rf"^  {view}: (\[.*\]),$", _text("js/early.js"), re.MULTILINE)
     assert listed

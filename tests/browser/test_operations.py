@@ -37,7 +37,9 @@ def test_outcomes_are_counted(open_page: Callable[..., Page], troubled: Server) 
     text = chart.get_attribute("aria-valuetext") or ""
     assert "Accepted 1" in text
     assert "Duplicates 1" in text
-    expect(page.get_by_role("heading", name="audit")).to_be_visible()
+    page.get_by_role("button", name="Audit now").click()
+    expect(page.get_by_role("heading", name="The last audit found every count exact")).to_be_visible()
+    expect(page.locator("tr[data-report=hour-bracket]")).to_contain_text("all")
 
 
 def test_rejected_event_is_corrected_and_counted(open_page: Callable[..., Page], troubled: Server) -> None:
@@ -77,3 +79,21 @@ def test_text_being_corrected_survives_what_arrives_meanwhile(open_page: Callabl
     troubled.client.post("/events", json=GOOD | {"id": "p-9", "amount": -1})
     expect(page.locator(".rejected")).to_have_count(4)
     expect(item.get_by_label("The event, to correct")).to_have_value("half a correction")
+
+
+def test_rejected_are_narrowed_by_reason_and_dropped_or_sent_again_at_once(
+    open_page: Callable[..., Page], troubled: Server
+) -> None:
+    page = open_page(f"{troubled.url}/#/operations")
+    ready(page)
+    page.get_by_label("Reason").select_option("unknown_method")
+    expect(page.locator(".rejected")).to_have_count(1)
+    page.get_by_role("button", name="Drop all 1").click()
+    page.get_by_role("button", name="Drop all 1: sure?").click()
+    expect(page.locator(".sub", has_text="1 event dropped.")).to_be_visible()
+    assert {one["code"] for one in troubled.client.get("/rejected").json()} == {"conflict", "invalid_amount"}
+    page.get_by_role("button", name="Send all 2 again").click()
+    page.get_by_role("button", name="Send all 2 again: sure?").click()
+    expect(
+        page.locator(".sub", has_text="0 events counted now, 0 were there already, 2 still rejected.")
+    ).to_be_visible()

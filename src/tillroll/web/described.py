@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.core.ask import spans_of
-from tillroll.core.dimension import HOUR, Bracket, Closed, Merchant, Open, Window
+from tillroll.core.ask import RESERVED, spans_of
+from tillroll.core.dimension import (
+    FIELD_PREFIX,
+    HOUR,
+    KEYS,
+    WINDOWS,
+    Bracket,
+    Closed,
+    Merchant,
+    Open,
+    Window,
+    dimension,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tillroll.core.dimension import Dimension
     from tillroll.core.report import Report
 
@@ -29,6 +42,12 @@ def described(report: Report) -> dict[str, Any]:
         else [],
         "any_zone": report.window is HOUR,
     }
+
+
+def possible(keep: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the dimensions that a report of one's own may have, where these fields are kept, as `parts` has them."""
+    fields = (name if name not in (*WINDOWS, *KEYS, *RESERVED) else f"{FIELD_PREFIX}{name}" for name in keep)
+    return [_part(dimension(name)) for name in (*WINDOWS, *KEYS, *fields)]
 
 
 def _part(dimension: Dimension) -> dict[str, Any]:

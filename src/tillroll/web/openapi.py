@@ -344,7 +344,20 @@ def _aggregates(settings: Settings) -> JsonObject:
         "/aggregates/{datapoint}": {"get": one},
         "/merchants": {"get": merchants},
         "/explain": {"get": _explain(settings)},
+        "/dimensions": {"get": _dimensions(settings)},
     }
+
+
+def _dimensions(settings: Settings) -> JsonObject:
+    return _operation(
+        "listDimensions",
+        "Reports",
+        "List dimensions",
+        "What a report of one's own may be by: windows, what events have, and the fields that are kept.",
+        settings,
+        _json(listed(ref("Part"))),
+        ("bad_query",),
+    )
 
 
 def _explain(settings: Settings) -> JsonObject:
@@ -408,6 +421,20 @@ def _rejected(settings: Settings) -> JsonObject:
         right=Right.SEND,
         parameters=[_ID],
     )
+    discard_some = _operation(
+        "discardSomeRejected",
+        "Rejected",
+        "Discard rejected events",
+        "Erases up to 1,000 of a reason or a source, or of all, that had come by a moment. Ask again until it is 0.",
+        settings,
+        _json(ref("Discarded"), text="How many are no longer kept"),
+        ("bad_query", *_STORE),
+        right=Right.SEND,
+        parameters=[
+            _parameter("before", COUNT | {"maximum": 10**11}, "In seconds since 1970", required=True),
+            *filters,
+        ],
+    )
     retry = _operation(
         "retryRejected",
         "Rejected",
@@ -444,7 +471,7 @@ def _rejected(settings: Settings) -> JsonObject:
         parameters=[paging[0], *filters],
     )
     return {
-        "/rejected": {"get": listing},
+        "/rejected": {"get": listing, "delete": discard_some},
         "/rejected/summary": {"get": summary},
         "/rejected/retry": {"post": retry_some},
         "/rejected/{id}": {"get": show, "delete": discard},

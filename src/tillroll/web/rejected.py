@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tillroll.correction import Corrected, Retried
     from tillroll.ports import Kept
     from tillroll.web.state import State
+
+
+_SECONDS_MAX: Final = 10**11  # since 1970, as far as times are kept
 
 
 class RejectedRoutes:
@@ -59,6 +62,22 @@ class RejectedRoutes:
             self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
             self._store.fold()
         return retried
+
+    async def drop_some(self, request: Request) -> Response:
+        """DELETE /rejected: those of a reason or a source that had come by a moment, so many at once."""
+        given = _parameters(request, "before", "code", "source")
+        if "before" not in given:
+            raise QueryError("before", "it is not given", "Say up to when those were received that are meant")
+        before = whole_number("before", given["before"], 0, _SECONDS_MAX)
+        dropped = await self._state.read(self._drop_some, _which(given), before)
+        return json_answer(request, {"dropped": dropped})
+
+    def _drop_some(self, which: RejectedFilter, before: int) -> int:
+        found = self._store.rejected(after=None, limit=limits.REJECTED_LISTED_MAX, which=which)
+        ids = [each.id for each in found if each.received_at < before]
+        if ids:
+            self._store.settle(ids)
+        return len(ids)
 
     async def show(self, request: Request) -> Response:
         """GET /rejected/{id}."""

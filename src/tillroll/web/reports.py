@@ -28,7 +28,7 @@ from tillroll.web.answers import (
     small_body,
     unknown_parameter,
 )
-from tillroll.web.described import described
+from tillroll.web.described import described, possible
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class ReportRoutes:
         _only(parameters_of(request))
         states = await self._state.read(self._store.report_states)
         return json_answer(request, [state_object(state) | described(state.report) for state in states])
+
+    async def dimensions(self, request: Request) -> Response:
+        """GET /dimensions."""
+        _only(parameters_of(request))
+        return json_answer(request, possible(self._state.settings.events_keep))
 
     async def report(self, request: Request) -> Response:
         """GET /reports/{name}."""

@@ -167,19 +167,20 @@ SCHEMAS: Final[Schema] = {
             "journal_position": COUNT,
             "datapoints": {"type": ["integer", "null"]},
             "bytes": {"type": ["integer", "null"]},
-            "parts": listed(
-                shape(
-                    {"name": TEXT, "kind": one_of(KINDS)},
-                    {"values": listed(TEXT), "search": TEXT},
-                    additionalProperties=False,
-                )
-            ),
+            "parts": listed(ref("Part")),
             "grains": listed(one_of(["hour", "day", "week", "month"])),
             "any_zone": {"type": "boolean", "description": "Whether a question may name a time zone"},
         },
         description="A version of a report, and how far it is counted",
         additionalProperties=False,
     ),
+    "Part": shape(
+        {"name": TEXT, "kind": one_of(KINDS)},
+        {"values": listed(TEXT), "search": TEXT},
+        description="A dimension: what kind it is, its values where they are known, the address that searches them",
+        additionalProperties=False,
+    ),
+    "Discarded": shape({"dropped": COUNT}, additionalProperties=False),
     "Explained": shape(
         {
             "report": TEXT,

@@ -1,7 +1,7 @@
 // The public HTTP API, and nothing else: what the page can show, any other program can read.
 
 // A token that may read and one that may send need not be the same; each is kept for this tab only.
-const KEYS = { read: "tillroll.token", send: "tillroll.send_token" };
+const KEYS = { read: "tillroll.token", send: "tillroll.send_token", manage: "tillroll.manage_token" };
 /** @type {(reason: string) => Promise<string | null>} */
 let askForToken = async () => null;
 const asking = {};
@@ -38,10 +38,9 @@ export function renewToken(right, reason) {
 /**
  * Return the answer to a request that the server took; ask for a token when it wants another. Throws ApiError.
  * @param {string} path
- * @param {{ method?: string, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal }} [options]
+ * @param {{ method?: string, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal, right?: string }} [options]
  */
-export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
-  const right = method === "GET" ? "read" : "send";
+export async function request(path, { method = "GET", body, headers = {}, signal, right = method === "GET" ? "read" : "send" } = {}) {
   for (;;) {
     const held = tokens.get(right);
     const response = await send(path, { method, body, signal, headers: held ? { ...headers, Authorization: `Bearer ${held}` } : headers });
@@ -55,7 +54,7 @@ export async function request(path, { method = "GET", body, headers = {}, signal
 }
 
 function reasonOf(right, held, code) {
-  if (right === "send") return "send";
+  if (right !== "read") return right;
   if (code === "token_forbids") return "sends";
   return held ? "refused" : "wanted";
 }

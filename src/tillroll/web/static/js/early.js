@@ -7,7 +7,8 @@ if (chosen === "light" || chosen === "dark") document.documentElement.dataset.th
 const modules = {
   overview: ["charts/bars", "charts/columns", "charts/heatmap", "charts/palette", "charts/spark", "grain", "model", "parts/table", "parts/tools", "question", "views/overview", "views/spans"],
   report: ["charts/bars", "charts/columns", "charts/palette", "charts/picture", "elsewhere", "grain", "model", "parts/export", "parts/filters", "parts/search", "parts/table", "parts/tools", "question", "views/report"],
-  operations: ["charts/bars", "charts/columns", "charts/palette", "grain", "parts/rejected", "parts/table", "views/operations"],
+  operations: ["charts/bars", "charts/columns", "charts/palette", "grain", "parts/rejected", "parts/states", "parts/table", "parts/tools", "views/operations"],
+  reports: ["definition", "parts/states", "parts/tools", "views/reports"],
   purchases: ["views/purchases"],
 };
 const asked = /^#\/([^?]*)/.exec(location.hash)?.[1] || "overview";

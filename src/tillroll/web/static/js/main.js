@@ -20,6 +20,7 @@ const main = document.getElementById("main");
 const VIEWS = {
   overview: async () => (await import("./views/overview.js")).Overview,
   operations: async () => (await import("./views/operations.js")).Operations,
+  reports: async () => (await import("./views/reports.js")).Reports,
   purchases: async () => (await import("./views/purchases.js")).Purchases,
   report: async () => (await import("./views/report.js")).ReportView,
 };
@@ -36,6 +37,7 @@ class Page {
   #view = null;
   #name = null;
   #calendars = new Map();
+  #listed = "";
   #position = null;
   #counted = 0; // rises whenever the position moves, so that the calendar is read again when something was counted
   #waits = 0;
@@ -168,7 +170,7 @@ class Page {
     if (!this.#isView(named)) state.view = "overview";
     this.#tell(named, state);
     if (state.view !== this.#name) {
-      if (kindOf(state.view) !== "operations") this.calendar(this.zoneOf(state), kindOf(state.view) === "overview" ? state.measure : "events").catch(() => null); // who waits for it will say what is wrong
+      if (["overview", "report"].includes(kindOf(state.view))) this.calendar(this.zoneOf(state), kindOf(state.view) === "overview" ? state.measure : "events").catch(() => null); // who waits for it will say what is wrong
       const view = await this.#make(state.view);
       if (location.hash !== asked) return view.destroy(); // somebody went on meanwhile
       this.#enter(state.view, view);
@@ -213,9 +215,8 @@ class Page {
         // Where the server stands before anything is read: a stream that begins with this has nothing new.
         const [reports, status] = await Promise.all([getJson("/reports", { signal }), getJson("/status", { signal })]);
         page.#position = positionOf({ visible: status.visible_position, rejected: status.rejected });
-        page.reports = reports.filter((listed) => listed.readable).map((listed) => new Report(listed));
+        page.listReports(reports);
         page.zone = findZone(status.zone) ?? UTC;
-        page.#navigation();
         if (this.retried) {
           page.route();
           page.live.run();
@@ -228,10 +229,23 @@ class Page {
     return this.reports.length > 0;
   }
 
+  /** Take what reports can be read, as `GET /reports` lists them, into the menu. */
+  listReports(listed) {
+    const readable = listed.filter((one) => one.readable);
+    const stamp = JSON.stringify(readable.map((one) => [one.name, one.version, one.title]));
+    if (stamp === this.#listed) return;
+    this.#listed = stamp;
+    this.reports = readable.map((one) => new Report(one));
+    this.#navigation();
+    this.#mark(this.#name);
+  }
+
   #navigation() {
     const link = (view, label) => h("li", {}, h("a", { href: `#/${encodeURIComponent(view)}`, "data-view": view }, label));
-    const heading = h("li", { class: "nav-heading", id: "nav-reports" }, "Reports");
-    document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading, ...this.reports.map((report) => link(report.name, report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase()))), link("operations", "Operations"));
+    const heading = (text) => h("li", { class: "nav-heading" }, text);
+    const reports = (own) => this.reports.filter((report) => report.own === own).map((report) => link(report.name, report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase())));
+    const mine = reports(true);
+    document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading("Reports"), ...reports(false), ...(mine.length ? [heading("Your own"), ...mine] : []), heading("Running it"), link("reports", "Manage reports"), link("operations", "Operations"));
   }
 
   #enter(name, view) {

@@ -2,7 +2,9 @@
 
 import { getJson, request } from "../api.js";
 import { announce, h, icon } from "../dom.js";
-import { plural } from "../format.js";
+import { plural, whole } from "../format.js";
+import { sure } from "./states.js";
+import { choice } from "./tools.js";
 import { UTC, agoText } from "../time.js";
 
 const LISTED = 50;
@@ -14,24 +16,28 @@ export class RejectedList {
   #open = new Set(); // ids that somebody has open: a refresh must not take their text away
   #last = null;
   #pages = 1;
+  #tools = h("div", { class: "reasons" });
+  #which = { code: "", source: "" }; // what the list is narrowed to
+  #counted = "";
 
   constructor() {
-    this.node = h("section", { class: "card", "aria-labelledby": "rejected-title" }, h("div", { class: "card-head" }, h("div", {}, h("h2", { id: "rejected-title" }, "Rejected events"), this.#note)), this.#items, this.#more);
+    this.node = h("section", { class: "card", "aria-labelledby": "rejected-title" }, h("div", { class: "card-head" }, h("div", {}, h("h2", { id: "rejected-title" }, "Rejected events"), this.#note)), this.#tools, this.#items, this.#more);
   }
 
   async load(signal) {
     const found = [];
+    const summary = getJson("/rejected/summary", { signal });
     let more = true;
     for (let page = 0; page < this.#pages && more; page += 1) {
       const part = await this.#page(found.at(-1)?.id, signal);
       found.push(...part);
-      more = part.length === LISTED;
+      more = part.length > 0;
     }
-    this.#show(found, more);
+    this.#show(found, more, await summary);
   }
 
   #page(after, signal) {
-    const query = new URLSearchParams({ limit: String(LISTED), ...(after ? { after } : {}) });
+    const query = new URLSearchParams({ limit: String(LISTED), ...this.#chosen(), ...(after ? { after } : {}) });
     return getJson(`/rejected?${query}`, { signal });
   }
 
@@ -40,11 +46,74 @@ export class RejectedList {
     await this.load();
   }
 
-  #show(found, more) {
+  #chosen = () => Object.fromEntries(Object.entries(this.#which).filter(([, value]) => value));
+
+  async #choose(part) {
+    this.#which = { ...this.#which, ...part };
+    this.#pages = 1;
+    await this.load();
+  }
+
+  /** Show how many there are of each reason and source, to choose by, and what may be done with all of the chosen. */
+  #summarize({ rejected, codes, sources }) {
+    const counted = JSON.stringify([codes, sources, this.#which]);
+    if (counted === this.#counted) return;
+    this.#counted = counted;
+    const kept = ({ source, code }) => sources.find((one) => one.value === source)?.codes[code] ?? (source ? sources.find((one) => one.value === source)?.rejected : codes[code]);
+    const many = (this.#which.code || this.#which.source ? kept(this.#which) : rejected) ?? 0;
+    const reasons = [["", `Any (${whole(rejected)})`], ...Object.entries(codes).map(([code, count]) => [code, `${code} (${whole(count)})`])];
+    const named = sources.filter((one) => one.value).map((one) => [one.value, `${one.kind} ${one.value} (${whole(one.rejected)})`]);
+    const focused = document.activeElement?.id;
+    this.#tools.replaceChildren(
+      ...(rejected
+        ? [
+            choice("reason", "Reason", reasons, this.#which.code, (code) => this.#choose({ code })),
+            named.length ? choice("source", "Source", [["", "Any"], ...named], this.#which.source, (source) => this.#choose({ source })) : "",
+            sure(`Send all ${whole(many)} again`, "retry-all", () => this.#retryAll()),
+            sure(`Drop all ${whole(many)}`, "drop-all", () => this.#dropAll()),
+          ]
+        : []),
+    );
+    if (focused === "reason" || focused === "source") document.getElementById(focused)?.focus();
+  }
+
+  /** Send the chosen again as they were, for when the reason has passed. */
+  async #retryAll() {
+    let after = null;
+    const sums = { accepted: 0, duplicates: 0, still_rejected: 0 };
+    do {
+      const query = new URLSearchParams({ ...this.#chosen(), ...(after ? { after } : {}) });
+      const retried = await getJson(`/rejected/retry?${query}`, { method: "POST" });
+      for (const name of Object.keys(sums)) sums[name] += retried[name];
+      ({ after } = retried);
+    } while (after);
+    this.#done(`${plural(sums.accepted, "event")} counted now, ${whole(sums.duplicates)} were there already, ${whole(sums.still_rejected)} still rejected.`);
+    await this.load();
+  }
+
+  /** Drop the chosen that had come when it was asked for: what comes meanwhile stays. */
+  async #dropAll() {
+    const query = new URLSearchParams({ ...this.#chosen(), before: String(Math.ceil(Date.now() / 1000)) });
+    let dropped = 0;
+    for (let more = 1; more; dropped += more) more = (await getJson(`/rejected?${query}`, { method: "DELETE" })).dropped;
+    this.#done(`${plural(dropped, "event")} dropped.`);
+    this.#which = { code: "", source: "" };
+    await this.load();
+  }
+
+  #done(text) {
+    announce(text);
+    this.#said = text;
+  }
+
+  #said = "";
+
+  #show(found, more, summary) {
+    this.#summarize(summary);
     const kept = new Map([...this.#items.children].filter((item) => this.#open.has(item.dataset.id)).map((item) => [item.dataset.id, item]));
     const ids = found.map((one) => one.id).join();
-    this.#note.textContent = found.length ? `${plural(found.length, "event")}${more ? " and more" : ""}, the oldest first. None is ever dropped by itself.` : "Nothing waits to be corrected.";
-    this.#more.hidden = !more;
+    this.#note.textContent = found.length ? `${plural(found.length, "event")}${found.length < summary.rejected ? ` of ${whole(summary.rejected)}` : ""}, the oldest first. None is ever dropped by itself. ${this.#said}` : `${summary.rejected ? "None of these waits" : "Nothing waits"} to be corrected. ${this.#said}`.trim();
+    this.#more.hidden = !more || found.length >= summary.rejected;
     if (ids === this.#last) return;
     this.#last = ids;
     this.#items.replaceChildren(...found.map((one) => kept.get(one.id) ?? this.#item(one)));

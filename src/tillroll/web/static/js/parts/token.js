@@ -6,6 +6,7 @@ const WORDS = {
   wanted: ["This server wants a token", "Ask whoever runs it for one that may read."],
   refused: ["The server refused the token", "It may have been withdrawn, or mistyped. Enter another."],
   sends: ["This token may only send", "The page reads: it needs a token that may read. Ask whoever runs the server for one. The token that you gave is kept for sending."],
+  manage: ["This needs a token that may manage reports", "The one in use may not. Enter another; it is used for this only."],
   send: ["This needs a token that may send", "The one in use may not. Enter another; it is used for this only."],
 };
 

@@ -1,11 +1,12 @@
 // Operations: what became of the events that came in, what was rejected and why, and what the last audit found.
 
-import { getJson } from "../api.js";
+import { getJson, request } from "../api.js";
 import { legend } from "../charts/bars.js";
 import { Columns } from "../charts/columns.js";
-import { h, icon } from "../dom.js";
+import { announce, h, icon } from "../dom.js";
 import { plural, whole } from "../format.js";
 import { RejectedList } from "../parts/rejected.js";
+import { statesTable } from "../parts/states.js";
 import { modelTable } from "../parts/table.js";
 import { DAY, HOUR, UTC, agoText, floor, now } from "../time.js";
 import { View, rebuild } from "./view.js";
@@ -25,7 +26,9 @@ export class Operations extends View {
   #cards = h("div");
   #audit = h("div");
   #head = h("div");
-  #table = h("div", { class: "table-scroll", tabindex: 0, role: "region", "aria-label": "Outcomes over time, as a table" });
+  #table = h("div");
+  #reports = h("div");
+  #look = 0; // while an audit runs
   #span = DAY;
   #timer;
 
@@ -40,15 +43,17 @@ export class Operations extends View {
   destroy() {
     super.destroy();
     clearInterval(this.#timer);
+    clearTimeout(this.#look);
     this.#columns.destroy();
   }
 
   async load(_, signal) {
-    const [status] = await Promise.all([getJson("/status", { signal }), this.#rejected.load(signal)]);
+    const [status, states] = await Promise.all([getJson("/status", { signal }), getJson("/reports", { signal }), this.#rejected.load(signal)]);
     if (!this.#cards.isConnected) this.#frame();
     rebuild(this.#cards, cards(status));
     this.#draw(status.series ?? []);
-    rebuild(this.#audit, audit(status.last_audit));
+    this.#showAudit(status);
+    rebuild(this.#reports, h("section", { class: "card table-card" }, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Reports and how far they are counted"), h("p", { class: "sub" }, `The journal is at ${whole(status.journal_position)}, folded to ${whole(status.folded_position)}. `, h("a", { href: "#/reports" }, "Make or drop a report")))), statesTable(states)));
   }
 
   #frame() {
@@ -59,7 +64,20 @@ export class Operations extends View {
       h("section", { class: "card" }, this.#head, this.#columns.node, h("details", { class: "behind" }, h("summary", {}, "As a table"), this.#table)),
       this.#rejected.node,
       this.#audit,
+      this.#reports,
     );
+  }
+
+  #showAudit(status) {
+    rebuild(this.#audit, audit(status, () => this.#startAudit()));
+    clearTimeout(this.#look);
+    if (status.audit_running) this.#look = setTimeout(async () => this.#showAudit(await getJson("/status")), 500);
+  }
+
+  async #startAudit() {
+    await request("/audit", { method: "POST" });
+    announce("The audit is under way");
+    this.#showAudit(await getJson("/status"));
   }
 
   #draw(series) {
@@ -115,7 +133,7 @@ function outcomeModel(rows, window, from, to) {
 }
 
 function cards({ counters = /** @type {Record<string, number>} */ ({}), rejected, events, visible_position: visible, journal_position: journaled }) {
-  const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, count === null || count === undefined ? "–" : whole(count)), h("p", { class: "against" }, note));
+  const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, whole(count ?? 0)), h("p", { class: "against" }, note));
   const behind = journaled > visible ? `${whole(journaled - visible)} behind the journal` : "All of them are in the reports";
   return h(
     "ul",
@@ -127,9 +145,23 @@ function cards({ counters = /** @type {Record<string, number>} */ ({}), rejected
   );
 }
 
-function audit(last) {
-  const section = (kind, title, ...text) => h("section", { class: `card audit ${kind}` }, icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"), h("div", {}, h("h2", {}, title), h("p", {}, ...text)));
-  if (!last) return section("none", "No audit yet", h("code", {}, "tillroll audit"), " counts every purchase again from the journal and compares.");
+/** Return what the last audit found, or how far the one under way is, with a button that starts one. */
+function audit({ audit_running: running, audit_progress: progress, audit_error: failed, last_audit: last }, start) {
+  const button = h("button", { type: "button", class: "button", id: "start-audit", disabled: running }, icon("check"), running ? "Auditing…" : "Audit now");
+  button.addEventListener("click", async () => {
+    button.setAttribute("aria-busy", "true");
+    try {
+      await start();
+    } catch (error) {
+      button.removeAttribute("aria-busy");
+      button.after(h("span", { class: "field-error", role: "alert" }, error.message));
+    }
+  });
+  const section = (kind, title, ...text) =>
+    h("section", { class: `card audit ${kind}` }, icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"), h("div", { class: "audit-text" }, h("h2", {}, title), h("p", {}, ...text), running && progress ? h("progress", { max: Math.max(1, progress.of), value: progress.done, "aria-label": "Audit" }) : null), button);
+  if (running) return section("none", "An audit is under way", progress ? `${whole(progress.done)} of ${plural(progress.of, "event")} counted again.` : "It counts every purchase again from the journal and compares.");
+  if (failed) return section("bad", "The last audit could not be made", failed);
+  if (!last) return section("none", "No audit yet", "An audit counts every purchase again from the journal, beside traffic, and compares every number.");
   const when = last.at ? `${agoText(last.at)}, ${UTC.instantText(last.at)} UTC. ` : "";
   const counted = `${plural(last.events, "event")} counted again, ${plural(last.datapoints, "datapoint")} compared. `;
   const wrong = last.differences_total ?? last.differences?.length ?? 0;
