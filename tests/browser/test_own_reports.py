@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
-from tests.browser.purchases import Purchase
 from tests.browser.reading import ready, table
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
     from tests.browser.process import Server
+    from tests.browser.purchases import Purchase
 
 
 def money(cents: int) -> str:
