@@ -10,6 +10,7 @@ from typing import Final
 
 _STEPS: Final = {
     "every test, at full size": ("pytest", "--numprocesses", "auto", "--dist", "worksteal", "--long"),
+    "definitions beside DuckDB and SQLite": ("tests.differential.definitions", "--definitions", "5000"),
     "kills of real processes, SQLite": ("tests.e2e.kill_rounds", "--rounds", "100"),
     "bit rot, lost and misdirected writes": ("tests.simulation.bit_rot", "--rounds", "10000"),
     "kills of real processes, DynamoDB": ("tests.e2e.kill_rounds", "--rounds", "20", "--store", "dynamodb"),

@@ -87,6 +87,12 @@ def test_every_boundary_is_that_of_the_standard_library(name: str) -> None:
     assert check(name) > 2
 
 
+@pytest.mark.long
+def test_every_boundary_of_every_zone_is_that_of_the_standard_library() -> None:
+    for name in sorted(zoneinfo.available_timezones()):
+        assert check(name) >= 2, name
+
+
 @pytest.mark.parametrize("name", ZONES)
 def test_a_cut_parts_what_is_before_from_what_is_after(name: str) -> None:
     clocks = clocks_of(name)
