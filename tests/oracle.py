@@ -146,12 +146,13 @@ class Oracle:
             rejected_full=self.refused,
         )
 
-    def fold(self) -> int:
+    def fold(self, seconds: float | None = None) -> int:  # noqa: ARG002 the port's
         self.aggregates.update(counted(self.events()[self.folded :]))
         self.folded = len(self.journaled)
         return self.folded
 
-    def fold_if_due(self) -> int | None:
+    def fold_if_due(self, seconds: float | None = None) -> int | None:
+        del seconds
         return self.fold()
 
     def page(self, query: Query) -> Page:

@@ -88,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: Annotated[
         str, msgspec.Meta(description="The address of the SQS queue that rejected messages go to")
     ] = ""
+    fold_function: Annotated[
+        str, msgspec.Meta(description="On AWS, the function that the batch function calls when a fold is due")
+    ] = ""
     freshness_s: Annotated[
         float, msgspec.Meta(gt=0, le=3_600, description="The oldest that a report may be on AWS; longer is cheaper")
     ] = FRESHNESS_S

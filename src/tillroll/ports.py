@@ -156,18 +156,20 @@ class Journal(Protocol):
 class Aggregates(Protocol):
     """The counts: a materialised view of the journal."""
 
-    def fold(self) -> int:
+    def fold(self, seconds: float | None = None) -> int:
         """Count everything journaled so far into the aggregates, exactly once; return the new folded position.
 
-        May be called at any time, by any number of callers at once, and killed anywhere.
+        May be called at any time, by any number of callers at once, and killed anywhere. Where it may take long it
+        stops after about so many seconds, when they are given; the next call goes on from there.
         """
         ...
 
-    def fold_if_due(self) -> int | None:
+    def fold_if_due(self, seconds: float | None = None) -> int | None:
         """Fold when what this store journaled has waited as long as it may; return the folded position, else None.
 
         It costs nothing when nothing is due: call it every second or so, also after the last commit. Any number of
         callers, in any processes, share the work: between them they fold about once in the time that the store allows.
+        `seconds` is as for `fold`.
         """
         ...
 
@@ -330,6 +332,16 @@ class Watchable(Protocol):
         Raises:
             StoreGoneError: it was deleted or replaced: what is written now, nobody would find.
         """
+        ...
+
+
+@runtime_checkable
+class RangeEnding(Protocol):
+    """A store whose commits say, from time to time, that a fold is due."""
+
+    @property
+    def ranges_ended(self) -> int:
+        """How many commits of this store object said so: only grows."""
         ...
 
 

@@ -32,6 +32,8 @@ BATCH_MESSAGES_MAX: Final = 1_000  # that a worker collects before it commits
 _IDLE_WAIT_S: Final = 20.0  # a long poll, by SQS at most
 _IDLE_WAIT_S_MIN: Final = 1.0
 _PAUSE_S_MAX: Final = 30.0
+_FOLD_EVERY_S: Final = 1.0
+_FOLD_S: Final = 10.0  # at a time: a worker that is told to stop waits for it
 _log: Final = logging.getLogger(__name__)
 
 
@@ -162,10 +164,10 @@ def _take_commit(
     return taken
 
 
-def fold_if_due(store: Store) -> bool:
+def fold_if_due(store: Store, seconds: float | None = None) -> bool:
     """Fold when it is time, and return whether it was. No error of that may cost anybody a message: it is put off."""
     try:
-        return store.fold_if_due() is not None
+        return store.fold_if_due(seconds) is not None
     except Exception as error:  # noqa: BLE001 the messages are journaled: nothing about a fold may fail them
         _log.warning("the fold is put off: %s", error, exc_info=not isinstance(error, TillrollError))
         return False
@@ -203,6 +205,11 @@ class Worker:
 
         What passes by itself (throttling, the network) is waited for. Raises what only a person can mend.
         """
+        with self._folding():
+            self._work(until_empty=until_empty)
+        self.store.fold()
+
+    def _work(self, *, until_empty: bool) -> None:
         pause_s = 1.0
         while not self._stopped.is_set():
             try:
@@ -212,12 +219,24 @@ class Worker:
                 error = self._take(messages).error if messages else None
             except (StoreError, QueueError) as raised:
                 error = raised
-            if error is None:
-                pause_s = 1.0
-                fold_if_due(self.store)
-            else:
-                pause_s = self._wait_out(error, pause_s)
-        self.store.fold()
+            pause_s = 1.0 if error is None else self._wait_out(error, pause_s)
+
+    @contextmanager
+    def _folding(self) -> Iterator[None]:
+        """Fold beside the commits, in a thread of its own: a slow fold holds up no message."""
+        done = threading.Event()
+
+        def fold() -> None:
+            while not done.wait(_FOLD_EVERY_S):
+                fold_if_due(self.store, _FOLD_S)
+
+        thread = threading.Thread(target=fold, name="fold", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _wait_out(self, error: TillrollError, pause_s: float) -> float:
         """Wait until it makes sense to try again, and return how long to wait if it fails once more."""

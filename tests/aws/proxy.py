@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ class Faults:
     expired: float = 0.0  # as credentials are
     delayed: float = 0.0
     delay_s: float = 0.05
+    updates_a_second: float = float(
+        "inf"
+    )  # of single items; what is more is throttled, as a table of so many units does
 
 
 class Proxy:
@@ -47,6 +51,7 @@ class Proxy:
         self.faults = faults
         self.seen: Counter[str] = Counter()
         self.endpoint = ""
+        self._left, self._left_at = 1.0, time.monotonic()
         self._connections: set[asyncio.Task[None] | None] = set()  # asyncio holds on to none
 
     async def serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
@@ -55,7 +60,7 @@ class Proxy:
         service: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         try:
             while (request := await _message(client)) is not None:
-                fault = self._fault()
+                fault = self._fault() if self._is_within_rate(request) else "throttled"
                 self.seen[fault] += 1
                 if fault == "request lost":
                     break
@@ -84,6 +89,15 @@ class Proxy:
             if service is not None:
                 service[1].close()
             self._connections.discard(asyncio.current_task())
+
+    def _is_within_rate(self, request: bytes) -> bool:
+        if self.faults.updates_a_second == float("inf") or b"DynamoDB_20120810.UpdateItem" not in request:
+            return True
+        now = time.monotonic()
+        self._left += (now - self._left_at) * self.faults.updates_a_second
+        self._left, self._left_at = min(self._left, self.faults.updates_a_second / 5), now
+        self._left -= self._left >= 1
+        return self._left >= 1
 
     def _fault(self) -> str:
         drawn = self._random.random()

@@ -133,7 +133,8 @@ def test_taken_counts_add_up() -> None:
 
 def test_an_error_in_a_fold_costs_nobody_a_message() -> None:
     class Unfolding(SqliteStore):
-        def fold_if_due(self) -> int | None:
+        def fold_if_due(self, seconds: float | None = None) -> int | None:
+            del seconds
             raise StoreError("throttled", "Wait", retry_after_s=1)
 
     assert not fold_if_due(Unfolding.__new__(Unfolding))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import takewhile
 from random import Random
 from types import SimpleNamespace
@@ -30,13 +30,15 @@ from tillroll.aws.redrive import look, redrive
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import QueueError, StoreError
+from tillroll.field_watch import NO_WATCH
 from tillroll.queues import sqs
 from tillroll.queues.sqs import SqsQueue
 from tillroll.service import take
+from tillroll.stores import dynamodb_fold
 from tillroll.stores.dynamodb import DynamoDBStore
 from tillroll.stores.dynamodb_protocol import Context, Count, Discard, Put, PutState, TransactWrite
 from tillroll.stores.dynamodb_schema import FOLD_KEY
-from tillroll.worker import Worker
+from tillroll.worker import Taken, Worker, fold_if_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 FRESHNESS_S: Final = 20.0
 FAULTS: Final = tuple(Fault)
 _MINUTES: Final = [*sorted({second // 60 for second in SECONDS}), max(SECONDS) // 60 + 1]
+# A fold that has a few hundred counters notes its progress as one of a million would.
+_SMALL: Final = {"_UPDATES_AT_ONCE": 3, "_UPDATES_AT_ONCE_MAX": 6, "_NOTE_S": 0.1, "_SLICE_EVENTS": 3}
 Plan = dict[int, Fault]
 
 
@@ -91,7 +95,8 @@ class World:
     def store(self) -> DynamoDBStore:
         """Return a store as a process opens it, knowing nothing yet."""
         client = ModelClient(self.tables, self.scheduler, self.fault)
-        store = self.store_class(cast("Any", client), clock=self.scheduler.clock, freshness_s=FRESHNESS_S)
+        clock, monotonic = self.scheduler.clock, lambda: self.scheduler.now
+        store = self.store_class(cast("Any", client), clock=clock, monotonic=monotonic, freshness_s=FRESHNESS_S)
         patience_s = 30.0 if self.plan is not None or self.random.random() < 0.7 else 1.0
         store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s)
         return store
@@ -146,11 +151,20 @@ class SimulatedWorker(Worker):
 
     def __init__(self, world: World, store: DynamoDBStore) -> None:
         super().__init__(store, world.queue(), FRESHNESS_S, world.scheduler.clock)
+        self._world = world
         self._stopped = cast("Any", _Stopped(world.scheduler))
 
     def _held(self, messages: Sequence[Message]) -> Any:
         del messages
         return nullcontext()
+
+    def _folding(self) -> Any:
+        return nullcontext()
+
+    def _take(self, messages: list[Message]) -> Taken:
+        taken = super()._take(messages)
+        fold_if_due(self.store, self._world.random.choice((None, 0.0, 0.1)))
+        return taken
 
 
 class _Quiet:
@@ -181,6 +195,7 @@ class Processes:
         self.waiting: list[Delivery] = []
         self.in_hand: list[Delivery] = []
         self._parts: Any = None
+        self._ended: dict[int, int] = {}
 
     def start(
         self, name: str, work: Callable[[DynamoDBStore], None], broken: Callable[[], None] = lambda: None
@@ -228,11 +243,25 @@ class Processes:
             settings=SimpleNamespace(freshness_s=FRESHNESS_S),
             store=store,
             dead_letters=world.queue(),
+            folder=SimpleNamespace(call_if_due=self.call_folder),
+            fields=NO_WATCH,
             logger=_Quiet(),
             metrics=_Quiet(),
         )
         parts: dict[str, Any] = self._parts
         return parts
+
+    def call_folder(self, store: DynamoDBStore) -> None:
+        """Invoke the fold function when a commit ended a range; it runs by itself, and has little time now and then."""
+        if store.ranges_ended == self._ended.get(id(store)):
+            return
+        self._ended[id(store)] = store.ranges_ended
+
+        def fold() -> None:
+            with suppress(StoreError):
+                self.world.store().fold_if_due(self.world.random.choice((0.0, 0.05, 0.2, 100.0)))
+
+        self.world.scheduler.spawn("called fold", fold)
 
     def worker(self, store: DynamoDBStore) -> None:
         """Work in a container until nothing is left."""
@@ -256,7 +285,8 @@ class Processes:
         parts = self._open(store)
         for _ in self._while_busy(30):
             try:
-                functions._fold_once(parts[self.world.scheduler.current.name])
+                seconds = self.world.random.choice((0.0, 0.1, 100.0))
+                functions._fold_once(parts[self.world.scheduler.current.name], seconds)
             except StoreError as error:
                 self._expected(error)
             self.world.scheduler.step("schedule", wait_s=self.world.random.choice((1.0, 60.0)))
@@ -418,8 +448,9 @@ def simulated_time(world: World) -> Iterator[None]:
     log.propagate = False
     log.addHandler(listener)
     clocks = {(functions, "wall_clock"): world.scheduler.clock, (sqs, "time"): _Time(world.scheduler)}
-    before = {place: getattr(*place) for place in clocks}
-    for place, clock in clocks.items():
+    settings: dict[tuple[Any, str], Any] = clocks | {(dynamodb_fold, name): value for name, value in _SMALL.items()}
+    before = {place: getattr(*place) for place in settings}
+    for place, clock in settings.items():
         setattr(*place, clock)
     try:
         yield

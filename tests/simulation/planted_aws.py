@@ -78,6 +78,41 @@ def _moved_early(self: _FolderWork, stride: Any) -> Any:
     yield from self._count(totals, stride.until, anew=False)
 
 
+_put_on = _FolderWork._put_on
+
+
+def _progress_kept(self: _FolderWork, folder: Any) -> Any:
+    """Take how far the last range had come for how far the next one has."""
+    if not folder.until:
+        folder = folder._replace(slice=self.folder.slice, after="\U0010ffff" if self.folder.slice else "2011-12-04")
+    yield from _put_on(self, folder)
+
+
+def _stop_moves(self: _FolderWork, done: Any) -> Any:
+    """Take a range for done when the time is up."""
+    if self.may_go_on():
+        return
+    yield from self._put_on(Folder(done.until, done.until_token))
+    raise dynamodb_fold._StoppedError
+
+
+class _NotAfter(dynamodb_model.Tables):
+    """A guard that lets a counter take a range that it has: `<=`."""
+
+    def _count(self, call: Count) -> None:
+        super()._count(
+            msgspec.structs.replace(call, guarded=self.aggregates.get(call.datapoint, {}).get("fold") != call.fold)
+        )
+
+
+def _progress_ahead(self: _FolderWork, done: Any) -> Any:
+    """Note the batch that is still to be made as done."""
+    yield from _go_on(self, done._replace(slice=done.slice + 1, after="") if done.slice + 1 < done.slices else done)
+
+
+_go_on = _FolderWork._go_on
+
+
 def _counted_before_commit(self: _Attempt, written: Any) -> Any:
     """Take what is about to be committed for known."""
     for partition, _, part in written.chunks:
@@ -239,19 +274,23 @@ PLANTED: Final = (
         ((dynamodb_fold, "next_range", _undeclared), (dynamodb_audit._Audit, "_check_position", _unchecked)),
     ),
     Planted("counter guard missing", 50, ((dynamodb_fold, "Count", partial(Count, guarded=False)),)),
+    Planted("a guard that says `<=`", 50, ((aws_world, "Tables", _NotAfter),)),
+    Planted("progress of one range taken for the next", 200, ((_FolderWork, "_put_on", _progress_kept),)),
+    Planted("progress noted before it is made", 200, ((_FolderWork, "_go_on", _progress_ahead),)),
+    Planted("a stop at the deadline moves the position", 200, ((_FolderWork, "_go_on", _stop_moves),)),
     Planted("upto moved early", 50, ((_FolderWork, "_fold_range", _moved_early),)),
     Planted(
         "a chunk that is not visible yet is left out",
         3_000,
         ((dynamodb_fold, "require_chunks", _skip_missing),),
-        begin=440,
+        begin=600,
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),
     Planted(
         "message deleted though its commit failed",
         2_500,
         ((functions, "take_messages", _errors_leave_nothing), (worker, "take_messages", _errors_leave_nothing)),
-        begin=330,
+        begin=1_000,
     ),
     Planted("message deleted before its commit", 800, ((Worker, "_take", _deleted_first),)),
     Planted("rejected events not buried", 50, ((sqs.SqsQueue, "bury", _unburied),)),

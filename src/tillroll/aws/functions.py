@@ -1,5 +1,7 @@
-"""The Lambda functions: one takes a batch of the queue's messages into the store, one folds once a minute.
+"""The Lambda functions: one takes batches of the queue's messages into the store, the other folds.
 
+The first calls the second when one of its commits ends a range of the fold; a schedule does so once a minute as well.
+A fold may be slow without a batch of messages waiting for it. One works at a time, by a lease in the store.
 Both say what they did in structured logs, never what was in a message, and in the embedded metric format.
 """
 
@@ -14,7 +16,8 @@ from tillroll.config import load
 from tillroll.core.kept import Keep
 from tillroll.envelope import open_envelope
 from tillroll.field_watch import FieldWatch
-from tillroll.worker import Taken, fold_if_due, take_messages, wall_clock
+from tillroll.ports import RangeEnding
+from tillroll.worker import Taken, take_messages, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +47,7 @@ class _Parts(NamedTuple):
     settings: Settings
     store: Store
     dead_letters: _DeadLetters
+    folder: _Folder
     fields: FieldWatch
     logger: Logger
     metrics: Metrics
@@ -63,6 +67,30 @@ class _DeadLetters:
         return self._queue.bury(bodies)
 
 
+class _Folder:
+    """Calls the fold function, without waiting for it, when commits of this environment ended a range."""
+
+    def __init__(self, name: str, logger: Logger) -> None:
+        self._name = name
+        self._logger = logger
+        self._ended = 0
+        self._client: Any = None  # boto3's
+
+    def call_if_due(self, store: Store) -> None:
+        """Call it, if it is time. An error costs nobody a message: the schedule calls it as well."""
+        if not self._name or not isinstance(store, RangeEnding) or store.ranges_ended == self._ended:
+            return
+        self._ended = store.ranges_ended
+        try:
+            if self._client is None:
+                import boto3  # noqa: PLC0415 only the environments that end ranges
+
+                self._client = boto3.client("lambda")
+            self._client.invoke(FunctionName=self._name, InvocationType="Event", Payload=b"{}")
+        except Exception:
+            self._logger.warning("the fold function is not called; its schedule does it", exc_info=True)
+
+
 @cache
 def _parts() -> _Parts:
     from aws_lambda_powertools import Logger, Metrics  # noqa: PLC0415 they read the environment
@@ -76,6 +104,7 @@ def _parts() -> _Parts:
         settings=settings,
         store=store,
         dead_letters=_DeadLetters(settings),
+        folder=_Folder(settings.fold_function, logger),
         fields=FieldWatch(Keep(settings.events_keep)),
         logger=logger,
         metrics=Metrics(namespace=NAMESPACE),
@@ -100,8 +129,7 @@ def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, li
         parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on, fields=parts.fields
     )
     _tell(parts, taken, len(messages))
-    if taken.error is None and context.get_remaining_time_in_millis() > FOLD_RESERVE_S * 1_000:
-        fold_if_due(parts.store)
+    parts.folder.call_if_due(parts.store)
     if messages and len(taken.left) == len(messages):
         raise BatchFailedError(str(taken.error or "the time was up, or no message of the batch could be taken"))
     return {"batchItemFailures": [{"itemIdentifier": records[index]["messageId"]} for index in taken.left]}
@@ -132,10 +160,10 @@ def _tell(parts: _Parts, taken: Taken, messages: int) -> None:
 
 
 def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Fold what nobody else has folded in time, and look again until the next minute's call, if the freshness asks it.
+    """Fold what is due, and look again until the next minute's call, if the freshness asks it.
 
-    While messages come, the batch function folds; this is for what came last. Returns the folded position. An error is
-    raised: the next minute tries again, and an alarm tells when reports stay old.
+    It stops before its deadline: the next call goes on from there. Returns the folded position. An error is raised: the
+    next call tries again, and an alarm tells when reports stay old.
     """
     del event
     parts = _parts()
@@ -144,20 +172,21 @@ def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     freshness_s = parts.settings.freshness_s
     pause_s = _SCHEDULE_S if freshness_s >= _SCHEDULE_S else max(freshness_s / 2, _PAUSE_S_MIN)
     while True:
-        position = _fold_once(parts)
+        position = _fold_once(parts, context.get_remaining_time_in_millis() / 1_000 - FOLD_RESERVE_S)
         time_left = context.get_remaining_time_in_millis() / 1_000
         if time.monotonic() + pause_s >= ends_at or time_left < pause_s + FOLD_RESERVE_S:
             return {"folded_position": position}
         time.sleep(pause_s)
 
 
-def _fold_once(parts: _Parts) -> int:
+def _fold_once(parts: _Parts, seconds: float) -> int:
     status = parts.store.status()
     lag_s = 0.0 if status.unfolded_since is None else max(0.0, wall_clock() - status.unfolded_since)
     freshness_s = parts.settings.freshness_s
-    position = status.folded_position
-    if lag_s > freshness_s + min(_GRACE_S_MAX, freshness_s / 2):  # the batch that ends a range is given time to fold it
-        position = parts.store.fold()
+    if lag_s > freshness_s + min(_GRACE_S_MAX, freshness_s / 2):  # no commit came that would have ended the range
+        position = parts.store.fold(seconds)
+    else:
+        position = parts.store.fold_if_due(seconds) or status.folded_position
     parts.metrics.add_metric("FoldLag", "Seconds", lag_s)
     parts.metrics.add_metric("FoldOverdue", "Seconds", max(0.0, lag_s - freshness_s))
     parts.metrics.flush_metrics()

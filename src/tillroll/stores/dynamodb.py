@@ -32,7 +32,7 @@ from tillroll.stores.dynamodb_state import read_folded, read_folders, read_state
 from tillroll.stores.five_only import FiveOnly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
@@ -56,6 +56,7 @@ class DynamoDBStore(FiveOnly):
         *,
         freshness_s: float,
         clock: Clock = time.time,
+        monotonic: Clock = time.monotonic,
         patience_s: float = 30.0,
         capacity: Capacity = CAPACITY,
     ) -> None:
@@ -68,6 +69,9 @@ class DynamoDBStore(FiveOnly):
         self._freshness_s = freshness_s
         self._logs = KnownLogs()
         self._commits = threading.Lock()  # guards _logs; commits of one process would only race each other
+        self._monotonic = monotonic
+        self._journals = False
+        self.ranges_ended = 0  # by commits of this store
         self._fold_is_due = True  # what others marked and did not fold
         self._unfolded_since: float | None = None  # the oldest commit of this store that no mark covers
         self._room = dynamodb_rejected.Room(capacity)
@@ -87,9 +91,11 @@ class DynamoDBStore(FiveOnly):
         return self.client.run(dynamodb_export.piece_of(self.context, token, number))
 
     def _journal(self, batch: Batch) -> bytes:
+        self._journals = True
         with self._commits:
             done = self.client.run(commit(self.context, self._logs, batch, self._freshness_s))
             if done.marked:
+                self.ranges_ended += 1
                 self._fold_is_due = True
                 self._unfolded_since = None
             elif self._unfolded_since is None and Outcome.ACCEPTED in done.outcomes:
@@ -144,23 +150,24 @@ class DynamoDBStore(FiveOnly):
 
     # The aggregates.
 
-    def fold(self) -> int:
-        """See ports.Aggregates."""
+    def fold(self, seconds: float | None = None) -> int:
+        """See ports.Aggregates. With a bound on its time it also leaves to another what that is folding."""
         since, self._unfolded_since = self._unfolded_since, None
         try:
-            return self._fold(fold_all(self.context))
+            return self._fold(fold_all(self.context, self._until(seconds), alone=seconds is not None))
         except BaseException:
             self._unfolded_since = since
             raise
 
-    def fold_if_due(self) -> int | None:
+    def fold_if_due(self, seconds: float | None = None) -> int | None:
         """See ports.Aggregates.
 
         The store whose commit ends a range, as happens once in `freshness_s`, folds it, so that several do not do the
-        same work. What came last before a pause is folded by a store that committed some of it.
+        same work; so does one that journals nothing, which looks every time. What came last before a pause is folded by
+        a store that committed some of it.
         """
-        if self._fold_is_due:
-            return self._fold(fold_marked(self.context))
+        if self._fold_is_due or not self._journals:
+            return self._fold(fold_marked(self.context, self._until(seconds)))
         if self._unfolded_since is None or self._is_fresh(self._unfolded_since):
             return None
         since, folded = self.client.run(_unfolded(self.context))
@@ -170,7 +177,14 @@ class DynamoDBStore(FiveOnly):
         if self._is_fresh(since):  # others fold: what this store committed is counted
             self._unfolded_since = since
             return None
-        return self.fold()
+        return self.fold(seconds)
+
+    def _until(self, seconds: float | None) -> Callable[[], bool]:
+        """Return what tells whether there is time left, from now on; always, when there is no bound."""
+        if seconds is None:
+            return lambda: True
+        ends_at = self._monotonic() + seconds
+        return lambda: self._monotonic() < ends_at
 
     def _is_fresh(self, since: float) -> bool:
         grace_s = min(_GRACE_S_MAX, self._freshness_s / 2)

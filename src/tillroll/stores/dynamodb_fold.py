@@ -24,6 +24,7 @@ from tillroll.stores.dynamodb_protocol import (
     Scan,
     ask,
     ask_all,
+    is_passing,
     read_batch,
 )
 from tillroll.stores.dynamodb_schema import EPOCH, LEDGER, STATE_PREFIX, LedgerEntry, folder_key
@@ -112,9 +113,9 @@ def fold_marked(context: Context, may_go_on: Callable[[], bool] = _always) -> Pr
     return (yield from _fold(context, may_go_on, to_head=False, alone=True))
 
 
-def fold_all(context: Context, may_go_on: Callable[[], bool] = _always) -> Protocol[int]:
-    """Fold everything journaled so far, whoever else does; returns the folded position."""
-    return (yield from _fold(context, may_go_on, to_head=True, alone=False))
+def fold_all(context: Context, may_go_on: Callable[[], bool] = _always, *, alone: bool = False) -> Protocol[int]:
+    """Fold everything journaled so far; returns the folded position. `alone` leaves to another what that is folding."""
+    return (yield from _fold(context, may_go_on, to_head=True, alone=alone))
 
 
 def _fold(context: Context, may_go_on: Callable[[], bool], *, to_head: bool, alone: bool) -> Protocol[int]:
@@ -235,13 +236,11 @@ class _FolderWork:
         while at < len(order):
             started = self.context.clock()
             keys = order[at : at + self.at_once]
-            yield from self._count({key: totals[key] for key in keys}, until, anew=anew)
-            at += len(keys)
-            now = self.context.clock()
-            faster = now - started < _BATCH_S
+            at += yield from self._count({key: totals[key] for key in keys}, until, anew=anew)
+            faster = self.context.clock() - started < _BATCH_S
             self.at_once = min(self.at_once * 2, _UPDATES_AT_ONCE_MAX) if faster else max(self.at_once // 2, 1)
             if at < len(order):
-                yield from self._go_on(self.folder._replace(slice=number, after=keys[-1]))
+                yield from self._go_on(self.folder._replace(slice=number, after=order[at - 1] if at else after))
         if number + 1 < self.folder.slices:
             yield from self._go_on(self.folder._replace(slice=number + 1, after=""))
 
@@ -258,11 +257,14 @@ class _FolderWork:
         if abs(self.context.clock() - self.noted_at) >= _NOTE_S:
             yield from self._put_on(self._at_work(done))
 
-    def _count(self, sums: Totals, until: int, *, anew: bool) -> Protocol[None]:
-        """Have counters take their sums. A condition that fails says that somebody was here, or that it is older."""
+    def _count(self, sums: Totals, until: int, *, anew: bool) -> Protocol[int]:
+        """Have counters take their sums; return how many of them, from the first on, have. All, unless time is up.
+
+        A condition that fails says that somebody was here, or that the counter is of another epoch.
+        """
         state = self.state
         calls = [self._call(key, found, until, anew=anew) for key, found in sums.items()]
-        replies = yield from ask_all(self.context, calls)
+        replies = yield from ask_all(self.context, calls, self.may_go_on)
         failed = [key for key, reply in zip(sums, replies, strict=True) if isinstance(reply, ConditionFailed)]
         older = []
         for item in (yield from read_batch(self.context, "aggregates", failed)):
@@ -273,6 +275,7 @@ class _FolderWork:
                 yield from self._check_epoch(str(item["datapoint"]), epoch)
         # What an older epoch left had no event in this one before this range: its sum is all there is.
         yield from ask_all(self.context, [self._call(key, sums[key], until, anew=True) for key in older])
+        return next((done for done, reply in enumerate(replies) if is_passing(reply)), len(replies))
 
     def _call(self, key: str, found: Sum, until: int, *, anew: bool) -> Count:
         state = self.state

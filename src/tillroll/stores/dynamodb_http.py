@@ -1,8 +1,9 @@
-"""The wire to DynamoDB: signed HTTP/1.1 requests over kept connections, made in waves. The store's only I/O.
+"""The wire to DynamoDB: signed HTTP/1.1 requests over kept connections, many at a time. The store's only I/O.
 
-A fold is thousands of small updates, and boto3 spends some 2 ms of CPU on each. Here a wave sends a request on each of
-several connections, then reads a reply from each: the waiting overlaps without threads, and a request costs little more
-than its signature.
+A fold is thousands of small updates, and boto3 spends some 2 ms of CPU on each. Here each of several connections has a
+request under way, and gets the next as soon as its reply is there: the waiting overlaps without threads, no request
+waits for a slow one, and each costs little more than its signature. How many are under way follows what the service
+takes, as TCP does: one more for each round without a refusal, half of them after one that was refused for its rate.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb_protocol import Fault, ReplyLost, Unreachable
+from tillroll.stores.dynamodb_protocol import Fault, ReplyLost, Throttled, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
 _CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 _SERVICE: Final = "dynamodb"
 _TARGET: Final = "DynamoDB_20120810."
-CONNECTIONS_MAX: Final = 32
+CONNECTIONS_MAX: Final = 128
+_WIDTH: Final = 32.0  # under way at first
+_PAUSE_S: Final = 0.005  # once a single request is too many; doubled up to
+_PAUSE_S_MAX: Final = 0.1
+_REFUSED_S_MAX: Final = 2.0  # then what is refused for its rate is given back: whoever asked may have a deadline
 _CONNECT_S: Final = 5.0
 _REPLY_S: Final = 15.0
 _REPLY_BYTES_MAX: Final = 1 << 26  # BatchGetItem returns 16 MB, in base64 and JSON
@@ -132,34 +138,42 @@ class Connections:
         self._ca_file = ca_file
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
+        self._width = _WIDTH  # what was right last time; threads that overwrite each other's do no harm
 
     def make(self, requests: Sequence[Request]) -> list[Reply | Fault]:
-        """Make requests, as many as there are connections at a time; return replies and faults in their order."""
-        replies: list[Reply | Fault] = []
-        for at in range(0, len(requests), CONNECTIONS_MAX):
-            replies += self._wave(requests[at : at + CONNECTIONS_MAX])
-        return replies
+        """Make requests, many at a time; return replies and faults in their order.
 
-    def _wave(self, requests: Sequence[Request]) -> list[Reply | Fault]:
-        sent = [self._send(request) for request in requests]
-        replies: list[Reply | Fault] = []
-        for connection in sent:
-            if isinstance(connection, Fault):
-                replies.append(connection)
-                continue
-            try:
-                reply, kept = connection.read()
-            except (OSError, ValueError) as error:
-                connection.close()
-                replies.append(ReplyLost(f"no reply from {self._address[0]}: {error}"))
-                continue
-            replies.append(reply)
-            if kept:
-                with self._lock:
-                    self._idle.append(connection)
-            else:
-                connection.close()
-        return replies
+        What of several is refused for its rate is asked again for a moment.
+        """
+        work = _Work(requests, self._width)
+        while work.waiting or work.under_way:
+            while work.waiting and len(work.under_way) < max(1, int(work.width)):
+                index = work.waiting.popleft()
+                connection = self._send(requests[index])
+                if isinstance(connection, Fault):
+                    work.replies[index] = connection
+                    if isinstance(connection, Unreachable):  # nor would the others be
+                        work.give_up(connection)
+                else:
+                    work.begin(index, connection)
+            for index, connection in work.ready():
+                self._take_reply(work, index, connection)
+        self._width = work.width
+        return work.replies  # type: ignore[return-value] # each has one now
+
+    def _take_reply(self, work: _Work, index: int, connection: _Connection) -> None:
+        try:
+            reply, kept = connection.read()
+        except (OSError, ValueError) as error:
+            connection.close()
+            work.replies[index] = ReplyLost(f"no reply from {self._address[0]}: {error}")
+            return
+        work.end(index, reply)
+        if kept:
+            with self._lock:
+                self._idle.append(connection)
+        else:
+            connection.close()
 
     def _send(self, request: Request) -> _Connection | Fault:
         data = self._signer.request(request, self._clock())
@@ -207,6 +221,65 @@ class Connections:
             for connection in self._idle:
                 connection.close()
             self._idle.clear()
+
+
+class _Work:
+    """Some requests: those that wait, those under way, and the replies; and how many may be under way."""
+
+    def __init__(self, requests: Sequence[Request], width: float) -> None:
+        self.replies: list[Reply | Fault | None] = [None] * len(requests)
+        self.waiting = deque(range(len(requests)))
+        self.under_way: dict[int, tuple[int, _Connection]] = {}  # by descriptor
+        self.width = width
+        self._poll = select.poll()  # select() knows descriptors below 1,024 alone
+        self._ends_at = time.monotonic() + _REFUSED_S_MAX if len(requests) > 1 else 0.0
+        self._cut_at = 0.0
+        self._pause_s = _PAUSE_S
+
+    def begin(self, index: int, connection: _Connection) -> None:
+        """Note that a request was sent."""
+        descriptor = connection.socket.fileno()
+        self.under_way[descriptor] = index, connection
+        self._poll.register(descriptor, select.POLLIN)
+
+    def ready(self) -> list[tuple[int, _Connection]]:
+        """Wait for replies; return those that came, or all when none comes in time: to read them will say so."""
+        if not self.under_way:
+            return []
+        found = [descriptor for descriptor, _ in self._poll.poll(_REPLY_S * 1_000)] or list(self.under_way)
+        for descriptor in found:
+            self._poll.unregister(descriptor)
+        return [self.under_way.pop(descriptor) for descriptor in found]
+
+    def end(self, index: int, reply: Reply) -> None:
+        """Note a reply. One that says that it was too much is asked for again later, by fewer at a time."""
+        self.replies[index] = reply
+        if not _is_refused(reply):
+            self.width = min(self.width + 1 / self.width, CONNECTIONS_MAX)
+            self._pause_s = max(self._pause_s / 2, _PAUSE_S)
+            return
+        now = time.monotonic()
+        if now - self._cut_at > _PAUSE_S:  # those that were sent together are one sign
+            self._cut_at = now
+            self.width = max(1.0, self.width / 2)
+        if now >= self._ends_at:
+            if self.width <= 1:
+                self.give_up(Throttled("others before it were refused for their rate"))
+            return
+        self.waiting.append(index)
+        if self.width <= 1:
+            time.sleep(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, _PAUSE_S_MAX)
+
+    def give_up(self, fault: Fault) -> None:
+        """Have what waits share a fault."""
+        for index in self.waiting:
+            self.replies[index] = fault
+        self.waiting.clear()
+
+
+def _is_refused(reply: Reply) -> bool:
+    return reply.status == 400 and (b"Throughput" in reply.body or b"Throttl" in reply.body)
 
 
 class _Connection:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb_protocol import Context, Item, Protocol, QueryReply
 
 EVENTS_MAX: Final = 40_000  # in one commit; one transaction holds about 100,000
-RANGE_EVENTS_MAX: Final = 100_000  # a range of the fold ends when this is reached: it bounds the fold's memory
+RANGE_EVENTS_MAX: Final = (
+    5_000_000  # a range ends when this is reached, though it is fresh: the fold reads it in slices
+)
 
 _LOOKS: Final = 8  # some 2 s, for a chunk that the ledger lists and that is not there
 

@@ -279,6 +279,7 @@ class Backoff:
     def be_patient(self) -> None:
         """Start to count anew what it has waited, since some of what was asked is done."""
         self._left_s = self._patience_s
+        self._wait_s = _BACKOFF_S
 
 
 class Context(NamedTuple):
@@ -302,8 +303,13 @@ def ask(context: Context, call: Call) -> Protocol[Any]:
     return reply
 
 
-def ask_all(context: Context, calls: Sequence[Call]) -> Protocol[list[Any]]:
-    """Make calls that may safely be made again; return their replies in order. A failed condition is a reply."""
+def ask_all(
+    context: Context, calls: Sequence[Call], may_go_on: Callable[[], bool] = lambda: True
+) -> Protocol[list[Any]]:
+    """Make calls that may safely be made again; return their replies in order. A failed condition is a reply.
+
+    Once `may_go_on` says no, what the service refused stays a Throttled, or what else it was.
+    """
     replies: list[Any] = [None] * len(calls)
     waiting = list(range(len(calls)))
     backoff = context.backoff()
@@ -312,17 +318,21 @@ def ask_all(context: Context, calls: Sequence[Call]) -> Protocol[list[Any]]:
         again = []
         fault: Fault | None = None
         for index, reply in zip(waiting, got, strict=True):
-            if isinstance(reply, Throttled | ReplyLost | Conflict):
+            replies[index] = reply
+            if is_passing(reply):
                 again.append(index)
                 fault = reply
-            else:
-                replies[index] = reply
-        if fault is None:
+        if fault is None or not may_go_on():
             return replies
         if len(again) < len(waiting):
             backoff.be_patient()
         waiting = again
         yield backoff.wait(fault)
+
+
+def is_passing(reply: object) -> bool:
+    """Tell whether a reply is a fault after which the call may be made again."""
+    return isinstance(reply, Throttled | ReplyLost | Conflict)
 
 
 def read_batch(context: Context, table: Table, keys: Sequence[Any]) -> Protocol[list[Item]]:

@@ -329,7 +329,7 @@ class SqliteStore(FiveOnly):
 
     # The aggregates.
 
-    def fold(self) -> int:
+    def fold(self, seconds: float | None = None) -> int:  # noqa: ARG002 none takes that long
         """See ports.Aggregates. Readers need none; it keeps what they count themselves short.
 
         What is damaged puts it off, and is told to who reads it.
@@ -351,7 +351,7 @@ class SqliteStore(FiveOnly):
                 self._log_holds_erased = not sqlite_rejected.empty_log(self._connection)
         return state.folded
 
-    def fold_if_due(self) -> int | None:
+    def fold_if_due(self, seconds: float | None = None) -> int | None:  # noqa: ARG002 as fold
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
         if self._lagging:
             self.count_some(0.0)

@@ -91,13 +91,13 @@ class _TimedFolds:
         self._store = store
         self._metrics = metrics
 
-    def fold(self) -> int:
+    def fold(self, seconds: float | None = None) -> int:
         with self._metrics.fold.time():
-            return self._store.fold()
+            return self._store.fold(seconds)
 
-    def fold_if_due(self) -> int | None:
+    def fold_if_due(self, seconds: float | None = None) -> int | None:
         began = time.perf_counter()
-        position = self._store.fold_if_due()
+        position = self._store.fold_if_due(seconds)
         if position is not None:
             self._metrics.fold.observe(time.perf_counter() - began)
         return position

@@ -1,0 +1,185 @@
+"""The fold under load, on DynamoDB Local: it stops in time, goes on from there, and adapts to what the table takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.aws.proxy import Faults, Proxy, proxying
+from tests.aws.test_dynamodb_restores import backup, right
+from tests.aws.test_dynamodb_store import Tables, between, tables
+from tests.contract.memory_queue import MemoryQueue
+from tests.contract.test_store import KEY, purchases
+
+from tillroll.core.batch import batch_of
+from tillroll.stores import dynamodb_fold
+from tillroll.stores.dynamodb_protocol import Call, ConditionFailed, Count
+from tillroll.stores.dynamodb_state import read_folders, read_state
+from tillroll.worker import Worker, wall_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tillroll.stores.dynamodb import DynamoDBStore
+    from tillroll.stores.dynamodb_state import Folder
+
+__all__ = ["tables"]
+EVENTS = purchases(30, days=1)
+
+
+def folder_of(tables: Tables) -> Folder:
+    store = tables.store()
+    state = store.client.run(read_state(store.context))
+    assert state is not None
+    (folder,) = store.client.run(read_folders(store.context, state))
+    return folder
+
+
+@pytest.fixture
+def limited(tables: Tables) -> Iterator[tuple[Tables, Proxy]]:
+    """Tables that take 50 updates a second, through a proxy."""
+    with proxying(tables.local.endpoint, Faults(updates_a_second=50)) as proxy:
+        yield tables, proxy
+
+
+def through(tables: Tables, proxy: Proxy) -> DynamoDBStore:
+    local = type(tables.local)(proxy.endpoint)
+    store = local.store(tables.names, time.time, 0.0)
+    tables.opened.append(store)
+    return store
+
+
+def test_with_50_writes_a_second_every_call_moves_on(limited: tuple[Tables, Proxy]) -> None:
+    tables, proxy = limited
+    tables.store().journal(batch_of(EVENTS[:12], KEY))
+    before: tuple[Any, ...] = (0, 0, "")
+    calls = 0
+    while before[0] == 0:
+        began = time.monotonic()
+        through(tables, proxy).fold(0.4)
+        assert time.monotonic() - began < 5
+        folder = folder_of(tables)
+        after = folder.position, folder.slice, folder.after
+        assert after > before
+        before = after
+        calls += 1
+    assert calls > 2
+    assert proxy.seen["throttled"]
+    right(tables, EVENTS[:12])
+
+
+def test_counters_that_are_done_are_not_written_again(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb_fold, "_UPDATES_AT_ONCE", 10)
+    monkeypatch.setattr(dynamodb_fold, "_UPDATES_AT_ONCE_MAX", 10)
+    monkeypatch.setattr(dynamodb_fold, "_SLICE_EVENTS", 8)
+    tables.store().journal(batch_of(EVENTS, KEY))
+    written: list[str] = []
+    failed: list[str] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        reply = make()
+        if isinstance(call, Count):
+            (failed if isinstance(reply, ConditionFailed) else written).append(call.datapoint)
+        return reply
+
+    calls = 0
+    while folder_of_or_none(tables) is None or folder_of(tables).position == 0:
+        store = tables.store()
+        asked = iter([True] * 2)
+        store._until = lambda _, asked=asked: lambda: next(asked, False)  # type: ignore[method-assign,misc]
+        between(store, befall)
+        store.fold(1.0)
+        calls += 1
+        assert calls < 50
+    assert calls > 5
+    assert failed == []
+    assert len(written) == len(set(written))
+    right(tables, EVENTS)
+
+
+def folder_of_or_none(tables: Tables) -> Folder | None:
+    store = tables.store()
+    return None if store.client.run(read_state(store.context)) is None else folder_of(tables)
+
+
+def test_one_folds_at_a_time_and_the_other_does_not_wait(tables: Tables) -> None:
+    first, second = tables.store(), tables.store()
+    first.journal(batch_of(EVENTS, KEY))
+    meanwhile: list[int] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, Count) and not meanwhile:
+            meanwhile.append(second.fold(60.0))
+        return make()
+
+    between(first, befall)
+    first.fold(60.0)
+    assert meanwhile == [0]
+    right(tables, EVENTS)
+
+
+def test_a_worker_that_died_while_folding_is_waited_for_half_a_minute(tables: Tables) -> None:
+    dying = tables.store()
+    dying.journal(batch_of(EVENTS, KEY))
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, Count):
+            raise KeyboardInterrupt
+        return make()
+
+    between(dying, befall)
+    with pytest.raises(KeyboardInterrupt):
+        dying.fold(60.0)
+    assert tables.store().fold(60.0) == 0
+    tables.now += 31
+    assert tables.store().fold(60.0) > 0
+    right(tables, EVENTS)
+
+
+def test_a_range_of_more_events_than_a_slice_holds_is_counted_in_slices(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dynamodb_fold, "_SLICE_EVENTS", 4)
+    largest: list[int] = []
+    count_range = dynamodb_fold.count_range
+
+    def noted(*values: Any) -> Any:
+        totals = yield from count_range(*values)
+        largest.append(len(totals))
+        return totals
+
+    monkeypatch.setattr(dynamodb_fold, "count_range", noted)
+    tables.store().journal(batch_of(EVENTS, KEY))
+    tables.store().fold()
+    counters = [item for item in backup(tables)[0] if "report" in item]
+    assert len(largest) == 8
+    assert max(largest) < len(counters) / 3
+    assert sum(largest) == len(counters)
+    right(tables, EVENTS)
+
+
+def test_a_worker_folds_beside_its_commits(tables: Tables) -> None:
+    queue = MemoryQueue(time.monotonic, MemoryQueue(time.monotonic))
+    store = tables.store()
+    folded_by: set[str] = set()
+    fold = store.fold_if_due
+
+    def noted(seconds: float | None = None) -> int | None:
+        folded_by.add(threading.current_thread().name)
+        return fold(seconds)
+
+    store.fold_if_due = noted  # type: ignore[method-assign]
+    worker = Worker(store, queue, 1.0, wall_clock)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    body = b'{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}'
+    queue.send([(body, "a")])
+    ends_at = time.monotonic() + 20
+    while tables.store().get(["10-50|SLICE_IT"]) != [1] and time.monotonic() < ends_at:
+        time.sleep(0.1)
+    worker.stop()
+    thread.join()
+    assert tables.store().get(["10-50|SLICE_IT"]) == [1]
+    assert folded_by == {"fold"}
