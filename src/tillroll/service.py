@@ -99,7 +99,12 @@ def take(
         ClockError: the clock may be slow, says the watch; nothing of any body was taken.
     """
     taken = journal_bodies(journal, bodies, now_s, clock_watch, fields=fields)
-    receipts = iter(keep([each for each in taken if isinstance(each, Refused)], set_aside))
+
+    def of_each_body(refused: list[list[Rejection]]) -> int:
+        lists = iter(refused)
+        return set_aside([next(lists) if isinstance(each, Refused) else [] for each in taken])
+
+    receipts = iter(keep([each for each in taken if isinstance(each, Refused)], of_each_body))
     return [next(receipts) if isinstance(each, Refused) else each for each in taken]
 
 

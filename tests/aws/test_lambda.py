@@ -232,7 +232,7 @@ def test_the_scheduled_fold_counts_what_came_last(world: World, code: Path) -> N
     aged = store.status().unfolded_since
     if aged is not None:  # not folded by the batch itself
         time.sleep(max(0.0, aged + 2 - time.time()))
-    with function(world, code, "tillroll.aws.functions.fold", timeout_s="21") as runtime:
+    with function(world, code, "tillroll.aws.functions.fold", timeout_s="26") as runtime:
         reply = runtime.invoke({})
     assert reply["folded_position"] == store.status().journal_position
     [count] = store.get([DATAPOINT])

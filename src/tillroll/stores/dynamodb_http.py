@@ -243,10 +243,15 @@ class _Work:
         self._poll.register(descriptor, select.POLLIN)
 
     def ready(self) -> list[tuple[int, _Connection]]:
-        """Wait for replies; return those that came, or all when none comes in time: to read them will say so."""
+        """Wait for replies; return those that came. When none comes in time all that is under way is lost."""
         if not self.under_way:
             return []
-        found = [descriptor for descriptor, _ in self._poll.poll(_REPLY_S * 1_000)] or list(self.under_way)
+        found = [descriptor for descriptor, _ in self._poll.poll(_REPLY_S * 1_000)]
+        if not found:
+            for index, connection in self.under_way.values():
+                connection.close()
+                self.replies[index] = ReplyLost(f"no reply in {_REPLY_S:g} s")
+            self.under_way.clear()
         for descriptor in found:
             self._poll.unregister(descriptor)
         return [self.under_way.pop(descriptor) for descriptor in found]
