@@ -20,6 +20,8 @@ typedef struct {
     uint8_t method;
     const char *merchant, *id;
     size_t merchant_length, id_length;
+    const KeptValue *kept;
+    size_t kept_count;
 } Fields;
 
 /* How many bytes from `at` on are printable ASCII and neither a quote nor a backslash. Stops at zeros and line feeds, and

@@ -94,6 +94,71 @@ static inline Name *names_at(const Names *names, uint32_t number) {
     return (Name *)(names->heap + (size_t)names->batch[number] * NAME_UNIT);
 }
 
+/* kept.c: the fields to be kept of events, and their values. */
+
+#define KEPT_AHEAD 33 /* events whose values are read before they are added */
+
+/* A name that a field to be kept has, or an object on the way to one: in the object of an earlier one, 0 for the event. */
+typedef struct {
+    uint32_t parent;
+    int32_t field; /* -1 for none */
+    const char *name;
+    size_t length;
+} KeepName;
+
+/* A number or a word, as it stands there; a text without an escape; one with a control character; what is not kept. */
+enum { KEPT_TOKEN, KEPT_TEXT, KEPT_CONTROL, KEPT_NONE };
+
+typedef struct {
+    const char *text;
+    uint16_t length, field;
+    uint8_t kind;
+} KeptValue;
+
+/* A short value that was seen, whole: its first and its last eight bytes. */
+typedef struct {
+    uint64_t first, last;
+    uint32_t epoch, number; /* in the batch of that epoch */
+    uint16_t length, kind;
+} KeptRecent;
+
+#define KEPT_RECENT 64
+
+typedef struct {
+    Names names; /* the values, as they are spelled */
+    KeptRecent *recent; /* KEPT_RECENT of them */
+    uint32_t *indexes, *unkept;
+    size_t size, filled, unkept_size, unkept_count;
+    uint32_t absent; /* its number in the batch */
+} KeptField;
+
+typedef struct {
+    uint64_t seen; /* the last object in which the name was found */
+    size_t name, length;
+    uint32_t parent;
+    int32_t field;
+    bool has_names;
+} KeepNode;
+
+typedef struct {
+    KeptField *fields;
+    size_t fields_count;
+    KeepNode *nodes; /* the first is the event's object */
+    char *names;
+    uint32_t *slots;
+    size_t slots_mask;
+    uint64_t lengths; /* of names: a bit for each */
+    uint64_t event;
+    KeptValue *values; /* of each event that is read ahead, as many as there are fields */
+} Keep;
+
+/* Take names, each after the one in whose object it is. DONE or NO_MEMORY. The Keep is zeros before. */
+Status keep_init(Keep *keep, uint64_t seed, const KeepName *names, size_t count, size_t fields);
+void keep_free(Keep *keep);
+void keep_begin(Keep *keep);               /* a new batch */
+bool keep_end(Keep *keep, size_t count);   /* of so many events; a column that nothing was added to stays empty */
+void keep_trim(Keep *keep, size_t most);   /* give back columns of more than so many */
+
 /* dictionary.c: distinct names, numbered for good in the order they were added. */
 
 /* What readers hold while they read without Python's lock: names are added behind it, and never moved under it. */
@@ -233,6 +298,16 @@ typedef struct {
     uint64_t text, before, position, start, end; /* which text, how many sure events stand before it, where it is */
 } Unsure;
 
+/* A name of an object as it stood at its place in the last one, from its quote to its value. */
+#define MEMBER_BYTES_MAX 32
+typedef struct {
+    uint64_t text[MEMBER_BYTES_MAX / 8], mask[MEMBER_BYTES_MAX / 8]; /* a mask of 0 is of no name */
+    uint32_t length, node;
+    unsigned field;
+} Member;
+
+#define MEMBERS 24
+
 typedef struct {
     int64_t *seconds, *amounts;
     uint32_t *nanos, *merchants, *id_ends;
@@ -246,6 +321,8 @@ typedef struct {
     Unsure *unsure;
     size_t unsure_count, unsure_size, unsure_most; /* lines are read until so many are unsure */
     Names names;
+    Keep keep;
+    Member members[2 * MEMBERS]; /* of whole objects, and of what follows the ordinary beginning of one */
     char *scratch;
     size_t scratch_size;
     int64_t latest; /* the last second that is not too far in the future */
@@ -255,7 +332,7 @@ void parser_init(Parser *parser, uint64_t seed);
 void parser_free(Parser *parser);
 void parser_trim(Parser *parser); /* give back what a large batch took */
 void parser_begin(Parser *parser); /* a new batch */
-void parser_end(Parser *parser);
+Status parser_end(Parser *parser); /* DONE or NO_MEMORY */
 /* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. The
  * position goes on to that after the last line; the size falls to what was read when `unsure_most` was reached. */
 Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *position, bool whole);

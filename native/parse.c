@@ -4,8 +4,7 @@
  * a line is wrong. Reading past a line is by construction: a line is parsed in place only where enough of the text
  * follows it, else in a copy with zeros behind, and no loop passes a zero or a line feed.
  */
-#include "fields.h"
-#include "names.h"
+#include "kept.h"
 
 #include <stdlib.h>
 
@@ -38,6 +37,7 @@ static void free_columns(Parser *parser) {
 void parser_free(Parser *parser) {
     free_columns(parser);
     names_free(&parser->names);
+    keep_free(&parser->keep);
     memset(parser, 0, sizeof *parser);
 }
 
@@ -45,10 +45,13 @@ void parser_trim(Parser *parser) {
     if (parser->size > KEPT_EVENTS_MAX || parser->unsure_size > KEPT_EVENTS_MAX ||
         parser->ids_size > (size_t)KEPT_EVENTS_MAX * 40) {
         Names names = parser->names;
+        Keep keep = parser->keep;
         free_columns(parser);
         memset(parser, 0, sizeof *parser);
         parser->names = names;
+        parser->keep = keep;
     }
+    keep_trim(&parser->keep, KEPT_EVENTS_MAX);
 }
 
 static bool resize(void *column, size_t size, size_t width) {
@@ -132,8 +135,6 @@ static inline void add_uneven(Parser *parser, const Fields *fields, uint64_t pos
     parser->id_ends[parser->count] = (uint32_t)parser->ids_used;
 }
 
-static bool is_digit(char character) { return (unsigned char)(character - '0') < 10; }
-
 /* A bracket or a day, or what may be one: the reference decoder shall say. */
 static bool perhaps_reserved(const char *text, size_t length) {
     if (memchr(text, '|', length) != NULL) {
@@ -142,7 +143,7 @@ static bool perhaps_reserved(const char *text, size_t length) {
     if (length <= 7) {
         return text[0] == '<' || text[0] == '>' || memchr(text, '-', length) != NULL;
     }
-    return length == 10 && text[4] == '-' && text[7] == '-' && is_digit(text[0]);
+    return length == 10 && text[4] == '-' && text[7] == '-' && is_decimal(text[0]);
 }
 
 /* Append an event whose merchant has this hash. INVALID: it is not certain after all. */
@@ -173,6 +174,9 @@ static inline Status add_event(Parser *parser, const Fields *fields, uint32_t ha
         }
     }
     size_t index = parser->count;
+    if (fields->kept_count != 0 && !keep_add(&parser->keep, fields->kept, fields->kept_count, index)) {
+        return NO_MEMORY;
+    }
     parser->seconds[index] = fields->seconds;
     parser->amounts[index] = fields->amount;
     parser->methods[index] = fields->method;
@@ -201,7 +205,7 @@ typedef struct {
 /* Read a name after its quote, taking it to be as long as the one before if a quote stands there: add_event looks
  * whether it is a plain name, and mostly it is one that is held. */
 static inline const char *guess_name(const char *at, size_t *likely, const char **name, size_t *length) {
-    if (at[*likely] != '"') {
+    if (at[*likely] != '"' || *likely == 0) {
         if ((at = parse_name(at, name, length)) != NULL) {
             *likely = *length;
         }
@@ -212,8 +216,10 @@ static inline const char *guess_name(const char *at, size_t *likely, const char 
     return at + *likely + 1;
 }
 
-/* Read a line in the contract's own order of fields, with or without an id, and MARGIN bytes to read. The result stands
- * at the end of the line; NULL when the line is any other. */
+#define ID(space) "," space "\"id\":" space "\""
+
+/* Read the beginning of a line in the contract's own order of fields, with or without an id, and MARGIN bytes to read.
+ * The result stands after them; NULL when the line is any other. */
 #define TEMPLATE(name, space)                                                                                 \
     static inline const char *name(const char *at, Before *before, Fields *fields) {                          \
         SKIP("{\"date\":" space "\"");                                                                        \
@@ -239,17 +245,13 @@ static inline const char *guess_name(const char *at, size_t *likely, const char 
             return NULL;                                                                                      \
         }                                                                                                     \
         fields->id_length = 0;                                                                                \
-        if (*at == ',') {                                                                                     \
-            SKIP("," space "\"id\":" space "\"");                                                             \
+        if (memcmp(at, ID(space), sizeof ID(space) - 1) == 0) {                                               \
+            at += sizeof ID(space) - 1;                                                                       \
             if ((at = parse_name(at, &fields->id, &fields->id_length)) == NULL) {                             \
                 return NULL;                                                                                  \
             }                                                                                                 \
         }                                                                                                     \
-        if (*at != '}') {                                                                                     \
-            return NULL;                                                                                      \
-        }                                                                                                     \
-        at += at[1] == '\r' ? 2 : 1;                                                                          \
-        return *at == '\n' ? at : NULL;                                                                       \
+        return at;                                                                                            \
     }
 
 TEMPLATE(parse_tight, "")
@@ -257,37 +259,6 @@ TEMPLATE(parse_spaced, " ")
 
 static inline const char *parse_template(const char *at, Before *before, Fields *fields) {
     return at[8] == ' ' ? parse_spaced(at, before, fields) : parse_tight(at, before, fields);
-}
-
-static inline const char *skip_space(const char *at, bool whole) {
-    while (*at == ' ' || *at == '\t' || *at == '\r' || (whole && *at == '\n')) {
-        at++;
-    }
-    return at;
-}
-
-/* Read the value of a field that is not ours: a plain string, a word or a short integer. */
-static const char *skip_value(const char *at) {
-    if (*at == '"') {
-        at++;
-        at += plain_length(at, LINE_BYTES_MAX);
-        return *at == '"' ? at + 1 : NULL;
-    }
-    if (memcmp(at, "true", 4) == 0 || memcmp(at, "null", 4) == 0) {
-        return at + 4;
-    }
-    if (memcmp(at, "false", 5) == 0) {
-        return at + 5;
-    }
-    at += *at == '-';
-    if (*at == '0') {
-        return at + 1;
-    }
-    const char *start = at;
-    while ((unsigned char)(*at - '0') < 10 && at - start < 15) {
-        at++;
-    }
-    return at == start ? NULL : at;
 }
 
 static inline unsigned field_of(const char *key, size_t length) {
@@ -307,10 +278,16 @@ static inline unsigned field_of(const char *key, size_t length) {
     }
 }
 
-static inline const char *parse_value(const char *at, unsigned field, Fields *fields) {
-    if (field == 0) {
-        return skip_value(at);
+/* Read the date after its quote, quicker when it is of the last minute. */
+static inline const char *parse_date(const char *at, Minute *last, Fields *fields) {
+    if (at[19] != 'Z' || !parse_seconds_after(at, last, &fields->seconds)) {
+        return parse_instant(at, fields);
     }
+    fields->nanos = 0;
+    return at + 20;
+}
+
+static inline const char *parse_value(const char *at, unsigned field, Before *before, Fields *fields) {
     if (field == SEEN_AMOUNT) {
         return parse_amount(at, &fields->amount);
     }
@@ -319,52 +296,160 @@ static inline const char *parse_value(const char *at, unsigned field, Fields *fi
     }
     switch (field) {
     case SEEN_DATE:
-        at = parse_instant(at, fields);
+        at = parse_date(at, &before->minute, fields);
         return at != NULL && *at == '"' ? at + 1 : NULL;
     case SEEN_METHOD:
         return parse_method(at, &fields->method);
     case SEEN_MERCHANT:
-        return parse_name(at, &fields->merchant, &fields->merchant_length);
+        return guess_name(at, &before->merchant_length, &fields->merchant, &fields->merchant_length);
     default:
         return parse_name(at, &fields->id, &fields->id_length);
     }
 }
 
-/* Read an object of plain fields in any order that ends at `end`. A zero or a line feed follows, and PADDING bytes. */
-static bool parse_object(const char *at, const char *end, bool whole, Fields *fields) {
-    unsigned seen = 0;
-    fields->id_length = 0;
-    at = skip_space(at, whole);
-    if (*at != '{') {
-        return false;
+/* The end of a name after its quote, when it has no escapes; NULL else. */
+static inline const char *end_of_name(const char *at) {
+    Written written;
+    at = end_of_string(at, &written);
+    return at == NULL || written.escaped ? NULL : at;
+}
+
+static const char *read_names(Parser *parser, uint32_t parent, const char *at, bool whole, Fields *fields);
+
+/* Read the value of a name that leads to fields to be kept, or is one. */
+static const char *read_node(Parser *parser, uint32_t at_node, const char *at, bool whole, Fields *fields) {
+    Keep *keep = &parser->keep;
+    KeepNode *node = &keep->nodes[at_node];
+    if (node->seen == keep->event) { /* given twice */
+        return NULL;
     }
-    do {
-        at = skip_space(at + 1, whole);
-        if (*at != '"') {
-            return false;
+    node->seen = keep->event;
+    KeptValue *value = NULL;
+    if (node->field >= 0) {
+        value = &((KeptValue *)fields->kept)[fields->kept_count++];
+        value->field = (uint16_t)node->field;
+    }
+    if (node->has_names && *at == '{') {
+        if (value != NULL) {
+            value->kind = KEPT_NONE;
         }
-        const char *key = ++at;
-        size_t length = plain_length(at, LINE_BYTES_MAX);
-        at += length;
-        if (*at != '"') {
-            return false;
+        return read_names(parser, at_node, at, whole, fields);
+    }
+    return value == NULL ? skip_value(at, whole) : read_kept(at, whole, value);
+}
+
+/* Read an object in which fields to be kept may stand. */
+static const char *read_names(Parser *parser, uint32_t parent, const char *at, bool whole, Fields *fields) {
+    at = skip_space(at + 1, whole);
+    if (*at == '}') {
+        return at + 1;
+    }
+    for (;;) {
+        const char *name = at + 1;
+        if (*at != '"' || (at = end_of_name(name)) == NULL) {
+            return NULL;
         }
+        uint32_t node = keep_find(&parser->keep, parent, name, (size_t)(at - name));
         at = skip_space(at + 1, whole);
         if (*at != ':') {
-            return false;
+            return NULL;
         }
-        unsigned field = field_of(key, length);
-        if (seen & field) {
-            return false;
-        }
-        seen |= field;
-        at = parse_value(skip_space(at + 1, whole), field, fields);
+        at = skip_space(at + 1, whole);
+        at = node == 0 ? skip_value(at, whole) : read_node(parser, node, at, whole, fields);
         if (at == NULL) {
-            return false;
+            return NULL;
         }
         at = skip_space(at, whole);
-    } while (*at == ',');
-    return *at == '}' && at + 1 == end && (seen & SEEN_ALL) == SEEN_ALL;
+        if (*at == '}') {
+            return at + 1;
+        }
+        if (*at != ',') {
+            return NULL;
+        }
+        at = skip_space(at + 1, whole);
+    }
+}
+
+/* Whether a name stands here as it did in the last object; not certain where it does not. */
+static inline bool is_member(const Member *member, const char *at) {
+    const uint64_t *text = member->text, *mask = member->mask;
+    uint64_t differs = ((load64(at) ^ text[0]) & mask[0]) | ((load64(at + 8) ^ text[1]) & mask[1]);
+    if (member->length > 16) {
+        differs |= ((load64(at + 16) ^ text[2]) & mask[2]) | ((load64(at + 24) ^ text[3]) & mask[3]);
+    }
+    return (differs == 0) & (member->length != 0);
+}
+
+/* Read a name up to its value, and take note of it. */
+static const char *read_member(Parser *parser, const char *at, bool whole, Member *member) {
+    const char *start = at, *name = at + 1;
+    if (*at != '"' || (at = end_of_name(name)) == NULL) {
+        return NULL;
+    }
+    size_t length = (size_t)(at - name);
+    at = skip_space(at + 1, whole);
+    if (*at != ':') {
+        return NULL;
+    }
+    at = skip_space(at + 1, whole);
+    memset(member, 0, sizeof *member);
+    member->field = field_of(name, length);
+    member->node = member->field != 0 || parser->keep.fields_count == 0 ? 0 : keep_find(&parser->keep, 0, name, length);
+    if (at - start <= MEMBER_BYTES_MAX) {
+        member->length = (uint32_t)(at - start);
+        memcpy(member->text, start, member->length);
+        memset(member->mask, 0xFF, member->length);
+    }
+    return at;
+}
+
+/* Read the fields of an object from its bracket, or from a comma in it, on, of which some were seen. A zero or a line
+ * feed follows, and PADDING bytes. The result stands after its end. */
+static const char *parse_members(Parser *parser, const char *at, bool whole, unsigned seen, Before *before, Fields *fields) {
+    Member other, *member = parser->members + (seen == 0 ? 0 : MEMBERS), *stop = member + MEMBERS;
+    parser->keep.event++;
+    fields->kept_count = 0;
+    if (whole) { /* a line feed in a name's text must not lead over the end of a line */
+        member = stop;
+    }
+    for (;;) {
+        at = skip_space(at + 1, whole);
+        if (member == stop) {
+            member = &other;
+            stop = NULL;
+        }
+        if (stop != NULL && is_member(member, at)) {
+            at += member->length;
+        } else if ((at = read_member(parser, at, whole, member)) == NULL) {
+            return NULL;
+        }
+        if (member->field != 0) {
+            if (seen & member->field) {
+                return NULL;
+            }
+            seen |= member->field;
+            at = parse_value(at, member->field, before, fields);
+        } else if (member->node != 0) {
+            at = read_node(parser, member->node, at, whole, fields);
+        } else {
+            at = skip_value(at, whole);
+        }
+        if (at == NULL) {
+            return NULL;
+        }
+        at = skip_space(at, whole);
+        if (*at != ',') {
+            return *at == '}' && (seen & SEEN_ALL) == SEEN_ALL ? at + 1 : NULL;
+        }
+        member += stop != NULL;
+    }
+}
+
+/* Read an object of fields in any order that ends at `end`. A zero or a line feed follows, and PADDING bytes. */
+static bool parse_object(Parser *parser, const char *at, const char *end, bool whole, Before *before, Fields *fields) {
+    fields->id_length = 0;
+    at = skip_space(at, whole);
+    return *at == '{' && parse_members(parser, at, whole, 0, before, fields) == end;
 }
 
 /* The mark that some programs write at the beginning of a file, and so of any line of two that were joined. */
@@ -389,10 +474,15 @@ static inline void trim(const char **start, const char **end) {
     }
 }
 
+/* Where the values of a line that is read ahead are held. */
+static inline const KeptValue *values_of(const Parser *parser, size_t line) {
+    return parser->keep.values + line * parser->keep.fields_count;
+}
+
 /* Take a line that the template did not: [start, end) of the text, without the spaces around it. `in_place`: a line feed
  * follows, and PADDING bytes. */
 static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_place, bool whole) {
-    Fields fields = {0};
+    Fields fields = {.kept = values_of(parser, AHEAD)};
     size_t length = line.end - line.start;
     const char *at = bytes + line.start;
     if (length > LINE_BYTES_MAX || length < LINE_BYTES_MIN) {
@@ -409,7 +499,8 @@ static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_p
         memset(parser->scratch + length, 0, PADDING);
         at = parser->scratch;
     }
-    if (!parse_object(at, at + length, whole, &fields)) {
+    Before before = {0}; /* no guess: there is nobody after this who would set it right */
+    if (!parse_object(parser, at, at + length, whole, &before, &fields)) {
         return add_unsure(parser, line);
     }
     uint32_t hash = names_hash(&parser->names, fields.merchant, fields.merchant_length);
@@ -425,7 +516,7 @@ typedef struct {
 } Taken;
 
 /* Read the object that a line is, when it ends well before the text does; the result stands at the end of the line. */
-static const char *take_object(const char *at, const char *stop, Fields *fields) {
+static const char *take_object(Parser *parser, const char *at, const char *stop, Before *before, Fields *fields) {
     const char *feed = memchr(at, '\n', (size_t)(stop - at));
     if (feed == NULL || stop - feed <= PADDING) {
         return NULL;
@@ -433,16 +524,45 @@ static const char *take_object(const char *at, const char *stop, Fields *fields)
     const char *end = feed;
     trim(&at, &end);
     bool ordinary = end - at >= LINE_BYTES_MIN && end - at <= LINE_BYTES_MAX;
-    return ordinary && parse_object(at, end, false, fields) ? feed : NULL;
+    return ordinary && parse_object(parser, at, end, false, before, fields) ? feed : NULL;
+}
+
+/* Read what a line has after the beginning that the template took; the result stands at the end of the line. */
+static inline const char *take_rest(Parser *parser, const char *line, const char *at, const char *stop, Before *before,
+                                    Fields *fields) {
+    if (*at == ',') {
+        const char *feed = memchr(at, '\n', (size_t)(stop - at));
+        if (feed == NULL || stop - feed <= PADDING || feed - line > LINE_BYTES_MAX) {
+            return NULL;
+        }
+        unsigned seen = SEEN_ALL | (fields->id_length != 0 ? SEEN_ID : 0);
+        at = parse_members(parser, at, false, seen, before, fields);
+        return at != NULL && skip_space(at, false) == feed ? feed : NULL;
+    }
+    if (*at != '}') {
+        return NULL;
+    }
+    at += at[1] == '\r' ? 2 : 1;
+    return *at == '\n' ? at : NULL;
+}
+
+static inline const char *take_line(Parser *parser, const char *at, const char *stop, Before *before, Fields *fields) {
+    const char *rest = parse_template(at, before, fields);
+    fields->kept_count = 0;
+    if (rest != NULL && (rest = take_rest(parser, at, rest, stop, before, fields)) != NULL) {
+        return rest;
+    }
+    return take_object(parser, at, stop, before, fields);
 }
 
 /* Take lines from `at` on, at most so many; return how many. */
-static size_t take_lines(const Parser *parser, const char *at, const char *stop, size_t most, Before *before, Taken *taken) {
+static size_t take_lines(Parser *parser, const char *at, const char *stop, size_t most, Before *before, Taken *taken) {
     size_t count = 0;
     while (count < most && stop - at >= MARGIN) {
         Taken *line = &taken[count];
-        const char *end = parse_template(at, before, &line->fields);
-        if (end == NULL && (end = take_object(at, stop, &line->fields)) == NULL) {
+        line->fields.kept = values_of(parser, count);
+        const char *end = take_line(parser, at, stop, before, &line->fields);
+        if (end == NULL) {
             break;
         }
         line->hash = names_hash(&parser->names, line->fields.merchant, line->fields.merchant_length);
@@ -512,14 +632,16 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
 
 void parser_begin(Parser *parser) {
     names_begin(&parser->names);
+    keep_begin(&parser->keep);
     parser->count = parser->ids_used = parser->unsure_count = 0;
     parser->uneven = false;
 }
 
-void parser_end(Parser *parser) {
+Status parser_end(Parser *parser) {
     if (!parser->uneven && parser->count > 0) {
         write_even(parser);
     }
+    return keep_end(&parser->keep, parser->count) ? DONE : NO_MEMORY;
 }
 
 Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *position, bool whole) {

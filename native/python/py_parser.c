@@ -22,15 +22,14 @@ static void parser_dealloc(PyObject *object) {
     owned_free(object);
 }
 
-/* The names of the merchants as a string column. */
-static void parser_names(ParserObject *self, PyObject **ends_out, PyObject **heap_out) {
-    const Names *names = &self->parser.names;
+/* The names of a batch as a string column. */
+static void names_column(State *state, const Names *names, PyObject **ends_out, PyObject **heap_out) {
     PyObject *heap = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)names_size(names));
     uint32_t *ends = malloc(names->batch_count * sizeof *ends + 8);
     if (heap != NULL && ends != NULL) {
         names_write(names, ends, PyBytes_AsString(heap));
     }
-    *ends_out = array_take(self->owned.state, CODE_I, ends, names->batch_count);
+    *ends_out = array_take(state, CODE_I, ends, names->batch_count);
     *heap_out = heap;
 }
 
@@ -40,12 +39,41 @@ typedef struct {
     uint64_t next; /* the position after it */
 } Reach;
 
+/* The kept fields: for each None where it is absent throughout, else its indexes, its values as a string column, and the
+ * events whose value could not be kept. */
+static PyObject *parser_kept(ParserObject *self) {
+    const Keep *keep = &self->parser.keep;
+    PyObject *kept = PyTuple_New((Py_ssize_t)keep->fields_count);
+    for (size_t i = 0; kept != NULL && i < keep->fields_count; i++) {
+        const KeptField *field = &keep->fields[i];
+        PyObject *each = Py_None;
+        if (field->filled == 0) {
+            Py_INCREF(each);
+        } else {
+            PyObject *ends, *heap;
+            names_column(self->owned.state, &field->names, &ends, &heap);
+            PyObject *parts[] = {
+                array_new(self->owned.state, CODE_I, field->indexes, field->filled),
+                ends,
+                heap,
+                array_new(self->owned.state, CODE_I, field->unkept, field->unkept_count),
+            };
+            each = tuple_take(parts, sizeof parts / sizeof *parts);
+        }
+        if (each == NULL || PyTuple_SetItem(kept, (Py_ssize_t)i, each) < 0) {
+            Py_DECREF(kept);
+            return NULL;
+        }
+    }
+    return kept;
+}
+
 static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_t texts, const Reach *reach) {
     const Parser *parser = &self->parser;
     State *state = self->owned.state;
     size_t count = parser->count;
     PyObject *name_ends, *name_heap;
-    parser_names(self, &name_ends, &name_heap);
+    names_column(state, &parser->names, &name_ends, &name_heap);
     PyObject *parts[] = {
         array_new(state, CODE_q, parser->seconds, count),
         array_new(state, CODE_I, parser->nanos, count),
@@ -61,6 +89,7 @@ static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_
         array_new(state, CODE_Q, parser->unsure, parser->unsure_count * (sizeof(Unsure) / 8)),
         PyLong_FromSize_t(reach->bytes),
         PyLong_FromUnsignedLongLong(reach->next),
+        parser_kept(self),
     };
     return tuple_take(parts, sizeof parts / sizeof *parts);
 }
@@ -167,8 +196,7 @@ static Status parse_spans(Parser *parser, const Texts *texts, const Spans *spans
         }
         counts[text] += parser->count - before;
     }
-    parser_end(parser);
-    return DONE;
+    return parser_end(parser);
 }
 
 static PyObject *parse_held(ParserObject *self, const Texts *texts, const Spans *spans) {
@@ -218,7 +246,59 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
     return result;
 }
 
+/* Read (parent, name, field) of a node; the name is borrowed from the tuple. */
+static bool keep_name(PyObject *from, size_t before, size_t fields, KeepName *name) {
+    unsigned long parent;
+    Py_ssize_t length;
+    int field;
+    if (!PyTuple_Check(from) || !PyArg_ParseTuple(from, "ky#i:keep", &parent, &name->name, &length, &field)) {
+        return false;
+    }
+    if (parent > before || field < -1 || field >= (int)fields || length > NAME_CHARACTERS_MAX * 4) {
+        value_error("a name of a field to be kept is out of range");
+        return false;
+    }
+    name->parent = (uint32_t)parent;
+    name->field = field;
+    name->length = (size_t)length;
+    return true;
+}
+
+static PyObject *parser_keep(PyObject *object, PyObject *args) {
+    ParserObject *self = (ParserObject *)object;
+    PyObject *from;
+    Py_ssize_t fields;
+    if (!PyArg_ParseTuple(args, "O!n:keep", &PyTuple_Type, &from, &fields)) {
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_Size(from);
+    if (self->busy || self->parser.keep.fields_count != 0 || fields < 1 || fields > UINT16_MAX || count > UINT16_MAX) {
+        return value_error("a parser is told once what to keep, and no more than 65,535 fields");
+    }
+    KeepName *names = calloc((size_t)count + 1, sizeof *names);
+    if (names == NULL) {
+        return PyErr_NoMemory();
+    }
+    bool valid = true;
+    for (Py_ssize_t i = 0; valid && i < count; i++) {
+        valid = keep_name(PyTuple_GetItem(from, i), (size_t)i, (size_t)fields, &names[i]);
+    }
+    Status status = DONE;
+    if (valid) {
+        status = keep_init(&self->parser.keep, self->owned.state->seed, names, (size_t)count, (size_t)fields);
+    }
+    free(names);
+    if (status != DONE) {
+        return PyErr_NoMemory();
+    }
+    if (!valid) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef parser_methods[] = {
+    {"keep", parser_keep, METH_VARARGS, "Keep fields, before anything is parsed; see _kernel.pyi."},
     {"parse", parser_parse, METH_VARARGS, "Parse texts to columns; see _kernel.pyi."},
     {NULL, NULL, 0, NULL},
 };

@@ -107,6 +107,9 @@ Parsed: TypeAlias = tuple[
     array[int],  # unsure (Q), five numbers each: text, events before it in all, position, start, end
     int,  # bytes read of the last place
     int,  # the position after its last line that was read
+    # for each field to be kept None where it is absent throughout, else: indexes (I) into its distinct values, these as
+    # a string column, and the events (I) whose value could not be kept
+    tuple[tuple[array[int], array[int], bytes, array[int]] | None, ...],
 ]
 
 @final
@@ -147,6 +150,9 @@ class Selection:
 # Keeps its memory from call to call. Only one thread at a time may call it; it gives away Python's lock.
 @final
 class Parser:
+    # Say once, before anything is parsed, which fields are to be kept: names, each with the number of the name in whose
+    # object it is, from 1 as they stand here (0 for the event's own), and its field, -1 where it only leads to others.
+    def keep(self, names: tuple[tuple[int, bytes, int], ...], fields: int, /) -> None: ...
     # Parse places in texts that nobody can write to: in text `owners[i]` from `starts[i]` to `ends[i]`. A place whose
     # flag in `whole` is 1 is one JSON text, at its position in `firsts`; of any other, each line that is not blank is
     # one, at its line number counted from there. An event dated after the second `latest` is unsure. Once so many are

@@ -30,9 +30,17 @@ static char *exact_copy(const uint8_t *data, size_t size) {
 
 static Parser all, alone; /* kept from input to input, as they are in use */
 
+#define FIELDS 4
+
+static const KeepName fields[] = {
+    {0, 0, "country", 7}, {0, 1, "n", 1}, {0, 2, "customer", 8}, {3, 3, "x", 1},
+};
+
 static void begin(Parser *parser) {
     if (parser->names.seed == 0) {
-        parser_init(parser, parser == &all ? 1 : 2);
+        uint64_t seed = parser == &all ? 1 : 2;
+        parser_init(parser, seed);
+        require(keep_init(&parser->keep, seed, fields, sizeof fields / sizeof *fields, FIELDS) == DONE, "memory");
     }
     parser_begin(parser);
     parser->latest = LATEST;
@@ -42,7 +50,7 @@ static void begin(Parser *parser) {
 static size_t add(Parser *parser, const char *text, size_t size, uint64_t *position, bool whole) {
     size_t read = size;
     require(parser_add(parser, 0, text, &read, position, whole) == DONE, "memory");
-    parser_end(parser);
+    require(parser_end(parser) == DONE, "memory");
     require(read <= size && (read > 0 || size == 0), "reading goes on, and not too far");
     return read;
 }
@@ -59,6 +67,27 @@ static void check_event(const Parser *parser, size_t index) {
         require(name->name[i] >= 0x20 && name->name[i] < 0x7F && name->name[i] != '|', "a name is plain");
     }
     require(parser->id_ends[index] <= parser->ids_used, "an id is in the heap");
+    for (size_t i = 0; i < FIELDS; i++) {
+        const KeptField *field = &parser->keep.fields[i];
+        require(field->filled == 0 || field->filled == parser->count, "a kept column is whole, or there is none");
+        require(field->filled == 0 || field->indexes[index] < field->names.batch_count, "a kept value is known");
+    }
+}
+
+static const Name *kept_value(const KeptField *field, size_t index) {
+    static const Name absent = {.length = 0};
+    return field->filled == 0 ? &absent : names_at(&field->names, field->indexes[index]);
+}
+
+static void check_same_kept(const Parser *all, size_t index, const Parser *alone) {
+    for (size_t i = 0; i < FIELDS; i++) {
+        const Name *one = kept_value(&all->keep.fields[i], index), *other = kept_value(&alone->keep.fields[i], 0);
+        bool same = one->length == other->length && memcmp(one->name, other->name, one->length) == 0;
+        const Name *rest = one->length == 0 ? other : one; /* absent, and told so only where another event is not */
+        bool absent = one->length * other->length == 0 && rest->length == 8 && memcmp(rest->name, "(absent)", 8) == 0;
+        require(same || absent, "same kept value");
+        require(one->length <= 6 * 256, "a kept value is short");
+    }
 }
 
 /* The same event, of one parser at an index and of another at its last. */
@@ -92,6 +121,7 @@ static void parse_lines(const uint8_t *data, size_t size) {
         if (alone.count == 1) {
             require(event < all.count, "a line that is sure alone is sure among others");
             check_event(&all, event);
+            check_same_kept(&all, event, &alone);
             check_same(&all, event++, &alone);
         } else if (alone.unsure_count == 1) {
             require(unsure < all.unsure_count, "a line that is unsure alone is unsure among others");

@@ -210,6 +210,66 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(line)
 
 
+def _one_of(words: str, between: str = "|") -> st.SearchStrategy[str]:
+    return st.sampled_from(words.split(between))
+
+
+_keys = _one_of('country|n|x||a.b|customer|Date|dat|date |__proto__|日本|é|f7|y|q"|id')
+_raw_numbers = _one_of(
+    "0 -0 1 -1 42 42.0 42.00 -7.0 -0.0 0.5 1e3 1E+2 10e-1 1e400 1e-400 -0e5 01 1. .5 - 1e 12345678901234567890 "
+    "999999999999999999 1000000000000000000 1000000000000000001 -1000000000000000000 1000000000000000000.0",
+    " ",
+)
+_kept_texts = st.one_of(
+    _one_of("SE|NO|in store|Köln|日本|1|-1|01|1.5|true|null|false|nul|nullx| null|null | 1 |{}|[]|[1,2]"),
+    _one_of("[1,|{|{x}|(absent)|(absent|#1|#|a b|\x7f|\x85|\u2028|\u200d|😀|t|f|n|-|1e5|1e|0|00"),
+    st.sampled_from(["a|b", "|", "", "(absent)", '"', "\\", "a\nb", "\x00", "/", "\ufffe"]),
+    st.integers(250, 260).map("x".__mul__),
+    st.integers(124, 130).map("é".__mul__),
+    st.text(max_size=6),
+)
+_strings = st.builds(
+    lambda text, ascii_only: _text(text, ascii_only=ascii_only), _kept_texts, st.sampled_from([True, False, False])
+)
+_scalars = st.one_of(
+    _strings, _strings, _raw_numbers, st.sampled_from(["true", "false", "null", "tru", "nan", '"\\ud83d"', '"\\x"', ""])
+)
+
+
+def _array(items: list[str], space: str) -> str:
+    return f"[{space}{(space + ',').join(items)}{space}]"
+
+
+def _object(pairs: list[tuple[str, str]], space: str) -> str:
+    return f"{{{space}{f'{space},{space}'.join(f'{k}{space}:{space}{v}' for k, v in pairs)}{space}}}"
+
+
+def _nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    spaces = st.sampled_from(["", "", " ", "\t"])
+    pairs = st.lists(st.tuples(_keys.map(json.dumps), inner), max_size=3)
+    return st.one_of(st.builds(_array, st.lists(inner, max_size=3), spaces), st.builds(_object, pairs, spaces))
+
+
+_values = st.one_of(_scalars, _scalars, st.recursive(_scalars, _nested, max_leaves=6))
+
+
+@st.composite
+def rich_objects(draw: st.DrawFn) -> str:
+    """An event with others fields between and behind its own, as producers add them."""
+    plain = json.loads(draw(plain_objects))
+    fields = [(json.dumps(name), json.dumps(value)) for name, value in plain.items()]
+    escaped = draw(st.sampled_from([True, False, False]))
+    for _ in range(draw(st.integers(1, 5))):
+        at = len(fields) if draw(st.booleans()) else draw(st.integers(0, len(fields)))
+        fields.insert(at, (json.dumps(draw(_keys), ensure_ascii=escaped), draw(_values)))
+    comma, colon = draw(st.sampled_from([(",", ":"), (",", ":"), (", ", ": "), (" ,", " :")]))
+    text = f"{{{comma.join(f'{key}{colon}{value}' for key, value in fields)}}}"
+    return text + draw(st.sampled_from(["", "", " ", "\r"]))
+
+
+rich_lines = st.one_of(rich_objects(), rich_objects(), st.just("{}" + "[" * 70 + "]" * 70)).map(
+    lambda text: text.replace("\n", " ").encode("utf-8", "surrogatepass")
+)
 lines = st.one_of(
     plain_objects.map(str.encode),
     plain_objects.map(str.encode),

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.property.lines import NOW_S, lines, plain_objects, texts
+from tests.property.lines import NOW_S, lines, plain_objects, rich_lines, texts
 
 from tillroll.core import columns, kernel
 from tillroll.core.batch import Batch, Event
-from tillroll.core.parse import Places, Wrong, parse, parse_by_reference, parse_some
+from tillroll.core.kept import Keep
+from tillroll.core.parse import KEEP_NOTHING, Places, Wrong, parse, parse_by_reference, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +67,13 @@ def columns_in(batch: Batch) -> dict[str, object]:
     return {name: getattr(batch, name) for name in Batch.__slots__}
 
 
-def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float = NOW_S) -> None:
+def check_texts(
+    some: list[bytes], whole: list[bool], first: int, now_s: float = NOW_S, keep: Keep = KEEP_NOTHING
+) -> None:
     places = Places()
     for index, text in enumerate(some):
         places.add(index, first + index, 0, len(text), whole=whole[index])
-    got, expected = parse(some, places, now_s), parse_by_reference(some, places, now_s)
+    got, expected = parse(some, places, now_s, keep=keep), parse_by_reference(some, places, now_s, keep)
     assert got.wrong == expected.wrong
     assert got.events == expected.events
     assert columns_in(got.batch) == columns_in(expected.batch)
@@ -81,6 +84,24 @@ def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float =
 def test_a_line_alone_is_the_same_event_or_rejection(line: bytes) -> None:
     check_texts([line], [False], 0)
     check_texts([line], [True], 3)
+
+
+KEEPS = (
+    Keep(["country"]),
+    Keep(["x", "", "n", '"a.b"', "customer", "customer.country", "customer.x.y", "__proto__", "date "][2:]),
+    Keep(['""', "x", "Date", "dat", "n.x", "n.n.n", '"\u65e5\u672c"', "n"]),
+    Keep([f"f{number}" for number in range(250)] + ["country", "n", "customer.country"]),
+)
+
+
+@pytest.mark.parametrize("keep", KEEPS, ids=range(4))
+@given(data=st.data())
+def test_kept_fields_of_any_lines_are_the_same(keep: Keep, data: st.DataObject) -> None:
+    some = data.draw(st.lists(st.one_of(rich_lines, rich_lines, lines), min_size=1, max_size=12))
+    ended = data.draw(st.sampled_from([b"", b"\n", b"\r\n"]))
+    check_texts([b"\n".join(some) + ended], [False], 0, keep=keep)
+    check_texts(some[:3], [True] * 3, 0, keep=keep)
+    check_texts([b"\n".join(some) + b"\n" * 700], [False], 0, keep=keep)
 
 
 @given(st.lists(texts, max_size=4), st.lists(st.booleans(), min_size=4, max_size=4), st.integers(0, 2**40))
@@ -412,3 +433,31 @@ def test_shifts_agree(values: array[int], pieces: list[tuple[int, int]]) -> None
 @given(st.lists(st.integers(0, 300)), st.binary(max_size=300), st.sampled_from("BIq"))
 def test_what_is_accepted_agrees(codes: list[int], table: bytes, code: str) -> None:
     agree("accepts", array(code, [each % 256 if code == "B" else each for each in codes]), table)
+
+
+def test_a_feed_in_a_name_of_one_text_leads_past_no_line_of_the_next() -> None:
+    event = b'"date":"2011-12-03T10:15:30Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"m"'
+    pretty = b'{"country":\n "SE",' + event + b"}"
+    for line in (b'{"country":', b'{"country":' + event, b'{"country":"NO",' + event + b"}"):
+        check_texts([pretty, b"\n".join([line] * 3) + b"\n" * 700], [True, False], 0, keep=Keep(["country"]))
+
+
+def test_a_merchant_that_seems_as_long_as_the_one_before_is_told_from_what_follows() -> None:
+    uuid = b'{"date":"2011-12-03T10:15:30Z","amount":1,"paymentMethod":"PAY_NOW","merchantId":"%036d"}\n'
+    short = b'{"date":"2011-12-03T10:15:30Z","amount":1,"paymentMethod":"PAY_NOW","merchantId":"%b","country":"SE"}\n'
+    lines = [uuid % 1, short % b"m", *(short % (b"x" * size) for size in range(1, 37)), uuid % 2]
+    check_texts([b"".join(lines) + b"\n" * 700], [False], 0, keep=Keep(["country"]))
+
+
+def test_lines_with_fields_of_every_kind_are_certain_for_the_kernel() -> None:
+    event = b'"date":"2011-12-03T10:15:30Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"m"'
+    others = '"country":"Köln","note":"a \\"b\\" \\u00e9","price":19.99,"items":[{"a":[]},{}],"customer":{"x":null}'
+    more = others.encode()
+    text = b"\n".join([b"{" + event + b"," + more + b"}", b"{" + more + b"," + event + b"}"]) + b"\n"
+    keep = Keep(["country", "customer.x"])
+    parser = _kernel.Parser()
+    parser.keep(keep.nodes(), 2)
+    one = array("Q", [0])
+    found = parser.parse([text], one, one, one, array("Q", [len(text)]), b"\0", 2**31, 2**40)
+    assert len(found[0]) == 2
+    assert len(found[11]) == 0

@@ -151,7 +151,7 @@ class Batch:
         column = self.kept.get(name)
         if column is not None:
             return column
-        return KeptColumn(array("I", bytes(4 * len(self))), *kernel.join_strings([ABSENT]))
+        return KeptColumn(array("I", bytes(4 * len(self))), *kernel.join_strings([ABSENT] if len(self) else []))
 
     def kept_of(self, index: int) -> dict[str, str]:
         """Return the values of an event's kept fields as they are spelled, ABSENT too."""

@@ -87,6 +87,16 @@ class Keep:
             node.names[path[-1]] = Node(field, {} if last is None else last.names)
         return root
 
+    def nodes(self) -> tuple[tuple[int, bytes, int], ...]:
+        """Return the names of the tree as the kernel takes them: each with the number of the one that it is in."""
+        nodes: list[tuple[int, bytes, int]] = []
+        waiting = [(0, self.root)]
+        for parent, node in waiting:
+            for name, below in node.names.items():
+                nodes.append((parent, name.encode(), -1 if below.field is None else below.field))
+                waiting.append((len(nodes), below))
+        return tuple(nodes)
+
     def add_to(self, event: bytes, values: Sequence[str]) -> bytes:
         """Return an event's JSON with spelled values at its end, each where its name says, without what is absent.
 

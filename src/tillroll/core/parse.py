@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel, limits
-from tillroll.core.batch import Batch, BatchBuilder, Event, KeptBuilder
+from tillroll.core.batch import Batch, BatchBuilder, Event, KeptBuilder, KeptColumn
 from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
 from tillroll.core.kept import Keep
 
@@ -29,7 +29,10 @@ _SPACE: Final = b" \t\r\n"
 _UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
 KEEP_NOTHING: Final = Keep()
 _NONE: Final = array("I")
-_idle: Final[list[_kernel.Parser]] = []  # a parser serves one thread at a time, and keeps its memory for the next
+_LISTS_MAX: Final = 4
+_idle: Final[
+    dict[Keep, list[_kernel.Parser]]
+] = {}  # a parser serves one thread at a time, and keeps its memory for the next
 
 
 class Wrong(NamedTuple):
@@ -108,7 +111,7 @@ def parse(
     Raises:
         FallbackError: a text has more than `fallback_max` events for the reference decoder.
     """
-    if kernel.compiled and not keep:
+    if kernel.compiled:
         return _call_kernel(texts, places, now_s, keep, sys.maxsize, fallback_max)[0]
     if fallback_max < sys.maxsize:
         _check_fallback(_events_at_most(texts, places), fallback_max)
@@ -135,7 +138,7 @@ def parse_some(text: Text, first: int, now_s: float, unsure_most: int, keep: Kee
     So what is wrong in lines that come in any number stays in bounds.
     """
     places = Places()
-    if kernel.compiled and not keep:
+    if kernel.compiled:
         places.add(0, first, 0, len(text), whole=False)
         parsed, size, position = _call_kernel([text], places, now_s, keep, unsure_most)
         return SomeLines(parsed.batch, parsed.wrong, size, position - first)
@@ -197,10 +200,15 @@ def _call_kernel(
     fallback_max: int = sys.maxsize,
 ) -> tuple[Parsed, int, int]:
     """Return what was parsed, how many bytes were read at the last place, and the position after them."""
+    idle = _idle.setdefault(keep, [])
+    if len(_idle) > _LISTS_MAX:  # a process has one list, but in a test
+        _idle.clear()
     try:
-        parser = _idle.pop()
+        parser = idle.pop()
     except IndexError:
         parser = kernel.Parser()
+        if keep:
+            parser.keep(keep.nodes(), len(keep.names))
     latest = math.floor(min(now_s + limits.FUTURE_S_MAX, YEAR_10000_S - 1))
     batch = Batch()
     (
@@ -218,12 +226,30 @@ def _call_kernel(
         unsure,
         size,
         position,
+        kept,
     ) = parser.parse(texts, places.owners, places.firsts, places.starts, places.ends, places.whole, latest, unsure_most)
-    _idle.append(parser)
+    idle.append(parser)
+    if keep:
+        _put_kept(batch, keep, kept)
     if len(unsure) > _UNSURE * fallback_max:
         _check_fallback(Counter(unsure[::_UNSURE]), fallback_max)
     parsed = _with_unsure(texts, batch, events, unsure, now_s, keep) if unsure else Parsed(batch, events, [])
     return parsed, size, position
+
+
+def _put_kept(
+    batch: Batch, keep: Keep, kept: tuple[tuple[array[int], array[int], bytes, array[int]] | None, ...]
+) -> None:
+    absent: KeptColumn | None = None
+    for name, found in zip(keep.names, kept, strict=True):
+        if found is None:
+            absent = batch.kept_column(name) if absent is None else absent  # one for all: they may be many
+            batch.kept[name] = absent
+            continue
+        indexes, ends, heap, unkept = found
+        batch.kept[name] = KeptColumn(indexes, ends, heap)
+        if unkept:
+            batch.unkept[name] = unkept
 
 
 def _with_unsure(
