@@ -419,7 +419,7 @@ static const char *parse_members(Parser *parser, const char *at, bool whole, uns
             stop = NULL;
         }
         if (stop != NULL && is_member(member, at)) {
-            at += member->length;
+            at = skip_space(at + member->length, whole);
         } else if ((at = read_member(parser, at, whole, member)) == NULL) {
             return NULL;
         }

@@ -294,7 +294,8 @@ static PyObject *parser_keep(PyObject *object, PyObject *args) {
     if (!valid) {
         return NULL;
     }
-    Py_RETURN_NONE;
+    Py_INCREF(Py_None);
+    return Py_None;
 }
 
 static PyMethodDef parser_methods[] = {

@@ -461,3 +461,12 @@ def test_lines_with_fields_of_every_kind_are_certain_for_the_kernel() -> None:
     found = parser.parse([text], one, one, one, array("Q", [len(text)]), b"\0", 2**31, 2**40)
     assert len(found[0]) == 2
     assert len(found[11]) == 0
+
+
+def test_a_name_is_known_again_whatever_spaces_follow_it() -> None:
+    tight = b'{"country":"SE","date":"2011-12-03T10:15:30Z","amount":1,"paymentMethod":"PAY_NOW","merchantId":"m"}'
+    parser = _kernel.Parser()
+    one = array("Q", [0])
+    for line in (tight, tight.replace(b":", b" : ").replace(b" : 15 : ", b":15:"), tight):
+        found = parser.parse([line], one, one, one, array("Q", [len(line)]), b"\0", 2**31, 2**40)
+        assert len(found[0]) == 1
