@@ -74,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_json: Annotated[bool, msgspec.Meta(description="Log one JSON object a line")] = False
     url: Annotated[str, msgspec.Meta(description="The server that `top` watches instead of the store")] = ""
     token: Annotated[str, msgspec.Meta(description="The token that `top` and `generate` show to a server")] = ""
+    merchants: Annotated[
+        str,
+        msgspec.Meta(description="A CSV file of lines id,name: what the page calls merchants; read when it changes"),
+    ] = ""
     audit_at: Annotated[
         str, msgspec.Meta(description="When `serve` audits the store every day: HH:MM by UTC; empty is never")
     ] = ""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
+from tests.browser.conftest import close
+from tests.browser.process import Server
+from tests.browser.purchases import generate, lines, merchants, this_moment
 from tests.browser.reading import ready, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from playwright.sync_api import Page
-    from tests.browser.process import Server
     from tests.browser.purchases import Purchase
 
 
@@ -52,3 +56,38 @@ def test_turnover_and_average_are_those_of_what_was_sent(
     page.get_by_text("Purchases", exact=True).first.click()
     expect(page.locator("#total")).to_have_text(f"{len(purchases):,}")
     assert sum(table(page).values()) == len(purchases)
+
+
+def test_merchants_with_names_are_shown_and_found_by_them(
+    open_page: Callable[..., Page], tmp_path: Path, pages: list[Page]
+) -> None:
+    some = list(generate(this_moment(), 3, 4, merchants(10)))
+    ids = Counter(one.merchant for one in some)
+    hostile, other = '"><script>alert(1)</script>', "Kaffe & Kaka"
+    busiest, second = [each for each, _ in ids.most_common() if re.fullmatch(r"[0-9a-f-]{36}", each)][:2]
+    names = tmp_path / "names.csv"
+    with names.open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "name"], [busiest, hostile], [second, other]])
+    running = Server(tmp_path / "data", environ={"TILLROLL_MERCHANTS": str(names)})
+    running.start()
+    try:
+        running.post(lines(some))
+        page = open_page(f"{running.url}/#/merchant-method")
+        ready(page)
+        cell = page.locator(f"td.name a[title='{busiest}']").first
+        expect(cell).to_have_text(hostile)
+        search = page.get_by_role("combobox", name="Merchant", exact=True)
+        search.press_sequentially("kaka")
+        option = page.locator(".options").get_by_role("option")
+        expect(option).to_have_text([f"{other} {second}"])
+        option.click()
+        expect(page.locator("#total")).to_have_text(f"{ids[second]:,}")
+        expect(page.locator(".chosen li")).to_have_text([other])
+        expect(page).to_have_url(re.compile(f"merchant={second}"))
+        page.goto(f"{running.url}/#/overview?range=all")
+        ready(page)
+        expect(page.locator(".part-merchants")).to_contain_text(other)
+        expect(page.locator("script")).to_have_count(3)
+    finally:
+        close(pages)
+        running.close()

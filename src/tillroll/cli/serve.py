@@ -103,5 +103,6 @@ def _server_settings(settings: config.Settings) -> Settings:
         peer_connections_max=settings.peer_connections_max,
         events_keep=settings.events_keep,
         audit_at=settings.audit_at,
+        merchants=settings.merchants,
         zone=settings.zone,
     )

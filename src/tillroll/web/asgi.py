@@ -91,6 +91,7 @@ def endpoints(state: State) -> list[Endpoint]:
         Endpoint("POST", "/aggregates", Right.READ, reports.post_aggregates),
         Endpoint("GET", "/aggregates/{datapoint:path}", Right.READ, reports.aggregate, validated=True),
         Endpoint("GET", "/merchants", Right.READ, reports.merchants, validated=True),
+        Endpoint("GET", "/merchants/names", Right.READ, reports.merchant_names),
         Endpoint("GET", "/explain", Right.READ, ExplainRoute(state).explain),
         Endpoint("GET", "/events", Right.READ, JournalRoutes(state).events),
         Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),

@@ -62,6 +62,7 @@ class LiveRoutes:
                 "counters": state.metrics.totals(),
                 "series": state.metrics.series(),
                 "zone": state.settings.zone,
+                "merchant_names": bool(state.names),
                 "audit_running": self._audits.running,
                 "audit_progress": self._audits.progress,
                 "audit_error": self._audits.error,

@@ -343,9 +343,24 @@ def _aggregates(settings: Settings) -> JsonObject:
         "/aggregates": {"get": read, "post": post},
         "/aggregates/{datapoint}": {"get": one},
         "/merchants": {"get": merchants},
+        "/merchants/names": {"get": _merchant_names(settings)},
         "/explain": {"get": _explain(settings)},
         "/dimensions": {"get": _dimensions(settings)},
     }
+
+
+def _merchant_names(settings: Settings) -> JsonObject:
+    ids = listed({"type": "string"}, IN_ADDRESS_MAX) | {"minItems": 1}
+    return _operation(
+        "nameMerchants",
+        "Aggregates",
+        "Name merchants",
+        "What the operator's file calls these merchants; one that it does not have is left out.",
+        settings,
+        _json({"type": "object", "additionalProperties": TEXT}, text="Names by id"),
+        ("bad_query",),
+        parameters=[_parameter("id", ids, "Repeat it for several", required=True)],
+    )
 
 
 def _dimensions(settings: Settings) -> JsonObject:

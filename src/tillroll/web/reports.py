@@ -228,7 +228,20 @@ class ReportRoutes:
             raise QueryError("q", problem, "Give a part of the name")
         text = _once(parameters, "limit")
         limit = MERCHANTS_DEFAULT if text is None else whole_number("limit", text, 1, MERCHANTS_MAX)
-        return json_answer(request, await self._state.read(self._store.merchants, containing, limit))
+        return json_answer(request, await self._state.read(self._find_merchants, containing, limit))
+
+    def _find_merchants(self, containing: str, limit: int) -> list[str]:
+        by_name = self._state.names.find(containing, limit) if containing else []
+        return list(dict.fromkeys([*by_name, *self._store.merchants(containing, limit)]))[:limit]
+
+    async def merchant_names(self, request: Request) -> Response:
+        """GET /merchants/names: those of some ids that have one."""
+        parameters = parameters_of(request)
+        _only(parameters, "id")
+        ids = parameters.get("id", [])
+        if not ids or len(ids) > IN_ADDRESS_MAX:
+            raise QueryError("id", f"{len(ids)} are given", f"Give 1 to {IN_ADDRESS_MAX}: ?id=...&id=...")
+        return json_answer(request, await self._state.read(self._state.names.of, ids))
 
 
 def _only(parameters: dict[str, list[str]], *known: str) -> None:

@@ -272,6 +272,7 @@ SCHEMAS: Final[Schema] = {
             "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
             "series": listed(listed(COUNT)),
             "zone": TEXT | {"description": "The time zone that the page shows unless told otherwise"},
+            "merchant_names": {"type": "boolean", "description": "Whether merchants have names beside their ids"},
             "audit_running": {"type": "boolean"},
             "audit_progress": {
                 "oneOf": [

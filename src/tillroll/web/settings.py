@@ -28,6 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     header_bytes_max: int = limits.HEADER_BYTES_MAX
     request_s_max: float = limits.REQUEST_S_MAX
     events_keep: tuple[str, ...] = ()  # names of the fields to be kept, see core.kept
+    merchants: str = ""  # a file of their names
     audit_at: str = ""  # HH:MM by UTC, when the store is audited every day; empty is never
     zone: str = UTC  # that the page shows unless told otherwise
     peer_connections_max: int = 0  # of one address; 0 is half of what the process may have

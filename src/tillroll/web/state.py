@@ -15,6 +15,7 @@ from tillroll.intake import Intake
 from tillroll.web.auth import Gate
 from tillroll.web.body import Reception
 from tillroll.web.metrics import Metrics
+from tillroll.web.names import MerchantNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ class State:
         self.reception = Reception(settings.body_bytes_max)
         folding = cast("Store", _TimedFolds(store, self.metrics))
         measured = (self.metrics.note_commit, self.metrics.note_clock)
+        self.names = MerchantNames(settings.merchants)
         self.fields = FieldWatch(Keep(settings.events_keep))
         self.intake = Intake(folding, self.clock, time.perf_counter, *measured, self.fields)
         self.stopping = asyncio.Event()

@@ -1,5 +1,7 @@
 // How numbers, money and the contract's texts are written for people. Times are in time.js.
 
+import { nameOf } from "./names.js";
+
 const LOCALE = "en-GB";
 const number = (options) => new Intl.NumberFormat(LOCALE, options);
 const WHOLE = number({});
@@ -40,7 +42,8 @@ const constantWords = (text) => (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/.test(text) ? te
 /** Return a value of a part of a report in words; a value of an open one as it is. */
 export function word(part, value) {
   if (part.kind === "bracket") return bracketWords(value);
-  return part.kind === "choice" ? constantWords(value) : value;
+  if (part.kind === "choice") return constantWords(value);
+  return part.search ? nameOf(value) : value;
 }
 
 /** Return what a part of a report is called. */

@@ -5,6 +5,7 @@ import { ApiError, everything, getJson, renewToken, tokens } from "./api.js";
 import { h, icon } from "./dom.js";
 import { short } from "./format.js";
 import { Live, paced } from "./live.js";
+import { haveNames } from "./names.js";
 import { askForToken } from "./parts/token.js";
 import { apply, bind, stored } from "./parts/theme.js";
 import { trailOf } from "./parts/trail.js";
@@ -217,6 +218,7 @@ class Page {
         page.#position = positionOf({ visible: status.visible_position, rejected: status.rejected });
         page.listReports(reports);
         page.zone = findZone(status.zone) ?? UTC;
+        haveNames(status.merchant_names);
         if (this.retried) {
           page.route();
           page.live.run();

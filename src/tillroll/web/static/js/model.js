@@ -3,6 +3,7 @@
 import { colorName } from "./charts/palette.js";
 import { MEASURES, add, nothing, sumOf, word } from "./format.js";
 import { windowText } from "./grain.js";
+import { shortOf } from "./names.js";
 import { isClosed } from "./reports.js";
 
 const SERIES_MOST = 8;
@@ -77,7 +78,8 @@ export function barRows(rows, { by, cut, order, measure, link }) {
     const cell = (value) => of(cut && adds ? (group.get(value) ?? nothing()) : sumOf([...group.values()]));
     return {
       name,
-      label: word(by, name),
+      label: by.search ? shortOf(name) : word(by, name),
+    title: word(by, name) === name ? name : `${word(by, name)} (${name})`,
       href: link({ [by.name]: [name] }),
       total: of(sumOf([...group.values()])),
       parts: values.map((value, place) => ({

@@ -4,6 +4,7 @@ import { everything, page as onePage, reportPath } from "./api.js";
 import { MEASURES, add, nothing } from "./format.js";
 import { columnsOf, grainOf, secondsOf, startOf } from "./grain.js";
 import { barRows, timeModel } from "./model.js";
+import { learn } from "./names.js";
 import { isClosed, leanest, parseRow, timedSource } from "./reports.js";
 import { columnsBefore, comparisonOf, rangeOf } from "./span.js";
 import { DAY, HOUR } from "./time.js";
@@ -62,7 +63,9 @@ export const sharedPath = (plan) => reportPath(plan.source.name, plan.question);
 export async function tablePage(plan, cursor, signal) {
   const first = onePage(reportPath(plan.source.name, { ...plan.question, limit: cursor ? 1 : ROWS }), { signal });
   const [page, { datapoints, events, amount }] = await Promise.all([cursor ? onePage(tablePath(plan, cursor), { signal }) : first, first]);
-  return { ...page, datapoints, events, amount, rows: page.rows.map((row) => placed(parseRow(row, plan.names, plan.source), plan)) };
+  const rows = page.rows.map((row) => placed(parseRow(row, plan.names, plan.source), plan));
+  await Promise.all(plan.report.keys.map((key) => learn(key, rows.map((row) => row.values[key.name]), signal)));
+  return { ...page, datapoints, events, amount, rows };
 }
 
 const placed = (row, { grain, zone }) => (grain ? { ...row, at: zone.window(row.values[grain]) } : row);
@@ -183,6 +186,7 @@ export async function barsOf(plan, signal, link) {
   if (!order.length) return { by, cut, rows: [] };
   const names = cut ? [by.name, cut.name] : [by.name];
   const rows = await ask(source, names, { ...question, filters: isClosed(by) ? filters : { ...filters, [by.name]: order } }, { zone, grain: null, signal });
+  await learn(by, order, signal);
   return { by, cut, rows: barRows(rows, { by, cut, order, measure, link }) };
 }
 

@@ -41,7 +41,7 @@ export function heatmap(averages, { href, caption, text: write = average }) {
   const head = h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Weekday")), ...Array.from({ length: 24 }, (_, hour) => h("th", { scope: "col" }, h("span", { class: "sr" }, hourText(hour)), h("span", { "aria-hidden": "true" }, hour % 3 === 0 ? String(hour).padStart(2, "0") : ""))));
   const table = h("table", { class: "heatmap" }, h("caption", { class: "sr" }, caption), h("thead", {}, head), h("tbody", {}, ...body));
   table.addEventListener("keydown", (event) => step(event, cells));
-  return h("div", { class: "heatmap-holder" }, table, scale(shown(most)));
+  return h("div", { class: "heatmap-holder" }, table, scale(`${shown(most)}${write === average ? " an hour" : ""}`));
 }
 
 /** Move the focus among the cells with the arrow keys: 168 cells are one stop of the tab key. */
@@ -57,5 +57,5 @@ function step(event, cells) {
 }
 
 function scale(most) {
-  return h("p", { class: "heat-scale", "aria-hidden": "true" }, "0", ...Array.from({ length: LEVELS + 1 }, (_, level) => h("span", { class: `heat heat-${level}` })), most, " an hour");
+  return h("p", { class: "heat-scale", "aria-hidden": "true" }, "0", ...Array.from({ length: LEVELS + 1 }, (_, level) => h("span", { class: `heat heat-${level}` })), most);
 }

@@ -69,7 +69,7 @@ export class RejectedList {
         ? [
             choice("reason", "Reason", reasons, this.#which.code, (code) => this.#choose({ code })),
             named.length ? choice("source", "Source", [["", "Any"], ...named], this.#which.source, (source) => this.#choose({ source })) : "",
-            sure(`Send all ${whole(many)} again`, "retry-all", () => this.#retryAll()),
+            sure(`Send all ${whole(many)} again`, "retry-all", () => this.#retryAll(), "plain"),
             sure(`Drop all ${whole(many)}`, "drop-all", () => this.#dropAll()),
           ]
         : []),

@@ -2,7 +2,8 @@
 
 import { getJson, reportPath } from "../api.js";
 import { debounce, h, icon } from "../dom.js";
-import { brief, partTitle } from "../format.js";
+import { brief, partTitle, word } from "../format.js";
+import { learn } from "../names.js";
 import { parseRow } from "../reports.js";
 
 const LISTED = 12;
@@ -25,9 +26,9 @@ export function valueSearch(report, part, chosen, choose) {
     "aria-controls": list.id,
     "aria-autocomplete": "list",
   });
-  const box = new Combobox(input, list, { pick: (value) => choose([...chosen, value]), chosen, find: finder(report, part), none: `No ${title.toLowerCase()} of that name` });
+  const box = new Combobox(input, list, { pick: (value) => choose([...chosen, value]), chosen, find: finder(report, part), label: (value) => word(part, value), none: `No ${title.toLowerCase()} of that name` });
   const chips = chosen.map((value) =>
-    h("li", {}, h("button", { type: "button", class: "chip-remove", "aria-label": `Remove ${title.toLowerCase()} ${value}`, title: value, onclick: () => choose(chosen.filter((one) => one !== value)) }, h("span", {}, brief(value, 22)), icon("close"))),
+    h("li", {}, h("button", { type: "button", class: "chip-remove", "aria-label": `Remove ${title.toLowerCase()} ${value}`, title: value, onclick: () => choose(chosen.filter((one) => one !== value)) }, h("span", {}, brief(word(part, value), 22)), icon("close"))),
   );
   return h(
     "div",
@@ -40,7 +41,13 @@ export function valueSearch(report, part, chosen, choose) {
 
 /** Return what finds values by a part of their text: the server's own search where it has one, else among the most frequent. */
 function finder(report, part) {
-  if (part.search) return (text, limit, signal) => getJson(`${part.search}?${new URLSearchParams({ q: text, limit })}`, { signal });
+  if (part.search) {
+    return async (text, limit, signal) => {
+      const found = await getJson(`${part.search}?${new URLSearchParams({ q: text, limit })}`, { signal });
+      await learn(part, found, signal);
+      return found;
+    };
+  }
   let values = null;
   return async (text, limit, signal) => {
     values ??= (await getJson(reportPath(report.name, { by: [part.name], order: "-events", limit: 1_000 }), { signal })).map((row) => parseRow(row, [part.name], report).values[part.name]);
@@ -54,17 +61,19 @@ class Combobox {
   #chosen;
   #find;
   #none;
+  #label;
   #names = [];
   #active = -1;
   #abort = null;
 
-  constructor(input, list, { pick, chosen, find, none }) {
+  constructor(input, list, { pick, chosen, find, label, none }) {
     this.input = input;
     this.#list = list;
     this.#pick = pick;
     this.#chosen = chosen;
     this.#find = find;
     this.#none = none;
+    this.#label = label;
     input.addEventListener("input", debounce(() => this.#search(), PAUSE_MS));
     input.addEventListener("click", () => this.#list.hidden && this.#search());
     input.addEventListener("blur", () => this.#close());
@@ -88,7 +97,7 @@ class Combobox {
     if (!names.length) return this.#note(this.#none);
     this.#open(
       names.map((name, index) =>
-        h("li", { role: "option", id: `${this.#list.id}-${index}`, class: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => this.#pick(name) }, name),
+        h("li", { role: "option", id: `${this.#list.id}-${index}`, class: "option", "aria-selected": "false", onpointerdown: (event) => event.preventDefault(), onclick: () => this.#pick(name) }, this.#label(name), this.#label(name) === name ? null : h("span", { class: "hint" }, ` ${name}`)),
       ),
     );
   }

@@ -5,17 +5,18 @@ import { short, whole } from "../format.js";
 
 /** Return the table of `GET /reports`. `drop(state)` is what may be done with one of one's own. */
 export function statesTable(states, drop = null) {
-  const head = ["Report", "Version", "Counted", "Datapoints", "Bytes", drop ? "Drop" : null].filter(Boolean);
+  const sized = states.some((state) => state.datapoints !== null || state.bytes !== null);
+  const head = ["Report", "Version", "Counted", ...(sized ? ["Datapoints", "Bytes"] : []), ...(drop ? ["Drop"] : [])];
   return h(
     "table",
     { class: "data states" },
     h("caption", { class: "sr" }, "Reports and how far they are counted"),
-    h("thead", {}, h("tr", {}, ...head.map((title, index) => h("th", { scope: "col", class: index > 1 && index < 5 ? "num" : null }, title)))),
-    h("tbody", {}, ...states.map((state) => h("tr", { "data-report": state.name }, ...cells(state, drop)))),
+    h("thead", {}, h("tr", {}, ...head.map((title, index) => h("th", { scope: "col", class: index > 1 && title !== "Drop" ? "num" : null }, title)))),
+    h("tbody", {}, ...states.map((state) => h("tr", { "data-report": state.name }, ...cells(state, drop, sized)))),
   );
 }
 
-function cells(state, drop) {
+function cells(state, drop, sized) {
   const counted = state.whole ? "all" : `${whole(Math.floor((100 * state.position) / Math.max(1, state.journal_position)))}%`;
   const title = state.readable ? h("a", { href: `#/${encodeURIComponent(state.name)}` }, state.title) : state.title;
   const progress = h("progress", { max: Math.max(1, state.journal_position), value: state.position, "aria-label": `${state.name}: counted` });
@@ -23,15 +24,14 @@ function cells(state, drop) {
     h("td", { class: "name" }, title, state.readable ? null : h("span", { class: "tag" }, "being counted")),
     h("td", {}, state.own ? whole(state.version) : "fixed"),
     h("td", { class: "num", title: `${whole(state.position)} of ${whole(state.journal_position)}` }, state.whole ? null : progress, counted),
-    h("td", { class: "num" }, state.datapoints === null ? "–" : whole(state.datapoints)),
-    h("td", { class: "num" }, state.bytes === null ? "–" : short(state.bytes)),
+    ...(sized ? [state.datapoints, state.bytes].map((count) => h("td", { class: "num side" }, count === null ? "" : short(count))) : []),
     drop ? h("td", {}, state.own ? sure("Drop", `drop-${state.name}-${state.version}`, () => drop(state)) : null) : null,
   ];
 }
 
 /** Return a button that asks once more before it acts. */
-export function sure(text, id, act) {
-  const button = h("button", { type: "button", class: "button danger", id }, text);
+export function sure(text, id, act, kind = "danger") {
+  const button = h("button", { type: "button", class: `button ${kind}`, id }, text);
   button.addEventListener("click", async () => {
     if (!button.dataset.sure) {
       button.dataset.sure = "yes";

@@ -5,6 +5,7 @@ import { Columns } from "../charts/columns.js";
 import { announce, h, icon } from "../dom.js";
 import { MEASURES, brief, partTitle, plural, word } from "../format.js";
 import { finer, nextOf } from "../grain.js";
+import { learn } from "../names.js";
 import { exportBar } from "../parts/export.js";
 import { filterBar } from "../parts/filters.js";
 import { changeChip, reportTable } from "../parts/table.js";
@@ -48,6 +49,7 @@ export class ReportView extends View {
     if (!calendar.days.length) return rebuild(this.body, h("h1", {}, this.#report.title), nothingYet());
     const plan = planOf(this.page.reports, this.#report, state, calendar);
     this.#passed.set(state.start, state.cursor);
+    await Promise.all(plan.report.keys.map((key) => learn(key, plan.filters[key.name] ?? [], signal)));
     this.#frame(plan);
     const [page, chart, side, totals] = await Promise.all([
       tablePage(plan, state.cursor, signal),
