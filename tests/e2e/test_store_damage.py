@@ -58,7 +58,8 @@ def flip_in_segment(data: Path, name: str) -> None:
     query = "SELECT checksum, cells FROM aggregate WHERE report IN (? || '.1', ? || '.1/sparse') AND cells <> x''"
     ((checksum, cells),) = connection.execute(query, (name, name)).fetchall()
     connection.close()
-    flip_a_bit(data / "tillroll.db", checksum.to_bytes(4, "big") + cells)  # as they stand side by side in the row
+    # As they stand side by side in the row; what is long goes on elsewhere.
+    flip_a_bit(data / "tillroll.db", checksum.to_bytes(4, "big") + cells[:200])
 
 
 def flip_in_name(data: Path, name: bytes) -> None:

@@ -31,7 +31,7 @@ def _fold_in_two(self: SqliteStore) -> int:
         if state.folded == state.events:
             return state.folded
         self._read_unfolded(state)
-        self._segments.add_all(FIVE, self._unfolded.counts())
+        self._segments.add_all(FIVE, self._unfolded.counts(FIVE))
         last = self._unfolded.last
     with self._write():
         write_state(self._connection, self._state()._replace(folded=last))
@@ -46,7 +46,7 @@ def _position_first(self: SqliteStore) -> int:
     with self._write():
         if state.folded < state.events:
             self._read_unfolded(state)
-            self._segments.add_all(FIVE, self._unfolded.counts())
+            self._segments.add_all(FIVE, self._unfolded.counts(FIVE))
     return state.events
 
 
@@ -78,10 +78,10 @@ def _lines_not_indexed(self: Dedupe, batch: Any, events: int) -> None:
     """Forget which lines of a named import are journaled."""
 
 
-def _counts_again(self: Tail, connection: Any, merchants: Any, state: State) -> None:
+def _counts_again(self: Tail, connection: Any, dictionaries: Any, state: State, after: int) -> None:
     """Count the tail without forgetting what was folded meanwhile."""
-    self._unfolded.first = state.folded + 1
-    _catch_up(self, connection, merchants, state)
+    self._unfolded.first = after + 1
+    _catch_up(self, connection, dictionaries, state, after)
 
 
 _catch_up = Tail.catch_up
@@ -169,9 +169,9 @@ def _set_aside_nothing(_self: SqliteStore, rejections: Any, _now_s: float) -> in
     return len(rejections)
 
 
-def _aggregates_lag(self: Tail, _connection: Any, _merchants: Any, state: State) -> None:
+def _aggregates_lag(self: Tail, _connection: Any, _dictionaries: Any, _state: State, after: int) -> None:
     """Show what is folded, and not the tail."""
-    self.clear(state.folded)
+    self.clear(after)
 
 
 PLANTED: Final = (

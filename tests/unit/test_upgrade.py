@@ -17,7 +17,7 @@ from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.fold import count_datapoints
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
-from tillroll.errors import StoreError
+from tillroll.errors import CountingError, StoreError
 from tillroll.ports import Outcome
 from tillroll.stores import sqlite_schema, sqlite_upgrade
 from tillroll.stores.sqlite import SqliteStore
@@ -123,7 +123,7 @@ def test_amounts_are_counted_beside_traffic_and_until_then_are_an_error(written:
     while not whole(written):
         store._stride = other._stride = 64  # however quick the machine is
         for order, amounts in asked.items():
-            with pytest.raises(StoreError, match=r"amounts are being counted, so far of [\d,]+ of [\d,]+ events"):
+            with pytest.raises(CountingError, match=r"the amount is being counted: [\d,]+ of [\d,]+ so far"):
                 store.page(Query(report=FIVE[0], order=order, amounts=amounts))  # type: ignore[arg-type]
         more = purchases(10, 7, at)
         everything, at, rounds = [*everything, *more], at + 10, rounds + 1

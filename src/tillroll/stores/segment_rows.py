@@ -111,12 +111,6 @@ class Rows:
         query = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 two names
         self._connection.executemany(query, rows)
 
-    def clear(self, most: int) -> bool:
-        """Delete at most so many rows; return whether there were more. Call within a transaction."""
-        where = f"rowid IN (SELECT rowid FROM {self.table} WHERE report = ? LIMIT ?)"  # noqa: S608 two names
-        deleted = self._connection.execute(f"DELETE FROM {self.table} WHERE {where}", (self.name, most))  # noqa: S608
-        return deleted.rowcount == most
-
     def doubtful(self) -> Iterator[tuple[Key, bytes, str]]:
         """Yield (key, cells, problem) of every segment as it stands there, for who looks into damage.
 

@@ -20,10 +20,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
-from tillroll.core.codes import Codes, Numbers
-from tillroll.core.dimension import MERCHANT
-from tillroll.core.fold import Counts, codes_of, fold
-from tillroll.core.report import FIVE, Report
 from tillroll.stores import sparse
 from tillroll.stores.layout import Layout, layout_of
 from tillroll.stores.segment_rows import Edit, Key, Rows, RowsWithoutSums, Segment, SparseRowsWithoutSums
@@ -32,10 +28,11 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tillroll.core.batch import Batch
+    from tillroll.core.fold import Counts
+    from tillroll.core.report import Report
 
 SegmentRow = tuple[int, int, bytes]  # window, part, cells
-_SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
+SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
 _DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
 _DENSE_SHARE: Final = 16  # of large parts, one in so many
 _SPARSE_MAX: Final = 2_048  # counters in one sparse segment
@@ -87,7 +84,7 @@ class Segments:
         return stored
 
     def _rows(self, report: Report, layout: Layout) -> _Stored:
-        few = Rows(self._connection, report.key + _SPARSE) if layout.windows else None
+        few = Rows(self._connection, report.key + SPARSE) if layout.windows else None
         return _Stored(layout, Rows(self._connection, report.key), few)
 
     def begin(self, reports: Iterable[Report]) -> None:
@@ -95,17 +92,9 @@ class Segments:
         for rows in self._all_rows(reports):
             rows.begin()
 
-    def clear(self, report: Report, most: int) -> bool:
-        """Delete at most so many rows of a report; return whether some may be left. Call within a transaction."""
-        return any(rows.clear(most) for rows in self._all_rows([report]))
-
     def _all_rows(self, reports: Iterable[Report]) -> Iterator[Rows]:
         for stored in map(self._of, reports):
             yield from (rows for rows in (stored.dense, stored.sparse) if rows is not None)
-
-    def add_batch(self, batch: Batch, merchant_ids: array[int]) -> None:
-        """Count a batch into every report. Call within a transaction."""
-        self.add_all(FIVE, fold(FIVE, codes_of(batch, merchant_ids)))
 
     def add_all(self, reports: Sequence[Report], counts: Sequence[Counts]) -> None:
         """Add the counts of each of some reports. Call within a transaction."""
@@ -262,7 +251,7 @@ class SegmentsWithoutSums(Segments):
     has_sums = False
 
     def _rows(self, report: Report, layout: Layout) -> _Stored:
-        few = SparseRowsWithoutSums(self._connection, report.name + _SPARSE) if layout.windows else None
+        few = SparseRowsWithoutSums(self._connection, report.name + SPARSE) if layout.windows else None
         return _Stored(layout, RowsWithoutSums(self._connection, report.name, layout.size), few)
 
     def _few_of(self, counts: Counts) -> sparse.Few:
@@ -290,44 +279,6 @@ def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
     for _, part, cells in rows:
         parts.setdefault(part, []).append(cells)
     return [(0, part, kernel.sum_counts(cells, size)) for part, cells in parts.items()]
-
-
-class Unfolded:
-    """Consecutive events of the journal that wait to be folded, as columns under the numbers of their merchants.
-
-    A fold of many small commits groups them all at once, and needs not read back what this process has just written.
-    """
-
-    def __init__(self, after: int) -> None:
-        self.clear(after)
-
-    def clear(self, after: int) -> None:
-        """Hold nothing; the next event is the one after this number."""
-        self.first = after + 1
-        self.events = 0
-        self._seconds: array[int] = array("q")
-        self._amounts: array[int] = array("q")
-        self._methods: array[int] = array("B")
-        self._merchants: array[int] = array("I")
-
-    @property
-    def last(self) -> int:
-        """The number of the last event held."""
-        return self.first + self.events - 1
-
-    def extend(self, batch: Batch, merchant_ids: array[int]) -> None:
-        """Append the events that follow."""
-        self._seconds.extend(batch.seconds)
-        self._amounts.extend(batch.amounts)
-        self._methods.extend(batch.methods)
-        self._merchants.extend(kernel.pick(merchant_ids, batch.merchants))
-        self.events += len(batch)
-
-    def counts(self) -> list[Counts]:
-        """Return what is held as counts in each of FIVE."""
-        size = kernel.largest(self._merchants) + 1 if self.events else 1
-        numbers = Numbers(self._merchants, None, size)
-        return fold(FIVE, Codes(self._seconds, self._amounts, self._methods, {MERCHANT.dictionary: numbers}))
 
 
 def _by_window(found: Iterator[Segment]) -> Iterator[Window]:

@@ -13,44 +13,59 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tillroll.core import chunk, kernel, limits, own_names
+from tillroll.core.dimension import MERCHANT
 from tillroll.core.export import ALL_EVENTS
 from tillroll.core.fold import codes_of
 from tillroll.core.fold import fold as fold_into
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import StoreDamagedError, StoreError
+from tillroll.ports import ReportState
 from tillroll.stores import sqlite_audit, sqlite_export, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
+from tillroll.stores.counters import Counters, clear, clear_segments, stored_bytes
 from tillroll.stores.damage import DamageError
-from tillroll.stores.five_only import FiveOnly
-from tillroll.stores.merchants import Merchants, Names
-from tillroll.stores.segments import Segments, SegmentsWithoutSums, Unfolded
-from tillroll.stores.sqlite_chunks import Chunk, append, chain_at, chunk_of, read_chunks
-from tillroll.stores.sqlite_counting import read_stride
+from tillroll.stores.merchants import Dictionaries, SharedNames, UnnumberedError
+from tillroll.stores.segments import Segments
+from tillroll.stores.sqlite_chunks import Chunk, append, chain_at, chunk_of, chunk_start, read_chunks
+from tillroll.stores.sqlite_counting import count_stride, find_lag
 from tillroll.stores.sqlite_dedupe import IS_NEW, Dedupe, may_repeat
 from tillroll.stores.sqlite_head import Head, HeadFile
 from tillroll.stores.sqlite_place import Place
-from tillroll.stores.sqlite_reader import Reader, segments_of
-from tillroll.stores.sqlite_reports import Version, read_versions, write_versions
+from tillroll.stores.sqlite_reader import LAG_MAX, LagError, Reader, segments_of
+from tillroll.stores.sqlite_reports import (
+    Catalogue,
+    Roster,
+    Version,
+    applied,
+    dropped,
+    read_versions,
+    swapped,
+    write_versions,
+)
 from tillroll.stores.sqlite_schema import transaction, translated
 from tillroll.stores.sqlite_state import State, read_state, write_state
+from tillroll.stores.unfolded import MERCHANTS, Unfolded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.identity import IdentityRows
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
+    from tillroll.core.report import Report, Reports
     from tillroll.ports import Audit, Clock, JournalPart, Kept, Progress, Status, Trace
 
+_T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
 _FOLD_IN_COMMIT: Final = 16_384  # a batch of this size is folded by its own commit, while its columns are at hand
 _PAGES_AT_ONCE: Final = os.cpu_count() or 1
@@ -72,7 +87,7 @@ class _UnfoldableError(StoreDamagedError):
         self.names = names
 
 
-class SqliteStore(FiveOnly):
+class SqliteStore:
     """The store port over one SQLite file in a directory."""
 
     def __init__(self, directory: Path, clock: Clock = time.time, capacity: Capacity = CAPACITY) -> None:
@@ -102,16 +117,22 @@ class SqliteStore(FiveOnly):
             sqlite_rejected.convert(self._connection)
             self._index_upgraded()
             opened.pop_all()  # `close` closes them
-        self._names = Names()
-        self._merchants = Merchants(self._connection, self._names)
+        self._names = SharedNames()
+        self._catalogue = Catalogue()
+        self._roster = Roster([], {})
+        self._dictionaries = Dictionaries(self._connection, self._names)
+        self._merchants = self._dictionaries.merchants
         self._segments = Segments(self._connection)
         self._dedupe = Dedupe(self._connection)
         self._unfolded = Unfolded(0)
         self._fold_is_due = False
         self._folded_at = 0.0
-        self._generation = self._definitions = -1
-        self._lagging = True  # whether a version may not be whole, or something may be left of one that went
+        self._generation = -1
         self._stride = _COUNT_STRIDE
+        self._own_counted_at = 0.0
+        self._holds_segments = True  # those of a release before sums, maybe
+        self._told_unknown = ""
+        self._datapoints: dict[str, tuple[int, int]] = {}  # of versions: at which position, and how many
         self._damaged_generation = -1  # of the aggregates that were found damaged
         self._names_are_damaged = False
         self._fold_again_at = 0.0
@@ -276,6 +297,7 @@ class SqliteStore(FiveOnly):
         if fold and merchant_ids is not None:
             with self._told_unfoldable():
                 self._segments.add_all(FIVE, fold_into(FIVE, codes_of(batch, merchant_ids)))
+        self._number_values(batch)
         payload = encoding.result() if encoding else chunk.encode(batch)
         row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
         chain = append(self._connection, row, state.chain)
@@ -293,7 +315,7 @@ class SqliteStore(FiveOnly):
             return state
         if self._unfolded.last != events:  # another process journaled in between, or folded
             self._unfolded.clear(events)
-        self._unfolded.extend(batch, merchant_ids)
+        self._unfolded.extend(batch, {MERCHANT.dictionary: merchant_ids})
         if head - state.folded >= _FOLD_BEHIND_MAX:
             state = self._fold_stride(state)
         write_state(self._connection, state)
@@ -336,6 +358,9 @@ class SqliteStore(FiveOnly):
         """
         behind = True
         while behind:
+            if self._roster.unknown != self._told_unknown:
+                self._told_unknown = self._roster.unknown
+                _log.error("%s. Events are journaled meanwhile, and are counted then", self._told_unknown)
             try:
                 with self._write():
                     state = self._state()
@@ -353,8 +378,7 @@ class SqliteStore(FiveOnly):
 
     def fold_if_due(self, seconds: float | None = None) -> int | None:  # noqa: ARG002 as fold
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
-        if self._lagging:
-            self.count_some(0.0)
+        self.count_some(0.0)
         now = self._clock()
         if not self._fold_is_due or abs(now - self._folded_at) < _FOLD_AFTER_S:
             return None
@@ -370,62 +394,152 @@ class SqliteStore(FiveOnly):
         if self._unfolded.first != state.folded + 1 or not self._unfolded.events:
             self._read_unfolded(state)
         with self._told_unfoldable():
-            self._segments.add_all(FIVE, self._unfolded.counts())
+            self._segments.add_all(FIVE, self._unfolded.counts(FIVE))
         last = self._unfolded.last
         self._unfolded.clear(last)
         names = (len(self._merchants), self._merchants.crc)
         return State(state.events, last, self._clock(), state.generation, *names, state.chain, state.definitions)
 
-    def count_some(self, seconds: float) -> bool:
-        """Count versions that are not whole for about so long, beside traffic; return whether something is left."""
-        give_up = time.monotonic() + seconds
-        while self._lagging:
-            try:
-                self._lagging = self._count_stride()
-            except StoreDamagedError as error:  # what is damaged is told to who reads it
-                _log.error("%s. A report waits to be counted", error)
-                return True
-            if time.monotonic() >= give_up:
-                break
-        return self._lagging
+    # Definitions.
 
-    def _count_stride(self) -> bool:
+    def catalogue(self) -> Reports:
+        """See ports.Definitions."""
+        with self._read() as reader:
+            return reader.roster.catalogue
+
+    def report_states(self) -> list[ReportState]:
+        """See ports.Definitions. Readers count what is not stored themselves, so what can be read is whole."""
+        with self._read() as reader:
+            versions, events = read_versions(reader.connection), reader.state.events
+            states = []
+            for version, report in Roster(versions, {}).of("counting", "readable"):
+                stored = reader.state.folded if version.position is None else version.position
+                readable = version.state == "readable" or not report.is_own
+                counted = self._datapoints_of(reader, report, stored) if version.state == "readable" else None
+                size = stored_bytes(reader.connection, report.key)
+                states.append(ReportState(report, readable, events if readable else stored, events, counted, size))
+        return sorted(states, key=lambda each: each.report.is_own)
+
+    def _datapoints_of(self, reader: Reader, report: Report, position: int) -> int:
+        held = self._datapoints.get(report.key)
+        if held is None or held[0] != position:
+            held = self._datapoints[report.key] = (position, reader.stored_datapoints(report))
+        return held[1]
+
+    def apply(self, definitions: Sequence[Definition]) -> None:
+        """See ports.Definitions."""
+        self._change(lambda versions: applied(versions, definitions))
+
+    def drop(self, name: str) -> bool:
+        """See ports.Definitions."""
+        return self._change(lambda versions: dropped(versions, name))
+
+    def _change(self, change: Callable[[list[Version]], list[Version]]) -> bool:
+        """Change versions in one transaction; return whether there was anything to be changed."""
+        with self._write():
+            state = self._state()
+            changed = change(read_versions(self._connection))
+            if changed:
+                begun = [report for _, report in Roster(changed, {}).of("counting")]
+                Counters(self._connection).begin(begun)
+                self._write_definitions(changed, state)
+        return bool(changed)
+
+    def _write_definitions(self, changed: list[Version], state: State) -> None:
+        write_versions(self._connection, changed)
+        write_state(self._connection, state._replace(definitions=state.definitions + 1))
+
+    def last_events(self, count: int) -> Iterator[Batch]:
+        """See ports.Definitions."""
+        with self._read() as reader:
+            first = max(reader.state.events - count, 0)
+            rows = read_chunks(reader.connection, chunk_start(reader.connection, first), reader.state.events)
+            batches = [row.batch().slice(max(first + 1 - row.first, 0), row.events) for row in rows]
+        yield from batches
+
+    def count_some(self, seconds: float) -> bool:
+        """See ports.Definitions."""
+        give_up = time.monotonic() + seconds
+        while True:
+            try:
+                left = self._count_stride()
+            except StoreDamagedError as error:  # what is damaged is told to who reads it
+                _log.error("%s. What lags is counted then", error)
+                return False
+            if not left or time.monotonic() >= give_up:
+                return left
+
+    def _count_stride(self, *, all_behind: bool = False) -> bool:
         """Count a stride of the versions that are furthest behind; return whether something is left.
 
         What is slow is done before the transaction: no commit waits for it.
         """
+        own_are_due = time.monotonic() - self._own_counted_at >= _FOLD_AFTER_S
+        stride, unnumbered = None, ""
         with self._read() as reader:
-            stride = read_stride(reader, self._stride)
+            if reader.roster.unknown:
+                return False
+            lag = find_lag(reader, all_behind=all_behind or own_are_due)
+            if lag is not None:
+                try:
+                    stride = count_stride(reader, lag, self._stride)
+                except UnnumberedError as error:
+                    unnumbered = error.dictionary
+        if lag is None:
+            self._own_counted_at = time.monotonic() if own_are_due else self._own_counted_at
+            return self._clear_some()
         if stride is None:
-            with self._write():
-                self._state()
-                return self._clear_some()
+            self._number_chunks(unnumbered, lag.position, self._stride)
+            return True
         with self._write():
-            began = time.monotonic()
             state = self._state()
-            if (state.generation, read_versions(self._connection)) == (stride.generation, stride.versions):
-                versions = stride.write(self._connection)
-                if stride.reached >= state.folded:
-                    self._swap(versions, state)
+            began = time.monotonic()
+            versions = stride.write(self._connection, state)
+            if versions is not None and stride.reached >= state.folded:
+                self._swap([version for version in versions if version.state == "counting"], state)
         took = time.monotonic() - began
         self._stride = min(max(int(self._stride * _COUNT_S / max(took, _COUNT_S / 4)), 1), _FOLD_STRIDE)
         return True
 
-    def _swap(self, versions: list[Version], state: State) -> None:
-        """Have readers read, and commits fold into, versions that have caught up with them: one write."""
-        whole = [version._replace(position=None, state="readable") for version in versions]
-        write_versions(self._connection, whole)
-        write_state(self._connection, state._replace(definitions=state.definitions + 1))
+    def _swap(self, whole: list[Version], state: State) -> None:
+        """Have readers read, and commits fold into, versions that have come to where readers are: one write."""
+        if whole:
+            self._write_definitions(swapped(read_versions(self._connection), whole), state)
 
     def _clear_some(self) -> bool:
-        """Delete some of the aggregates that nobody reads any more; return whether there are more."""
-        table = "SELECT 1 FROM sqlite_schema WHERE name = 'segment'"
-        if self._connection.execute(table).fetchone() is None:
+        """Delete some of the aggregates that nobody reads any more; return whether there may be more."""
+        gone = any(version.state == "dropped" for version in self._roster.versions)
+        if not gone and not self._holds_segments:
             return False
-        before = SegmentsWithoutSums(self._connection)
-        if not any(before.clear(report, _CLEARED_AT_ONCE) for report in FIVE):
-            self._connection.execute("DROP TABLE segment")
-        return True
+        with self._write():
+            state = self._state()
+            versions = [version for version in self._roster.versions if version.state == "dropped"]
+            if versions:
+                if not clear(self._connection, versions[0].key, _CLEARED_AT_ONCE):
+                    left = versions[0]._replace(definition="", state="gone", position=None)
+                    self._write_definitions([left], state)
+                return True
+            if self._roster.five_are_whole:
+                self._holds_segments = clear_segments(self._connection, _CLEARED_AT_ONCE)
+        return self._holds_segments
+
+    def _number_values(self, batch: Batch) -> None:
+        """Number the values of the kept fields that reports count by. What is damaged is numbered after a rebuild."""
+        for dictionary in self._roster.dictionaries - MERCHANTS:
+            with suppress(DamageError):
+                self._dictionaries.of(dictionary).ids(batch)
+
+    def _number_tail(self, dictionary: str) -> None:
+        """Number values that were journaled by a process that did not know that they are counted by."""
+        with self._read() as reader:
+            after = reader.least
+        self._number_chunks(dictionary, after, LAG_MAX)
+
+    def _number_chunks(self, dictionary: str, after: int, events: int) -> None:
+        with self._write():
+            state = self._state()
+            for row in read_chunks(self._connection, after, state.events, upto=after + events):
+                self._dictionaries.of(dictionary).ids(row.batch())
 
     @contextmanager
     def _told_unfoldable(self) -> Iterator[None]:
@@ -448,7 +562,9 @@ class SqliteStore(FiveOnly):
         self._fold_again_at = time.monotonic() + _FOLD_AFTER_DAMAGE_S
 
     def _is_foldable(self) -> bool:
-        """Tell whether no aggregate of the transaction's generation was found damaged a moment ago."""
+        """Tell whether all definitions are known, and no aggregate of the generation was found damaged a moment ago."""
+        if self._roster.unknown:
+            return False
         return self._damaged_generation != self._generation or time.monotonic() >= self._fold_again_at
 
     def _read_unfolded(self, state: State) -> None:
@@ -456,17 +572,27 @@ class SqliteStore(FiveOnly):
         upto = state.folded + _FOLD_STRIDE
         for row in read_chunks(self._connection, state.folded, state.events, upto=upto):
             batch = row.batch()
-            self._unfolded.extend(batch, self._merchants.ids(batch))
+            self._unfolded.extend(batch, {MERCHANT.dictionary: self._merchants.ids(batch)})
 
     def page(self, query: Query) -> Page:
         """See ports.Aggregates."""
-        with self._pages, self._read() as reader:
-            return reader.page(query)
+        with self._pages:
+            return self._ask(lambda reader: reader.page(query))
 
     def get(self, datapoints: Sequence[str]) -> list[int]:
         """See ports.Aggregates."""
-        with self._read() as reader:
-            return [reader.count(REPORTS.place(datapoint))[0] for datapoint in datapoints]
+        return self._ask(lambda reader: [reader.count(datapoint)[0] for datapoint in datapoints])
+
+    def _ask(self, question: Callable[[Reader], _T]) -> _T:
+        """Return the answer to a question, having counted and numbered first what it needs."""
+        while True:
+            try:
+                with self._read() as reader:
+                    return question(reader)
+            except LagError:
+                self._count_stride(all_behind=True)
+            except UnnumberedError as error:
+                self._number_tail(error.dictionary)
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
@@ -525,7 +651,7 @@ class SqliteStore(FiveOnly):
             if state.generation != found.generation:
                 problem = f"{self.path} was repaired or rebuilt by another process while this one audited it"
                 raise StoreError(problem, "Run tillroll audit --repair again; nothing was changed")
-            sqlite_audit.apply(self._segments, found.deltas)
+            sqlite_audit.apply(self._segments, Segments(self._connection), found.deltas)
             write_state(self._connection, state._replace(generation=state.generation + 1))
 
     def _index_again(self, chunks: Iterable[int]) -> None:
@@ -546,11 +672,10 @@ class SqliteStore(FiveOnly):
 
     def trace(self, datapoint: str) -> Iterator[Trace]:
         """See ports.Journal."""
-        coordinates = REPORTS.place(datapoint)
-        if coordinates is None:
-            return
         with self._read() as reader:
-            yield from sqlite_audit.trace(reader.connection, coordinates)
+            at = reader.roster.catalogue.place(datapoint)
+            if at is not None:
+                yield from sqlite_audit.trace(reader.connection, at, datapoint)
 
     # Transactions.
 
@@ -561,18 +686,20 @@ class SqliteStore(FiveOnly):
         if state.generation != self._generation:
             self._forget()
             self._generation = state.generation
-        if state.definitions != self._definitions:
-            self._segments = segments_of(self._connection, read_versions(self._connection))
-            self._definitions = state.definitions
+        roster = self._catalogue.read(self._connection, state.definitions)
+        if roster is not self._roster:
+            self._segments = segments_of(self._connection, roster)
+            self._roster = roster
         if self._is_foldable() or not self._names_are_damaged:
             try:
-                self._merchants.begin(state.generation, *state.names)
+                self._dictionaries.begin(state.generation, *state.names)
+                self._merchants = self._dictionaries.merchants
             except DamageError as error:
                 raise _UnfoldableError(*_damage(self.path, error), names=True) from error
         return state
 
     def _forget(self) -> None:
-        self._merchants.forget()
+        self._dictionaries.forget()
         self._dedupe.forget()
         self._unfolded.clear(0)
 
@@ -583,7 +710,7 @@ class SqliteStore(FiveOnly):
                 self._refuse_loss()
                 with transaction(self._connection):
                     yield
-                self._merchants.commit()
+                self._dictionaries.commit()
                 self._place.check_now_and_then()
             except BaseException as error:
                 self._forget()
@@ -598,7 +725,7 @@ class SqliteStore(FiveOnly):
             with self._lock:
                 reader = self._readers.pop() if self._readers else None
             if reader is None:
-                reader = Reader(sqlite_schema.connect(self.path), self._names)
+                reader = Reader(sqlite_schema.connect(self.path), self._names, self._catalogue)
             whole = True
             try:
                 self._refuse_loss()

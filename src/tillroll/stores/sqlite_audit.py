@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import NameKind
-from tillroll.core.definition import read_definition
+from tillroll.core.dimension import MERCHANT
 from tillroll.core.report import FIVE, Place, Report
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores import sqlite_rejected, sqlite_schema
+from tillroll.stores.cells import Cells
+from tillroll.stores.counters import Counters
 from tillroll.stores.damage import DamageError
 from tillroll.stores.layout import layout_of
-from tillroll.stores.merchants import Merchants
+from tillroll.stores.merchants import Dictionaries
 from tillroll.stores.segments import Segments
 from tillroll.stores.sqlite_chunks import (
     GENESIS,
@@ -42,10 +44,11 @@ from tillroll.stores.sqlite_dedupe import Dedupe
 from tillroll.stores.sqlite_head import another, compare
 from tillroll.stores.sqlite_naming import read_naming
 from tillroll.stores.sqlite_reader import segments_of
-from tillroll.stores.sqlite_reports import Version, read_versions, write_versions
+from tillroll.stores.sqlite_reports import Roster, Version, read_versions, roster_of, write_versions
 from tillroll.stores.sqlite_schema import transaction
 from tillroll.stores.sqlite_state import State, doubtful_state, read_state, write_state
 from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
+from tillroll.stores.unfolded import Unfolded
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from tillroll.stores.sqlite_head import Head
 
 _DAY_S: Final = 86_400
+_TAKEN_OVER: Final = {"merchant": 2, "aggregate": 7, "cell": 7, "dictionary": 4, "value": 3}  # tables: their columns
 _WORD: Final = (1 << 64) - 1
 _WORK_PREFIXES: Final = ("audit-", "recount-")
 
@@ -137,23 +141,35 @@ class Walk:
 class Recount(Walk):
     """Segments counted anew from the journal, in a file of their own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, roster: Roster) -> None:
+        """Count the five, and whatever else a roster has to be counted."""
         super().__init__()
         self.path = path
+        own = [report for _, report in roster.of("counting", "readable") if report.is_own]
+        self.reports = [*FIVE, *own]
+        self.dictionaries = roster.dictionaries
+        self._unfolded = Unfolded(0, self.dictionaries)
         self.connection = sqlite_schema.connect(path)
         self.connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         self.connection.executescript(AGGREGATE_TABLES)
-        self.merchants = Merchants(self.connection)
-        self.segments = Segments(self.connection)
-        self.segments.begin(FIVE)
+        self._dictionaries = Dictionaries(self.connection)
+        self.merchants = self._dictionaries.merchants
+        self._counters = Counters(self.connection)
+        self._counters.begin(self.reports)
         self.events = 0
 
     def count(self, journal: sqlite3.Connection, last: int, progress: Progress | None) -> None:
         """Count the journal's events up to a number."""
         with transaction(self.connection):
             for row, batch in self.batches(journal, last, progress):
-                self.segments.add_batch(batch, self.merchants.ids(batch))
+                self._add(batch)
                 self.events += row.events
+
+    def _add(self, batch: Batch) -> None:
+        held = self._unfolded
+        held.extend(batch, {name: self._dictionaries.of(name).ids(batch) for name in held.dictionaries})
+        self._counters.add_all(self.reports, held.counts(self.reports, find=self._dictionaries.find))
+        held.clear(held.last)
 
     def close(self) -> None:
         """Release the file."""
@@ -205,8 +221,10 @@ def _lock(directory: Path, *, wait: bool) -> int:
 def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
     """Lend a recount of the journal in the file at `path`, as far as it was folded at the start."""
     journal = sqlite_schema.connect(path)
+    with transaction(journal, "DEFERRED"):
+        roster = roster_of(journal)
     with _work_directory(path, "recount-") as directory:
-        recount = Recount(directory / "recount.db")
+        recount = Recount(directory / "recount.db", roster)
         try:
             with transaction(journal, "DEFERRED"):
                 events = _journaled(journal)
@@ -252,10 +270,7 @@ def audit(path: Path, head: Head | None, since: int, progress: Progress | None) 
                     *_rejected_problems(live),
                 ]
                 problems += _position_problems(live, doubtful, walk)
-                names = Names(live)
-                if not names.is_as(*doubtful.names):
-                    comparison.note("merchant", f"the names of the {doubtful.merchants} merchants are not as written")
-                comparison.compare(names)
+                comparison.compare(_names(live, doubtful, comparison))
         finally:
             live.close()
     differences = [*problems, *_index_differences(walk.unindexed), *comparison.differences]
@@ -336,7 +351,7 @@ def _position_problems(live: sqlite3.Connection, state: State, walk: Walk) -> li
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
     whole = FIVE[0]
     try:
-        segments, size = segments_of(live, read_versions(live)), layout_of(whole).size
+        segments, size = segments_of(live, roster_of(live)), layout_of(whole).size
         stored = sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(whole))
     except ValueError:  # the comparison names the segment
         return problems
@@ -348,16 +363,18 @@ def _position_problems(live: sqlite3.Connection, state: State, walk: Walk) -> li
 
 def _comparison(live: sqlite3.Connection, folded: int, since: int, directory: Path) -> Comparison:
     """Return a comparison of all reports of a file: those that can be read, and those that are being counted."""
-    versions, problem = [], ""
+    roster, problem = roster_of(live), ""
     try:
-        versions = read_versions(live)
+        read_versions(live)
     except DamageError as error:
         problem = error.problem
-    read, counting = segments_of(live, versions), Segments(live)
-    some = [Compared(report, folded, read, None) for report in FIVE]
+    if roster.unknown:
+        raise LaterFormatError(roster.unknown)
+    read, own, cells = segments_of(live, roster), Segments(live), Cells(live)
+    some = [Compared(report, folded, read, cells, None) for report in FIVE]
     some += [
-        Compared(_report(version), min(version.position, folded), counting, None)
-        for version in versions
+        Compared(report, version.position if report.is_own else min(version.position, folded), own, cells, None)
+        for version, report in roster.of("counting", "readable")
         if version.position is not None
     ]
     if since:
@@ -372,23 +389,24 @@ def _comparison(live: sqlite3.Connection, folded: int, since: int, directory: Pa
     return comparison
 
 
-def _report(version: Version) -> Report:
-    """Return the report of a version.
+def _names(live: sqlite3.Connection, state: State, comparison: Comparison) -> dict[str, Names]:
+    """Return the texts of all dictionaries, having noted those that are not as written."""
+    found = {MERCHANT.dictionary: (state.merchants, state.merchants_crc)}
+    for name, size, crc in live.execute("SELECT name, size, crc FROM dictionary"):
+        found[str(name)] = (size, crc)
+    names = {}
+    for dictionary, (size, crc) in found.items():
+        names[dictionary] = Names(live, dictionary)
+        if not names[dictionary].is_as(size, crc):
+            what = f"{size} merchants" if dictionary == MERCHANT.dictionary else f"{size} values of {dictionary}"
+            comparison.note(dictionary, f"the names of the {what} are not as written")
+    return names
 
-    Raises:
-        LaterFormatError: a later tillroll defined it.
-    """
-    if not version.definition:
-        return next(report for report in FIVE if report.name == version.name)
-    definition = read_definition(version.definition)
-    if definition is None:
-        raise LaterFormatError(f"the report {version.name}")
-    return definition.report(version.version)
 
-
-def apply(segments: Segments, deltas: dict[SegmentKey, dict[int, Total]]) -> None:
+def apply(five: Segments, own: Segments, deltas: dict[SegmentKey, dict[int, Total]]) -> None:
     """Raise differing counters by what they lack. Exact however far traffic went on since. Call in a transaction."""
     for (report, window, part), by_code in deltas.items():
+        segments = own if report.is_own else five
         size = layout_of(report).size
         counts, *words = kernel.read_counts(segments.cells(report, window, part), size)
         for code, (events, amount) in by_code.items():
@@ -414,24 +432,42 @@ def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> N
     doubtful = doubtful_state(connection)
     events = _journaled(connection)
     connection.execute("DROP TABLE IF EXISTS segment")  # of a release before sums
-    connection.execute("DELETE FROM aggregate")
-    connection.execute("DELETE FROM merchant")
-    for table, values in (("merchant", "?, ?"), ("aggregate", "?, ?, ?, ?, ?, ?, ?")):
-        rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608 two names, above
-        connection.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608
-    merchants = Merchants(connection)  # readers count the tail, so they must find its merchants too
-    merchants.begin(0, len(recount.merchants), recount.merchants.crc)
+    for table, columns in _TAKEN_OVER.items():
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 names, above
+        rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608
+        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})", rows)  # noqa: S608
+    dictionaries = Dictionaries(connection)  # readers count the tail, so they must find its merchants too
+    dictionaries.begin(0, len(recount.merchants), recount.merchants.crc)
     chain = recount.chain
     for row in read_chunks(connection, recount.events, events, chain=chain):
-        merchants.ids(row.batch())
+        batch = row.batch()
+        for name in recount.dictionaries:
+            dictionaries.of(name).ids(batch)
         chain = row.chain
-    names = (len(merchants), merchants.crc)
-    write_versions(connection, (Version(report.name, 1, "", None, "readable") for report in FIVE))
+    names = (len(dictionaries.merchants), dictionaries.merchants.crc)
+    _stand_at(connection, recount)
     generations = (doubtful.generation + 1, doubtful.definitions + 1)
     write_state(connection, State(events, recount.events, now, generations[0], *names, chain, generations[1]))
 
 
-def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:
+def _stand_at(connection: sqlite3.Connection, recount: Recount) -> None:
+    """Have all versions that were counted stand where the recount does; forget what is damaged of others."""
+    roster, counted = roster_of(connection), {report.key for report in recount.reports}
+    stand = [Version(report.name, report.version, "", "readable") for report in FIVE]
+    for version in roster.versions:
+        if version.state in {"dropped", "gone"}:
+            stand.append(version)
+        elif version.key in counted and version.definition:
+            stand.append(version._replace(position=recount.events))
+        elif version.definition:  # it came while the recount was made
+            stand.append(version._replace(position=0, state="counting"))
+    Counters(connection).begin(report for _, report in roster.of("counting", "readable") if report.key not in counted)
+    connection.execute("DELETE FROM report")
+    connection.execute("DELETE FROM counted")
+    write_versions(connection, stand)
+
+
+def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator[Trace]:
     """Yield the events behind a datapoint, in journal order. Call within a transaction.
 
     All chunks are read, so that none that is damaged or missing is passed over.
@@ -439,14 +475,14 @@ def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:
     report = at.report
     state = read_state(connection)
     low, high = -(1 << 62), 1 << 62
-    if report.window:
+    if report.window and at.texts:
         low, high = report.window.bounds(at.window)
     for row in read_chunks(connection, 0, state.events):
         if row.high < low or row.low >= high:
             continue
         batch = row.batch()
         sources = list(batch.sources())
-        for index in _matching(batch, at):
+        for index in _matching(batch, report, datapoint):
             identity = batch.identity(index, sources[index])
             name = "unnamed"
             if identity is not None:
@@ -461,8 +497,8 @@ def trace(connection: sqlite3.Connection, at: Place) -> Iterator[Trace]:
             )
 
 
-def _matching(batch: Batch, at: Place) -> Iterator[int]:
-    text = at.report.text(at.texts)
-    return (
-        index for index, event in enumerate(batch.events()) if at.report.text_of(event, batch.kept_of(index)) == text
-    )
+def _matching(batch: Batch, report: Report, datapoint: str) -> Iterator[int]:
+    for index, event in enumerate(batch.events()):
+        text = report.text_of(event, batch.kept_of(index))
+        if text is not None and report.datapoint(text) == datapoint:
+            yield index

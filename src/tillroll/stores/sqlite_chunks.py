@@ -116,6 +116,12 @@ def chunk_of(connection: sqlite3.Connection, event: int) -> Chunk:
     return row
 
 
+def chunk_start(connection: sqlite3.Connection, after: int) -> int:
+    """Return the number before the first event of the chunk that holds the one after a number."""
+    row = connection.execute("SELECT max(first) FROM chunk WHERE first <= ?", (after + 1,)).fetchone()
+    return (row[0] or 1) - 1
+
+
 def chain_at(connection: sqlite3.Connection, last: int) -> bytes:
     """Return the hash of the chunk that ends with an event; of event 0, that before the first chunk."""
     if not last:

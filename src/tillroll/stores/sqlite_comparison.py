@@ -8,12 +8,14 @@ from __future__ import annotations
 import zlib
 from array import array
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel, limits
-from tillroll.core.dimension import Closed, Open, Window
+from tillroll.core.dimension import MERCHANT, Closed, Open, Window
 from tillroll.core.recount import STORED
 from tillroll.ports import Difference
+from tillroll.stores.counters import has_rows
 from tillroll.stores.layout import layout_of
 from tillroll.stores.tallies import Tallies
 
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
     from tillroll.core.recount import Differing, Strings
     from tillroll.core.report import Report
+    from tillroll.stores.cells import Cell, Cells
     from tillroll.stores.segments import Segments
 
 REPAIRED_MAX: Final = 10_000  # differing datapoints that are set right one by one; for more, all is counted again
-_NAMES_CACHED: Final = 256  # parts
+_NAMES_CACHED: Final = 1_024  # parts
+_ROWS_AT_ONCE: Final = 4_096
+_WORD: Final = (1 << 64) - 1
 SegmentKey = tuple["Report", int, int]  # with window and part
 Total = tuple[int, int]  # events and amount
 
@@ -39,17 +44,22 @@ class Compared(NamedTuple):
     report: Report
     position: int  # the events up to this one are counted in it
     segments: Segments
+    cells: Cells
     start: int | None
 
 
 class Names:
-    """The names of a file's merchants as they stand there, by number."""
+    """The texts of one of a file's dictionaries as they stand there, by number."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, dictionary: str = MERCHANT.dictionary) -> None:
         self._ends = array("I")
         self._crc = 0
         heap = bytearray()
-        for number, name in connection.execute("SELECT id, name FROM merchant ORDER BY id"):
+        if dictionary == MERCHANT.dictionary:
+            rows = connection.execute("SELECT id, name FROM merchant ORDER BY id")
+        else:
+            rows = connection.execute("SELECT id, text FROM value WHERE dictionary = ? ORDER BY id", (dictionary,))
+        for number, name in rows:
             if not isinstance(number, int) or not 0 <= number - len(self._ends) <= limits.REJECTED_LISTED_MAX:
                 continue  # damage
             for lost in range(len(self._ends), number):
@@ -119,10 +129,16 @@ class Comparison:
             if any(wanted) and len(some):
                 self._tallies.count(some, wanted)
 
-    def compare(self, names: Names) -> None:
-        """Compare all that was recounted with what is stored."""
+    def compare(self, names: dict[str, Names]) -> None:
+        """Compare all that was recounted with what is stored; `names` are the texts of the dictionaries."""
         for index, each in enumerate(self._compared):
-            self._add_stored(index, each, names)
+            opens = [names[one.dictionary] for one in each.report.opens if one.dictionary in names]
+            if len(opens) < len(each.report.opens):  # nothing has come that has a value
+                continue
+            if has_rows(each.report):
+                self._add_rows(index, each, opens)
+            else:
+                self._add_stored(index, each, opens[0] if opens else None)
         amounts = bytes(each.segments.has_sums for each in self._compared)
         found = self._tallies.differing(amounts, REPAIRED_MAX)
         differing = [one for one in found.first if self._is_compared(one)]
@@ -157,7 +173,24 @@ class Comparison:
         number = None if texts is None or window is None else window.parse(texts[each.report.by.index(window)])
         return number is None or number >= each.start
 
-    def _add_stored(self, index: int, each: Compared, names: Names) -> None:
+    def _add_rows(self, index: int, each: Compared, opens: Sequence[Names]) -> None:
+        """Add what a report of several open dimensions has, some rows at a time."""
+        rows = each.cells.doubtful(each.report, each.start)
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            texts, totals = [], []
+            for cell, problem in some:
+                text = None if cell is None else _text_of(each.report, cell, opens)
+                if problem or cell is None or text is None:
+                    self.note(each.report.name, problem or "an aggregate is of a window or a code that there is not")
+                else:
+                    texts.append(text)
+                    totals.append((cell.events, cell.amount & _WORD, cell.amount >> 64))
+            columns = [array("Q", column) for column in zip(*totals, strict=True)] or [array("Q")] * 3
+            pieces: list[Strings] = [(array("I", range(len(texts))), *kernel.join_strings(texts))]
+            if texts:
+                self._tallies.add(STORED, index, pieces, *columns)
+
+    def _add_stored(self, index: int, each: Compared, names: Names | None) -> None:
         report, layout = each.report, layout_of(each.report)
         inner = array("I", [code % layout.step for code in range(layout.size)])
         values = array("I", [code // layout.step for code in range(layout.size)])
@@ -176,30 +209,47 @@ class Comparison:
                 self.note(subject, f"a segment cannot be read: {error}")
                 continue
             pieces: list[Strings] = [(inner, *kernel.join_strings(before))]
-            if report.opens:
+            if names is not None:
                 pieces.append((values, *names.part(part * layout.values, layout.values)))
                 pieces.append((inner, *kernel.join_strings(after)))
             self._tallies.add(STORED, index, pieces, *totals)
 
-    def _find_deltas(self, differing: Sequence[Differing], names: Names) -> None:
+    def _find_deltas(self, differing: Sequence[Differing], names: dict[str, Names]) -> None:
         """Find by what each differing counter must be raised; where a text has none, all is to be counted again."""
         placed = [(one, self._compared[one.report].report) for one in differing]
         texts = {one.text: report.parse(one.text) for one, report in placed}
-        wanted = (
-            text
-            for one, report in placed
-            for dimension, text in zip(report.by, texts[one.text] or (), strict=False)
-            if isinstance(dimension, Open)
-        )
-        numbers = names.numbers(wanted)
+        wanted: dict[str, list[str]] = {}
         for one, report in placed:
-            place = _code(report, texts[one.text], numbers)
+            for dimension, text in zip(report.by, texts[one.text] or (), strict=False):
+                if isinstance(dimension, Open):
+                    wanted.setdefault(dimension.dictionary, []).append(text)
+        numbers = {
+            dictionary: names[dictionary].numbers(some) for dictionary, some in wanted.items() if dictionary in names
+        }
+        for one, report in placed:
+            place = None if has_rows(report) else _code(report, texts[one.text], numbers)
             if place is None:
                 self.damaged = True
                 continue
             window, code = place
             by_code = self.deltas.setdefault((report, window, code // layout_of(report).size), {})
             by_code[code] = (one.events - one.stored_events, one.amount - one.stored_amount)
+
+
+def _text_of(report: Report, cell: Cell, opens: Sequence[Names]) -> str | None:
+    """Return the text of a row's datapoint, None when its window or its code is none of the report."""
+    try:
+        texts = report.inner_texts(cell.code) if cell.code < report.inner else None
+        if texts is None or len(cell.ids) != len(opens):
+            return None
+        if report.window is not None:
+            texts[report.window.name] = report.window.text(cell.window)
+    except (OverflowError, ValueError):
+        return None
+    for dimension, names, number in zip(report.opens, opens, cell.ids, strict=True):
+        _, heap = names.part(number, 1)
+        texts[dimension.name] = heap.decode("utf-8", "replace")
+    return report.text(texts[name] for name in report.dimensions)
 
 
 def _from(batch: Batch, low: int) -> Batch:
@@ -210,14 +260,14 @@ def _from(batch: Batch, low: int) -> Batch:
     return batch.masked(bytes(second >= low for second in batch.seconds) if greatest >= low else bytes(len(batch)))
 
 
-def _code(report: Report, texts: Sequence[str] | None, numbers: dict[str, int]) -> tuple[int, int] | None:
+def _code(report: Report, texts: Sequence[str] | None, numbers: dict[str, dict[str, int]]) -> tuple[int, int] | None:
     """Return the window and the code of a datapoint's texts, None when no segment can have it."""
     if texts is None:
         return None
     window, number, inner = 0, 0, []
     for dimension, text in zip(report.by, texts, strict=True):
         if isinstance(dimension, Open):
-            found = numbers.get(text)
+            found = numbers.get(dimension.dictionary, {}).get(text)
             if found is None:
                 return None
             number = found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
 from tillroll.core.clocks import UTC_CLOCKS
-from tillroll.core.query import Aggregate, Page, Query, Totals, after_of, cursor
+from tillroll.core.query import Page, Query, Totals, after_of, aggregate, cursor
 from tillroll.core.report import SEPARATOR
 from tillroll.core.selection import By, Cut, Shape
 from tillroll.stores.layout import layout_of
@@ -70,7 +70,7 @@ class Pager:
                 selection.add(self._key_text(group.window), *group[1:])
                 if by_window and len(selection) > query.limit:
                     break
-        found = [Aggregate(*one) for one in selection.best()]
+        found = [aggregate(query, *one) for one in selection.best()]
         more, page = len(found) > query.limit, found[: query.limit]
         totals = Totals(*selection.totals()) if query.totals else None
         return Page(page, cursor(query, page[-1]) if more and page else None, totals)

@@ -7,18 +7,19 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core.report import FIVE, REPORTS
+from tillroll.stores.cells import CELL_TABLE
 from tillroll.stores.layout import layout_of
-from tillroll.stores.merchants import names_crc
+from tillroll.stores.merchants import VALUE_TABLES, names_crc
 from tillroll.stores.segments import Segments, SegmentsWithoutSums
 from tillroll.stores.sqlite_chunks import GENESIS, Chunk
 from tillroll.stores.sqlite_naming import NAMING_TABLES, draw_naming, write_naming
-from tillroll.stores.sqlite_reports import REPORT_TABLE, Version, write_versions
+from tillroll.stores.sqlite_reports import REPORT_TABLES, Version, write_versions
 from tillroll.stores.sqlite_state import State, write_state
 
 if TYPE_CHECKING:
     import sqlite3
 
-AGGREGATE_TABLES: Final = """
+AGGREGATE_TABLES: Final = f"""
 CREATE TABLE merchant (
   id INTEGER PRIMARY KEY,              -- in order of first sight in the journal, from 0
   name TEXT NOT NULL UNIQUE
@@ -34,6 +35,8 @@ CREATE TABLE aggregate (
                                        -- a name with /sparse those above 0 of many windows (stores.sparse)
   PRIMARY KEY (report, window, part)
 ) STRICT;
+{CELL_TABLE.strip()}
+{VALUE_TABLES.strip()}
 """
 _CHECKED_TABLES: Final = """
 ALTER TABLE chunk ADD COLUMN chain BLOB NOT NULL DEFAULT x'';
@@ -125,7 +128,8 @@ def begin_sums(connection: sqlite3.Connection) -> None:
 
     It is counted from the journal beside traffic, and the segments without sums are folded and read until it is whole.
     """
-    run_script(connection, _SUMS_TABLES + REPORT_TABLE + AGGREGATE_TABLES[AGGREGATE_TABLES.index("CREATE TABLE agg") :])
+    aggregates = AGGREGATE_TABLES[AGGREGATE_TABLES.index("CREATE TABLE agg") :]
+    run_script(connection, _SUMS_TABLES + REPORT_TABLES + aggregates)
     columns = "events, folded, folded_at, generation, merchants, merchants_crc, chain"
     before = connection.execute(f"SELECT {columns}, checksum FROM state_before").fetchone()  # noqa: S608 names, above
     state = _state_5(before)
@@ -137,7 +141,7 @@ def begin_sums(connection: sqlite3.Connection) -> None:
     (filled,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM chunk LIMIT 1)").fetchone()
     if not filled:
         connection.execute("DROP TABLE segment")
-    begun = [Version(report.name, 1, "", 0, "counting") for report in FIVE]
+    begun = [Version(report.name, 1, "", "counting", 0) for report in FIVE]
     whole = [version._replace(position=None, state="readable") for version in begun]
     write_versions(connection, begun if filled else whole)
 
