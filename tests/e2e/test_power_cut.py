@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the recorder is built with gcc")
 SEED = 4
-PARTS = 4  # to run beside each other
+PARTS = 12  # to run beside each other
+PARTS_SHORT = 4  # of these, in a short run: a third of the calls
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return power_cut.build(tmp_path_factory.mktemp("power_cut"))
 
 
-def _cuts(records: list[power_cut.Record], root: Path, part: int = 0) -> Iterator[tuple[list[int], Path]]:
-    """Yield what was acknowledged and what the disk holds, for a cut after each call, or each of a part."""
+def _cuts(records: list[power_cut.Record], root: Path, part: int) -> Iterator[tuple[list[int], Path]]:
+    """Yield what was acknowledged and what the disk holds, for a cut after each call of a part."""
     disk = power_cut.Disk()
     for number, record in enumerate(records):
         disk.take(record)
-        if part and number % PARTS != part - 1:
+        if number % PARTS != part - 1:
             continue
         directory = root / f"cut {number}"
         directory.mkdir()
@@ -90,7 +91,9 @@ def _wrong(store: SqliteStore, ledger: Ledger) -> list[str]:
     return problems
 
 
-@pytest.mark.parametrize("part", range(1, PARTS + 1))
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=[pytest.mark.long] * (part > PARTS_SHORT)) for part in range(1, PARTS + 1)]
+)
 def test_what_was_acknowledged_survives_a_power_cut_at_any_write(part: int, library: Path, tmp_path: Path) -> None:
     records = power_cut.record(library, tmp_path / "run", SEED)
     syncs = sum(record.op == "S" for record in records)
@@ -106,6 +109,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_write(part: int, libr
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
 def test_a_store_that_syncs_less_is_found_out(synchronous: str, library: Path, tmp_path: Path) -> None:
     records = power_cut.record(library, tmp_path / "run", SEED, synchronous)
-    found = next((problems for cut in _cuts(records, tmp_path) if (problems := _problems(*cut))), None)
+    cuts = (cut for part in range(1, PARTS_SHORT + 1) for cut in _cuts(records, tmp_path, part))
+    found = next((problems for cut in cuts if (problems := _problems(*cut))), None)
     assert found is not None
     figures.note("SQLite, power cut", f"planted: synchronous = {synchronous}: caught")
