@@ -554,6 +554,214 @@ static void recount(const uint8_t *data, size_t size) {
     free(heap);
 }
 
+#define SELECTED_ROWS 600 /* of 3 windows, 2 targets and 100 names at most */
+
+typedef struct {
+    char text[16];
+    size_t size;
+    Rank rank;
+} Row;
+
+static int row_order(const Row *one, const Row *other, bool by_rank) {
+    if (by_rank && (one->rank.high != other->rank.high || one->rank.low != other->rank.low)) {
+        bool more = one->rank.high != other->rank.high ? one->rank.high > other->rank.high : one->rank.low > other->rank.low;
+        return more ? -1 : 1;
+    }
+    size_t both = one->size < other->size ? one->size : other->size;
+    int order = memcmp(one->text, other->text, both);
+    return order != 0 ? order : (one->size > other->size) - (one->size < other->size);
+}
+
+/* The first in an order are those of all aggregates, added up one by one and sorted. */
+static void select_first(const uint8_t *data, size_t size) {
+    static const uint32_t inner[2][3] = {{0, 1, 2}, {1, 0, 2}};
+    if (size < 16) {
+        return;
+    }
+    const uint8_t *choice = data;
+    uint64_t known = choice[0] % 24, step = 1 + choice[1] % 3, merchants = 1 + choice[2] % 4, total = known * step;
+    char *heap = malloc(4 * 24);
+    uint32_t ends[24];
+    for (uint32_t i = 0, used = 0; i < known; i++) { /* of one to three letters, no two alike */
+        heap[used++] = (char)('a' + (i * 7 + choice[3]) % 24);
+        for (int more = ((choice[3] + i) & 1) ? 0 : (int)(i % 3); more > 0; more--) {
+            heap[used++] = (char)('A' + choice[4 + more] % 60);
+        }
+        ends[i] = used;
+    }
+    Dictionary names;
+    dictionary_init(&names, 5);
+    require(dictionary_add_all(&names, ends, (size_t)known, heap) == DONE, "names are not alike");
+    Target targets[2] = {{"", "|x", 0, 2, inner[0], (size_t)step, NO_LABEL}, {"\0|", "", 2, 0, inner[1], 1 + (step > 1), NO_LABEL}};
+    if (step == 1) {
+        targets[1].inner = inner[0];
+    }
+    Row after = {.size = choice[9] % 4, .rank = {choice[10] % 16, 0}}, *rows = calloc(SELECTED_ROWS, sizeof *rows);
+    memcpy(after.text, choice + 11, after.size);
+    if (choice[9] & 64 && known != 0) { /* one that may be there */
+        uint32_t number = choice[11] % known, start = number == 0 ? 0 : ends[number - 1];
+        after.size = ends[number] - start;
+        memcpy(after.text, heap + start, after.size);
+        after.text[after.size++] = '|';
+        after.text[after.size++] = 'x';
+    }
+    SelectionOrder order = (SelectionOrder)(choice[7] % 3);
+    Selection selection = {.by_merchant = choice[7] & 4, .order = order, .size = step * merchants, .step = step,
+                           .targets = targets, .targets_count = 2, .has_after = choice[7] & 8, .after = after.text,
+                           .after_size = after.size, .after_rank = after.rank, .known = (uint32_t)known,
+                           .limit = 1 + choice[8] % 20, .texts = names.texts};
+    uint32_t wanted[24];
+    if (choice[7] & 16) {
+        for (uint32_t i = 0; i < known; i++) {
+            if (choice[i % 16] & 32) {
+                wanted[selection.wanted_count++] = i;
+            }
+        }
+        selection.wanted = wanted;
+    }
+    require(selection_reserve(&selection), "memory");
+    size_t used = 0, events = (size - 16) / 3;
+    uint64_t *held = calloc(2 * (total + 1), 8), *codes = calloc(3 * (events + 1), 8), *counts = codes + events + 1;
+    uint64_t *lows = counts + events + 1, *highs = calloc(events + 1, 8), expected = 0;
+    for (int window = 0; window < 3; window++) {
+        const char name = "kbz"[window];
+        size_t loose_count = 0;
+        memset(held, 0, 2 * (total + 1) * 8);
+        for (size_t i = 0; i < events && total != 0; i++) {
+            const uint8_t *event = data + 16 + 3 * i;
+            if (event[0] % 3 == window) {
+                codes[loose_count] = (event[0] / 3 * 5 + event[1]) % total;
+                counts[loose_count] = event[1] % 4;
+                lows[loose_count] = counts[loose_count] * event[2];
+                held[2 * codes[loose_count]] += counts[loose_count];
+                held[2 * codes[loose_count] + 1] += lows[loose_count];
+                loose_count++;
+            }
+        }
+        Segment segments[2];
+        size_t segments_count = 0; /* a part of the single totals goes in as cells */
+        unsigned char *cells = NULL;
+        if (choice[12] & 1 && loose_count != 0) {
+            uint64_t part = codes[0] / selection.size, first = part * selection.size;
+            uint64_t *part_counts = calloc(3 * (size_t)selection.size, 8);
+            Totals sums = {part_counts, part_counts + selection.size, part_counts + 2 * selection.size};
+            size_t left = 0;
+            for (size_t i = 0; i < loose_count; i++) {
+                if (codes[i] / selection.size == part && (choice[12] & 2 || i % 2 == 0)) {
+                    require(totals_add(&sums, (size_t)(codes[i] - first), counts[i], lows[i], 0), "small counts add up");
+                } else {
+                    codes[left] = codes[i];
+                    counts[left] = counts[i];
+                    lows[left++] = lows[i];
+                }
+            }
+            int widths[3];
+            size_t length = cells_size(&sums, (size_t)selection.size, widths);
+            cells = malloc(length + 1);
+            if (length != 0) {
+                cells_write(&sums, (size_t)selection.size, widths, cells);
+            }
+            segments[segments_count++] = (Segment){part, cells, length};
+            loose_count = left;
+            free(part_counts);
+        }
+        const Loose loose = {codes, counts, lows, highs, loose_count};
+        const char *problem;
+        require(selection_add(&selection, &name, 1, segments, segments_count, &loose, &problem) == DONE, "all is in range");
+        free(cells);
+        for (int i = 0; i < 2; i++) {
+            uint64_t all[2] = {0, 0};
+            for (uint64_t number = 0; number < known; number++) {
+                bool is_wanted = selection.wanted == NULL;
+                for (size_t at = 0; at < selection.wanted_count; at++) {
+                    is_wanted |= wanted[at] == number;
+                }
+                uint64_t count = 0, low = 0;
+                for (size_t at = 0; is_wanted && at < targets[i].inner_count; at++) {
+                    count += held[2 * (number * step + targets[i].inner[at])];
+                    low += held[2 * (number * step + targets[i].inner[at]) + 1];
+                }
+                all[0] += count;
+                all[1] += low;
+                if ((selection.by_merchant && count != 0) || (!selection.by_merchant && number + 1 == known && all[0] != 0)) {
+                    Row *row = &rows[used];
+                    uint64_t amount = selection.by_merchant ? low : all[1];
+                    uint32_t start = number == 0 ? 0 : ends[number - 1];
+                    row->rank = (Rank){order == BY_AMOUNT ? amount : selection.by_merchant ? count : all[0], 0};
+                    if (i == 1) {
+                        row->text[row->size++] = name;
+                        row->text[row->size++] = '|';
+                    }
+                    for (uint32_t at = start; selection.by_merchant && at < ends[number]; at++) {
+                        row->text[row->size++] = heap[at];
+                    }
+                    if (i == 0) {
+                        row->text[row->size++] = '|';
+                        row->text[row->size++] = 'x';
+                    }
+                    expected++;
+                    bool comes_after = !selection.has_after || row_order(row, &after, order != BY_DATAPOINT) > 0;
+                    used += comes_after;
+                    if (!comes_after) {
+                        *row = (Row){.size = 0};
+                    }
+                }
+            }
+        }
+    }
+    for (size_t i = 1; i < used; i++) {
+        Row row = rows[i];
+        size_t at = i;
+        for (; at > 0 && row_order(&row, &rows[at - 1], order != BY_DATAPOINT) < 0; at--) {
+            rows[at] = rows[at - 1];
+        }
+        rows[at] = row;
+    }
+    selection_sort(&selection);
+    require(selection.datapoints == expected, "every aggregate is counted");
+    require(selection.used == (used < selection.limit ? used : selection.limit), "as many are taken as there is room for");
+    for (size_t i = 0; i < selection.used; i++) {
+        Row row = {.size = selection_text(&selection, &selection.entries[i], NULL)};
+        require(row.size <= sizeof row.text, "a text is that of a name");
+        selection_text(&selection, &selection.entries[i], row.text);
+        row.rank.low = order == BY_AMOUNT ? selection.entries[i].low : selection.entries[i].count;
+        require(row_order(&row, &rows[i], order != BY_DATAPOINT) == 0, "the first are those of all, sorted");
+    }
+    selection_free(&selection);
+    dictionary_free(&names);
+    free(heap);
+    free(held);
+    free(codes);
+    free(highs);
+    free(rows);
+}
+
+/* Bytes that are no cells are refused, and no step is taken outside of them. */
+static void select_anything(const uint8_t *data, size_t size) {
+    static const uint32_t inner[] = {0, 1, 2};
+    if (size < 2) {
+        return;
+    }
+    uint32_t end = 1;
+    Dictionary names;
+    dictionary_init(&names, 5);
+    require(dictionary_add_all(&names, &end, 1, "m") == DONE, "memory");
+    Target target = {"", "", 0, 0, inner, 3, NO_LABEL};
+    Selection selection = {.by_merchant = data[0] & 1, .size = 3 * (1 + data[0] / 64), .step = 3, .targets = &target,
+                           .targets_count = 1, .known = 1, .limit = 2, .texts = names.texts};
+    require(selection_reserve(&selection), "memory");
+    char *cells = exact_copy(data + 2, size - 2);
+    const Segment segments[] = {{data[1] % 2, (unsigned char *)cells, size - 2}, {0, (unsigned char *)cells, size - 2}};
+    const Loose loose = {0};
+    const char *problem = NULL;
+    Status status = selection_add(&selection, "w", 1, segments, 1 + data[1] / 128, &loose, &problem);
+    require(status == DONE || (status == INVALID && problem != NULL), "what is refused is told");
+    selection_sort(&selection);
+    selection_free(&selection);
+    dictionary_free(&names);
+    free(cells);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
@@ -570,6 +778,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 'r':
         recount(data + 1, size - 1);
+        break;
+    case 'o':
+        select_first(data + 1, size - 1);
+        break;
+    case 'a':
+        select_anything(data + 1, size - 1);
         break;
     case 'c':
         shuffled(data + 1, size - 1);
