@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tillroll.core.recount import Strings
     from tillroll.core.report import Report
 
-_BYTES_MAX: Final = 16 << 20  # held in memory
+_BYTES_MAX: Final = 4 << 20  # held in memory; as many are on their way to files
 _PARTS: Final = 32  # files that what is held goes to
 _LENGTH: Final = struct.Struct("<Q")  # of the records that were written together
 _LEVELS_MAX: Final = 6  # past which what does not part is held: that takes 32 ** 6 times the memory
