@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 from tillroll.core.accept import Body, Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.body import is_empty
+from tillroll.core.decode import ReasonCode
 from tillroll.core.text import NAME_RULE, is_name
 from tillroll.ports import Message
 
@@ -40,7 +41,16 @@ def open_envelope(
         event_id=attributes.get(EVENT_ID),
         sent_at=sent_at,
         first_position=int(position) if valid else 0,
+        reason=_reason_of(attributes),
     )
+
+
+def _reason_of(attributes: Mapping[str, str]) -> Reason | None:
+    code = attributes.get(REASON, "")
+    if code not in get_args(ReasonCode):
+        return None
+    field = attributes.get(REASON_FIELD) or None
+    return Reason(cast("ReasonCode", code), field, attributes.get(REASON_MESSAGE, ""))
 
 
 def body_of(message: Message) -> Body:

@@ -15,7 +15,7 @@ from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import EVERY
 
 if TYPE_CHECKING:
-    from tillroll.core.accept import Rejection
+    from tillroll.core.accept import Reason, Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
@@ -293,6 +293,7 @@ class Message(NamedTuple):
     event_id: str | None  # the producer's idempotency key, if it sent one
     sent_at: float | None  # seconds since 1970
     first_position: int = 0  # where the body stood in the one it was cut from
+    reason: Reason | None = None  # why it was buried, if it was
 
 
 class Queue(Protocol):

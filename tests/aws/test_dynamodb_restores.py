@@ -264,6 +264,20 @@ def test_a_store_of_a_later_release_is_not_taken_for_damaged(tables: Tables) -> 
     assert store.journal(batch_of([PURCHASE], KEY, 500)) == b"\0"  # it journals on
 
 
+def test_a_journal_of_a_later_release_is_not_taken_for_damaged(tables: Tables) -> None:
+    take(tables, 0, 10)
+    table = tables.names[JOURNAL]
+    entry = {"events": 10, "format": 9, "needs": "7.1.0", "mark": True}
+    item = {"log": {"S": "ledger"}, "number": {"N": "3"}, "entry": {"S": json.dumps(entry)}}
+    tables.boto.put_item(TableName=table, Item=item)
+    store = tables.store()
+    before = backup(tables)
+    for work in (store.fold, store.rebuild, store.audit, lambda: store.journal(batch_of([PURCHASE], KEY, 500))):
+        with pytest.raises(LaterFormatError, match=r"journal is of tillroll 7\.1\.0 or later"):
+            work()
+    assert sorted(map(str, backup(tables)[JOURNAL])) == sorted(map(str, before[JOURNAL]))
+
+
 # A table of release 0.1.0: 40 purchases, of which 24 are folded, 10 more in 7 of their counters, and 6 not marked.
 
 

@@ -19,6 +19,8 @@ from tests.contract.memory_queue import MemoryQueue
 
 from tillroll.app import open_store
 from tillroll.aws.redrive import look, redrive
+from tillroll.core.accept import Reason
+from tillroll.envelope import open_envelope
 from tillroll.errors import StoreError
 from tillroll.ports import Message
 from tillroll.queues.sqs import SqsQueue
@@ -27,7 +29,7 @@ from tillroll.stores.sqlite import SqliteStore
 from tillroll.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.aws.ministack import Ministack
@@ -271,3 +273,49 @@ def test_redrive_leaves_what_is_still_wrong_and_takes_a_correction_once(store: S
     queue.dead.put(again)
     assert redrive(store, queue.dead, wall_clock).receipt.duplicates == 1
     assert store.get([DATAPOINT]) == [2]
+
+
+def test_redrive_is_done_with_a_slice_before_it_receives_the_next(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tillroll.aws.redrive._SLICE", 20)
+
+    class Watched(MemoryQueue):
+        held = 0
+        most = 0
+
+        def receive(self, wait_s: float) -> list[Message]:
+            found = super().receive(wait_s)
+            self.held += len(found)
+            self.most = max(self.most, self.held)
+            return found
+
+        def delete(self, messages: Sequence[Message]) -> None:
+            super().delete(messages)
+            self.held -= len(messages)
+
+    dead = Watched(time.monotonic)
+    for number in range(95):
+        dead.put(Message(f"m{number}", f"r{number}", GOOD if number % 10 else BAD, None, None))
+    done = redrive(store, dead, wall_clock)
+    assert (done.receipt.accepted, len(done.left), len(dead)) == (85, 10, 10)
+    assert {letter.id for letter in done.left} == {f"m{number}:0" for number in range(0, 95, 10)}
+    assert dead.most < 20 + 10 + 10
+    assert [letter.id for letter in look(dead)] == [letter.id for letter in done.left]
+
+
+def test_redrive_stops_when_very_many_are_still_wrong(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillroll.aws.redrive._SLICE", 20)
+    monkeypatch.setattr("tillroll.aws.redrive.HELD_MAX", 30)
+    dead = MemoryQueue(time.monotonic)
+    for number in range(95):
+        dead.put(Message(f"m{number}", f"r{number}", BAD, None, None))
+    assert 30 <= len(redrive(store, dead, wall_clock).left) < 95
+    assert len(dead) == 95
+
+
+def test_a_dead_letter_says_why_it_is_one() -> None:
+    attributes = {"reason": "invalid_amount", "field": "amount", "message": "it is a fraction", "position": "3"}
+    message = open_envelope("m", "r", "{}", attributes, None)
+    assert message.reason == Reason("invalid_amount", "amount", "it is a fraction")
+    assert open_envelope("m", "r", "{}", {"reason": "anything"}, None).reason is None

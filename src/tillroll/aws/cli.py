@@ -228,7 +228,7 @@ def redrive_(
     outputs = stack.outputs(_session(profile, region), stack_name)
     queue = open_queue(outputs["DeadLettersUrl"])
     if dry_run:
-        _show_letters([redrive.DeadLetter(message, None) for message in redrive.look(queue)], json=json)
+        _show_letters(redrive.look(queue), json=json)
         return 0
     store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
     try:

@@ -8,20 +8,26 @@ eventId and for events with an id; for others use this.)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tillroll.field_watch import NO_WATCH
-from tillroll.worker import take_messages
+from tillroll.worker import Taken, take_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tillroll.core.accept import Reason, Rejection
     from tillroll.field_watch import FieldWatch
     from tillroll.ports import Clock, Message, Queue, Store
     from tillroll.service import Receipt
+
+
+HELD_MAX: Final = 100_000  # SQS lets 120,000 messages of a queue be received and not deleted
+_SLICE: Final = 1_000
+_HIDDEN_S: Final = 600.0
 
 
 class DeadLetter(NamedTuple):
@@ -55,11 +61,13 @@ class _Kept:
         return {message.receipt for message, _ in bodies}
 
 
-def look(queue: Queue) -> list[Message]:
-    """Return the dead letters that there are, without changing anything; they are visible again afterwards."""
-    messages = _all(queue)
-    queue.extend(messages, 0)
-    return messages
+def look(queue: Queue) -> list[DeadLetter]:
+    """Return the dead letters that there are, each once, with the reasons they were buried for. Changes nothing."""
+    held: dict[str, Message] = {}
+    for some in _slices(queue, held):
+        held.update((_letter_key(message), message) for message in some)
+    queue.extend(list(held.values()), 0)
+    return [DeadLetter(message, message.reason) for message in held.values()]
 
 
 def redrive(
@@ -69,42 +77,62 @@ def redrive(
     corrections: Mapping[str, bytes] | None = None,
     fields: FieldWatch = NO_WATCH,
 ) -> Redriven:
-    """Try all dead letters once, delete those whose events are all counted now, and fold.
+    """Try all dead letters once, a slice at a time: delete those whose events are all counted now. Then fold.
 
     `corrections` has the body to take instead of a dead letter's own, by its id: then only those are tried. Interrupted
-    anywhere and called again, it counts nothing twice.
+    anywhere and called again, it counts nothing twice. It ends early when very many are still wrong.
 
     Raises:
         StoreError, QueueError: what was not tried is left.
     """
-    messages = _all(queue)
-    if corrections is not None:
-        messages = _corrected(queue, messages, corrections)
     kept = _Kept()
-    taken = take_messages(store, kept, messages, clock, fields=fields)
-    left = set(taken.left)
-    queue.delete([message for index, message in enumerate(messages) if index not in left])
-    still = [messages[index] for index in taken.left]
-    queue.extend(still, 0)
-    if taken.error is not None:
-        raise taken.error
+    held: dict[str, Message] = {}  # still wrong, or not to be tried
+    still: list[Message] = []
+    done = Taken()
+    try:
+        for some in _slices(queue, held):
+            chosen = some if corrections is None else [message for message in some if _id(message) in corrections]
+            bodies = chosen
+            if corrections is not None:
+                bodies = [message._replace(body=corrections[_id(message)]) for message in chosen]
+            taken = take_messages(store, kept, bodies, clock, fields=fields)
+            left = set(taken.left)
+            queue.delete([message for index, message in enumerate(chosen) if index not in left])
+            still += [bodies[index] for index in taken.left]
+            tried = {message.receipt for index, message in enumerate(chosen) if index not in left}
+            held.update((_letter_key(message), message) for message in some if message.receipt not in tried)
+            done.add(Taken(receipt=taken.receipt, error=taken.error))
+            if taken.error is not None:
+                break
+    finally:
+        queue.extend(list(held.values()), 0)
+    if done.error is not None:
+        raise done.error
     store.fold()
-    return Redriven(taken.receipt, [DeadLetter(message, kept.reasons.get(message.receipt)) for message in still])
+    return Redriven(done.receipt, [DeadLetter(message, kept.reasons.get(message.receipt)) for message in still])
 
 
-def _all(queue: Queue) -> list[Message]:
-    """Receive until no more comes. Each is hidden meanwhile; should one come twice, that costs nothing."""
-    found: list[Message] = []
+def _slices(queue: Queue, held: Mapping[str, Message]) -> Iterator[list[Message]]:
+    """Receive dead letters, some at a time, until no more come but those that are held, or too many are held."""
     empty = 0
-    while empty < 2:  # a short poll asks only some of SQS's servers
-        messages = queue.receive(1.0)
-        empty = 0 if messages else empty + 1
-        found.extend(messages)
-    return found
+    while empty < 2 and len(held) < HELD_MAX:  # a short poll asks only some of SQS's servers
+        found: list[Message] = []
+        while len(found) < _SLICE:
+            messages = queue.receive(1.0 if not found else 0.0)
+            if not messages:
+                break
+            found.extend(messages)
+        queue.extend(found, _HIDDEN_S)
+        fresh = [message for message in found if _letter_key(message) not in held]
+        empty = 0 if fresh else empty + 1
+        if fresh:
+            yield fresh
 
 
-def _corrected(queue: Queue, messages: list[Message], corrections: Mapping[str, bytes]) -> list[Message]:
-    """Return the messages that are to be corrected, with their new bodies, and let the others be seen again."""
-    chosen = [message for message in messages if DeadLetter(message, None).id in corrections]
-    queue.extend([message for message in messages if message not in chosen], 0)
-    return [message._replace(body=corrections[DeadLetter(message, None).id]) for message in chosen]
+def _id(message: Message) -> str:
+    return DeadLetter(message, None).id
+
+
+def _letter_key(message: Message) -> str:
+    """What tells a dead letter from another: a copy, and one that comes again under another receipt, have the same."""
+    return f"{_id(message)}:{hashlib.sha256(message.body).hexdigest()}"

@@ -163,6 +163,8 @@ class _Audit:
     def _take_entry(self, at: int, item: Item, refs: list[ChunkRef]) -> int:
         try:
             number, entry = decode_entry(item)
+        except LaterFormatError:
+            raise
         except StoreError as error:
             number = int(item["number"])
             self.found.add("ledger", f"{LEDGER} {number}", str(error))

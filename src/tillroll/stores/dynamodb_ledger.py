@@ -15,7 +15,7 @@ from tillroll.core import chunk
 from tillroll.core.identity import KEY_BYTES
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.stores.dynamodb_protocol import Fault, Put, Query, Throttled, ask, read_batch, read_log
-from tillroll.stores.dynamodb_schema import LEDGER, ChunkRef, Lanes, LedgerEntry
+from tillroll.stores.dynamodb_schema import JOURNAL_FORMAT, LEDGER, ChunkRef, Lanes, LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +56,8 @@ def next_entry(
         marked_events=events if mark else head.marked_events,
         high=max(minutes if head.high is None else [head.high, *minutes], default=None),
         lanes=head.lanes,
+        format=head.format,
+        needs=head.needs,
     )
 
 
@@ -119,12 +121,16 @@ def decode_entry(item: Item) -> tuple[int, LedgerEntry]:
 
     Raises:
         StoreError: it is damaged.
+        LaterFormatError: a later tillroll wrote it.
     """
     number = int(item["number"])
     try:
-        return number, _decode_entry(str(item["entry"]))
+        entry = _decode_entry(str(item["entry"]))
     except (msgspec.MsgspecError, KeyError) as error:
         raise damaged(f"ledger entry {number}: {error}") from error
+    if entry.format > JOURNAL_FORMAT:
+        raise LaterFormatError(f"this journal is of tillroll {entry.needs} or later, from ledger entry {number} on")
+    return number, entry
 
 
 _decode_entry: Final = msgspec.json.Decoder(LedgerEntry).decode

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 INDEX: Final = "report-datapoint"
 FOLD_KEY: Final = "#fold"
-FORMAT: Final = 2  # of the tables; 0.1.0 wrote none
+FORMAT: Final = 2  # of the aggregates and the fold's state; 0.1.0 wrote none
+JOURNAL_FORMAT: Final = 1  # as 0.1.0 writes it; chunks have a format of their own (core.chunk)
 NEEDED_RELEASE: Final = "0.2.0"  # the first that reads this format
 STATE_PREFIX: Final = "#"  # of what is no aggregate in that table
 EPOCH: Final = 10**15  # entries that an epoch has room for
@@ -128,6 +129,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     marked_events: int = 0  # in the journal at the last mark
     high: int | None = None  # the greatest minute of any chunk
     lanes: tuple[Lanes, ...] = ()  # by rising minute; before the first, one lane
+    format: int = 1  # of the journal from here on; of a greater one than JOURNAL_FORMAT nothing is read or written
+    needs: str = ""  # the first release that knows it
 
     def lanes_of(self, minute: int) -> Lanes:
         """Return how a minute is split."""
