@@ -1,0 +1,172 @@
+"""Reports of one's own, by the command line and over HTTP, on a server that runs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+import zoneinfo
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.e2e.command import tillroll
+from tests.e2e.http_server import Running, client, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+ZONE = zoneinfo.ZoneInfo("Europe/Stockholm")
+CHANGE = datetime.datetime(2026, 10, 25, tzinfo=datetime.UTC)  # when an hour comes twice in that zone
+DEFINITION = {
+    "name": "own",
+    "by": ["day", "country", "method"],
+    "zone": "Europe/Stockholm",
+    "where": {"currency": ["EUR"]},
+}
+MANAGER, READER, SENDER = "may-manage-and-read", "may-only-read-them", "may-only-send-them"
+
+
+def purchases(count: int, seed: int) -> list[dict[str, Any]]:
+    random = Random(seed)
+    return [
+        {
+            "date": f"{CHANGE + datetime.timedelta(seconds=random.randrange(-90_000, 90_000)):%Y-%m-%dT%H:%M:%SZ}",
+            "amount": random.randrange(60_000),
+            "paymentMethod": random.choice(["PAY_NOW", "PAY_LATER", "SLICE_IT"]),
+            "merchantId": f"m{random.randrange(9)}",
+            "country": random.choice(["SE", "NO", "1", 1, "a|b", None]),
+            "currency": random.choice(["EUR", "SEK"]),
+            "id": f"{seed}-{at}",
+        }
+        for at in range(count)
+    ]
+
+
+def spelled(value: object) -> str:
+    return {"1": '"1"', "a|b": '"a\\u007cb"'}.get(value, value) if isinstance(value, str) else json.dumps(value)
+
+
+def expected(events: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Count by the standard library alone."""
+    counted, amounts = Counter[str](), Counter[str]()
+    for event in events:
+        if event["currency"] == "EUR":
+            local = datetime.datetime.fromisoformat(event["date"]).astimezone(ZONE)
+            key = f"|own|{local:%Y-%m-%d}|{spelled(event['country'])}|{event['paymentMethod']}"
+            counted[key] += 1
+            amounts[key] += event["amount"]
+    return {key: (counted[key], amounts[key]) for key in counted}
+
+
+def send(http: httpx.Client, events: list[dict[str, Any]]) -> None:
+    answer = http.post("/events", json=events, headers={"Authorization": f"Bearer {SENDER}"})
+    assert answer.json()["accepted"] == len(events)
+
+
+def shown(http: httpx.Client, name: str = "own") -> dict[str, tuple[int, int]]:
+    answer = http.get(f"/reports/{name}?measures=events,amount&limit=10000")
+    assert answer.status_code == 200, answer.text
+    return {each["datapoint"]: (each["events"], each["amount"]) for each in answer.json()}
+
+
+def wait(http: httpx.Client, version: int) -> None:
+    """Wait until a version is read; a question meanwhile says how far it is, or has the version before."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        states = [each for each in http.get("/reports").json() if each["name"] == "own"]
+        if [(each["version"], each["readable"]) for each in states] == [(version, True)]:
+            return
+        answer = http.get("/reports/own")
+        assert answer.status_code == 200 or answer.json()["code"] == "report_counting"
+        time.sleep(0.02)
+    raise AssertionError(states)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    tokens = {"MANAGE": MANAGER, "READ": f"{MANAGER},{READER}", "SEND": SENDER}
+    settings = {f"TILLROLL_{right}_TOKENS": token for right, token in tokens.items()}
+    with serving(tmp_path, TILLROLL_EVENTS_KEEP="country,currency", **settings) as server:
+        yield server
+
+
+def test_a_report_is_made_counted_changed_and_dropped_beside_purchases(running: Running, tmp_path: Path) -> None:
+    events = purchases(400, 1)
+    with client(running) as http:
+        http.headers["Authorization"] = f"Bearer {MANAGER}"
+        send(http, events)
+        preview = http.post("/reports/preview", json=DEFINITION).json()
+        assert {each["datapoint"]: (each["events"], each["amount"]) for each in preview["aggregates"]} == expected(
+            events
+        )
+        assert http.get("/reports/own").status_code == 404
+        assert http.put("/reports/own", json=DEFINITION).status_code in (200, 202)
+        more = purchases(300, 2)
+        send(http, more)
+        events += more
+        wait(http, 1)
+        assert shown(http) == expected(events)
+        more = purchases(200, 3)
+        send(http, more)
+        events += more
+        assert shown(http) == expected(events)  # at once, as the five
+        assert http.put("/reports/own", json=DEFINITION).json()["version"] == 1  # the same
+        first = next(iter(expected(events)))
+        assert http.get("/aggregates", params={"datapoint": first}).json() == [
+            {"datapoint": first, "events": expected(events)[first][0]}
+        ]
+
+        assert http.put("/reports/own", json=DEFINITION | {"by": ["method"]}).json()["version"] == 2
+        wait(http, 2)
+        by_method = Counter[str]()
+        for key, (count, _) in expected(events).items():
+            by_method[f"|own|{key.rpartition('|')[2]}"] += count
+        assert {key: count for key, (count, _) in shown(http).items()} == dict(by_method)
+
+        assert http.delete("/reports/own").status_code == 204
+        assert http.get("/reports/own").status_code == 404
+        assert http.delete("/reports/own").json()["code"] == "unknown_report"
+        assert http.delete("/reports/hour-bracket").json()["code"] == "unknown_report"
+        assert http.put("/reports/own", json=DEFINITION).json()["version"] == 3  # numbers are never used again
+        wait(http, 3)
+        assert shown(http) == expected(events)
+    running.process.kill()
+    running.process.wait()
+    data = next(path.parent for path in tmp_path.rglob("tillroll.db"))
+    audit = json.loads(tillroll("audit", "--json", "--data", data).stdout)
+    assert (audit["differences_total"], audit["events"]) == (0, len(events))
+
+
+def test_who_may_read_may_not_define(running: Running) -> None:
+    with client(running) as http:
+        for token in (READER, SENDER):
+            headers = {"Authorization": f"Bearer {token}"}
+            for method, path in (("PUT", "/reports/own"), ("DELETE", "/reports/own"), ("POST", "/reports/preview")):
+                answer = http.request(method, path, json=DEFINITION, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (403, "token_forbids")
+
+
+def test_a_running_server_takes_what_the_command_line_applies(tmp_path: Path) -> None:
+    events = purchases(500, 4)
+    file = tmp_path / "reports.toml"
+    file.write_text(
+        '[[reports]]\nname = "own"\nby = ["day", "country", "method"]\nzone = "Europe/Stockholm"\n'
+        'where = { currency = ["EUR"] }\n'
+    )
+    with serving(tmp_path, TILLROLL_EVENTS_KEEP="country,currency") as running, client(running) as http:
+        send(http, events)
+        data = next(path.parent for path in tmp_path.rglob("tillroll.db"))
+        planned = json.loads(tillroll("reports", "plan", file, "--json", "--data", data).stdout)
+        assert [(each["name"], each["events"]) for each in planned["changes"]] == [("own", 500)]
+        tillroll("reports", "apply", file, "--data", data)
+        assert shown(http) == expected(events)
+        assert json.loads(tillroll("reports", "plan", file, "--json", "--data", data).stdout)["changes"] == []
+        tillroll("reports", "show", "own", "--data", data)
+        tillroll("reports", "drop", "own", "--data", data)
+        tillroll("reports", "drop", "own", "--data", data, code=1)
+        assert http.get("/reports/own").status_code == 404
