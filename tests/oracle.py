@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tillroll.core.accept import encode_event
 from tillroll.core.batch import BatchBuilder, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen
+from tillroll.core.field_tally import FieldTally
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Page, Query, Row, answer
 from tillroll.core.rejection import (
@@ -81,6 +82,7 @@ class Oracle:
     """The store port, by lists and loops."""
 
     def __init__(self, capacity: Capacity = CAPACITY) -> None:
+        self.fields = FieldTally()
         self.capacity = capacity
         self.refused = False
         self.gone: set[str] = set()
@@ -264,6 +266,12 @@ class Oracle:
             ],
             len(sources),
         )
+
+    def note_fields(self, tally: FieldTally) -> None:
+        self.fields.add(tally)
+
+    def noted_fields(self) -> FieldTally:
+        return self.fields
 
     def settle(self, rejected_ids: Sequence[str]) -> None:
         self.gone.update(rejected_ids)

@@ -23,7 +23,7 @@ import msgspec
 
 from tillroll.core.accept import Reader, Rejection
 from tillroll.core.body import LINES, Parting, State
-from tillroll.core.csv_events import FIELDS, CsvReader, Header, column_of, header_of
+from tillroll.core.csv_events import FIELDS, CsvReader, Header, column_of, header_of, sample_of
 from tillroll.core.export import NAME
 from tillroll.core.file_kind import kind_of
 from tillroll.core.named import with_names
@@ -229,12 +229,18 @@ def _block() -> bytearray | mmap.mmap:
 
 
 def import_events(
-    store: Store, stretches: Iterator[Stretch], clock: Clock, on_commit: Callable[[Tally], None] | None = None
+    store: Store,
+    stretches: Iterator[Stretch],
+    clock: Clock,
+    on_commit: Callable[[Tally], None] | None = None,
+    fields: FieldWatch = NO_WATCH,
+    header: Header | None = None,
 ) -> Tally:
     """Take the events of a file, as `read_ahead` gives them, into a store and return what became of them.
 
     Each stretch is one commit; `on_commit` hears of it. Calling this again with the same content and source, whatever
     stopped it before, counts nothing twice. What is not accepted is kept with the rejected under its source and place.
+    `header` is that of a CSV file.
 
     Raises:
         InputError: the file cannot be read on.
@@ -243,8 +249,10 @@ def import_events(
     tally = Tally()
     for stretch in stretches:
         _commit(store, stretch, clock, tally)
+        fields.look([stretch.text] if header is None else sample_of(stretch.text, header))
         if on_commit is not None:
             on_commit(tally)
+    fields.flush()
     store.fold()
     return tally
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
     from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
+    from tillroll.core.field_tally import FieldTally
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
@@ -222,6 +223,18 @@ class RejectedStore(Protocol):
         ...
 
 
+class Fields(Protocol):
+    """What fields events bring, as samples tell."""
+
+    def note_fields(self, tally: FieldTally) -> None:
+        """Count samples in with those of all processes. Some may be lost when two do so at once: they are samples."""
+        ...
+
+    def noted_fields(self) -> FieldTally:
+        """Return what all processes have noted."""
+        ...
+
+
 class ReportState(NamedTuple):
     """One version of a report, and how far it is counted. Positions are the store's own, as in Status."""
 
@@ -276,7 +289,7 @@ class Definitions(Protocol):
         ...
 
 
-class Store(Journal, Aggregates, Definitions, RejectedStore, Protocol):
+class Store(Journal, Aggregates, Definitions, RejectedStore, Fields, Protocol):
     """A technology that keeps all of them."""
 
     def close(self) -> None:

@@ -123,6 +123,7 @@ def journal_bodies(
         ClockError: see `take`.
     """
     accepted = accept(bodies, now_s, fallback_max, fields.keep)
+    fields.look(body.data for body in bodies)
     if clock_watch is not None:
         clock_watch.check(accepted, now_s)
     outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""

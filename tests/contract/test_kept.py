@@ -9,6 +9,7 @@ from tillroll import correction
 from tillroll.core.accept import Body, accept
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.kept import Keep
+from tillroll.field_watch import FieldWatch
 from tillroll.ports import Outcome
 from tillroll.service import take
 
@@ -101,3 +102,32 @@ def test_many_events_of_many_minutes_keep_their_own_values(real_bench: Bench) ->
     assert [(event["id"], event["country"], event["n"]) for event in journaled(store)] == [
         (f"order {number}", f"c{number % 7}", number) for number in range(100, 300)
     ]
+
+
+def test_samples_of_fields_are_counted_together_and_shown_beside_what_the_journal_keeps(real_bench: Bench) -> None:
+    keep = Keep(["country", "n", "never"])
+    for number, country in enumerate(["SE", "NO", "SE", None]):
+        store = real_bench.open()
+        watch = FieldWatch(keep, store)
+        others: dict[str, Any] = (
+            {"basket": {"size": number}, "a.b": [], "total": 1.5} if number else {"secret": "4111 1111"}
+        )
+        others |= {} if country is None else {"country": country}
+        body = Body(purchase(number, n=[0.5, 7][number % 2], **others), KEY)
+        take(store, [body], NOW_S, lambda _: 0, fields=watch)
+        watch.flush()
+    shown = FieldWatch(keep, store).shown(store)
+    assert (shown["events"], shown["looked_at"]) == (4, 4)
+    assert {row["name"]: (row["distinct"], row["absent"], row["not_kept"], row["listed"]) for row in shown["kept"]} == {
+        "country": (2, 1, 0, True),
+        "n": (1, 2, 2, True),
+        "never": (0, 4, 0, True),
+    }
+    assert {row["name"]: (row["share"], row["types"]) for row in shown["not_kept"]} == {
+        '"a.b"': (0.75, {"array": 3}),
+        "basket": (0.75, {"object": 3}),
+        "basket.size": (0.75, {"number": 3}),
+        "total": (0.75, {"number": 3}),
+        "secret": (0.25, {"text": 1}),
+    }
+    assert "4111" not in json.dumps(shown)

@@ -105,7 +105,7 @@ def _parts() -> _Parts:
         store=store,
         dead_letters=_DeadLetters(settings),
         folder=_Folder(settings.fold_function, logger),
-        fields=FieldWatch(Keep(settings.events_keep)),
+        fields=FieldWatch(Keep(settings.events_keep), store),
         logger=logger,
         metrics=Metrics(namespace=NAMESPACE),
     )

@@ -117,11 +117,12 @@ def _import_file(
             ):
                 checked = stretches if anyway else content.check_kind(stretches)
                 opened_store = store()
+                fields.attach(opened_store)
                 if imports is not None:
                     if not anyway:
                         imports.check(name, content.head)
                     imports.add(name, content.head)
-                tally = import_events(opened_store, checked, time.time, on_commit)
+                tally = import_events(opened_store, checked, time.time, on_commit, fields, content.header)
         except KeyboardInterrupt:
             _say(f"{visible(file)}: interrupted. Import it again to go on; nothing is counted twice")
             raise

@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "report": ("tillroll.cli.report", "Show a report as a table, a chart, CSV or JSON."),
     "reports": ("tillroll.cli.reports", "List, plan, make, preview and drop reports of one's own."),
     "events": ("tillroll.cli.events", "Write the journal's events out, for import elsewhere or a warehouse."),
+    "fields": ("tillroll.cli.fields", "Show which fields are kept, and which others events bring."),
     "top": ("tillroll.cli.top", "Watch purchases arrive."),
     "rejected": ("tillroll.cli.rejected", "List, show, correct and drop the events that were not accepted."),
     "audit": ("tillroll.cli.audit", "Count the whole journal again and compare every aggregate."),

@@ -34,9 +34,9 @@ EventsKeep = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
 
 
-def kept_fields(config_file: str | None) -> Keep:
+def kept_fields(config_file: str | None, events_keep: str | None = None) -> Keep:
     """Return the fields that the settings say are kept."""
-    return Keep(config.load({"config": config_file}).settings.events_keep)
+    return Keep(config.load({"events_keep": events_keep, "config": config_file}).settings.events_keep)
 
 
 @contextmanager

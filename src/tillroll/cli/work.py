@@ -57,11 +57,12 @@ def run(
     log_to_stderr(settings.log_level, as_json=settings.log_json)
     with opened(settings.data, config_file, make=True, freshness_s=settings.freshness_s) as store:
         queue_of_events = open_queue(settings.queue, settings.dead_letters)
-        fields = FieldWatch(Keep(settings.events_keep))
+        fields = FieldWatch(Keep(settings.events_keep), store)
         worker = Worker(store, queue_of_events, settings.freshness_s, wall_clock, fields=fields)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         worker.run(until_empty=until_empty)
+        fields.flush()
     receipt = worker.counted.receipt
     counts = {name: getattr(receipt, name) for name in ("accepted", "duplicates", "conflicts", "rejected")}
     if json:

@@ -38,6 +38,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 _cell_number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch
 _open: Final = re.compile(rb'"(?:[^"]++|"")*+\Z').match
+_SAMPLE_BYTES: Final = 64 * 2**10
 _QUOTE: Final = ord('"')
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _encode: Final = msgspec.json.Encoder().encode
@@ -100,6 +101,18 @@ def column_of(head: bytes, header: Header, name: str) -> Column | None:
     """Return a column of the file by how its content begins, None where it has none of that name, or two."""
     names = names_of(head, header.delimiter)
     return Column(header.delimiter, names.index(name)) if names.count(name) == 1 else None
+
+
+def sample_of(text: Text, header: Header) -> Iterator[bytes]:
+    """Yield some of the records at the beginning of a text as JSON of all their columns but the empty ones."""
+    lines = bytes(text[:_SAMPLE_BYTES]).split(b"\n")
+    for line in lines[: -1 if len(text) > _SAMPLE_BYTES else None]:
+        try:
+            row = _row(line.rstrip(b"\r").decode(), header.delimiter)
+        except (UnicodeDecodeError, csv.Error):
+            continue
+        if len(row) == header.columns and row[header.places[0]] != FIELDS[0]:
+            yield _encode({name: cell for name, cell in zip(header.names, row, strict=True) if cell})
 
 
 def _row(text: str, delimiter: str) -> list[str]:

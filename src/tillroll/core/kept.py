@@ -125,6 +125,12 @@ class Keep:
         return values
 
 
+def spell_name(step: str) -> str | None:
+    """Return a name of one object as a list of fields has it; None for what no list can have."""
+    spelled = step if _SEGMENT.fullmatch(step) and not step.startswith('"') else json.dumps(step, ensure_ascii=False)
+    return spelled if is_name(spelled) else None
+
+
 def _path(name: str) -> tuple[str, ...]:
     remedy = 'Write a name, names joined by dots, or, where one has a dot in it, "a.b" with the quotes'
     if not is_name(name):

@@ -20,7 +20,7 @@ from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import ConfigError
 from tillroll.ports import Outcome, Status
-from tillroll.stores import dynamodb_audit, dynamodb_export, dynamodb_reader, dynamodb_rejected
+from tillroll.stores import dynamodb_audit, dynamodb_export, dynamodb_fields, dynamodb_reader, dynamodb_rejected
 from tillroll.stores.dynamodb_client import open_client
 from tillroll.stores.dynamodb_commit import KnownLogs, commit
 from tillroll.stores.dynamodb_fold import fold_all, fold_marked, rebuild
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.export import Chosen
+    from tillroll.core.field_tally import FieldTally
     from tillroll.core.query import Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
@@ -210,6 +211,16 @@ class DynamoDBStore(FiveOnly):
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
         return self.client.run(dynamodb_reader.merchants(self.context, containing, limit))
+
+    # Fields.
+
+    def note_fields(self, tally: FieldTally) -> None:
+        """See ports.Fields."""
+        self.client.run(dynamodb_fields.note(self.context, tally))
+
+    def noted_fields(self) -> FieldTally:
+        """See ports.Fields."""
+        return self.client.run(dynamodb_fields.read(self.context))[0]
 
     # Rejected events.
 

@@ -17,9 +17,12 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 from tillroll.core import chunk, kernel, limits, own_names
 from tillroll.core.dimension import MERCHANT
 from tillroll.core.export import ALL_EVENTS
+from tillroll.core.field_tally import FieldTally
 from tillroll.core.fold import codes_of
 from tillroll.core.fold import fold as fold_into
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
@@ -630,6 +633,21 @@ class SqliteStore:
                 sqlite_rejected.discard(self._connection, rejected_ids)
             self._log_holds_erased = not sqlite_rejected.empty_log(self._connection)
 
+    # Fields.
+
+    def note_fields(self, tally: FieldTally) -> None:
+        """See ports.Fields."""
+        with self._write():
+            total = _field_tally(self._connection)
+            total.add(tally)
+            text = msgspec.json.encode(total).decode()
+            self._connection.execute("INSERT OR REPLACE INTO field_tally VALUES (0, ?)", (text,))
+
+    def noted_fields(self) -> FieldTally:
+        """See ports.Fields."""
+        with self._read() as reader:
+            return _field_tally(reader.connection)
+
     # Proof and repair.
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
@@ -745,6 +763,15 @@ class SqliteStore:
                         self._readers.append(reader)
                 else:
                     reader.close()
+
+
+def _field_tally(connection: sqlite3.Connection) -> FieldTally:
+    """Return what is noted; nothing where it cannot be read: samples can be spared."""
+    try:
+        (text,) = connection.execute("SELECT tally FROM field_tally").fetchone() or ("{}",)
+        return msgspec.json.decode(text, type=FieldTally)
+    except (msgspec.MsgspecError, TypeError):
+        return FieldTally()
 
 
 def _damaged(path: Path, error: ValueError) -> StoreDamagedError:

@@ -114,6 +114,12 @@ INSERT INTO rejected_total VALUES (0, 0, 0, 0, 0, 0);
     key_names,
     begin_segments,
     begin_sums,
+    """
+CREATE TABLE field_tally (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  tally TEXT NOT NULL                  -- core.field_tally, as JSON: what fields events bring, of samples
+) STRICT;
+""",
 )
 
 

@@ -98,6 +98,7 @@ def describe(settings: Settings) -> JsonObject:
 def _paths(settings: Settings) -> JsonObject:
     paths: JsonObject = {
         "/events": {"post": _post_events(settings), "get": _get_events(settings)},
+        "/fields": {"get": _fields(settings)},
         "/reports": {"get": _list_reports(settings)},
         "/reports/preview": {"post": _preview(settings)},
         "/reports/{name}": _own_report(settings),
@@ -492,6 +493,18 @@ def _rejected(settings: Settings) -> JsonObject:
         "/rejected/{id}": {"get": show, "delete": discard},
         "/rejected/{id}/retry": {"post": retry},
     }
+
+
+def _fields(settings: Settings) -> JsonObject:
+    return _operation(
+        "getFields",
+        "Server",
+        "Show fields",
+        "Which fields the journal keeps, counted in it, and which others events bring, of samples; never a value.",
+        settings,
+        _json(ref("Fields"), text="The fields"),
+        ("bad_query", *_STORE),
+    )
 
 
 def _watching(settings: Settings) -> JsonObject:

@@ -108,6 +108,7 @@ _NOT_KEPT: Final[Schema] = {
 _SOURCE_KIND: Final[Schema] = one_of(["none", "id", "key", "message", "file"])
 _BY_CODE: Final[Schema] = {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"}
 
+_SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 SCHEMAS: Final[Schema] = {
     "Bracket": one_of(
         BRACKETS,
@@ -230,6 +231,45 @@ SCHEMAS: Final[Schema] = {
         | _REASON,
         {"body": TEXT, "body_base64": {"type": "string", "contentEncoding": "base64"}},
         description="An event that was not accepted, byte for byte: as text, or in base64 where it is not UTF-8",
+        additionalProperties=False,
+    ),
+    "Fields": shape(
+        {
+            "events": COUNT,
+            "kept": listed(
+                shape(
+                    {
+                        "name": TEXT,
+                        "listed": {"type": "boolean", "description": "It is to be kept from now on"},
+                        "distinct": COUNT,
+                        "distinct_is_exact": {"type": "boolean", "description": "Else it is right to some percents"},
+                        "events": COUNT | {"description": "That have a value of it"},
+                        "absent": COUNT,
+                        "absent_share": _SHARE,
+                        "not_kept": COUNT | {"description": "Of the absent, those whose value could not be kept"},
+                    },
+                    additionalProperties=False,
+                )
+            ),
+            "looked_at": COUNT | {"description": "Events, of all that came, whose fields were looked at"},
+            "since": {"type": ["number", "null"], "description": "Seconds since 1970"},
+            "not_kept": listed(
+                shape(
+                    {
+                        "name": TEXT,
+                        "share": _SHARE,
+                        "types": {
+                            "type": "object",
+                            "propertyNames": {"enum": ["text", "number", "boolean", "null", "array", "object"]},
+                            "additionalProperties": COUNT,
+                        },
+                    },
+                    additionalProperties=False,
+                )
+            ),
+            "other_names": COUNT | {"description": "Fields of these events beyond the names that are told apart"},
+        },
+        description="Fields by name, as they are listed to be kept; never a value",
         additionalProperties=False,
     ),
     "RejectedSummary": shape(

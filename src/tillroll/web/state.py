@@ -44,7 +44,7 @@ class State:
         folding = cast("Store", _TimedFolds(store, self.metrics))
         measured = (self.metrics.note_commit, self.metrics.note_clock)
         self.names = MerchantNames(settings.merchants)
-        self.fields = FieldWatch(Keep(settings.events_keep))
+        self.fields = FieldWatch(Keep(settings.events_keep), store)
         self.intake = Intake(folding, self.clock, time.perf_counter, *measured, self.fields)
         self.stopping = asyncio.Event()
         self.streams_max = limits.STREAMS_MAX
@@ -83,6 +83,7 @@ class State:
     async def close(self) -> None:
         """Finish what was accepted, and release the threads. The store is the caller's."""
         await self.intake.close()
+        await asyncio.to_thread(self.fields.flush)
         self._pool.shutdown(wait=True)
 
 

@@ -1,0 +1,42 @@
+"""`tillroll fields`: which fields the journal keeps, and which others events bring."""
+
+import typer
+
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, kept_fields, opened
+from tillroll.cli.output import console, instant, table, write_json
+from tillroll.core.text import visible
+from tillroll.field_watch import FieldWatch
+
+_PERCENT = 100
+
+
+def run(
+    *, events_keep: EventsKeep = None, data: Data = None, config_file: ConfigFile = None, json: Json = False
+) -> None:
+    """Show the fields that the journal keeps, and those that events bring and are not kept: never a value of them.
+
+    The first are counted in the journal, which is read whole; the others are of samples.
+    """
+    with opened(data, config_file) as store:
+        found = FieldWatch(kept_fields(config_file, events_keep)).shown(store)
+    if json:
+        write_json(found)
+        return
+    typer.echo(f"Kept, of {found['events']:,} events:")
+    right = ("distinct values", "absent", "not kept")
+    kept = table("field", "listed", "distinct values", "absent", "not kept", right=right)
+    for row in found["kept"]:
+        distinct = f"{'' if row['distinct_is_exact'] else 'about '}{row['distinct']:,}"
+        listed = "yes" if row["listed"] else "no longer"
+        kept.add_row(visible(row["name"]), listed, distinct, _share(row["absent_share"]), f"{row['not_kept']:,}")
+    console().print(kept)
+    since = f" since {instant(found['since'])}" if found["since"] else ""
+    typer.echo(f"Not kept, of {found['looked_at']:,} events that were looked at{since}:")
+    others = table("field", "share", "type", right=("share",))
+    for row in found["not_kept"]:
+        others.add_row(visible(row["name"]), _share(row["share"]), ", ".join(row["types"]))
+    console().print(others)
+
+
+def _share(part: float) -> str:
+    return f"{_PERCENT * part:.2f} %"

@@ -1,0 +1,60 @@
+"""What fields events bring: counted by name and type in bounds, and distinct values to some percents."""
+
+from __future__ import annotations
+
+import json
+
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event
+from tillroll.core.field_tally import NAMES_MAX, FieldTally, KeptTally
+from tillroll.field_watch import FieldWatch
+
+EVENT = Event(1_322_907_330, 0, 4_285, 2, "m")
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.tally = FieldTally()
+
+    def note_fields(self, tally: FieldTally) -> None:
+        self.tally.add(tally)
+
+
+def test_fields_are_counted_by_name_and_type_whatever_is_in_them() -> None:
+    tally = FieldTally()
+    for text in (b'{"a":1,"b":"x"}', b'{"a":null,"date":"d"}', b'{"a":"\\ud800"}', b"[1]", b"nope", b'{"a":1e400}'):
+        tally.look(text)
+    assert tally.looked_at >= 3
+    assert set(tally.fields) == {"a", "b"}
+    assert tally.fields["b"] == {"text": 1}
+
+
+def test_an_event_of_ten_thousand_fields_stays_in_bounds() -> None:
+    tally = FieldTally()
+    tally.look(json.dumps({f"f{number}": number for number in range(10_000)}).encode())
+    tally.look(b"{" + b'"a":{' * 500 + b"}" * 501)
+    assert len(tally.fields) == NAMES_MAX
+    assert tally.others >= 9_000
+
+
+def test_distinct_values_are_exact_when_few_and_right_to_some_percents_when_many() -> None:
+    kept = KeptTally()
+    for start in range(0, 100_000, 10_000):
+        builder = BatchBuilder(["few", "many"])
+        for number in range(start, start + 10_000):
+            builder.add(EVENT, UNNAMED, number, [f"v{number % 4_000}", f"v{number}"])
+        kept.add(builder.build())
+    few, many = kept.plain(["few", "many"])
+    assert (few["distinct"], few["distinct_is_exact"]) == (4_000, True)
+    assert not many["distinct_is_exact"]
+    assert abs(many["distinct"] - 100_000) < 8_000
+
+
+def test_a_long_body_costs_a_part_of_it_and_samples_end_with_their_budget() -> None:
+    notes = Notes()
+    watch = FieldWatch(store=notes)
+    lines = b"".join(b'{"amount":%d,"country":"SE"}\n' % number for number in range(200_000))
+    array = b"[" + b",".join(lines.split(b"\n")[:-1]) + b"]"
+    watch.look([lines, array, lines])
+    watch.flush()
+    assert 500 <= notes.tally.looked_at <= 1_100
+    assert notes.tally.fields == {"country": {"text": notes.tally.looked_at}}
