@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.contract.memory_queue import MemoryQueue
+
 from tillroll import correction
 from tillroll.core.accept import Body, accept
 from tillroll.core.batch import NameKind, Source
@@ -12,6 +14,7 @@ from tillroll.core.kept import Keep
 from tillroll.field_watch import FieldWatch
 from tillroll.ports import Outcome
 from tillroll.service import take
+from tillroll.worker import Worker
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Bench
@@ -131,3 +134,12 @@ def test_samples_of_fields_are_counted_together_and_shown_beside_what_the_journa
         "secret": (0.25, {"text": 1}),
     }
     assert "4111" not in json.dumps(shown)
+
+
+def test_messages_of_a_queue_have_their_kept_fields(real_bench: Bench) -> None:
+    store = real_bench.open()
+    queue = MemoryQueue(lambda: NOW_S)
+    queue.send([(purchase(1, country="SE"), None), (b"[%b,%b]" % (purchase(2, country="NO"), purchase(3)), "key")])
+    watch = FieldWatch(Keep(["country"]), store)
+    Worker(store, queue, 1.0, lambda: NOW_S, fields=watch).run(until_empty=True)
+    assert [event.get("country") for event in journaled(store)] == ["SE", "NO", None]
