@@ -23,6 +23,7 @@ from tillroll.stores import dynamodb_http
 from tillroll.stores.dynamodb import open_dynamodb_store
 from tillroll.stores.dynamodb_http import Connections, Credentials, Reply, Request, Signer
 from tillroll.stores.dynamodb_protocol import (
+    Backoff,
     BatchGet,
     ConditionFailed,
     Conflict,
@@ -221,6 +222,13 @@ def test_a_new_counter_costs_its_index_entry_too_and_a_failed_condition_as_a_wri
     )
     units.count([(PutState(State().item(), None), None, False)])
     assert (units.writes["Count"], units.writes["PutState"], units.written) == (4, 1, 5)
+
+
+def test_after_a_lost_race_the_wait_stays_short_and_after_a_refusal_it_grows() -> None:
+    raced, refused = (Backoff(lambda: 1.0, 30.0) for _ in range(2))
+    waits = [(raced.wait(ConditionFailed()).seconds, refused.wait(Throttled()).seconds) for _ in range(9)]
+    assert max(wait for wait, _ in waits) == 0.1
+    assert waits[-1][1] == 3.0
 
 
 # Connections, against a server of a few lines.

@@ -246,6 +246,7 @@ class Sleep(Call, frozen=True):
 BATCH_KEYS_MAX: Final = 100  # the service's own bound on BatchGetItem
 _BACKOFF_S: Final = 0.02
 _BACKOFF_S_MAX: Final = 3.0
+_RACE_S_MAX: Final = 0.1  # after a lost race: the winner is done already, and who waits long loses again
 
 
 class Backoff:
@@ -271,7 +272,8 @@ class Backoff:
             if isinstance(why, Unreachable):
                 remedy = "Check the network, and the region or endpoint in the store's address"
             raise StoreError(problem, remedy, retry_after_s=_BACKOFF_S_MAX) from why
-        seconds = self._wait_s * (0.1 + 0.9 * self._draw())
+        lost_race = isinstance(why, ConditionFailed | Conflict)
+        seconds = min(self._wait_s, _RACE_S_MAX if lost_race else _BACKOFF_S_MAX) * (0.1 + 0.9 * self._draw())
         self._left_s -= seconds
         self._wait_s = min(2 * self._wait_s, _BACKOFF_S_MAX)
         return Sleep(seconds)
