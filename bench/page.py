@@ -139,20 +139,27 @@ def _actions(browser: Browser, server: Server) -> list[tuple[str, str, str]]:
     def narrow(page: Page) -> None:
         page.evaluate("(name) => { location.hash += `&merchant=${name}`; }", next(merchants))
 
-    bracket, method, busiest = "label:has(#bracket-1)", "label:has(#method-2)", "#sort-sort-down"
+    def choose(control: str, value: str) -> Callable[[Page], None]:
+        return lambda page: page.locator(control).select_option(value) and None
+
+    bracket, method, busiest = "label:has(#bracket-1)", "label:has(#method-2)", "#sort-purchases"
     todo: list[tuple[str, str, str | Callable[[Page], None]]] = [
-        ("7 to 30 days", "#/overview", "label:has(#range-30d)"),
-        ("7 days to all", "#/overview", "label:has(#range-all)"),
+        ("7 to 30 days", "#/overview", choose("#range", "30d")),
+        ("7 days to all", "#/overview", choose("#range", "all")),
         ("by bracket", "#/hour-bracket?range=30d", bracket),
         ("by bracket", "#/hour-bracket?range=all", bracket),
         ("by bracket", "#/hour-bracket-method?range=all", bracket),
         ("by method", "#/hour-bracket-method?range=all", method),
-        ("hours instead of days", "#/hour-bracket-method?range=30d", "label:has(#grain-hour)"),
+        ("hours instead of days", "#/hour-bracket-method?range=30d", choose("#grain", "hour")),
+        ("with the period before", "#/hour-bracket-method?range=30d", choose("#compare", "before")),
+        ("with the year before", "#/hour-bracket-method?range=90d", choose("#compare", "year")),
+        ("turnover", "#/hour-bracket-method?range=30d", "label:has(#measure-amount)"),
+        ("weeks", "#/hour-bracket-method?range=90d", choose("#grain", "week")),
         ("by bracket", "#/bracket-method?range=30d", bracket),
         ("by method", "#/merchant-method", method),
         ("busiest first", "#/merchant-method", busiest),
-        ("7 to 30 days", "#/day-merchant", "label:has(#range-30d)"),
-        ("7 days to all", "#/day-merchant", "label:has(#range-all)"),
+        ("7 to 30 days", "#/day-merchant", choose("#range", "30d")),
+        ("7 days to all", "#/day-merchant", choose("#range", "all")),
         ("by merchant", "#/day-merchant?range=7d", narrow),
         ("by merchant", "#/day-merchant?range=all", narrow),
         ("busiest first", "#/day-merchant?range=7d", busiest),

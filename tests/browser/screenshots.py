@@ -47,12 +47,14 @@ class Shot(NamedTuple):
 def shots() -> Iterator[Shot]:
     """Yield every picture there is."""
     views = {
-        "overview": "overview?range=30d",
+        "overview": "overview?range=30d&compare=before",
         "hours": "hour-bracket",
-        "methods": "hour-bracket-method?range=30d&stack=method",
+        "methods": "hour-bracket-method?range=30d&stack=method&measure=amount&compare=before",
         "shares": "bracket-method",
         "merchants": "day-merchant?range=30d",
         "merchant-methods": "merchant-method",
+        "purchases": "purchases?datapoint=10-50|SLICE_IT",
+        "reports": "reports",
         "operations": "operations",
     }
     chosen = {"overview-desk-light", "hours-desk-dark", "overview-phone-dark", "merchants-desk-light"}

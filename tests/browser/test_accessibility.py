@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.conftest import DESK
 from tests.browser.reading import ready
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def test_no_view_has_a_fault(open_page: Callable[..., Page], server: Server, axe
         page.goto(f"{server.url}/#/{view}")
         ready(page)
         assert faults(page, axe) == [], view
+        page.set_viewport_size(PHONE)
+        assert faults(page, axe) == [], f"{view} on a phone"
+        page.set_viewport_size(DESK)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -121,3 +125,42 @@ def test_chosen_theme_stays(open_page: Callable[..., Page], server: Server) -> N
     assert page.evaluate(ground) == dark
     page.get_by_role("button", name="Theme: dark").click()
     assert page.evaluate(ground) == light
+
+
+# What is touched, but for links within text, cells of the heat map, and what is hidden from sight.
+SMALL = """
+(least) => [...document.querySelectorAll(
+    "button, select, summary, input:not(.sr), textarea, .chip span, .segmented-item span, #nav-list a")]
+  .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < least)
+  .map((one) => `${one.tagName} ${one.id || one.textContent.slice(0, 30)}: ${one.getBoundingClientRect().height}`)
+"""
+
+
+def test_phone_has_the_chart_on_its_first_screen_and_targets_for_a_thumb(
+    open_page: Callable[..., Page], server: Server
+) -> None:
+    page = open_page(server.url, viewport=PHONE)
+    charts = ("hour-bracket-method?range=30d&compare=before", "day-merchant?range=30d")
+    for view in (*charts, "overview", "operations", "reports"):
+        page.goto(f"{server.url}/#/{view}")
+        ready(page)
+        if view in charts:
+            box = page.locator(".u-wrap").bounding_box()
+            assert box
+            assert box["y"] + box["height"] <= PHONE["height"], view
+            page.get_by_role("button", name="Filters").click()
+        if view == "reports":
+            page.get_by_text("Only some purchases").click()
+        assert page.evaluate(SMALL, 44) == [], view
+    page.get_by_role("button", name="Menu").click()
+    assert page.evaluate(SMALL, 44) == []
+
+
+def test_print_has_the_numbers_and_no_tools(open_page: Callable[..., Page], server: Server) -> None:
+    page = open_page(f"{server.url}/#/hour-bracket-method?range=7d&grain=day")
+    ready(page)
+    page.emulate_media(media="print")
+    expect(page.locator("table.report-table")).to_be_visible()
+    expect(page.locator("#total")).to_be_visible()
+    for tool in (".part-tools", "#nav", ".export", "#page-on"):
+        expect(page.locator(tool)).to_be_hidden()

@@ -55,7 +55,7 @@ export class Purchases extends View {
       trailBar("Purchases"),
       h("div", {}, h("h1", {}, "Purchases"), h("p", { class: "lead" }, h("b", { class: "num", id: "total" }, whole(answer.events)), " behind ", h("code", {}, answer.datapoint), report ? [" of ", h("a", { href: `#/${encodeURIComponent(report.name)}` }, report.title)] : null)),
       this.#found.length
-        ? h("section", { class: "card table-card wide" }, h("table", { class: "data purchases" }, h("caption", { class: "sr" }, `Purchases of ${answer.datapoint}`), h("thead", {}, head), h("tbody", {}, ...this.#found.map(row))))
+        ? h("section", { class: "card table-card wide", tabindex: 0, "aria-label": "Purchases" }, h("table", { class: "data purchases" }, h("caption", { class: "sr" }, `Purchases of ${answer.datapoint}`), h("thead", {}, head), h("tbody", {}, ...this.#found.map(row))))
         : h("section", { class: "card empty" }, icon("roll"), h("h2", {}, "No purchases"), h("p", {}, "Nobody bought anything that would be counted there.")),
       h("p", { class: "num", id: "page-shown" }, `${whole(this.#found.length)} of ${plural(answer.events, "purchase")}, as they came in`),
       this.#next ? h("button", { type: "button", class: "button", id: "more-purchases", onclick: (event) => this.#more(answer, event) }, "Show more") : null,

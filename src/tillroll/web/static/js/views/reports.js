@@ -138,6 +138,6 @@ function previewOf({ events, datapoints, aggregates, plan }, { by, zone = "UTC",
   return [
     h("h3", {}, "Preview"),
     h("p", { class: "sub" }, `Of the newest ${plural(events, "purchase")}: ${plural(datapoints, "datapoint")}. Counting all takes about ${whole(Math.ceil(plan.seconds))} s, and at least ${plural(plan.datapoints_min, "datapoint")} are stored (on AWS about $${plan.dollars_min} of writes). Nothing is stored yet.${known}`),
-    h("div", { class: "wide" }, h("table", { class: "data" }, h("caption", { class: "sr" }, "Preview"), h("thead", {}, h("tr", {}, ...(parts.length ? parts.map((part) => h("th", { scope: "col" }, partTitle(part))) : [h("th", { scope: "col" }, "Datapoint")]), h("th", { scope: "col", class: "num" }, "Purchases"), h("th", { scope: "col", class: "num" }, "Turnover"))), h("tbody", {}, ...aggregates.slice(0, SHOWN).map(row)))),
+    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Preview" }, h("table", { class: "data" }, h("caption", { class: "sr" }, "Preview"), h("thead", {}, h("tr", {}, ...(parts.length ? parts.map((part) => h("th", { scope: "col" }, partTitle(part))) : [h("th", { scope: "col" }, "Datapoint")]), h("th", { scope: "col", class: "num" }, "Purchases"), h("th", { scope: "col", class: "num" }, "Turnover"))), h("tbody", {}, ...aggregates.slice(0, SHOWN).map(row)))),
   ];
 }
