@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.conftest import DESK
 from tests.browser.reading import ready
 
 if TYPE_CHECKING:
@@ -46,9 +45,9 @@ def test_no_view_has_a_fault(open_page: Callable[..., Page], server: Server, axe
         page.goto(f"{server.url}/#/{view}")
         ready(page)
         assert faults(page, axe) == [], view
-        page.set_viewport_size(PHONE)
+        page.set_viewport_size({"width": 390, "height": 844})
         assert faults(page, axe) == [], f"{view} on a phone"
-        page.set_viewport_size(DESK)
+        page.set_viewport_size({"width": 1360, "height": 900})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -6,11 +6,12 @@ import csv
 import re
 from collections import Counter
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import expect
 from tests.browser.conftest import close
 from tests.browser.process import Server
-from tests.browser.purchases import generate, lines, merchants, this_moment
+from tests.browser.purchases import HOSTILE, generate, lines, merchants, this_moment
 from tests.browser.reading import ready, table
 
 if TYPE_CHECKING:
@@ -21,8 +22,56 @@ if TYPE_CHECKING:
     from tests.browser.purchases import Purchase
 
 
+COUNTED_MS = 20_000
+
+
 def money(cents: int) -> str:
     return f"€{cents / 100:,.2f}"
+
+
+def test_report_is_made_by_the_form_shown_like_the_five_and_dropped(
+    open_page: Callable[..., Page], fresh_server: Server
+) -> None:
+    some = list(generate(this_moment(), 20, 4, merchants(10)))
+    fresh_server.post(lines(some))
+    page = open_page(f"{fresh_server.url}/#/reports")
+    ready(page)
+    page.get_by_label("Title").fill(HOSTILE)
+    page.get_by_label("Name", exact=True).fill("turnover-week")
+    page.get_by_label("By time").select_option("week")
+    page.get_by_label("Time zone").fill("Europe/Stockholm")
+    page.get_by_role("checkbox", name="Method").check(force=True)
+    page.get_by_text("Only some purchases").click()
+    page.get_by_role("group", name="Method is one of").get_by_text("Pay later").click()
+    page.get_by_role("group", name="Method is one of").get_by_text("Slice it").click()
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("Nothing is stored yet.")).to_contain_text(f"Of the newest {len(some):,} purchases")
+    assert [one["name"] for one in fresh_server.client.get("/reports").json() if one["own"]] == []
+    page.get_by_role("button", name="Make it").click()
+    page.locator("#nav-list").get_by_role("link", name=HOSTILE).click(timeout=COUNTED_MS)
+    expect(page.get_by_role("heading", name=HOSTILE, level=1)).to_be_visible()
+    ready(page)
+    page.goto(f"{fresh_server.url}/#/turnover-week?range=all&measure=amount")
+    ready(page)
+    stockholm = ZoneInfo("Europe/Stockholm")
+    weeks: Counter[str] = Counter()
+    for one in some:
+        if one.method != "PAY_NOW":
+            year, week, _ = one.at.astimezone(stockholm).isocalendar()
+            weeks[f"|turnover-week|{year}-W{week:02}|{one.method}"] += one.amount
+    shown = page.locator("tr[data-datapoint]").evaluate_all(
+        "rows => rows.map((row) => [row.dataset.datapoint, row.querySelector('.count').textContent])"
+    )
+    assert dict(shown) == {datapoint: money(cents) for datapoint, cents in weeks.items()}
+    expect(page.locator("#total")).to_have_text(money(sum(weeks.values())))
+    expect(page.locator(".lead")).to_contain_text("Europe/Stockholm")
+    expect(page.locator("img")).to_have_count(0)
+    page.goto(f"{fresh_server.url}/#/reports")
+    ready(page)
+    page.get_by_role("button", name="Drop", exact=True).click()
+    page.get_by_role("button", name="Drop: sure?").click()
+    expect(page.locator("tr[data-report=turnover-week]")).to_have_count(0)
+    expect(page.locator("#nav-list").get_by_role("link", name=HOSTILE)).to_have_count(0)
 
 
 def test_what_is_wrong_with_a_definition_is_said(open_page: Callable[..., Page], fresh_server: Server) -> None:
