@@ -113,3 +113,14 @@ test("labels under a chart are as many as there is room for", () => {
     }
   }
 });
+
+test("a report that counts weeks or months is asked and compared in whole ones", () => {
+  const weeks = rangeOf({ range: "7d" }, calendar, "week");
+  assert.deepEqual(dates(weeks), ["2026-11-16T00:00", "2026-11-30T00:00"]);
+  const compared = comparisonOf("before", weeks, calendar, { grain: "week", finest: "week" });
+  assert.deepEqual(dates(compared), ["2026-11-02T00:00", "2026-11-09T00:00"]);
+  const months = rangeOf({ range: "90d" }, calendar, "month");
+  assert.deepEqual(dates(months), ["2026-08-01T00:00", "2026-12-01T00:00"]);
+  assert.deepEqual(dates(comparisonOf("before", months, calendar, { grain: "month", finest: "month" })), ["2026-04-01T00:00", "2026-07-01T00:00"]);
+  assert.deepEqual(dates(rangeOf({ range: "custom", from: "2026-11-10T10:20:00Z", to: "2026-11-10T13:00:00Z" }, calendar, "day")), ["2026-11-10T00:00", "2026-11-11T00:00"]);
+});

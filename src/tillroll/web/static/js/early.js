@@ -5,9 +5,9 @@ const chosen = localStorage.getItem("tillroll.theme");
 if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 
 const modules = {
-  overview: ["charts/bars", "charts/columns", "charts/heatmap", "charts/palette", "charts/spark", "grain", "model", "parts/table", "parts/tools", "question", "views/overview", "views/spans"],
-  report: ["charts/bars", "charts/columns", "charts/palette", "charts/picture", "elsewhere", "grain", "model", "parts/export", "parts/filters", "parts/search", "parts/table", "parts/tools", "question", "views/report"],
-  operations: ["charts/bars", "charts/columns", "charts/palette", "grain", "parts/rejected", "parts/states", "parts/table", "parts/tools", "views/operations"],
+  overview: ["charts/bars", "charts/columns", "charts/heatmap", "charts/palette", "charts/spark", "model", "parts/table", "parts/tools", "question", "views/overview", "views/spans"],
+  report: ["charts/bars", "charts/columns", "charts/palette", "charts/picture", "elsewhere", "model", "parts/export", "parts/filters", "parts/search", "parts/table", "parts/tools", "question", "views/report"],
+  operations: ["charts/bars", "charts/columns", "charts/palette", "parts/rejected", "parts/states", "parts/table", "parts/tools", "views/operations"],
   reports: ["definition", "parts/states", "parts/tools", "views/reports"],
   purchases: ["views/purchases"],
 };

@@ -7,7 +7,7 @@ import { barRows, timeModel } from "./model.js";
 import { learn } from "./names.js";
 import { isClosed, leanest, parseRow, timedSource } from "./reports.js";
 import { columnsBefore, comparisonOf, rangeOf } from "./span.js";
-import { DAY, HOUR } from "./time.js";
+import { DAY } from "./time.js";
 
 export const ROWS = 100;
 const BUSIEST = 12;
@@ -21,15 +21,15 @@ export function planOf(reports, report, state, calendar) {
   const { zone } = calendar;
   const timed = timedSource(reports, report);
   const usual = report.window ? calendar.usual : "all";
-  const step = (timed ?? report).grains[0] === "hour" ? HOUR : DAY;
-  const range = timed ? rangeOf({ ...state, range: state.range ?? usual }, calendar, step) : rangeOf({ range: "all" }, calendar);
+  const finest = (timed ?? report).grains[0];
+  const range = timed ? rangeOf({ ...state, range: state.range ?? usual }, calendar, finest) : rangeOf({ range: "all" }, calendar);
   const source = report.window || range.name === "all" || !timed ? report : timed;
   const { grain, said } = report.window ? grainOf(report.grains, state.grain, range) : { grain: null, said: null };
   const measure = MEASURES[state.measure];
   const parts = report.window ? [{ ...report.window, grain }, ...report.keys] : report.keys;
   const names = parts.map((part) => part.grain ?? part.name);
   const filters = Object.fromEntries(Object.entries(state.filters).filter(([name]) => report.has([name])));
-  const comparison = timed && comparisonOf(state.compare, range, calendar, { grain, step });
+  const comparison = timed && comparisonOf(state.compare, range, calendar, { grain, finest });
   const columns = report.window ? columnsOf(grain, zone, range, calendar.now) : [{ ...range, start: range.from, open: range.to > calendar.now, part: false }];
   const order = state.order === "datapoint" ? (report.keys.some((key) => key.kind === "bracket") ? "bracket" : null) : state.order;
   return {

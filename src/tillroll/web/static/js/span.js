@@ -1,5 +1,6 @@
 // Spans: the ranges that have names, and the span that a range is compared with.
 
+import { nextOf, startOf } from "./grain.js";
 import { DAY, HOUR } from "./time.js";
 
 const days = (count) => ({ days: count });
@@ -31,33 +32,32 @@ export const presetTitle = (name) => PRESETS[name]?.title ?? "Custom";
 
 /**
  * Return the range that a state asks for: {name, from, to, bounds}. `calendar` has the zone, what is now, and the first
- * and last day that have purchases; a custom range is widened to whole steps. `bounds` are the API's parameters.
+ * and last day that have purchases; a range is widened to whole windows of the grain `finest`. `bounds` are the API's
+ * parameters.
  */
-export function rangeOf(state, calendar, step = HOUR) {
+export function rangeOf(state, calendar, finest = "hour") {
   const { zone, now, first, last } = calendar;
   const name = state.range ?? calendar.usual;
   if (name === "all") return { name, from: zone.dayOf(first), to: Math.max(zone.addDays(zone.dayOf(last), 1), zone.dayOf(first) + HOUR), bounds: {} };
-  const [from, to] = name === "custom" ? widened(state, zone, step) : PRESETS[name].of(zone, zone.dayOf(now));
+  const given = name === "custom" ? [zone.parse(state.from), zone.parse(state.to)] : PRESETS[name].of(zone, zone.dayOf(now));
+  const [from, to] = [startOf(finest, zone, given[0]), ceiling(finest, zone, given[1])];
   return { name, from, to, bounds: { from: zone.parameter(from), to: zone.parameter(to) } };
 }
 
-function widened(state, zone, step) {
-  const [from, to] = [zone.parse(state.from), zone.parse(state.to)];
-  if (step === HOUR) return [zone.hourOf(from), zone.hourOf(to + HOUR - 1)];
-  return [zone.dayOf(from), zone.isMidnight(to) ? to : zone.dayOf(zone.dayOf(to) + 1.5 * DAY)];
-}
+const ceiling = (grain, zone, at) => (startOf(grain, zone, at) === at ? at : nextOf(grain, zone, startOf(grain, zone, at)));
 
 /**
  * Return what a range is compared with: {from, to, end, move, words}, or null when there is nothing before it. What is
  * not over is compared up to `end`, the last full step: `from` to `to` is as much of the span before. `move` takes an
  * instant of the range to the one of the span before that it is compared with.
  */
-export function comparisonOf(kind, range, calendar, { grain, step = HOUR }) {
+export function comparisonOf(kind, range, calendar, { grain, finest = "hour" }) {
   const { zone, now } = calendar;
   if (!COMPARISONS.includes(kind) || range.name === "all") return null;
-  const unit = kind === "year" ? yearUnit(range, grain) : (PRESETS[range.name]?.unit ?? lengthOf(range, zone));
+  const asked = kind === "year" ? yearUnit(range, grain) : (PRESETS[range.name]?.unit ?? lengthOf(range, zone));
+  const unit = inWhole(finest, asked, range);
   const move = (at) => moved(at, unit, zone);
-  const full = step === HOUR ? zone.hourOf(now) : zone.dayOf(now);
+  const full = startOf(finest, zone, now);
   const end = Math.max(range.from, Math.min(range.to, full));
   return { from: move(range.from), to: move(end), end, move, open: end < range.to, words: kind === "year" ? "a year before" : (PRESETS[range.name]?.before ?? "the period before") };
 }
@@ -67,6 +67,13 @@ const yearUnit = (range, grain) => (grain === "week" || /week$/.test(range.name)
 
 function lengthOf({ from, to }, zone) {
   return zone.isMidnight(from) && zone.isMidnight(to) ? days(Math.round((zone.local(to) - zone.local(from)) / DAY)) : { seconds: to - from };
+}
+
+/** Return a unit in whole weeks or months, for a report that has nothing finer: at least as long as the range. */
+function inWhole(finest, unit, { from, to }) {
+  if (finest === "week") return days(7 * Math.max(1, Math.ceil(Math.max(unit.days ?? 0, (to - from) / DAY - 0.5) / 7)));
+  if (finest === "month") return unit.months ? months(Math.max(unit.months, Math.round((to - from) / DAY / 30.44))) : months(Math.max(1, Math.round((to - from) / DAY / 30.44)));
+  return unit;
 }
 
 function moved(at, unit, zone) {

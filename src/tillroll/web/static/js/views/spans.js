@@ -6,7 +6,7 @@ import { changeChip } from "../parts/table.js";
 import { columnsOf } from "../grain.js";
 import { comparisonOf, presetTitle, rangeOf } from "../span.js";
 import { format } from "../state.js";
-import { DAY, HOUR } from "../time.js";
+import { DAY } from "../time.js";
 import { spark } from "../charts/spark.js";
 
 const CARDS = [["today", "hour"], ["week", "day"], ["month", "day"]];
@@ -29,7 +29,7 @@ function spanCard(name, grain, hours, calendar, { view, measure, state }) {
   const { zone } = calendar;
   const { of, text } = MEASURES[measure];
   const range = rangeOf({ range: name }, calendar);
-  const compared = comparisonOf("before", range, calendar, { grain, step: HOUR });
+  const compared = comparisonOf("before", range, calendar, { grain });
   const [sums, now, before] = [[range.from, range.to], [range.from, compared.end], [compared.from, compared.to]].map(([from, to]) => between(hours, from, to));
   const link = (value, from, to) => h("a", { class: "num", href: format({ ...state, view, range: "custom", from: zone.parameter(from), to: zone.parameter(to) }) }, text(of(value)));
   const until = compared.open ? ` by ${zone.text("clock", compared.end)}` : "";
