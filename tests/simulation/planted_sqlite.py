@@ -9,11 +9,15 @@ from tests.simulation.planted import Planted
 
 from tillroll.core.report import FIVE
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite_audit, sqlite_reader
+from tillroll.stores import sqlite as sqlite_store
+from tillroll.stores import sqlite_audit, sqlite_counting, sqlite_reader, sqlite_reports
+from tillroll.stores.counters import Counters
 from tillroll.stores.merchants import Merchants
 from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite_counting import Lag, Stride
 from tillroll.stores.sqlite_dedupe import Classified, Dedupe, Tried
 from tillroll.stores.sqlite_reader import Tail
+from tillroll.stores.sqlite_reports import Version, read_versions, write_positions
 from tillroll.stores.sqlite_state import State, read_state, write_state
 
 if TYPE_CHECKING:
@@ -174,7 +178,51 @@ def _aggregates_lag(self: Tail, _connection: Any, _dictionaries: Any, _state: St
     self.clear(after)
 
 
+def _joins_in_the_middle(reader: Any, *, all_behind: bool) -> Lag | None:
+    """Take all versions that lag for one that stands where the first of them does."""
+    lag = _find_lag(reader, all_behind=all_behind)
+    if lag is None or not lag.reports[0].is_own:
+        return lag
+    positions = {version.key: version for version in read_versions(reader.connection)}
+    some = [(positions[version.key], report) for version, report in reader.roster.of("counting", "readable")]
+    own = [(version, report) for version, report in some if report.is_own]
+    return lag._replace(versions=[version for version, _ in own], reports=[report for _, report in own])
+
+
+def _written_though_changed(self: Stride, connection: Any, state: State) -> Any:
+    """Add a stride though another process may have counted it, or the version was dropped."""
+    del state
+    Counters(connection).add_all(self.lag.reports, self.counts)
+    versions = [version._replace(position=self.reached) for version in self.lag.versions]
+    write_positions(connection, versions)
+    return versions
+
+
+def _whole_too_early(self: Stride, connection: Any, state: State) -> Any:
+    """Take a version for whole after its first stride."""
+    return _write_stride(self._replace(reached=state.events), connection, state)
+
+
+def _changed_under_its_name(versions: Any, definitions: Any) -> list[Version]:
+    """Put another definition under a version that is there."""
+    changed = _applied(versions, definitions)
+    stand = {version.name: version for version in versions if version.state in {"counting", "readable"}}
+    return [
+        stand[one.name]._replace(definition=one.definition) if one.state == "counting" and one.name in stand else one
+        for one in changed
+    ]
+
+
+_find_lag = sqlite_counting.find_lag
+_write_stride = Stride.write
+_applied = sqlite_reports.applied
+
+
 PLANTED: Final = (
+    Planted("a report joins in the middle of a range", 400, ((sqlite_store, "find_lag", _joins_in_the_middle),)),
+    Planted("a stride written though the version changed", 800, ((Stride, "write", _written_though_changed),)),
+    Planted("a version readable before it has caught up", 400, ((Stride, "write", _whole_too_early),)),
+    Planted("a definition changed under its name", 400, ((sqlite_store, "applied", _changed_under_its_name),)),
     Planted("fold position moved in a later transaction", 50, ((SqliteStore, "fold", _fold_in_two),)),
     Planted("fold position moved in an earlier transaction", 50, ((SqliteStore, "fold", _position_first),)),
     Planted("identities not indexed", 50, ((Dedupe, "add_all_new", _indexes_nothing),)),

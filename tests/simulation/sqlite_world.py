@@ -7,6 +7,7 @@ the kernel does to a process that is killed.
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import sqlite3
 import tempfile
@@ -18,28 +19,33 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from tests.oracle import events_of
+from tests.oracle import EPOCH, events_of
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.oracle import Ledger
 from tests.simulation.scheduler import Fault, Scheduler, Task
 from tests.simulation.witness import Witness, WrongError
 
+from tillroll.core.definition import define
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
-from tillroll.errors import StoreError
+from tillroll.errors import CountingError, QueryError, StoreError
 from tillroll.service import take
 from tillroll.stores import sqlite_head, sqlite_schema
 from tillroll.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tillroll.core.accept import Rejection
+    from tillroll.core.query import Page
+    from tillroll.core.report import Report
 
 _SHARED_MEMORY: Final = Path(
     "/dev/shm"
 )  # where there is one: the simulation loses no unsynced writes, and need not sync
 ROOT: Final = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+OWN: Final = ("own-one", "own-two")  # reports of one's own that come, change and go
+BY: Final[tuple[list[str], ...]] = ([], ["method"], ["day", "method"], ["merchant"], ["merchant", "day"])
 DISK_FULL: Final = "disk full at a statement"
 Plan = dict[int, Fault]  # which fault befalls which statement, counted over the whole run
 
@@ -204,7 +210,12 @@ class Process:
         while self._todo:
             if random.random() < self._extras:
                 self._guarded(
-                    random.choice((self._fold, self._fold, self._page, self._get, self._audit, self._rebuild))
+                    random.choice(
+                        (
+                            *(self._fold, self._fold, self._page, self._get, self._audit, self._rebuild),
+                            *(self._apply, self._drop, self._count, self._count, self._count, self._own_page),
+                        )
+                    )
                 )
             self._guarded(self._take)
         self._guarded(self._page)
@@ -277,12 +288,70 @@ class Process:
     def _rebuild(self) -> None:
         self._store.rebuild()
 
+    # Reports of one's own.
+
+    def _apply(self) -> None:
+        random = self._world.random
+        self._store.apply([define({"name": random.choice(OWN), "by": random.choice(BY)})])
+
+    def _drop(self) -> None:
+        self._store.drop(self._world.random.choice(OWN))
+
+    def _count(self) -> None:
+        self._store._stride = self._world.random.choice((1, 3, 100))
+        self._store.count_some(self._world.random.choice((0.0, 1.0)))
+
+    def _own_page(self) -> None:
+        """What can be read of a report of one's own is the fold of a prefix that held everything acknowledged."""
+        least = self._world.witness.events
+        report = self._store.catalogue().get(self._world.random.choice(OWN))
+        if report is None:
+            return
+        try:
+            page = self._store.page(Query(report=report))
+        except (CountingError, QueryError):  # another process has dropped or changed it meanwhile
+            return
+        check_own(self._world, report, page, (events for events, _ in self._since(least)))
+
+
+def _day(second: int) -> str:
+    return f"{EPOCH + datetime.timedelta(seconds=second):%Y-%m-%d}"
+
+
+def check_own(world: World, report: Report, page: Page, prefixes: Iterable[int]) -> None:
+    """Compare a page of a report of one's own with what the purchases of each prefix say. Raises WrongError."""
+    seen = {each.datapoint: (each.events, each.amount) for each in page.aggregates}
+    wanted = {}
+    for events in prefixes:
+        counted: dict[str, tuple[int, int]] = {}
+        for _, purchase in world.witness.purchases[:events]:
+            texts = {"method": purchase.method, "merchant": purchase.merchant, "day": _day(purchase.second)}
+            key = f"|{report.name}|" + "|".join(texts[name] for name in report.dimensions)
+            count, amount = counted.get(key, (0, 0))
+            counted[key] = (count + 1, amount + purchase.cents)
+        if seen == counted:
+            return
+        wanted[events] = counted
+    raise WrongError(f"{report.key} by {report.dimensions} shows {seen}, which is no prefix: {wanted}")
+
 
 @cache
 def _report_of(datapoint: str) -> str:
     coordinates = REPORTS.place(datapoint)
     assert coordinates is not None
     return coordinates.report.name
+
+
+def _settle_own(world: World, store: SqliteStore) -> None:
+    """Check the reports of one's own at rest, and an audit that sees them whole."""
+    while store.count_some(1.0):
+        pass
+    for own in store.catalogue():
+        if own.is_own:
+            check_own(world, own, store.page(Query(report=own)), [world.witness.events])
+    found = store.audit()
+    if found.differences_total or any(not each.readable for each in store.report_states()):
+        raise WrongError(f"the audit of all reports at rest found {found}")
 
 
 def settle(world: World) -> None:
@@ -305,6 +374,7 @@ def settle(world: World) -> None:
             shown.update(events_of(store.page(Query(report=report)).aggregates))
         if shown != world.witness.prefixes[world.witness.events]:
             raise WrongError(f"the reports at rest show {shown}")
+        _settle_own(world, store)
         store.close()
 
     world.storm = False

@@ -104,7 +104,7 @@ class Witness:
         events: Counter[str] = Counter()
         amounts: Counter[str] = Counter()
         for report, window, part, cells in self.connection.execute(
-            "SELECT report, window, part, cells FROM aggregate WHERE cells <> x''"
+            "SELECT report, window, part, cells FROM aggregate WHERE cells <> x'' AND report NOT LIKE 'own-%'"
         ):
             key, _, few = report.partition("/")
             name = key.removesuffix(".1")

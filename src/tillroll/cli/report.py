@@ -108,6 +108,7 @@ def run(
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
     with opened(data, config_file) as store:
         query = _asked(store, name, parameters, config_file)
+        query = msgspec.structs.replace(query, amounts=shown != DEFAULT_MEASURES)
         if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
             query = msgspec.structs.replace(query, brackets_by_amount=True)
         if chart and order is not None and report_chart.has_own_order(query):

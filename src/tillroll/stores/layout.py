@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,9 +26,8 @@ class Layout(NamedTuple):
         return self.size // self.step
 
 
-@cache
 def layout_of(report: Report) -> Layout:
-    """Return the layout of a report."""
+    """Return the layout of a report. Not by its key: two stores may have other definitions under one."""
     values = max(1, min(_PART_VALUES, _PART_CODES // report.inner)) if report.opens else 1
     windows = 0
     if report.window is not None:

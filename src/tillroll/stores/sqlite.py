@@ -381,7 +381,6 @@ class SqliteStore:
 
     def fold_if_due(self, seconds: float | None = None) -> int | None:  # noqa: ARG002 as fold
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
-        self.count_some(0.0)
         now = self._clock()
         if not self._fold_is_due or abs(now - self._folded_at) < _FOLD_AFTER_S:
             return None

@@ -83,7 +83,7 @@ class ReportRoutes:
         measures = measures_of(parameters.pop("measures", ()))
         query = ask(report, parameters)
         # A reader that turns pages has the totals from the first.
-        query = msgspec.structs.replace(query, totals=query.after is None)
+        query = msgspec.structs.replace(query, totals=query.after is None, amounts=measures != DEFAULT_MEASURES)
         as_csv = form == "csv" or (form is None and prefers_csv(request.headers.get("accept", "")))
         if not as_csv:
             _refuse_in_json(columns=columns, bom=bom)
