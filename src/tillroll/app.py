@@ -11,7 +11,7 @@ from tillroll.errors import ConfigError, MissingPackageError, StoreError
 
 if TYPE_CHECKING:
     from tillroll.core.rejection import Capacity
-    from tillroll.ports import Queue, Store
+    from tillroll.ports import Backup, Progress, Queue, Store
 
 
 def open_store(
@@ -42,6 +42,20 @@ def open_store(
         remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
         raise StoreError(f"there is no store in {address}", remedy)
     return SqliteStore(Path(address), capacity=capacity)
+
+
+def restore_store(address: str, source: Path, progress: Progress | None = None) -> Backup:
+    """Make a store at an address, a directory without one, out of a copy.
+
+    Raises:
+        StoreError: there is a store, or the copy is not whole; or it is no directory.
+        OSError: the directory cannot be written.
+    """
+    if "://" in address:
+        raise StoreError(f"{address} is no directory", "Restore tables on AWS to a point in time there")
+    from tillroll.stores.sqlite_backup import restore  # noqa: PLC0415 sqlite3 only when it is used
+
+    return restore(source, Path(address), progress)
 
 
 def open_queue(url: str, dead_letters: str = "") -> Queue:

@@ -15,6 +15,8 @@ from tillroll.core.export import ALL_EVENTS
 from tillroll.core.rejection import EVERY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tillroll.core.accept import Reason, Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.definition import Definition
@@ -332,6 +334,48 @@ class Queue(Protocol):
         """Put rejected events in the dead-letter queue, each with its reason and the id of the message it came in.
 
         Return the receipts of messages of which anything could not be buried: leave them to the queue's own redrive.
+        """
+        ...
+
+
+class ImportHead(msgspec.Struct, frozen=True):
+    """An import: its name, and the hash of so many bytes at the beginning of its content."""
+
+    name: str
+    head_bytes: int
+    sha256: str
+
+
+@runtime_checkable
+class ImportList(Protocol):
+    """A store that remembers its imports, so that one under another name, or of other content, is asked about."""
+
+    def imports(self) -> list[ImportHead]:
+        """Return every import that was noted."""
+        ...
+
+    def note_import(self, head: ImportHead) -> None:
+        """Note an import durably. One that is noted already is not noted again."""
+        ...
+
+
+class Backup(NamedTuple):
+    """A copy of a store that was opened and found whole: how many events it has, and how many bytes."""
+
+    events: int
+    size: int
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """A store that can be copied to one file, beside traffic."""
+
+    def backup(self, target: Path, progress: Progress | None = None) -> Backup:
+        """Copy all of one moment to a file, which is there whole or not at all; opened and checked before.
+
+        Raises:
+            StoreError: the store cannot be read, or the copy is not whole.
+            OSError: the file cannot be written.
         """
         ...
 

@@ -191,7 +191,7 @@ def test_files_of_a_store_are_their_owner_s_alone(tmp_path: Path) -> None:
             http.post("/events", json=[EVENT, 7])
             tillroll("import", tmp_path / "more.ndjson", "--data", tmp_path / "data", code=3)
             files = list((tmp_path / "data").iterdir())
-            assert {"imports.ndjson", "tillroll.db", "tillroll.db-wal"} <= {file.name for file in files}
+            assert {"tillroll.db", "tillroll.db-wal"} <= {file.name for file in files}
             assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
             assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     finally:

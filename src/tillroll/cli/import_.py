@@ -22,7 +22,7 @@ from tillroll.errors import ConfigError
 from tillroll.field_watch import FieldWatch
 from tillroll.importer import Input, InputError, Listed, Tally, import_events, read_ahead
 from tillroll.imports import Imports, name_of
-from tillroll.ports import Store
+from tillroll.ports import ImportList, Store
 from tillroll.service import CONFLICT
 
 
@@ -76,11 +76,10 @@ def run(
     tallies = {}
     settings = config.load({"data": data, "events_keep": events_keep, "config": config_file}).settings
     fields = FieldWatch(Keep(settings.events_keep))
-    imports = None if "://" in settings.data else Imports(Path(settings.data))
     with ExitStack() as stack:
         store = cache(lambda: stack.enter_context(opened(settings.data, config_file, make=True)))
         for file in files:
-            tallies[file] = _import_file(store, imports, file, name, file_format, fields, anyway=anyway, quiet=json)
+            tallies[file] = _import_file(store, file, name, file_format, fields, anyway=anyway, quiet=json)
             if not json:
                 _tell(file, tallies[file])
     seconds = time.monotonic() - started
@@ -94,7 +93,6 @@ def run(
 
 def _import_file(
     store: Callable[[], Store],
-    imports: Imports | None,
     file: str,
     name: str | None,
     file_format: FileFormat | None,
@@ -118,7 +116,8 @@ def _import_file(
                 checked = stretches if anyway else content.check_kind(stretches)
                 opened_store = store()
                 fields.attach(opened_store)
-                if imports is not None:
+                if isinstance(opened_store, ImportList):
+                    imports = Imports(opened_store)
                     if not anyway:
                         imports.check(name, content.head)
                     imports.add(name, content.head)

@@ -38,6 +38,8 @@ COMMANDS: Final = {
     "rejected": ("tillroll.cli.rejected", "List, show, correct and drop the events that were not accepted."),
     "audit": ("tillroll.cli.audit", "Count the whole journal again and compare every aggregate."),
     "rebuild": ("tillroll.cli.rebuild", "Drop the aggregates and count the journal again."),
+    "backup": ("tillroll.cli.backup", "Copy the store to one file, beside traffic."),
+    "restore": ("tillroll.cli.restore", "Make a store out of a copy."),
     "restored": ("tillroll.cli.restored", "Say that the store was restored from a copy, and may end earlier."),
     "explain": ("tillroll.cli.explain", "Show the events behind a datapoint."),
     "generate": ("tillroll.cli.generate", "Write realistic purchases from a seed, to a file or a server."),

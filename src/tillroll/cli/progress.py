@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def event_progress(what: str) -> Iterator[ports.Progress | None]:
+def copy_progress(what: str) -> Iterator[ports.Progress | None]:
+    """Show the progress of something that copies pages of a file, on a terminal; elsewhere yield None."""
+    with event_progress(what, "pages") as progress:
+        yield progress
+
+
+@contextmanager
+def event_progress(what: str, unit: str = "events") -> Iterator[ports.Progress | None]:
     """Show the progress of something that counts events, on a terminal; elsewhere yield None."""
     if not sys.stderr.isatty():
         yield None
@@ -32,7 +39,7 @@ def event_progress(what: str) -> Iterator[ports.Progress | None]:
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} events"),
+        TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {unit}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=messages(), transient=True) as progress:

@@ -29,7 +29,16 @@ from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import FIVE
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.ports import ReportState
-from tillroll.stores import sqlite_audit, sqlite_export, sqlite_head, sqlite_reindex, sqlite_rejected, sqlite_schema
+from tillroll.stores import (
+    sqlite_audit,
+    sqlite_backup,
+    sqlite_export,
+    sqlite_head,
+    sqlite_imports,
+    sqlite_reindex,
+    sqlite_rejected,
+    sqlite_schema,
+)
 from tillroll.stores.counters import Counters, clear, clear_segments, stored_bytes
 from tillroll.stores.damage import DamageError
 from tillroll.stores.merchants import Dictionaries, SharedNames, UnnumberedError
@@ -66,7 +75,7 @@ if TYPE_CHECKING:
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
-    from tillroll.ports import Audit, Clock, JournalPart, Kept, Progress, Status, Trace
+    from tillroll.ports import Audit, Backup, Clock, ImportHead, JournalPart, Kept, Progress, Status, Trace
 
 _T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
@@ -117,6 +126,7 @@ class SqliteStore:
             before = sqlite_schema.version(self._connection, self.path)
             self._head = opened.enter_context(closing(self._open_head(make=before < sqlite_schema.VERSION_WITH_HEAD)))
             sqlite_schema.migrate(self._connection, self.path)
+            sqlite_imports.remove_file(directory)
             sqlite_rejected.convert(self._connection)
             self._index_upgraded()
             opened.pop_all()  # `close` closes them
@@ -197,6 +207,25 @@ class SqliteStore:
                 raise _damaged(self.path, error) from error
             self._loss = self._find_loss()
         return 0 if head is None else max(0, head.events - state.events)
+
+    def imports(self) -> list[ImportHead]:
+        """See ports.ImportList."""
+        with self._lock, translated(self.path):
+            return sqlite_imports.read(self._connection)
+
+    def note_import(self, head: ImportHead) -> None:
+        """See ports.ImportList."""
+        with self._write():
+            sqlite_imports.note(self._connection, head)
+
+    def backup(self, target: Path, progress: Progress | None = None) -> Backup:
+        """See ports.Copyable. By a connection of its own, in one read transaction: nobody waits for it."""
+        with (
+            translated(self.path),
+            closing(sqlite_schema.connect(self.path)) as connection,
+            self._at_one_moment(connection),
+        ):
+            return sqlite_backup.copy(connection, target, progress)
 
     def check(self) -> None:
         """See ports.Watchable."""

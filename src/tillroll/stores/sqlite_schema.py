@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError, StoreFullError
+from tillroll.stores.sqlite_imports import begin_imports
 from tillroll.stores.sqlite_upgrade import add_checksums, begin_segments, begin_sums, key_names, run_script
 
 if TYPE_CHECKING:
@@ -120,10 +121,12 @@ CREATE TABLE field_tally (
   tally TEXT NOT NULL                  -- core.field_tally, as JSON: what fields events bring, of samples
 ) STRICT;
 """,
+    begin_imports,
 )
 
 
 VERSION_WITH_HEAD: Final = 2  # from this one on there is a sqlite_head beside the file
+VERSION_READ: Final = 6  # from this one on the row of positions is as sqlite_state reads it
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -1,0 +1,36 @@
+"""`tillroll restore`: a store out of a copy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tillroll import config
+from tillroll.app import restore_store
+from tillroll.cli.options import ConfigFile, Data, Json
+from tillroll.cli.output import write_json
+from tillroll.cli.progress import copy_progress
+from tillroll.errors import OutputError
+
+
+def run(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="What `tillroll backup`, or litestream, made.")],
+    *,
+    data: Data = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
+    """Make a store out of a copy, in a directory that has none. The copy stays as it is.
+
+    What was acknowledged after the copy is not in it: send or import it again, and repeats are known.
+    """
+    address = config.load({"data": data, "config": config_file}).settings.data
+    try:
+        with copy_progress("restored") as progress:
+            made = restore_store(address, Path(source), progress)
+    except OSError as error:
+        raise OutputError(address, error.strerror or str(error)) from error
+    if json:
+        write_json({"data": address, "events": made.events, "bytes": made.size})
+    else:
+        typer.echo(f"{address}: {made.events:,} events, {made.size:,} bytes. Prove it with: tillroll audit")
