@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core import export
@@ -10,10 +11,11 @@ from tillroll.core.limits import METHODS
 from tillroll.errors import ConfigError, ParquetMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import BinaryIO
 
     from tillroll.core.batch import Batch
+    from tillroll.core.query import Aggregate
 
 NANOS: Final = "date_nanos"
 _ROWS_AT_ONCE: Final = 1 << 17  # of a row group: what a reader takes at once, and what is held here
@@ -149,6 +151,23 @@ class EventWriter:
             whole = pyarrow().concat_tables(self._waiting).unify_dictionaries().combine_chunks()
             self._writer.write_table(whole, row_group_size=_ROWS_AT_ONCE)
         self._waiting, self._rows = [], 0
+
+
+def write_aggregates(file: BinaryIO, pages: Iterable[Sequence[Aggregate]]) -> None:
+    """Write aggregates to a file: the datapoint, its events, and its amount in cents, which is as wide as it must be.
+
+    Raises:
+        ParquetMissingError: pyarrow is not installed.
+    """
+    pa = pyarrow()
+    columns = {"datapoint": pa.string(), "events": pa.int64(), "amount": pa.decimal128(38)}
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+    with pa.parquet.ParquetWriter(_Counted(file), schema, compression="zstd") as writer:
+        for page in pages:
+            rows = [(each.text or each.datapoint, each.events, Decimal(each.amount)) for each in page]
+            some = zip(*rows, strict=True) if rows else ((), (), ())
+            arrays = [pa.array(list(each), kind) for each, kind in zip(some, columns.values(), strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 class _Counted:

@@ -1,5 +1,6 @@
-"""`tillroll report`: a report as a table, a chart, CSV or JSON."""
+"""`tillroll report`: a report as a table, a chart, CSV, JSON or Parquet."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -19,6 +20,7 @@ from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measur
 from tillroll.core.report import FIVE
 from tillroll.definitions import find_readable
 from tillroll.errors import ConfigError
+from tillroll.parquet import write_aggregates
 from tillroll.ports import Store
 
 _ROWS = 50  # of a table, unless more are asked for: it is read, not processed
@@ -37,6 +39,7 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 Filter = list[str] | None
@@ -90,9 +93,9 @@ def run(
     data: Data = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Show a report as a table, a chart, CSV or JSON.
+    """Show a report as a table, a chart, CSV, JSON or Parquet.
 
-    CSV and JSON are what the report frontend reads: datapoint and events, all of them.
+    CSV, JSON and Parquet are what the report frontend reads: datapoint and events, all of them.
     """
     single = {"from": start, "to": stop, "zone": zone, "by": by, "order": order}
     parameters = {key: [value] for key, value in single.items() if value is not None}
@@ -101,11 +104,7 @@ def run(
     }
     _add_only(parameters, only or [])
     shown = ask.measures_of([] if measures is None else [measures])
-    for flag, given in (("--columns", columns), ("--bom", bom)):
-        if given and form is not Format.CSV:
-            raise ConfigError(flag, "only CSV has it", "Add --format csv, or leave it out")
-    if chart and form is not Format.TABLE:
-        raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
+    _refuse(form, columns, bom=bom, chart=chart)
     with opened(data, config_file) as store:
         query = _asked(store, name, parameters, config_file)
         query = msgspec.structs.replace(query, amounts=shown != DEFAULT_MEASURES)
@@ -123,8 +122,21 @@ def run(
                 packed = columns is not ColumnsOfCsv.SPLIT
                 written = CsvForm(query, "packed" if packed else "split", measures=shown, marked=bom)
                 write_aggregates_csv(written, _pages(store, query, limit))
+            case Format.PARQUET:
+                write_aggregates(sys.stdout.buffer, _pages(store, query, limit))
             case Format.TABLE:
                 _show(store, query, limit or _ROWS, shown)
+
+
+def _refuse(form: Format, columns: ColumnsOfCsv | None, *, bom: bool, chart: bool) -> None:
+    """Refuse flags that the form does not have."""
+    for flag, given in (("--columns", columns), ("--bom", bom)):
+        if given and form is not Format.CSV:
+            raise ConfigError(flag, "only CSV has it", "Add --format csv, or leave it out")
+    if form is Format.PARQUET and sys.stdout.isatty():
+        raise ConfigError("--format", "Parquet is nothing to read on a terminal", "Write it to a file with > FILE")
+    if chart and form is not Format.TABLE:
+        raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
 
 
 def _asked(store: Store, name: str, parameters: dict[str, list[str]], config_file: str | None) -> Query:
