@@ -57,7 +57,8 @@ class Difference(msgspec.Struct, frozen=True):
 
     `kind` is `aggregate` (a total differs from the recount, or its row is damaged), `chunk` (missing or damaged),
     `index` (names of events by which repeats are found are missing from it), `rejected` (what is kept is
-    damaged), `file` (the file's own structure is damaged), `ledger`, or `position`.
+    damaged), `file` (the file's own structure is damaged), `ledger`, `position`, or `recount` (the audit's own two ways
+    of counting differ).
     """
 
     kind: str

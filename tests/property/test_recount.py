@@ -14,7 +14,7 @@ from tests.property.test_dimensions import codes_of, counted, definitions, event
 from tillroll.core import kernel
 from tillroll.core.batch import Batch, BatchBuilder, Event
 from tillroll.core.definition import define
-from tillroll.core.recount import RECOUNTED, STORED, Recount, Strings
+from tillroll.core.recount import RECOUNTED, STORED, Recount, Strings, disagreements
 from tillroll.core.report import FIVE, Report
 
 if TYPE_CHECKING:
@@ -167,3 +167,13 @@ def test_columns_that_do_not_fit_are_refused() -> None:
     for damaged in (b"x", bytes(70), recount.take(1, 0)[0] + b"\0" * 55):
         with pytest.raises(ValueError, match="no records"):
             recount.load(damaged + b"\1")
+
+
+def test_two_ways_of_the_recount_agree_and_where_one_is_wrong_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = batch_of([(0, 999, 0, "m", "SE"), (1, 50_001, 1, "m", "SE")])
+    assert disagreements(FIVE, batch) == (9, 0, [])
+    method = FIVE[2].by[1]
+    monkeypatch.setattr(type(method), "of", lambda _self, _event, _kept: "PAY_NOW")
+    wrong = {one.text: (one.events, one.stored_events) for one in disagreements(FIVE[2:3], batch).first}
+    if kernel.compiled:
+        assert wrong == {">500|PAY_LATER": (1, 0), ">500|PAY_NOW": (0, 1)}

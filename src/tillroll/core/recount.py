@@ -132,6 +132,18 @@ class Recount:
         return Differences(datapoints, total, [Differing(*one) for one in first])
 
 
+def disagreements(reports: Sequence[Report], batch: Batch) -> Differences:
+    """Recount a batch by the kernel, and an event at a time by `Report.text_of`, which stands for what is stored."""
+    recount, plain, everything = Recount(reports), Recount(reports, plain=True), b"\1" * len(reports)
+    recount.count(batch, everything)
+    plain.count(batch, everything)
+    for one in records(plain.take(1, 0)[0]):
+        ends, heap = kernel.join_strings([one.text])
+        words = (array("Q", [word]) for word in (one.events, one.amount & _WORD, one.amount >> 64))
+        recount.add(STORED, one.report, [(array("I", [0]), ends, heap)], *words)
+    return recount.differing(everything, len(batch))
+
+
 def records(data: bytes) -> Iterator[Differing]:
     """Yield what is in records."""
     at = 0
