@@ -89,7 +89,7 @@ def test_every_boundary_is_that_of_the_standard_library(name: str) -> None:
 
 @pytest.mark.long
 def test_every_boundary_of_every_zone_is_that_of_the_standard_library() -> None:
-    for name in sorted(zoneinfo.available_timezones()):
+    for name in sorted(zoneinfo.available_timezones() - {"UTC"}):  # whose hours are written without an offset
         assert check(name) >= 2, name
 
 
