@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tillroll.core.report import Report
 
 DEFINITIONS = 40
-pytestmark = pytest.mark.skipif("apply" not in vars(SqliteStore), reason="the store takes no definitions")
 
 
 def answered(store: SqliteStore, report: Report) -> Totals:
@@ -55,16 +54,17 @@ def test_audit_names_what_a_planted_fault_counts_wrong_in_a_definition(
     tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, module, name, planted = FAULTS[fault]
+    own = f"planted-{[*FAULTS].index(fault)}"
     batch = batch_of([each for each in random_purchases(Random(3), 500) if each[4] in {"SE", "NO", "(absent)"}])
     store = SqliteStore(tmp_path)
     store.journal(batch)
     store.fold()
-    store.apply([define({"name": "own", **table})])
+    store.apply([define({"name": own, **table})])
     with monkeypatch.context() as patched:
         patched.setattr(module, name, planted)
         while store.count_some(1.0):
             pass
-        report = store.catalogue()["own"]
+        report = store.catalogue()[own]
         stored = answered(store, report)
         found = store.audit()
     right = folded(report, batch)
