@@ -102,7 +102,7 @@ def test_a_token_that_only_sends_is_told_so_and_kept_for_sending(
     expect(page.get_by_role("heading", name="This token may only send")).to_be_visible()
     give(page, READ)
     page.locator(".rejected summary").click()
-    page.get_by_role("button", name="Drop").click()
+    page.get_by_role("button", name="Drop", exact=True).click()
     page.get_by_role("button", name="Drop for good?").click()
     expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)

@@ -101,11 +101,12 @@ def asking(http: httpx.Client, method: str, path: str, code: str) -> Asked | Non
         .replace("{datapoint}", "%3C10%7CPAY_NOW")
         .replace("{id}", kept(http) if code in {"too_large", "not_accepted"} else "0")
     )
-    if content is None and path == "/events":
+    if content is None and (path, method) == ("/events", "post"):
         content = json.dumps(EVENT).encode()
     if code == "too_large" and path == "/events":
         content = b"x" * (16 * 2**20 + 1)
-    sends = path == "/events" or method in {"delete", "put"} or path.endswith(("/retry", "/audit", "/preview"))
+    sends = (path, method) == ("/events", "post") or method in {"delete", "put"}
+    sends = sends or path.endswith(("/retry", "/audit", "/preview"))
     token = (READ if sends else SEND) if code == "token_forbids" else BOTH
     headers = {"Authorization": f"Bearer {token}"} | headers
     if not headers["Authorization"]:

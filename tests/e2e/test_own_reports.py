@@ -132,6 +132,7 @@ def test_a_report_is_made_counted_changed_and_dropped_beside_purchases(running: 
         assert http.get("/reports/own").status_code == 404
         assert http.delete("/reports/own").json()["code"] == "unknown_report"
         assert http.delete("/reports/hour-bracket").json()["code"] == "unknown_report"
+        assert http.put("/reports/hour-bracket", json={"by": []}).json()["code"] == "bad_definition"
         assert http.put("/reports/own", json=DEFINITION).json()["version"] == 3  # numbers are never used again
         wait(http, 3)
         assert shown(http) == expected(events)

@@ -138,7 +138,7 @@ def define(table: object) -> Definition:
         if field not in _FIELDS:
             raise DefinitionError(name, str(field), "there is no such field", f"There are {', '.join(_FIELDS)}")
     by = _by(name, table.get("by", []))
-    brackets = _brackets(name, table.get("brackets"), by, table.get("where"))
+    brackets = _brackets(name, table["brackets"], by, table.get("where")) if "brackets" in table else ()
     zone, zone_data, changes = _zone(name, table.get("zone", UTC))
     clocks = Clocks(zone, changes) if changes else UTC_CLOCKS
     return Definition(
@@ -197,8 +197,6 @@ def _check_dimension(name: str, field: str, each: str, remedy: str) -> None:
 
 
 def _brackets(name: str, brackets: object, by: Sequence[str], where: object) -> tuple[int, ...]:
-    if brackets is None:
-        return ()
     remedy = f"Write 1 to {BOUNDS_MAX} rising bounds in cents, such as [1000, 2500, 10000]"
     if not isinstance(brackets, list | tuple) or not 0 < len(brackets) <= BOUNDS_MAX:
         raise DefinitionError(name, "brackets", f"{_shown(brackets)} is no list of bounds", remedy)

@@ -115,7 +115,11 @@ def _list_reports(settings: Settings) -> JsonObject:
     return _operation("listReports", "Reports", "List reports", text, settings, answers, ("bad_query",))
 
 
-_REPORT_NAME: Final = {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"}
+_REPORT_NAME: Final = {
+    "type": "string",
+    "pattern": "^[a-z0-9-]{1,40}$",
+    "examples": ["turnover-week"],
+}
 
 
 def _own_report(settings: Settings) -> JsonObject:
