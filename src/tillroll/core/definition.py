@@ -37,6 +37,7 @@ BOUNDS_MAX: Final = 50
 VALUES_MAX: Final = 1_000  # of one field of `where`
 _NAME: Final = re.compile(rf"[a-z0-9-]{{1,{NAME_CHARACTERS_MAX}}}", re.ASCII)
 _FIELDS: Final = ("name", "title", "by", "zone", "where", "brackets")
+_VIEWS: Final = ("overview", "operations", "reports", "purchases", "preview")  # addresses of the page, and of HTTP
 _CONDITIONS: Final = ("method", "bracket", "merchant", "weekday")  # and kept fields
 
 
@@ -134,6 +135,8 @@ def define(table: object) -> Definition:
         raise DefinitionError("", "name", f"{_shown(name)} is no name of a report", remedy)
     if any(report.name == name for report in FIVE):
         raise DefinitionError(name, "name", "it is one of the five, which never change", "Choose another name")
+    if name in _VIEWS:
+        raise DefinitionError(name, "name", "the page has a view of this name", "Choose another name")
     for field in table:
         if field not in _FIELDS:
             raise DefinitionError(name, str(field), "there is no such field", f"There are {', '.join(_FIELDS)}")

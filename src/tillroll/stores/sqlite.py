@@ -449,7 +449,8 @@ class SqliteStore:
                 counted = self._datapoints_of(reader, report, stored) if version.state == "readable" else None
                 size = stored_bytes(reader.connection, report.key)
                 states.append(ReportState(report, readable, events if readable else stored, events, counted, size))
-        return sorted(states, key=lambda each: each.report.is_own)
+        five = [report.name for report in FIVE]
+        return sorted(states, key=lambda each: len(five) if each.report.is_own else five.index(each.report.name))
 
     def _datapoints_of(self, reader: Reader, report: Report, position: int) -> int:
         held = self._datapoints.get(report.key)

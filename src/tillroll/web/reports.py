@@ -109,7 +109,8 @@ class ReportRoutes:
         await self._state.read(self._store.apply, [definition])
         states = await self._state.read(self._store.report_states)
         newest = [state for state in states if state.report.name == definition.name][-1]
-        return json_answer(request, state_object(newest), status=200 if newest.readable else 202)
+        found = state_object(newest) | described(newest.report)
+        return json_answer(request, found, status=200 if newest.readable else 202)
 
     async def delete(self, request: Request) -> Response:
         """DELETE /reports/{name}."""
