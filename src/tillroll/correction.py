@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core.accept import Body, Reason, decode_event
 from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
+from tillroll.core.grammar import InvalidJsonError
+from tillroll.core.named import name_in, source_of
 from tillroll.core.parse import BOM, KEEP_NOTHING
 from tillroll.core.rejection import may_go_on
 from tillroll.errors import TillrollError
@@ -14,6 +16,7 @@ from tillroll.ports import Kept, Outcome
 from tillroll.service import CONFLICT
 
 if TYPE_CHECKING:
+    from tillroll.core.accept import Rejection
     from tillroll.core.batch import Event
     from tillroll.core.kept import Keep
     from tillroll.core.rejection import RejectedFilter
@@ -149,10 +152,25 @@ def _name_of(kept: Kept, index: int = 0) -> tuple[Source, int]:
     after it are other events' own. Release 0.1.0 kept whole arrays: their elements have the positions they had.
     """
     rejection = kept.rejection
+    exported = _exported_name(rejection) if index == 0 else None
+    if exported is not None:
+        return exported
     was_array = rejection.byte is None and _is_array(rejection.body)
     if rejection.source.kind is NameKind.NONE or (index and not was_array):
         return Source(NameKind.KEY, f"rejected:{kept.id}"), index
     return rejection.source, rejection.position + index
+
+
+def _exported_name(rejection: Rejection) -> tuple[Source, int] | None:
+    """Return what the `_name` of a line of an export says, which `import` alone takes; None where there is none."""
+    if rejection.source.kind is not NameKind.FILE:
+        return None
+    try:
+        name = name_in(rejection.body.removeprefix(BOM).strip(_SPACE))
+    except (InvalidJsonError, UnicodeDecodeError):
+        return None
+    named = source_of(name, "") if isinstance(name, str) and name else None
+    return None if named is None or named[0].kind in (NameKind.NONE, NameKind.ID) else named
 
 
 def _is_array(text: bytes) -> bool:

@@ -129,3 +129,20 @@ def test_a_file_is_there_whole_or_not_at_all(source: Path, tmp_path: Path) -> No
     tillroll("events", target, "--data", source)
     assert target.read_bytes() == exported(source)
     assert [path.name for path in tmp_path.iterdir()] == ["out.ndjson"]
+
+
+def test_a_line_of_an_export_that_was_rejected_keeps_its_name_when_it_is_retried(tmp_path: Path) -> None:
+    line = {"date": "2011-12-03T10:15:30Z", "amount": -1, "paymentMethod": "SLICE_IT", "merchantId": "m"}
+    line["_name"] = "key:0:shop"
+    data, export = tmp_path / "data", tmp_path / "export.ndjson"
+    good = [json.dumps(line | {"amount": 5, "_name": f"key:{at}:shop"}).encode() for at in range(1, 9)]
+    export.write_bytes(b"\n".join([json.dumps(line).encode(), *good]) + b"\n")
+    tillroll("import", export, "--data", data, code=3)
+    (kept,) = json.loads(tillroll("rejected", "list", "--json", "--data", data).stdout)
+    mended = json.dumps(line | {"amount": 7}).encode()
+    tillroll("rejected", "retry", kept["id"], "--body", "-", "--data", data, stdin=mended)
+    again = tmp_path / "again.ndjson"
+    again.write_bytes(mended + b"\n" + b"\n".join(good) + b"\n")
+    tillroll("import", again, "--name", "again", "--data", data)
+    counted = json.loads(tillroll("report", "merchant-method", "--format", "json", "--data", data).stdout)
+    assert counted == [{"datapoint": "m|SLICE_IT", "events": 9}]
