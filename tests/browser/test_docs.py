@@ -20,7 +20,7 @@ def test_every_operation_is_shown_and_one_can_be_tried(open_page: Callable[..., 
     page = open_page(f"{fresh_server.url}/docs")
     shown = page.locator(".opblock")
     expect(shown).to_have_count(sum(len(methods) for methods in paths.values()), timeout=20_000)
-    page.locator(".opblock-summary", has_text="/events").click()
+    page.locator(".opblock-summary", has_text="Send events").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
     answered = page.locator(".live-responses-table tbody .response-col_status").first

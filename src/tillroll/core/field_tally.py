@@ -38,7 +38,7 @@ class FieldTally(msgspec.Struct):
         """Take an event's JSON into account. What is no object is passed over."""
         try:
             found = _decode(event)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             try:
                 found = json.loads(event)
             except (ValueError, RecursionError):
