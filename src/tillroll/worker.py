@@ -224,19 +224,8 @@ class Worker:
     @contextmanager
     def _folding(self) -> Iterator[None]:
         """Fold beside the commits, in a thread of its own: a slow fold holds up no message."""
-        done = threading.Event()
-
-        def fold() -> None:
-            while not done.wait(_FOLD_EVERY_S):
-                fold_if_due(self.store, _FOLD_S)
-
-        thread = threading.Thread(target=fold, name="fold", daemon=True)
-        thread.start()
-        try:
+        with _every(_FOLD_EVERY_S, "fold", lambda: fold_if_due(self.store, _FOLD_S)):
             yield
-        finally:
-            done.set()
-            thread.join()
 
     def _wait_out(self, error: TillrollError, pause_s: float) -> float:
         """Wait until it makes sense to try again, and return how long to wait if it fails once more."""
@@ -279,22 +268,33 @@ class Worker:
     @contextmanager
     def _held(self, messages: Sequence[Message]) -> Iterator[None]:
         """Keep messages from coming back while they are worked on, however long that takes."""
-        done = threading.Event()
 
         def extend() -> None:
-            while not done.wait(self._visible_after_s / 3):
-                try:
-                    self.queue.extend(messages, self._visible_after_s)
-                except QueueError as error:  # they come back early, which is safe
-                    _log.warning("messages may come back early: %s", error)
+            try:
+                self.queue.extend(messages, self._visible_after_s)
+            except QueueError as error:  # they come back early, which is safe
+                _log.warning("messages may come back early: %s", error)
 
-        thread = threading.Thread(target=extend, name="extend", daemon=True)
-        thread.start()
-        try:
+        with _every(self._visible_after_s / 3, "extend", extend):
             yield
-        finally:
-            done.set()
-            thread.join()
+
+
+@contextmanager
+def _every(seconds: float, name: str, work: Callable[[], object]) -> Iterator[None]:
+    """Do something every so many seconds, in a thread of its own, for the body's time."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def wall_clock() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from tests.e2e.http_server import EVENT, Running, client, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
 SHOP = "https://shop.example"
 TOKEN = "a-token-of-some-length"
@@ -114,6 +117,7 @@ def test_what_no_browser_says_is_no_origin(tmp_path: Path, origin: str) -> None:
 @pytest.mark.parametrize(
     "address",
     [
+        "/reports",
         "/reports/hour-bracket/definition",
         "/reports/hour-bracket",
         "/reports/hour-bracket?limit=1",
@@ -127,6 +131,7 @@ def test_what_no_browser_says_is_no_origin(tmp_path: Path, origin: str) -> None:
 def test_answer_that_a_reader_has_is_not_sent_again_until_it_changes(tmp_path: Path, address: str) -> None:
     with serving(tmp_path) as running, client(running) as http:
         http.post("/events", json=EVENT)
+        wait_until_folded(http)  # which /reports tells of
         first = http.get(address)
         tag = first.headers["etag"]
         assert tag.startswith('"')
@@ -144,6 +149,13 @@ def test_answer_that_a_reader_has_is_not_sent_again_until_it_changes(tmp_path: P
         http.post("/events", json=later)
         then = http.get(address, headers={"If-None-Match": tag})
         assert then.status_code == (304 if address in {"/reports/hour-bracket/definition", "/openapi.json"} else 200)
+
+
+def wait_until_folded(http: httpx.Client) -> None:
+    until = time.monotonic() + 20
+    while http.get("/status").json()["folded_position"] < 1:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_tag_is_the_same_after_a_restart_and_none_is_given_for_a_problem(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_an_audit_that_cannot_be_made_says_so(tmp_path: Path, library: Path) -> 
         give_up = time.monotonic() + 60
         while server.status()["audit_error"] is None and time.monotonic() < give_up:
             time.sleep(0.2)
-        assert "File too large" in server.status()["audit_error"]
+        assert "tillroll.db" in server.status()["audit_error"]
         assert server.metric("tillroll_audit_failed") == 1
     finally:
         server.close()

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -109,7 +108,7 @@ def apply(
         changed = compare(definitions, stored_definitions(store))
         store.apply(changed)
         if not no_wait:
-            with _progress(json=json) as progress:
+            with event_progress("count") as progress:
                 count(store, [each.name for each in definitions], rate, progress)
         states = [state for state in store.report_states() if state.report.name in {each.name for each in definitions}]
     if json:
@@ -117,11 +116,6 @@ def apply(
         return
     for state in states:
         typer.echo(f"{state.report.name}: version {state.report.version} {_said(state)}, {_share(state)}")
-
-
-def _progress(*, json: bool) -> AbstractContextManager[Progress | None]:
-    del json  # progress goes to standard error
-    return event_progress("count")
 
 
 def count(store: Store, names: list[str], rate: int | None, progress: Progress | None) -> None:

@@ -83,13 +83,7 @@ def measures_of(values: Sequence[str]) -> tuple[str, ...]:
     Raises:
         QueryError: one is unknown, or given twice.
     """
-    chosen: list[str] = []
-    for value in (part for text in values for part in text.split(",")):
-        measure = _one_of("measures", value, MEASURES)
-        if measure in chosen:
-            raise QueryError("measures", f"{measure} is given twice", "Give each measure once")
-        chosen.append(measure)
-    return tuple(chosen) or DEFAULT_MEASURES
+    return _several("measures", values, MEASURES, "measure") or DEFAULT_MEASURES
 
 
 def find_report(reports: Reports, name: str) -> Report:
@@ -263,16 +257,21 @@ def _filter(name: str, values: Sequence[str], report: Report) -> frozenset[str]:
 
 
 def _by(values: Sequence[str], report: Report) -> tuple[str, ...]:
-    known = dimensions_of(report)
-    chosen: list[str] = []
-    for value in (part for text in values for part in text.split(",")):
-        dimension = _one_of("by", value, known)
-        if dimension in chosen:
-            raise QueryError("by", f"{dimension} is given twice", "Give each dimension once")
-        chosen.append(dimension)
+    chosen = _several("by", values, dimensions_of(report), "dimension")
     times = [name for name in chosen if name in spans_of(report) or name in WINDOWS]
     if len(times) > 1:
         raise QueryError("by", f"{' and '.join(times[:2])} are both given", "Give one of them")
+    return chosen
+
+
+def _several(field: str, values: Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return known values in the order given, each once, of texts that may be parted by commas."""
+    chosen: list[str] = []
+    for value in (part for text in values for part in text.split(",")):
+        found = _one_of(field, value, known)
+        if found in chosen:
+            raise QueryError(field, f"{found} is given twice", f"Give each {what} once")
+        chosen.append(found)
     return tuple(chosen)
 
 

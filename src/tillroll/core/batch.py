@@ -146,6 +146,17 @@ class Batch:
         """Return an event's own id, "" for none."""
         return _text(self.id_ends, self.id_bytes, index) if self.id_ends else ""
 
+    def name_columns(self) -> tuple[array[int], bytes, array[int], array[int], bytes, array[int], bytes]:
+        """Return what names the events, as the kernel takes it.
+
+        The ids and the positions; of each run how many events it has (Q), its source's kind in a byte, and the sources'
+        values as a string column.
+        """
+        ends, heap = kernel.join_strings([run.source.value for run in self.runs])
+        events = array("Q", [run.events for run in self.runs])
+        kinds = bytes(run.source.kind for run in self.runs)
+        return self.id_ends, self.id_bytes, self.positions, events, kinds, ends, heap
+
     def kept_column(self, name: str) -> KeptColumn:
         """Return the column of a field, which is absent throughout where it was not kept."""
         column = self.kept.get(name)

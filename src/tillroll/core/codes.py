@@ -58,6 +58,10 @@ class Codes:
         self.made: dict[object, int] = {}  # the index of each dimension's column
         self.windows: dict[object, CodesOfWindows] = {}
 
+    def anew(self) -> Codes:
+        """Return the codes of the same events, without a column yet."""
+        return Codes(self.seconds, self.amounts, self.methods, self.opens, self.find)
+
     def add(self, key: object, column: CodeColumn) -> int:
         """Add a column, and return its index."""
         self.columns.append(column)

@@ -82,14 +82,7 @@ def named(batch: Batch, token: str, first: int) -> Batch:
 
 def names_of(batch: Batch) -> tuple[array[int], bytes]:
     """Return each event's name as a string column."""
-    return kernel.name_texts(
-        batch.id_ends,
-        batch.id_bytes,
-        batch.positions,
-        array("Q", [run.events for run in batch.runs]),
-        bytes(run.source.kind for run in batch.runs),
-        *kernel.join_strings([run.source.value for run in batch.runs]),
-    )
+    return kernel.name_texts(*batch.name_columns())
 
 
 def ndjson(batch: Batch) -> bytes:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from tillroll.core.batch import Batch
 
-_COLUMNS_MAX = 24  # of one grouping call, which takes 32
+_COLUMNS_MAX = 32  # of one call of the kernel; no report alone has half as many
+_REPORTS_MAX = 256
 
 
 class Counts(NamedTuple):
@@ -42,10 +43,8 @@ def fold(reports: Sequence[Report], codes: Codes) -> list[Counts]:
     """Return what events count in each of the reports."""
     found: dict[Report, Counts] = {}
     for where, some in _by_condition(reports):
-        its = _select(codes, where) if where else codes
-        for start in range(0, len(some), _COLUMNS_MAX):
-            lot = some[start : start + _COLUMNS_MAX]
-            found.update(zip(lot, _group(lot, its), strict=True))
+        its = _select(codes, where) if where else codes.anew()
+        found.update(zip(some, _group(some, its), strict=True))
     return [found[report] for report in reports]
 
 
@@ -67,8 +66,6 @@ def _select(codes: Codes, where: tuple[Condition, ...]) -> Codes:
 
 
 def _group(reports: Sequence[Report], codes: Codes) -> list[Counts]:
-    if len(reports) > 1 and len(codes.columns) > _COLUMNS_MAX // 2:  # those that were made before are enough
-        codes = Codes(codes.seconds, codes.amounts, codes.methods, codes.opens, codes.find)
     firsts, groupings = [], []
     for report in reports:
         column, first = report.window.windows(codes) if report.window else (None, 0)
@@ -77,10 +74,9 @@ def _group(reports: Sequence[Report], codes: Codes) -> list[Counts]:
         closed = [dimension.column(codes) for dimension in report.closed]
         cells = [[*opens, *closed]] if len(opens) <= 1 else [*([each] for each in opens), closed]
         groupings.append([[] if column is None else [column], *cells])
-    if len(codes.columns) > _COLUMNS_MAX and len(reports) > 1:
+    if len(reports) > 1 and (len(codes.columns) > _COLUMNS_MAX or len(reports) > _REPORTS_MAX):
         half = len(reports) // 2
-        fresh = (Codes(codes.seconds, codes.amounts, codes.methods, codes.opens, codes.find) for _ in range(2))
-        return _group(reports[:half], next(fresh)) + _group(reports[half:], next(fresh))
+        return _group(reports[:half], codes.anew()) + _group(reports[half:], codes.anew())
     grouped = kernel.group(codes.columns, codes.amounts, groupings)
     return [
         Counts(

@@ -42,12 +42,7 @@ def identity_rows(batch: Batch, key: bytes) -> IdentityRows:
         key,
         batch.seconds,
         batch.nanos,
-        batch.id_ends,
-        batch.id_bytes,
-        batch.positions,
-        array("Q", [run.events for run in batch.runs]),
-        bytes(run.source.kind for run in batch.runs),
-        *kernel.join_strings([run.source.value for run in batch.runs]),
+        *batch.name_columns(),
     )
 
 

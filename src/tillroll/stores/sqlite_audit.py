@@ -192,6 +192,9 @@ def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
         raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
     try:
         yield directory
+    except OSError as error:
+        problem = f"{path} cannot be counted: what is counted needs room beside it ({error.strerror})"
+        raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         os.close(held)

@@ -53,6 +53,22 @@ def parameters_of(request: Request) -> dict[str, list[str]]:
     return found
 
 
+def single_parameters(request: Request, *names: str) -> dict[str, str]:
+    """Return a request's query parameters, each of which may be given once.
+
+    Raises:
+        QueryError: one is none of the names, or is given twice.
+    """
+    found = {}
+    for name, values in parameters_of(request).items():
+        if name not in names:
+            raise unknown_parameter(name, names)
+        if len(values) > 1:
+            raise QueryError(name, f"it is given {len(values)} times", "Give it once")
+        found[name] = values[0]
+    return found
+
+
 async def small_body(request: Request, state: State) -> bytes:
     """Return the body of a request that asks or corrects: no larger than one event may be."""
     length = request.headers.get("content-length")

@@ -9,7 +9,7 @@ import msgspec
 
 from tillroll.core.ask import find_datapoint, whole_number
 from tillroll.errors import QueryError
-from tillroll.web.answers import json_answer, parameters_of, unknown_parameter
+from tillroll.web.answers import json_answer, single_parameters
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,13 +31,7 @@ class ExplainRoute:
 
     async def explain(self, request: Request) -> Response:
         """GET /explain: `after` is how many events of the datapoint were shown. The journal only grows at its end."""
-        given: dict[str, str] = {}
-        for name, values in parameters_of(request).items():
-            if name not in _PARAMETERS:
-                raise unknown_parameter(name, _PARAMETERS)
-            if len(values) > 1:
-                raise QueryError(name, f"it is given {len(values)} times", "Give it once")
-            given[name] = values[0]
+        given = single_parameters(request, *_PARAMETERS)
         if "datapoint" not in given:
             raise QueryError("datapoint", "none is given", "Give one: ?datapoint=2011-12-03%7C...")
         limit = whole_number("limit", given.get("limit", str(EXPLAINED_DEFAULT)), 1, EXPLAINED_MAX)

@@ -14,7 +14,7 @@ from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import QueryError
 from tillroll.intake import Committed
 from tillroll.service import Receipt
-from tillroll.web.answers import json_answer, parameters_of, small_body, unknown_parameter
+from tillroll.web.answers import json_answer, single_parameters, small_body
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RejectedRoutes:
 
     async def list_rejected(self, request: Request) -> Response:
         """GET /rejected."""
-        given = _parameters(request, "after", "limit", "code", "source")
+        given = single_parameters(request, "after", "limit", "code", "source")
         limit = whole_number("limit", given.get("limit", "100"), 1, limits.REJECTED_LISTED_MAX)
         which = _which(given)
         kept = await self._state.read(self._store.rejected, after=given.get("after"), limit=limit, which=which)
@@ -45,12 +45,12 @@ class RejectedRoutes:
 
     async def summary(self, request: Request) -> Response:
         """GET /rejected/summary."""
-        _parameters(request)
+        single_parameters(request)
         return json_answer(request, await self._state.read(self._store.rejected_summary))
 
     async def retry_some(self, request: Request) -> Response:
         """POST /rejected/retry: those of a reason or a source, as they were, so many at once."""
-        given = _parameters(request, "after", "code", "source")
+        given = single_parameters(request, "after", "code", "source")
         retried = await self._state.read(self._take_some, _which(given), given.get("after"))
         return json_answer(request, retried._asdict())
 
@@ -65,7 +65,7 @@ class RejectedRoutes:
 
     async def drop_some(self, request: Request) -> Response:
         """DELETE /rejected: those of a reason or a source that had come by a moment, so many at once."""
-        given = _parameters(request, "before", "code", "source")
+        given = single_parameters(request, "before", "code", "source")
         if "before" not in given:
             raise QueryError("before", "it is not given", "Say up to when those were received that are meant")
         before = whole_number("before", given["before"], 0, _SECONDS_MAX)
@@ -118,18 +118,6 @@ class RejectedRoutes:
         if kept is None:
             raise _unknown(rejected_id)
         return kept
-
-
-def _parameters(request: Request, *names: str) -> dict[str, str]:
-    """Return the query parameters, each of which may be given once."""
-    found = {}
-    for name, values in parameters_of(request).items():
-        if name not in names:
-            raise unknown_parameter(name, names)
-        if len(values) > 1:
-            raise QueryError(name, f"it is given {len(values)} times", "Give it once")
-        found[name] = values[0]
-    return found
 
 
 def _which(given: dict[str, str]) -> RejectedFilter:
