@@ -7,15 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tillroll.service import ONE, Receipt
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.ingest.take import ONE, Receipt
+from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web import state
 from tillroll.web.server import serve
 from tillroll.web.settings import Settings
 
 if TYPE_CHECKING:
     from tillroll.core.accept import Body
-    from tillroll.intake import Done
+    from tillroll.ingest.group_commit import Done
 
 
 class BareIntake:

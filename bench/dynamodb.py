@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from bench.measure import show
 
-from tillroll.stores.dynamodb_client import Client
-from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
-from tillroll.stores.dynamodb_protocol import Count, ask_all
-from tillroll.stores.dynamodb_wire import Wire
+from tillroll.stores.dynamodb.client import Client
+from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
+from tillroll.stores.dynamodb.protocol import Count, ask_all
+from tillroll.stores.dynamodb.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tillroll.stores.dynamodb_protocol import Protocol
+    from tillroll.stores.dynamodb.protocol import Protocol
 
 BODY = b'{"Attributes":{"events":{"N":"42"},"fold":{"N":"7"},"report":{"S":"day-merchant"}}}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -76,7 +76,7 @@ def updates(count: int) -> list[Count]:
 
 
 def fold(client: Client, counts: list[Count]) -> Protocol[None]:
-    from tillroll.stores.dynamodb import DynamoDBStore
+    from tillroll.stores.dynamodb.store import DynamoDBStore
 
     context = DynamoDBStore(client, freshness_s=60.0).context
     for start in range(0, len(counts), 2_000):

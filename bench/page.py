@@ -18,7 +18,7 @@ from tests.browser.fetch_chromium import find_chromium
 from tests.browser.process import Server
 
 from tillroll.core.batch import UNNAMED, Batch, Run
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from bench.measure import ROOT, percentile, show
 from tillroll.core.batch import UNNAMED, Batch, Run
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS, Report
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 
 FIRST_DAY = 20_454  # 2026-01-01
 DAYS = 400

@@ -1,6 +1,6 @@
 """Write units an event on DynamoDB, by the billing rules, beside what no design can beat and what others cost.
 
-The store's own protocols run on a model of the two tables; every call is billed by tillroll.stores.dynamodb_units. An
+The store's own protocols run on a model of the two tables; every call is billed by tillroll.stores.dynamodb.units. An
 hour from noon: the merchants are known, and the day's events until noon are counted. Events come evenly, each in a
 message of its own, dated as it is sent; a worker takes what has come every so many seconds (at most 5,000 messages at a
 time, as many as a Lambda batch holds), commits and folds.
@@ -20,9 +20,9 @@ from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.fold import codes_of, fold
 from tillroll.core.limits import METHODS
 from tillroll.core.report import REPORTS
-from tillroll.stores.dynamodb_commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
-from tillroll.stores.dynamodb_fold import fold_marked
-from tillroll.stores.dynamodb_protocol import (
+from tillroll.stores.dynamodb.commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
+from tillroll.stores.dynamodb.fold import fold_marked
+from tillroll.stores.dynamodb.protocol import (
     BatchGet,
     BatchReply,
     Context,
@@ -33,10 +33,10 @@ from tillroll.stores.dynamodb_protocol import (
     QueryReply,
     TransactWrite,
 )
-from tillroll.stores.dynamodb_units import Units
+from tillroll.stores.dynamodb.units import Units
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb_protocol import Call, Item, Protocol
+    from tillroll.stores.dynamodb.protocol import Call, Item, Protocol
 
 RATES: Final = (1, 10, 100, 1_000)
 EVERY_S: Final = (10, 60)

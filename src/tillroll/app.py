@@ -29,14 +29,14 @@ def open_store(
     """
     if address.startswith("dynamodb://"):
         try:
-            from tillroll.stores.dynamodb import open_dynamodb_store  # noqa: PLC0415 boto3 only when it is used
+            from tillroll.stores.dynamodb.store import open_dynamodb_store  # noqa: PLC0415 boto3 only when it is used
         except ModuleNotFoundError as error:
             raise _aws_missing("data", error) from error
         return open_dynamodb_store(address, freshness_s=freshness_s, capacity=capacity)
     if "://" in address:
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
-    from tillroll.stores.sqlite import SqliteStore  # noqa: PLC0415 sqlite3 only when it is used
+    from tillroll.stores.sqlite.store import SqliteStore  # noqa: PLC0415 sqlite3 only when it is used
 
     if not make and not SqliteStore.is_in(Path(address)):
         remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
@@ -53,7 +53,7 @@ def restore_store(address: str, source: Path, progress: Progress | None = None) 
     """
     if "://" in address:
         raise StoreError(f"{address} is no directory", "Restore tables on AWS to a point in time there")
-    from tillroll.stores.sqlite_backup import restore  # noqa: PLC0415 sqlite3 only when it is used
+    from tillroll.stores.sqlite.backup import restore  # noqa: PLC0415 sqlite3 only when it is used
 
     return restore(source, Path(address), progress)
 
@@ -66,7 +66,7 @@ def open_queue(url: str, dead_letters: str = "") -> Queue:
         QueueError: there is no such queue, or it cannot be used.
     """
     try:
-        from tillroll.queues.sqs import open_sqs_queue  # noqa: PLC0415 boto3 only when it is used
+        from tillroll.queues.sqs.queue import open_sqs_queue  # noqa: PLC0415 boto3 only when it is used
     except ModuleNotFoundError as error:
         raise _aws_missing("queue", error) from error
     return open_sqs_queue(url, dead_letters)

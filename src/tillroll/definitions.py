@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tillroll.aws.prices import WRITE_UNIT
-from tillroll.core.ask import filters_of, find_report, spans_of
 from tillroll.core.definition import Definition, read_definition
 from tillroll.core.preview import EVENTS, preview
+from tillroll.core.question import filters_of, find_report, spans_of
 from tillroll.errors import CountingError
 
 if TYPE_CHECKING:

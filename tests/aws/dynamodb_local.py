@@ -11,11 +11,11 @@ import botocore.session
 from tests.aws.fetch_dynamodb_local import classpath, fetch
 
 from tillroll.core.rejection import CAPACITY, Capacity
-from tillroll.stores.dynamodb import DynamoDBStore
-from tillroll.stores.dynamodb_client import Client
-from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
-from tillroll.stores.dynamodb_schema import create_tables
-from tillroll.stores.dynamodb_wire import Wire
+from tillroll.stores.dynamodb.client import Client
+from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
+from tillroll.stores.dynamodb.schema import create_tables
+from tillroll.stores.dynamodb.store import DynamoDBStore
+from tillroll.stores.dynamodb.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

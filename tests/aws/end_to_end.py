@@ -25,7 +25,7 @@ from tests.aws.traffic import Traffic, traffic
 from tillroll.app import open_store
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
-from tillroll.queues.sqs import SqsQueue, open_sqs_queue
+from tillroll.queues.sqs.queue import SqsQueue, open_sqs_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

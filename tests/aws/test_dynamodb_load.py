@@ -14,16 +14,16 @@ from tests.contract.memory_queue import MemoryQueue
 from tests.contract.test_store import KEY, purchases
 
 from tillroll.core.batch import batch_of
-from tillroll.stores import dynamodb_fold
-from tillroll.stores.dynamodb_protocol import Call, ConditionFailed, Count
-from tillroll.stores.dynamodb_state import read_folders, read_state
-from tillroll.worker import Worker, wall_clock
+from tillroll.ingest.worker import Worker, wall_clock
+from tillroll.stores.dynamodb import fold as fold_module
+from tillroll.stores.dynamodb.protocol import Call, ConditionFailed, Count
+from tillroll.stores.dynamodb.state import read_folders, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tillroll.stores.dynamodb import DynamoDBStore
-    from tillroll.stores.dynamodb_state import Folder
+    from tillroll.stores.dynamodb.state import Folder
+    from tillroll.stores.dynamodb.store import DynamoDBStore
 
 __all__ = ["tables"]
 EVENTS = purchases(30, days=1)
@@ -54,7 +54,7 @@ def through(tables: Tables, proxy: Proxy) -> DynamoDBStore:
 def test_with_50_writes_a_second_every_call_moves_on(
     limited: tuple[Tables, Proxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dynamodb_fold, "_UPDATES_AT_ONCE", 10)
+    monkeypatch.setattr(fold_module, "_UPDATES_AT_ONCE", 10)
     tables, proxy = limited
     tables.store().journal(batch_of(EVENTS, KEY))
     before: tuple[Any, ...] = (0, 0, "")
@@ -74,9 +74,9 @@ def test_with_50_writes_a_second_every_call_moves_on(
 
 
 def test_counters_that_are_done_are_not_written_again(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb_fold, "_UPDATES_AT_ONCE", 10)
-    monkeypatch.setattr(dynamodb_fold, "_UPDATES_AT_ONCE_MAX", 10)
-    monkeypatch.setattr(dynamodb_fold, "_SLICE_EVENTS", 8)
+    monkeypatch.setattr(fold_module, "_UPDATES_AT_ONCE", 10)
+    monkeypatch.setattr(fold_module, "_UPDATES_AT_ONCE_MAX", 10)
+    monkeypatch.setattr(fold_module, "_SLICE_EVENTS", 8)
     tables.store().journal(batch_of(EVENTS, KEY))
     written: list[str] = []
     failed: list[str] = []
@@ -144,16 +144,16 @@ def test_a_worker_that_died_while_folding_is_waited_for_half_a_minute(tables: Ta
 def test_a_range_of_more_events_than_a_slice_holds_is_counted_in_slices(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dynamodb_fold, "_SLICE_EVENTS", 4)
+    monkeypatch.setattr(fold_module, "_SLICE_EVENTS", 4)
     largest: list[int] = []
-    count_range = dynamodb_fold.count_range
+    count_range = fold_module.count_range
 
     def noted(*values: Any) -> Any:
         totals = yield from count_range(*values)
         largest.append(len(totals))
         return totals
 
-    monkeypatch.setattr(dynamodb_fold, "count_range", noted)
+    monkeypatch.setattr(fold_module, "count_range", noted)
     tables.store().journal(batch_of(EVENTS, KEY))
     tables.store().fold()
     counters = [item for item in backup(tables)[0] if "report" in item]

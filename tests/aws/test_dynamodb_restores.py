@@ -17,8 +17,8 @@ from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import LaterFormatError, StoreError
-from tillroll.stores.dynamodb_protocol import Call, Count
-from tillroll.stores.dynamodb_schema import EPOCH, FOLD_KEY
+from tillroll.stores.dynamodb.protocol import Call, Count
+from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -317,7 +317,7 @@ def test_an_older_release_cannot_read_the_state_any_more(older: tuple[Tables, li
 def test_tables_of_an_older_release_too_large_for_a_fold_keep_counting_events(
     older: tuple[Tables, list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tillroll.stores.dynamodb_fold._EVENTS_OF_OLDER_MAX", 10)
+    monkeypatch.setattr("tillroll.stores.dynamodb.fold._EVENTS_OF_OLDER_MAX", 10)
     tables, events = older
     tables.store().fold()
     check(tables.store(), events)

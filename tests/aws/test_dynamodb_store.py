@@ -21,12 +21,11 @@ from tillroll.core.query import Query as Asked
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
-from tillroll.stores import dynamodb_audit
-from tillroll.stores.dynamodb import DynamoDBStore
-from tillroll.stores.dynamodb_client import Client
-from tillroll.stores.dynamodb_http import Connections, Credentials, Signer
-from tillroll.stores.dynamodb_ledger import read_ledger
-from tillroll.stores.dynamodb_protocol import (
+from tillroll.stores.dynamodb import audit
+from tillroll.stores.dynamodb.client import Client
+from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
+from tillroll.stores.dynamodb.ledger import read_ledger
+from tillroll.stores.dynamodb.protocol import (
     BatchGet,
     BatchReply,
     Call,
@@ -38,8 +37,9 @@ from tillroll.stores.dynamodb_protocol import (
     Throttled,
     TransactWrite,
 )
-from tillroll.stores.dynamodb_wire import Wire
-from tillroll.stores.spill import Spill
+from tillroll.stores.dynamodb.spill import Spill
+from tillroll.stores.dynamodb.store import DynamoDBStore
+from tillroll.stores.dynamodb.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -480,7 +480,7 @@ def test_audit_while_a_fold_is_half_done_finds_nothing(filled: Tables) -> None:
 
 
 def test_audit_spills_what_does_not_fit_memory(filled: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb_audit, "Spill", partial(Spill, keys_max=3))
+    monkeypatch.setattr(audit, "Spill", partial(Spill, keys_max=3))
     found = filled.store().audit()
     assert (found.differences, found.events) == ([], 30)
 

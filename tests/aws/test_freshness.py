@@ -18,8 +18,8 @@ from tests.aws.deployed import wait_until
 from tests.aws.dynamodb_local import REGION
 from tests.e2e.server import free_port, post_until_answered
 
-from tillroll.queues.sqs import SqsQueue
-from tillroll.stores.dynamodb_ledger import read_ledger
+from tillroll.queues.sqs.queue import SqsQueue
+from tillroll.stores.dynamodb.ledger import read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.aws.dynamodb_local import DynamoDBLocal
     from tests.aws.ministack import Ministack
 
-    from tillroll.stores.dynamodb import DynamoDBStore
+    from tillroll.stores.dynamodb.store import DynamoDBStore
 
 EVENT = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
 BODY = json.dumps(EVENT).encode()

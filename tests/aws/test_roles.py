@@ -15,8 +15,8 @@ from tillroll.app import open_store
 from tillroll.aws.redrive import redrive
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
-from tillroll.queues.sqs import SqsQueue, open_sqs_queue
-from tillroll.worker import Worker, wall_clock
+from tillroll.ingest.worker import Worker, wall_clock
+from tillroll.queues.sqs.queue import SqsQueue, open_sqs_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

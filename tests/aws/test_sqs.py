@@ -13,20 +13,20 @@ from botocore.stub import ANY, Stubber
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.errors import ConfigError, QueueError
-from tillroll.queues import sqs
-from tillroll.queues.session import open_session
-from tillroll.queues.sqs import MESSAGE_BYTES_MAX, SqsQueue, connect, open_sqs_queue
+from tillroll.queues.sqs import queue as queue_module
+from tillroll.queues.sqs.queue import MESSAGE_BYTES_MAX, SqsQueue, connect, open_sqs_queue
+from tillroll.queues.sqs.session import open_session
 
 if TYPE_CHECKING:
     from tests.aws.ministack import Ministack
 
-URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/purchases"
+URL = "https://queue_module.eu-west-1.amazonaws.com/123456789012/purchases"
 
 
 @pytest.fixture
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> tuple[SqsQueue, Stubber]:
     """A queue over botocore's own stub of the service."""
-    monkeypatch.setattr(sqs, "_FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(queue_module, "_FIRST_PAUSE_S", 0.0)
     client = boto3.client("sqs", region_name="eu-west-1", aws_access_key_id="k", aws_secret_access_key="s")
     stub = Stubber(client)
     stub.activate()

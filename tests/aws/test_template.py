@@ -11,7 +11,7 @@ import yaml
 from tests.aws.fetch_environments import install
 
 from tillroll.aws import package, stack
-from tillroll.stores.dynamodb_schema import AGGREGATES_TABLE, JOURNAL_TABLE
+from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE
 
 if TYPE_CHECKING:
     from tests.aws.deployed import Deployed

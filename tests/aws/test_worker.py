@@ -20,13 +20,13 @@ from tests.contract.memory_queue import MemoryQueue
 from tillroll.app import open_store
 from tillroll.aws.redrive import look, redrive
 from tillroll.core.accept import Reason
-from tillroll.envelope import open_envelope
 from tillroll.errors import StoreError
+from tillroll.ingest.envelope import open_envelope
+from tillroll.ingest.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock
 from tillroll.ports import Message
-from tillroll.queues.sqs import SqsQueue
-from tillroll.stores.dynamodb_schema import create_tables
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock
+from tillroll.queues.sqs.queue import SqsQueue
+from tillroll.stores.dynamodb.schema import create_tables
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

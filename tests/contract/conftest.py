@@ -15,8 +15,8 @@ from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.rejection import CAPACITY, Capacity
 from tillroll.core.report import REPORTS
-from tillroll.stores.dynamodb_schema import report_of
-from tillroll.stores.segments import Segments
+from tillroll.stores.dynamodb.schema import report_of
+from tillroll.stores.sqlite.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.identity import without_id
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

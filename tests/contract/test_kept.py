@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.contract.memory_queue import MemoryQueue
 
-from tillroll import correction
 from tillroll.core.accept import Body, accept
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.kept import Keep
-from tillroll.field_watch import FieldWatch
+from tillroll.ingest import correction
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.take import take
+from tillroll.ingest.worker import Worker
 from tillroll.ports import Outcome
-from tillroll.service import take
-from tillroll.worker import Worker
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Bench

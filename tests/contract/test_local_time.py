@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.oracle import events_of, rows_of
 
-from tillroll.core.ask import ask
 from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.question import ask
 from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 

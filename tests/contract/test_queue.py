@@ -12,7 +12,7 @@ from tests.contract.memory_queue import MemoryQueue
 
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
-from tillroll.queues.sqs import SqsQueue
+from tillroll.queues.sqs.queue import SqsQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

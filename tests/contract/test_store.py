@@ -12,13 +12,13 @@ import msgspec
 import pytest
 from tests.oracle import Oracle, counted, events_of
 
-from tillroll import correction
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
 from tillroll.core.rejection import Capacity, RejectedFilter
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import StoreError
+from tillroll.ingest import correction
 from tillroll.ports import Outcome
 
 if TYPE_CHECKING:

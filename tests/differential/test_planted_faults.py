@@ -14,7 +14,7 @@ from tillroll.core import kernel
 from tillroll.core.clocks import Clocks
 from tillroll.core.definition import define
 from tillroll.core.recount import STORED
-from tillroll.stores.tallies import Tallies
+from tillroll.stores.sqlite.tallies import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

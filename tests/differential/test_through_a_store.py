@@ -12,7 +12,7 @@ from tests.differential.test_planted_faults import FAULTS
 
 from tillroll.core.definition import define
 from tillroll.core.query import Query
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.scheduler import STARTED_AT
 
-from tillroll.service import take
-from tillroll.stores import sqlite_schema
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.ingest.take import take
+from tillroll.stores.sqlite import schema
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,7 +51,7 @@ def main(directory: Path, seed: int, synchronous: str) -> None:
 
 def _change(synchronous: str) -> None:
     """Make checkpoints frequent, and plant another way to sync if asked."""
-    open_file = sqlite_schema.connect
+    open_file = schema.connect
 
     def connect(path: Path) -> sqlite3.Connection:
         connection = open_file(path)
@@ -60,7 +60,7 @@ def _change(synchronous: str) -> None:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection
 
-    sqlite_schema.connect = connect
+    schema.connect = connect
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from tests.e2e.command import environment
 from tests.e2e.http_server import client, serving
 
 from tillroll.core import kernel
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.worker import take_messages
+from tillroll.ingest.worker import take_messages
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -213,24 +213,24 @@ def test_ctrl_c_ends_an_import_that_waits_for_more(tmp_path: Path) -> None:
 # Runs the command line, and says when the reading thread waits for more.
 ANNOUNCED = """
 import sys
-from tillroll import importer
+from tillroll.ingest import files
 from tillroll.cli.main import run
-parsed = importer._parsed
+parsed = files._parsed
 def announced(*arguments):
     print("waiting", flush=True)
     yield from parsed(*arguments)
-importer._parsed = announced
+files._parsed = announced
 sys.exit(run(sys.argv[1:]))
 """
 # Runs the command line, and presses Ctrl-C as soon as the first block is committed.
 INTERRUPTED = """
 import os, signal, sys
-from tillroll import importer
+from tillroll.ingest import files
 from tillroll.cli.main import run
-commit = importer._commit
+commit = files._commit
 def interrupted(*arguments):
     commit(*arguments)
     os.kill(os.getpid(), signal.SIGINT)
-importer._commit = interrupted
+files._commit = interrupted
 sys.exit(run(sys.argv[1:]))
 """

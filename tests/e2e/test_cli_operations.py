@@ -16,7 +16,7 @@ from tests.e2e.command import EVENT, command, environment, report, tillroll
 
 from tillroll.core import kernel
 from tillroll.core.report import REPORTS
-from tillroll.stores.segments import Segments
+from tillroll.stores.sqlite.segments import Segments
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ from tests.simulation.witness import journaled
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
-from tillroll.service import take
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.ingest.take import take
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

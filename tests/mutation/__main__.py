@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-MUTATED: Final = ("core/fold.py", "core/report.py", "core/query.py", "service.py", "stores/dynamodb_commit.py")
+MUTATED: Final = ("core/fold.py", "core/report.py", "core/query.py", "ingest/take.py", "stores/dynamodb/commit.py")
 KILLERS: Final = (
     "tests/mutation/test_small_worlds.py",
     "tests/unit/test_accept.py",

@@ -16,7 +16,7 @@ from tests.oracle import Oracle
 
 from tillroll.core import columns, kernel
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from tillroll.core.batch import Batch

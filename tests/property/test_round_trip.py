@@ -20,10 +20,10 @@ from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
 from tillroll.core.kept import ABSENT, Keep, json_of, spell
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
-from tillroll.field_watch import FieldWatch
-from tillroll.importer import Input, Tally, import_events, read_ahead
-from tillroll.parquet import EventTables, EventWriter
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.export.parquet import EventTables, EventWriter
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.files import Input, Tally, import_events, read_ahead
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from tillroll.core.batch import Batch

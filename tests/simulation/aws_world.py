@@ -30,15 +30,15 @@ from tillroll.aws.redrive import look, redrive
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import QueueError, StoreError
-from tillroll.field_watch import NO_WATCH
-from tillroll.queues import sqs
-from tillroll.queues.sqs import SqsQueue
-from tillroll.service import take
-from tillroll.stores import dynamodb_fold
-from tillroll.stores.dynamodb import DynamoDBStore
-from tillroll.stores.dynamodb_protocol import Context, Count, Discard, Put, PutState, TransactWrite
-from tillroll.stores.dynamodb_schema import FOLD_KEY
-from tillroll.worker import Taken, Worker, fold_if_due
+from tillroll.ingest.field_watch import NO_WATCH
+from tillroll.ingest.take import take
+from tillroll.ingest.worker import Taken, Worker, fold_if_due
+from tillroll.queues.sqs import queue as queue_module
+from tillroll.queues.sqs.queue import SqsQueue
+from tillroll.stores.dynamodb import fold as fold_module
+from tillroll.stores.dynamodb.protocol import Context, Count, Discard, Put, PutState, TransactWrite
+from tillroll.stores.dynamodb.schema import FOLD_KEY
+from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -448,8 +448,8 @@ def simulated_time(world: World) -> Iterator[None]:
     propagate, parts = log.propagate, functions._parts
     log.propagate = False
     log.addHandler(listener)
-    clocks = {(functions, "wall_clock"): world.scheduler.clock, (sqs, "time"): _Time(world.scheduler)}
-    settings: dict[tuple[Any, str], Any] = clocks | {(dynamodb_fold, name): value for name, value in _SMALL.items()}
+    clocks = {(functions, "wall_clock"): world.scheduler.clock, (queue_module, "time"): _Time(world.scheduler)}
+    settings: dict[tuple[Any, str], Any] = clocks | {(fold_module, name): value for name, value in _SMALL.items()}
     before = {place: getattr(*place) for place in settings}
     for place, clock in settings.items():
         setattr(*place, clock)

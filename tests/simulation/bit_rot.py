@@ -24,10 +24,10 @@ from tillroll.core.query import Order, Query
 from tillroll.core.rejection import RejectedFilter
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
+from tillroll.ingest.take import take
 from tillroll.ports import Outcome
-from tillroll.service import take
-from tillroll.stores import sqlite_head, sqlite_schema
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite import head, schema
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _ROOT: Final = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
-_FILE: Final = sqlite_schema.FILE_NAME
-_NAMES: Final = (_FILE, sqlite_head.FILE_NAME)
+_FILE: Final = schema.FILE_NAME
+_NAMES: Final = (_FILE, head.FILE_NAME)
 _NOON: Final = 1_322_913_600  # 2011-12-03T12:00:00Z
 _NOW: Final = 1_700_000_000.0
 _PAGE: Final = 8_192

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.scheduler import Fault as Befalls
 
-from tillroll.stores.dynamodb_protocol import (
+from tillroll.stores.dynamodb.protocol import (
     BatchGet,
     BatchReply,
     Call,

@@ -11,8 +11,8 @@ from tests.simulation import oracle
 from tests.simulation.witness import journaled
 
 from tillroll.core import chunk
-from tillroll.stores.dynamodb_protocol import Call, Correct, Count, Discard, Put, PutState
-from tillroll.stores.dynamodb_schema import EPOCH, FOLD_KEY, LEDGER
+from tillroll.stores.dynamodb.protocol import Call, Correct, Count, Discard, Put, PutState
+from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,7 +176,7 @@ class Watch:
 
 
 def _place(ref: list[int]) -> Place:
-    from tillroll.stores.dynamodb_schema import minute_log
+    from tillroll.stores.dynamodb.schema import minute_log
 
     minute, lane, number, _ = ref
     return minute_log(minute, lane), number

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tillroll.stores.dynamodb_fold import Totals, count_chunks
-from tillroll.stores.dynamodb_ledger import append_mark, read_ledger
-from tillroll.stores.dynamodb_protocol import ConditionFailed, Count, Get, PutState, ask, ask_all
-from tillroll.stores.dynamodb_schema import FOLD_KEY
+from tillroll.stores.dynamodb.fold import Totals, count_chunks
+from tillroll.stores.dynamodb.ledger import append_mark, read_ledger
+from tillroll.stores.dynamodb.protocol import ConditionFailed, Count, Get, PutState, ask, ask_all
+from tillroll.stores.dynamodb.schema import FOLD_KEY
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb_protocol import Item
+    from tillroll.stores.dynamodb.protocol import Item
 
 
 class FencedError(Exception):

@@ -9,18 +9,18 @@ import msgspec
 from tests.simulation import aws_world, dynamodb_model
 from tests.simulation.planted import Planted
 
-from tillroll import envelope, worker
 from tillroll.aws import functions
+from tillroll.ingest import envelope, worker
+from tillroll.ingest.worker import Taken, Worker
 from tillroll.ports import Outcome
-from tillroll.queues import sqs
-from tillroll.stores import dynamodb, dynamodb_audit, dynamodb_commit, dynamodb_fold
-from tillroll.stores.dynamodb_commit import Committed, Known, _Attempt
-from tillroll.stores.dynamodb_fold import Range, Share, _FolderWork
-from tillroll.stores.dynamodb_ledger import append_entry, next_entry, read_ledger
-from tillroll.stores.dynamodb_protocol import Count, Put, Query, ask_all, read_batch
-from tillroll.stores.dynamodb_schema import LEDGER, Lanes, minute_log
-from tillroll.stores.dynamodb_state import Folder
-from tillroll.worker import Taken, Worker
+from tillroll.queues.sqs import queue
+from tillroll.stores.dynamodb import audit, commit, fold, store
+from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
+from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
+from tillroll.stores.dynamodb.ledger import append_entry, next_entry, read_ledger
+from tillroll.stores.dynamodb.protocol import Count, Put, Query, ask_all, read_batch
+from tillroll.stores.dynamodb.schema import LEDGER, Lanes, minute_log
+from tillroll.stores.dynamodb.state import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def _unchecked(*_: Any) -> Any:
 def _moved_early(self: _FolderWork, stride: Any) -> Any:
     """Move the position, then count."""
     yield from self._put(Folder(stride.until, stride.token))
-    totals = yield from dynamodb_fold.count_range(self.context, stride, Share())
+    totals = yield from fold.count_range(self.context, stride, Share())
     yield from self._count(totals, stride.until, anew=False)
 
 
@@ -93,7 +93,7 @@ def _stop_moves(self: _FolderWork, done: Any) -> Any:
     if self.may_go_on():
         return
     yield from self._put_on(Folder(done.until, done.until_token))
-    raise dynamodb_fold._StoppedError
+    raise fold._StoppedError
 
 
 class _NotAfter(dynamodb_model.Tables):
@@ -162,7 +162,7 @@ def _first_log_only(context: Any, logs: Any, partitions: Any) -> Any:
             logs.of(partition).last = int(reply[0].items[0]["number"])
 
 
-_read_logs = dynamodb_commit.read_logs
+_read_logs = commit.read_logs
 
 
 class _NothingLost(dict[int, Committed]):
@@ -198,7 +198,7 @@ def _one_page(context: Any, logs: Any, partitions: Any) -> Any:
     calls = [Query(minute_log(*partition), logs.of(partition).last) for partition in partitions]
     replies = yield from ask_all(context, calls)
     for partition, reply in zip(partitions, replies, strict=True):
-        dynamodb_commit._take(logs.of(partition), minute_log(*partition), reply.items)
+        commit._take(logs.of(partition), minute_log(*partition), reply.items)
         if reply.last is not None:
             newest = yield from ask_all(context, [Query(minute_log(*partition), falling=True, limit=1)])
             logs.of(partition).last = int(newest[0].items[0]["number"])
@@ -250,8 +250,8 @@ def _unburied(*_: Any) -> set[str]:
 
 PLANTED: Final = (
     Planted("no dedupe read", 50, ((Known, "add", _number_only),)),
-    Planted("a repeat is looked for in the first page of a log", 400, ((dynamodb_commit, "read_logs", _one_page),)),
-    Planted("a warm cache is trusted", 200, ((dynamodb_commit, "read_logs", _first_log_only),)),
+    Planted("a repeat is looked for in the first page of a log", 400, ((commit, "read_logs", _one_page),)),
+    Planted("a warm cache is trusted", 200, ((commit, "read_logs", _first_log_only),)),
     Planted("in-batch repeats not collapsed", 100, ((_Attempt, "_sort_out", _repeats_inside),)),
     Planted("content not compared", 200, ((_Attempt, "_sort_out", _content_not_compared),)),
     Planted("a conflict is journaled", 200, ((_Attempt, "_sort_out", _conflict_is_new),)),
@@ -267,13 +267,13 @@ PLANTED: Final = (
     ),
     Planted("lost reply of unnamed events committed again", 600, ((_Attempt, "__init__", _forgets_attempts),)),
     Planted("a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)),
-    Planted("lanes change under a minute that has events", 400, ((dynamodb, "append_lanes", _split_anyhow),)),
+    Planted("lanes change under a minute that has events", 400, ((store, "append_lanes", _split_anyhow),)),
     Planted(
         "fold range not declared",
         400,
-        ((dynamodb_fold, "next_range", _undeclared), (dynamodb_audit._Audit, "_check_position", _unchecked)),
+        ((fold, "next_range", _undeclared), (audit._Audit, "_check_position", _unchecked)),
     ),
-    Planted("counter guard missing", 50, ((dynamodb_fold, "Count", partial(Count, guarded=False)),)),
+    Planted("counter guard missing", 50, ((fold, "Count", partial(Count, guarded=False)),)),
     Planted("a guard that says `<=`", 50, ((aws_world, "Tables", _NotAfter),)),
     Planted("progress of one range taken for the next", 200, ((_FolderWork, "_put_on", _progress_kept),)),
     Planted("progress noted before it is made", 200, ((_FolderWork, "_go_on", _progress_ahead),)),
@@ -282,7 +282,7 @@ PLANTED: Final = (
     Planted(
         "a chunk that is not visible yet is left out",
         3_000,
-        ((dynamodb_fold, "require_chunks", _skip_missing),),
+        ((fold, "require_chunks", _skip_missing),),
         begin=600,
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),
@@ -293,7 +293,7 @@ PLANTED: Final = (
         begin=1_000,
     ),
     Planted("message deleted before its commit", 800, ((Worker, "_take", _deleted_first),)),
-    Planted("rejected events not buried", 50, ((sqs.SqsQueue, "bury", _unburied),)),
+    Planted("rejected events not buried", 50, ((queue.SqsQueue, "bury", _unburied),)),
     Planted(
         "redrive under new ids",
         400,

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from tests.simulation.planted import Planted
 
-from tillroll.stores import dynamodb_fold, dynamodb_restore, dynamodb_state
-from tillroll.stores.dynamodb_fold import _FolderWork
-from tillroll.stores.dynamodb_protocol import Count
+from tillroll.stores.dynamodb import fold, restore, state
+from tillroll.stores.dynamodb.fold import _FolderWork
+from tillroll.stores.dynamodb.protocol import Count
 
 _call = _FolderWork._call
 
@@ -43,18 +43,16 @@ PLANTED: Final = (
         "a restored journal is not noticed",
         60,
         (
-            (dynamodb_fold, "check_token", _unchecked),
-            (dynamodb_fold, "_check_declared", _unchecked),
-            (dynamodb_restore, "_is_counted_from_here", _yes),
+            (fold, "check_token", _unchecked),
+            (fold, "_check_declared", _unchecked),
+            (restore, "_is_counted_from_here", _yes),
         ),
     ),
-    Planted("the position does not go back after a restore", 300, ((dynamodb_restore, "_go_back", _nothing),)),
-    Planted("a ledger in parts is not cut", 60, ((dynamodb_restore, "_cut_ledger", _zero),)),
-    Planted("chunks that no entry lists are left", 60, ((dynamodb_restore, "_delete_chunks_after", _nothing),)),
+    Planted("the position does not go back after a restore", 300, ((restore, "_go_back", _nothing),)),
+    Planted("a ledger in parts is not cut", 60, ((restore, "_cut_ledger", _zero),)),
+    Planted("chunks that no entry lists are left", 60, ((restore, "_delete_chunks_after", _nothing),)),
     Planted("the epoch of a counter is not checked", 60, ((_FolderWork, "_call", _older_added_to),)),
     Planted("a recount leaves what it lacks", 60, ((_FolderWork, "_discard_older", _nothing),)),
-    Planted(
-        "an epoch that counters have is taken again", 1_500, ((dynamodb_state, "_greatest_epoch", _zero),), begin=1_040
-    ),
-    Planted("the guard is left out", 60, ((dynamodb_fold, "Count", partial(Count, guarded=False)),)),
+    Planted("an epoch that counters have is taken again", 1_500, ((state, "_greatest_epoch", _zero),), begin=1_040),
+    Planted("the guard is left out", 60, ((fold, "Count", partial(Count, guarded=False)),)),
 )

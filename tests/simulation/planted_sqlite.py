@@ -9,22 +9,23 @@ from tests.simulation.planted import Planted
 
 from tillroll.core.report import FIVE
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite as sqlite_store
-from tillroll.stores import sqlite_audit, sqlite_counting, sqlite_reader, sqlite_reports
-from tillroll.stores.counters import Counters
-from tillroll.stores.merchants import Merchants
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_counting import Lag, Stride
-from tillroll.stores.sqlite_dedupe import Classified, Dedupe, Tried
-from tillroll.stores.sqlite_reader import Tail
-from tillroll.stores.sqlite_reports import Version, read_versions, write_positions
-from tillroll.stores.sqlite_state import State, read_state, write_state
+from tillroll.stores.sqlite import audit, counting, reports
+from tillroll.stores.sqlite import reader as reader_module
+from tillroll.stores.sqlite import store as sqlite_store
+from tillroll.stores.sqlite.counters import Counters
+from tillroll.stores.sqlite.counting import Lag, Stride
+from tillroll.stores.sqlite.dedupe import Classified, Dedupe, Tried
+from tillroll.stores.sqlite.merchants import Merchants
+from tillroll.stores.sqlite.reader import Tail
+from tillroll.stores.sqlite.reports import Version, read_versions, write_positions
+from tillroll.stores.sqlite.state import State, read_state, write_state
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _classify = Dedupe.classify
-_take_over = sqlite_audit.take_over
+_take_over = audit.take_over
 _ids = Merchants.ids
 
 
@@ -213,9 +214,9 @@ def _changed_under_its_name(versions: Any, definitions: Any) -> list[Version]:
     ]
 
 
-_find_lag = sqlite_counting.find_lag
+_find_lag = counting.find_lag
 _write_stride = Stride.write
-_applied = sqlite_reports.applied
+_applied = reports.applied
 
 
 PLANTED: Final = (
@@ -233,10 +234,10 @@ PLANTED: Final = (
     Planted("answered before the commit", 50, ((SqliteStore, "_commit", _answers_first),)),
     Planted("tail counted twice", 200, ((Tail, "catch_up", _counts_again),)),
     Planted("tail not counted", 50, ((Tail, "catch_up", _aggregates_lag),)),
-    Planted("a reader without a transaction", 200, ((sqlite_reader, "transaction", _no_transaction),)),
-    Planted("rebuild taken for whole", 400, ((sqlite_audit, "take_over", _rebuild_to_the_end),)),
-    Planted("rebuild forgets the tail's merchants", 800, ((sqlite_audit, "take_over", _without_merchants),)),
-    Planted("rebuild does not tell", 800, ((sqlite_audit, "take_over", _not_renumbered),)),
+    Planted("a reader without a transaction", 200, ((reader_module, "transaction", _no_transaction),)),
+    Planted("rebuild taken for whole", 400, ((audit, "take_over", _rebuild_to_the_end),)),
+    Planted("rebuild forgets the tail's merchants", 800, ((audit, "take_over", _without_merchants),)),
+    Planted("rebuild does not tell", 800, ((audit, "take_over", _not_renumbered),)),
     Planted("names shared before the commit", 800, ((Merchants, "ids", _shares_early),), begin=140),
     Planted("head written before the commit", 200, ((SqliteStore, "_append", _head_first),)),
     Planted("rejected events not kept", 50, ((SqliteStore, "set_aside", _set_aside_nothing),)),

@@ -29,9 +29,9 @@ from tillroll.core.definition import define
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import CountingError, QueryError, StoreError
-from tillroll.service import take
-from tillroll.stores import sqlite_head, sqlite_schema
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.ingest.take import take
+from tillroll.stores.sqlite import head, schema
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,9 +65,9 @@ class World:
         self.storm = True
         self.writer: Task | None = None
         self.directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
-        for name in (sqlite_schema.FILE_NAME, sqlite_head.FILE_NAME):
+        for name in (schema.FILE_NAME, head.FILE_NAME):
             shutil.copy(_empty_store() / name, self.directory / name)
-        self.witness = Witness(self.directory / sqlite_schema.FILE_NAME, self.ledger)
+        self.witness = Witness(self.directory / schema.FILE_NAME, self.ledger)
 
     def close(self) -> None:
         """Remove the file."""

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation import figures
 from tests.simulation.bit_rot import campaign
 
-from tillroll.stores.segment_rows import Rows, Segment
+from tillroll.stores.sqlite.segment_rows import Rows, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

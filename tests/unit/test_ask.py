@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tillroll.core import limits
-from tillroll.core.ask import PARAMETERS, ask, find_datapoint, find_report, whole_number
 from tillroll.core.query import Query
+from tillroll.core.question import PARAMETERS, ask, find_datapoint, find_report, whole_number
 from tillroll.core.report import FIVE, REPORTS, Report
 from tillroll.errors import QueryError
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tillroll import correction
 from tillroll.core.accept import Body, Reason, Rejection
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.core.rejection import RejectedFilter
+from tillroll.ingest import correction
+from tillroll.ingest.take import take
 from tillroll.ports import Outcome
-from tillroll.service import take
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,10 +19,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
 from tillroll.errors import ConfigError, StoreError
-from tillroll.stores import dynamodb_http
-from tillroll.stores.dynamodb import open_dynamodb_store
-from tillroll.stores.dynamodb_http import Connections, Credentials, Reply, Request, Signer
-from tillroll.stores.dynamodb_protocol import (
+from tillroll.stores.dynamodb import http
+from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Request, Signer
+from tillroll.stores.dynamodb.protocol import (
     Backoff,
     BatchGet,
     ConditionFailed,
@@ -36,16 +35,17 @@ from tillroll.stores.dynamodb_protocol import (
     Throttled,
     TransactWrite,
 )
-from tillroll.stores.dynamodb_schema import EPOCH
-from tillroll.stores.dynamodb_state import State
-from tillroll.stores.dynamodb_units import Units, item_bytes, write_units
-from tillroll.stores.dynamodb_wire import Wire, attribute, fault_of, value_of
+from tillroll.stores.dynamodb.schema import EPOCH
+from tillroll.stores.dynamodb.state import State
+from tillroll.stores.dynamodb.store import open_dynamodb_store
+from tillroll.stores.dynamodb.units import Units, item_bytes, write_units
+from tillroll.stores.dynamodb.wire import Wire, attribute, fault_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tillroll.stores.dynamodb_protocol import Item, Value
+    from tillroll.stores.dynamodb.protocol import Item, Value
 
 REGION = "eu-west-1"
 HOST = "dynamodb.eu-west-1.amazonaws.com"
@@ -300,7 +300,7 @@ def test_a_reply_in_pieces_is_joined() -> None:
     ],
 )
 def test_a_reply_that_does_not_come_whole_is_lost(reply: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dynamodb_http, "_REPLY_S", 1.0)
+    monkeypatch.setattr(http, "_REPLY_S", 1.0)
     with serving(reply, None) as connections:
         (lost,) = connections.make(ASK)
         assert isinstance(lost, ReplyLost)

@@ -6,7 +6,7 @@ import json
 
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event
 from tillroll.core.field_tally import NAMES_MAX, FieldTally, KeptTally
-from tillroll.field_watch import FieldWatch
+from tillroll.ingest.field_watch import FieldWatch
 
 EVENT = Event(1_322_907_330, 0, 4_285, 2, "m")
 

@@ -12,7 +12,7 @@ from tillroll.core.batch import UNNAMED
 from tillroll.core.fold import count_datapoints
 from tillroll.core.report import REPORTS
 from tillroll.errors import ConfigError
-from tillroll.generator import Generator, Plan, Summary
+from tillroll.load.generator import Generator, Plan, Summary
 
 MONDAY_S = 1_773_014_400  # 2026-03-09T00:00:00Z
 DAY_S = 86_400

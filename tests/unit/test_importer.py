@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.oracle import Oracle
 
-from tillroll import importer
 from tillroll.core import kernel, limits
 from tillroll.core.batch import NameKind, Source
-from tillroll.importer import Input, InputError, Tally, import_events, read_ahead
+from tillroll.ingest import files
+from tillroll.ingest.files import Input, InputError, Tally, import_events, read_ahead
 
 if TYPE_CHECKING:
     from tillroll.core.batch import Batch
@@ -22,9 +22,9 @@ SOURCE = Source(NameKind.FILE, "till")
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importer, "_BLOCK_BYTES", 4_096)
-    monkeypatch.setattr(importer, "_BLOCK_BYTES_FIRST", 256)
-    monkeypatch.setattr(importer, "HEAD_BYTES", 64)
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 4_096)
+    monkeypatch.setattr(files, "_BLOCK_BYTES_FIRST", 256)
+    monkeypatch.setattr(files, "HEAD_BYTES", 64)
     monkeypatch.setattr(limits, "LINE_BYTES_MAX", 200)  # of which a body's beginning may need as much
     monkeypatch.setattr(kernel, "compiled", False)  # it has the bound for its own
 
@@ -48,7 +48,7 @@ class Slow(Oracle):
 
 
 def test_what_is_not_accepted_is_kept_as_it_stood_however_slow_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importer, "_UNSURE_MAX", 3)
+    monkeypatch.setattr(files, "_UNSURE_MAX", 3)
     store = Slow()
     first, changed = lines(100), lines(200)
     tally = imported(store, b"\n".join(first))

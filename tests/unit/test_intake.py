@@ -14,8 +14,8 @@ from tillroll.core import kernel, limits
 from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.errors import OverloadedError, StoreError
-from tillroll.intake import Committed, Intake
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.ingest.group_commit import Committed, Intake
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
-    from tillroll.service import Receipt
+    from tillroll.ingest.take import Receipt
 
 EVENT = b'{"date":"2011-12-03T10:15:30Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"m1"}'
 

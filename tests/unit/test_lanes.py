@@ -9,8 +9,8 @@ import pytest
 from tests.old_hash import colliding_ids
 
 from tillroll.core.batch import Identity, NameKind
-from tillroll.stores.dynamodb_commit import lane_of
-from tillroll.stores.dynamodb_schema import Lanes, LedgerEntry
+from tillroll.stores.dynamodb.commit import lane_of
+from tillroll.stores.dynamodb.schema import Lanes, LedgerEntry
 
 OURS = Lanes(7, "4/000102030405060708090a0b0c0d0e0f")
 

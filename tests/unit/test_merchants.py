@@ -13,8 +13,8 @@ from tillroll.core.batch import Event, batch_of
 from tillroll.core.query import Aggregate, Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
-from tillroll.stores import sqlite_schema
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite import schema
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ def test_a_name_that_was_changed_is_an_error_until_it_is_put_back(tmp_path: Path
     store = SqliteStore(tmp_path)
     store.journal(purchases(["a", "b", "c"]))
     store.close()
-    hand = sqlite_schema.connect(tmp_path / sqlite_schema.FILE_NAME)
+    hand = schema.connect(tmp_path / schema.FILE_NAME)
     kept = hand.execute("SELECT id, name FROM merchant").fetchall()
     hand.execute(change)
     store = SqliteStore(tmp_path)

@@ -19,8 +19,8 @@ from tillroll.core.query import Query
 from tillroll.core.report import FIVE
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_naming import read_naming
+from tillroll.stores.sqlite.naming import read_naming
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +83,10 @@ def test_two_stores_hash_the_same_names_under_two_secrets(tmp_path: Path) -> Non
 
 KILLED = """
 import os, pathlib, signal, sys
-from tillroll.stores import sqlite_reindex
-from tillroll.stores.sqlite import SqliteStore
-sqlite_reindex._STRETCH_EVENTS = 1
-write = sqlite_reindex.write_naming
+from tillroll.stores.sqlite import reindex
+from tillroll.stores.sqlite.store import SqliteStore
+reindex._STRETCH_EVENTS = 1
+write = reindex.write_naming
 left = int(sys.argv[2])
 def write_and_die(*arguments):
     global left
@@ -94,7 +94,7 @@ def write_and_die(*arguments):
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-sqlite_reindex.write_naming = write_and_die
+reindex.write_naming = write_and_die
 SqliteStore(pathlib.Path(sys.argv[1]))
 """
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tillroll.core.ask import ask, measures_of
 from tillroll.core.csv_form import CsvForm
 from tillroll.core.query import Query, Row, aggregate_object, answer, average
+from tillroll.core.question import ask, measures_of
 from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 

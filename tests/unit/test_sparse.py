@@ -18,13 +18,13 @@ from tillroll.core.fold import Counts
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS, Report
 from tillroll.errors import StoreError
-from tillroll.stores import segments as segments_module
-from tillroll.stores import sparse
-from tillroll.stores.layout import layout_of
-from tillroll.stores.segments import Segments
-from tillroll.stores.sparse import Counters
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_upgrade import AGGREGATE_TABLES
+from tillroll.stores.sqlite import segments as segments_module
+from tillroll.stores.sqlite import sparse
+from tillroll.stores.sqlite.layout import layout_of
+from tillroll.stores.sqlite.segments import Segments
+from tillroll.stores.sqlite.sparse import Counters
+from tillroll.stores.sqlite.store import SqliteStore
+from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,10 +25,12 @@ from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, REPORTS, Report
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite_audit, sqlite_head, sqlite_reader, sqlite_schema
-from tillroll.stores.segments import Segments
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_head import Head, HeadFile
+from tillroll.stores.sqlite import audit as audit_module
+from tillroll.stores.sqlite import head as head_module
+from tillroll.stores.sqlite import reader, schema
+from tillroll.stores.sqlite.head import Head, HeadFile
+from tillroll.stores.sqlite.segments import Segments
+from tillroll.stores.sqlite.store import SqliteStore
 
 BARE_CHUNK = "CREATE TABLE chunk (first INTEGER PRIMARY KEY, events, low, high, committed_at, payload, chain)"
 NOON = 1_322_913_600  # 2011-12-03T12:00:00Z
@@ -41,7 +43,7 @@ def events(count: int, merchants: int = 7, start: int = 0) -> list[Event]:
 
 
 def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / sqlite_schema.FILE_NAME
+    path = tmp_path / schema.FILE_NAME
     with sqlite3.connect(path) as other:
         other.execute("CREATE TABLE notes (text)")
     other.close()
@@ -54,7 +56,7 @@ def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> 
 @pytest.mark.parametrize("damaged", [b"INTEGE\xd2 NOT", b"INTEGEZ NOT", b"INTEGER N\xcfT"])
 def test_a_definition_that_is_damaged_is_told_as_damage(tmp_path: Path, damaged: bytes) -> None:
     SqliteStore(tmp_path).close()
-    path = tmp_path / sqlite_schema.FILE_NAME
+    path = tmp_path / schema.FILE_NAME
     path.write_bytes(path.read_bytes().replace(b"INTEGER NOT", damaged))
     with pytest.raises(StoreError, match="is damaged"):
         SqliteStore(tmp_path)
@@ -85,7 +87,7 @@ def test_a_tree_of_aggregates_that_sqlite_cannot_read_stops_no_commit(tmp_path: 
     store.journal(batch_of(events(3)))
     store.fold()
     store.close()
-    path = tmp_path / sqlite_schema.FILE_NAME
+    path = tmp_path / schema.FILE_NAME
     with sqlite3.connect(path) as connection:
         (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
         tables = "SELECT m.rootpage FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE c.name = 'window'"
@@ -108,10 +110,10 @@ def test_a_tree_of_aggregates_that_sqlite_cannot_read_stops_no_commit(tmp_path: 
 
 def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
     SqliteStore(tmp_path).close()
-    with sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME) as connection:
+    with sqlite3.connect(tmp_path / schema.FILE_NAME) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME) as connection:
+    with sqlite3.connect(tmp_path / schema.FILE_NAME) as connection:
         connection.execute("PRAGMA user_version = 1")  # and now a migration fails
     connection.close()
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -124,7 +126,7 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> No
 def test_a_head_that_another_process_wrote_lower_is_raised_by_the_next_fold(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(3)))
-    head = HeadFile(tmp_path / sqlite_head.FILE_NAME)
+    head = HeadFile(tmp_path / head_module.FILE_NAME)
     said = head.read()
     assert said is not None
     assert said.events == 3
@@ -151,7 +153,7 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
 
 def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     SqliteStore(tmp_path).close()
-    connection = sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME)
+    connection = sqlite3.connect(tmp_path / schema.FILE_NAME)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(StoreError, match="version 99"):
@@ -167,7 +169,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_two_processes_share_a_file(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     code = (
-        "import sys, pathlib; from tillroll.stores.sqlite import SqliteStore; "
+        "import sys, pathlib; from tillroll.stores.sqlite.store import SqliteStore; "
         "from tests.unit.test_sqlite import events; from tillroll.core.batch import batch_of; "
         "store = SqliteStore(pathlib.Path(sys.argv[1])); "
         "[store.journal(batch_of(events(40, start=40 * i))) for i in range(50)]"
@@ -363,7 +365,7 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
 def test_readers_hold_only_so_much_of_what_damage_keeps_from_being_folded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_reader, "_TAIL_EVENTS_MAX", 40)
+    monkeypatch.setattr(reader, "_TAIL_EVENTS_MAX", 40)
     store = SqliteStore(tmp_path)
     store.journal(batch_of(events(20)))
     store.fold()
@@ -463,15 +465,15 @@ def test_what_was_set_right_during_an_audit_is_not_raised_twice(
     with sqlite3.connect(one.path) as connection:
         Segments(connection).put(REPORTS["bracket-method"], 0, 0, b"\1\0\0" + b"\1" * 15)
     connection.close()
-    audit = sqlite_audit.audit
+    audit = audit_module.audit
 
-    def overtaken(*arguments: Any) -> sqlite_audit.Found:
+    def overtaken(*arguments: Any) -> audit_module.Found:
         found = audit(*arguments)
         monkeypatch.undo()
         other.audit(repair=True) if meanwhile == "repair" else other.rebuild()
         return found
 
-    monkeypatch.setattr(sqlite_audit, "audit", overtaken)
+    monkeypatch.setattr(audit_module, "audit", overtaken)
     with pytest.raises(StoreError, match="by another process"):
         one.audit(repair=True)
     assert one.audit(repair=True).differences == []

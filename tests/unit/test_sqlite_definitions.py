@@ -19,8 +19,8 @@ from tillroll.core.definition import Definition, define
 from tillroll.core.query import Query, Row, answer
 from tillroll.core.report import FIVE, Report
 from tillroll.errors import CountingError, QueryError
-from tillroll.stores import sqlite_reader, sqlite_schema
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite import reader, schema
+from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -280,7 +280,7 @@ def test_a_report_that_lags_far_is_counted_before_it_is_read(tmp_path: Path, mon
     events = purchases(300)
     store = applied(tmp_path, TABLES[:3], events)
     count_all(store)
-    monkeypatch.setattr(sqlite_reader, "LAG_MAX", 100)
+    monkeypatch.setattr(reader, "LAG_MAX", 100)
     more = purchases(400, seed=4)
     store.journal(batch_of(more))
     store.fold()
@@ -347,7 +347,7 @@ def test_the_file_refuses_no_definition_that_core_makes(tmp_path: Path) -> None:
     store.apply([made])
     count_all(store)
     assert store.catalogue()["x"].definition == made.text()
-    with sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME) as file:
+    with sqlite3.connect(tmp_path / schema.FILE_NAME) as file:
         assert file.execute("SELECT position FROM counted WHERE report = 'x.1'").fetchone() == (0,)
     file.close()
     store.close()

@@ -17,9 +17,10 @@ from tillroll.core.accept import Body, Reason, Rejection, accept
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.core.rejection import Capacity
 from tillroll.errors import StoreError
-from tillroll.stores import sqlite_head, sqlite_schema
-from tillroll.stores.sqlite import SqliteStore
-from tillroll.stores.sqlite_head import HeadFile
+from tillroll.stores.sqlite import head as head_module
+from tillroll.stores.sqlite import schema
+from tillroll.stores.sqlite.head import HeadFile
+from tillroll.stores.sqlite.store import SqliteStore
 
 KEY = Source(NameKind.KEY, "checkout-7")
 TILL = Source(NameKind.FILE, "/imports/till.ndjson")
@@ -112,7 +113,7 @@ def test_a_reader_delays_the_erasing_of_the_log_to_the_next_fold(tmp_path: Path)
     store = SqliteStore(tmp_path)
     (body,) = secrets(1, seed=3)
     store.set_aside([rejection(0, body)], 1.0)
-    reader = sqlite3.connect(tmp_path / sqlite_schema.FILE_NAME)
+    reader = sqlite3.connect(tmp_path / schema.FILE_NAME)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM rejected_total").fetchall()
     store.settle([store.rejected()[0].id])
@@ -168,7 +169,7 @@ def test_a_flipped_bit_of_a_rejection_is_noticed(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.set_aside([rejection(0, b"kept"), rejection(1, b"kept")], 1.0)
     store.close()
-    path = tmp_path / sqlite_schema.FILE_NAME
+    path = tmp_path / schema.FILE_NAME
     connection = sqlite3.connect(path)
     (payload,) = connection.execute("SELECT payload FROM rejected_group").fetchone()
     for bit in range(0, 8 * len(payload), 3):
@@ -199,12 +200,12 @@ def test_one_key_for_everything_does_not_cost_ever_more(tmp_path: Path) -> None:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    (tmp_path / sqlite_schema.FILE_NAME).write_bytes(gzip.decompress(FIXTURE.read_bytes()))
+    (tmp_path / schema.FILE_NAME).write_bytes(gzip.decompress(FIXTURE.read_bytes()))
     return tmp_path
 
 
 def test_what_an_older_release_kept_is_brought_along_under_its_ids(old: Path) -> None:
-    with sqlite3.connect(old / sqlite_schema.FILE_NAME) as file:
+    with sqlite3.connect(old / schema.FILE_NAME) as file:
         rows = file.execute(
             "SELECT id, received_at, kind, source, position, code, message, body"
             " FROM rejected WHERE settled = 0 ORDER BY seq"
@@ -267,15 +268,15 @@ def test_a_file_is_brought_along_once_when_many_open_it(old: Path) -> None:
 def test_a_conversion_that_was_cut_short_is_done_by_the_next_opening(
     old: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = old / sqlite_schema.FILE_NAME
-    connection = sqlite_schema.connect(path)
-    head = HeadFile(old / sqlite_head.FILE_NAME)
+    path = old / schema.FILE_NAME
+    connection = schema.connect(path)
+    head = HeadFile(old / head_module.FILE_NAME)
     head.begin()
     head.close()
-    sqlite_schema.migrate(connection, path)
+    schema.migrate(connection, path)
     connection.close()  # as if killed before what was kept was brought along
     copy = tmp_path_factory.mktemp("copy")
-    for name in (path, path.with_name(sqlite_head.FILE_NAME)):
+    for name in (path, path.with_name(head_module.FILE_NAME)):
         shutil.copy(name, copy)
     store = SqliteStore(copy)
     assert store.status().rejected == 306

@@ -12,7 +12,7 @@ from tillroll.core import kernel
 from tillroll.core.batch import Batch, Event, batch_of
 from tillroll.core.recount import STORED
 from tillroll.core.report import FIVE
-from tillroll.stores.tallies import Tallies
+from tillroll.stores.sqlite.tallies import Tallies
 
 if TYPE_CHECKING:
     from pathlib import Path

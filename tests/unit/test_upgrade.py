@@ -19,8 +19,8 @@ from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import CountingError, StoreError
 from tillroll.ports import Outcome
-from tillroll.stores import sqlite_schema, sqlite_upgrade
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite import schema, upgrade
+from tillroll.stores.sqlite.store import SqliteStore
 
 STORED = Path(__file__).parent / "stored"
 NOON = 1_322_913_600  # 2011-12-03T12:00:00Z
@@ -45,7 +45,7 @@ def shop_purchases() -> list[Event]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    path = tmp_path / sqlite_schema.FILE_NAME
+    path = tmp_path / schema.FILE_NAME
     path.write_bytes(gzip.decompress((STORED / "sqlite-0.1.0.db.gz").read_bytes()))
     return tmp_path
 
@@ -78,13 +78,13 @@ def test_a_file_of_0_1_0_keeps_its_counts_its_names_and_its_rejected(written: Pa
 def test_an_upgrade_that_is_interrupted_leaves_the_file_as_it_was(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written / sqlite_schema.FILE_NAME
+    path = written / schema.FILE_NAME
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite_upgrade, "write_state", killed)
+        patched.setattr(upgrade, "write_state", killed)
         with pytest.raises(KeyboardInterrupt):
             SqliteStore(written)
     connection = sqlite3.connect(path)
@@ -98,7 +98,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_file_as_it_was(
 
 def test_an_older_program_refuses_a_newer_file(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SqliteStore(written).close()
-    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", sqlite_schema.MIGRATIONS[:1])
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
     with pytest.raises(StoreError, match=r"Run the newer tillroll that wrote it"):
         SqliteStore(written)
 
@@ -176,7 +176,7 @@ STATEMENTS_OF_0_1_0 = (
 
 
 def test_a_program_of_0_1_0_that_still_runs_stops_with_an_error_and_harms_nothing(written: Path) -> None:
-    still_open = sqlite3.connect(written / sqlite_schema.FILE_NAME)
+    still_open = sqlite3.connect(written / schema.FILE_NAME)
     assert still_open.execute("SELECT events FROM state").fetchone() == (3_140,)
     store = SqliteStore(written)
     for statement in STATEMENTS_OF_0_1_0:
@@ -192,14 +192,14 @@ SEGMENT = "segment"
 
 
 def tables(directory: Path) -> dict[str, str]:
-    connection = sqlite3.connect(directory / sqlite_schema.FILE_NAME)
+    connection = sqlite3.connect(directory / schema.FILE_NAME)
     found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
     connection.close()
     return found
 
 
 def whole(directory: Path) -> bool:
-    connection = sqlite3.connect(directory / sqlite_schema.FILE_NAME)
+    connection = sqlite3.connect(directory / schema.FILE_NAME)
     (counting,) = connection.execute("SELECT count(*) FROM report WHERE state = 'counting'").fetchone()
     connection.close()
     return bool(counting == 0)

@@ -14,7 +14,7 @@ from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.batch import NameKind
 from tillroll.core.report import REPORTS
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web.asgi import endpoints
 from tillroll.web.openapi import describe
 from tillroll.web.problem import CODES

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tillroll.errors import QueueError, StoreError, StoreFullError
-from tillroll.stores.sqlite import SqliteStore
+from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web.asgi import Application
 from tillroll.web.settings import Settings
 from tillroll.web.state import State

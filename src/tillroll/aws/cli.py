@@ -22,9 +22,9 @@ from tillroll.cli.output import explained as reason_line
 from tillroll.config import load as load_config
 from tillroll.core.kept import Keep
 from tillroll.errors import ConfigError
-from tillroll.field_watch import FieldWatch
-from tillroll.queues.session import open_session
-from tillroll.worker import wall_clock
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.worker import wall_clock
+from tillroll.queues.sqs.session import open_session
 
 _STILL_REJECTED_CODE = 3
 _SHOWN_CHARACTERS = 60

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tillroll.app import open_queue, open_store
 from tillroll.config import load
 from tillroll.core.kept import Keep
-from tillroll.envelope import open_envelope
-from tillroll.field_watch import FieldWatch
+from tillroll.ingest.envelope import open_envelope
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.worker import Taken, take_messages, wall_clock
 from tillroll.ports import RangeEnding
-from tillroll.worker import Taken, take_messages, wall_clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

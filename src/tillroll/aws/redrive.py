@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from tillroll.field_watch import NO_WATCH
-from tillroll.worker import Taken, take_messages
+from tillroll.ingest.field_watch import NO_WATCH
+from tillroll.ingest.worker import Taken, take_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tillroll.core.accept import Reason, Rejection
-    from tillroll.field_watch import FieldWatch
+    from tillroll.ingest.field_watch import FieldWatch
+    from tillroll.ingest.take import Receipt
     from tillroll.ports import Clock, Message, Queue, Store
-    from tillroll.service import Receipt
 
 
 HELD_MAX: Final = 100_000  # SQS lets 120,000 messages of a queue be received and not deleted

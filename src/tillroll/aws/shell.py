@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.aws.errors import AwsError, explained
 from tillroll.aws.stack import outputs
-from tillroll.queues.session import open_session
+from tillroll.queues.sqs.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,18 +10,19 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from tillroll import config, warehouse
+from tillroll import config
 from tillroll.cli.options import ConfigFile, Data, EventsKeep, opened
 from tillroll.cli.progress import event_progress
-from tillroll.core import ask, export
+from tillroll.core import export, question
 from tillroll.core.batch import Batch
 from tillroll.core.export import Chosen
 from tillroll.core.kept import Keep
 from tillroll.errors import OutputError, QueryError
-from tillroll.parquet import EventTables, EventWriter
+from tillroll.export import warehouse
+from tillroll.export.parquet import EventTables, EventWriter
+from tillroll.export.warehouse import Manifest
+from tillroll.export.whole_file import STDOUT, output_file
 from tillroll.ports import Store
-from tillroll.warehouse import Manifest
-from tillroll.whole_file import STDOUT, output_file
 
 _Write = Callable[[Batch], object]
 
@@ -114,8 +115,8 @@ def run(
 
 def _chosen(start: str | None, stop: str | None, merchants: list[str] | None) -> Chosen:
     chosen = Chosen(
-        None if start is None else ask.instant("--from", start),
-        None if stop is None else ask.instant("--to", stop),
+        None if start is None else question.instant("--from", start),
+        None if stop is None else question.instant("--to", stop),
         frozenset(merchants) if merchants else None,
     )
     if chosen.start is not None and chosen.stop is not None and chosen.start >= chosen.stop:

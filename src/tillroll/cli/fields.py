@@ -5,7 +5,7 @@ import typer
 from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, kept_fields, opened
 from tillroll.cli.output import console, instant, table, write_json
 from tillroll.core.text import visible
-from tillroll.field_watch import FieldWatch
+from tillroll.ingest.field_watch import FieldWatch
 
 _PERCENT = 100
 

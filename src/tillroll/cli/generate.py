@@ -13,14 +13,15 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from tillroll import config, sender
+from tillroll import config
 from tillroll.cli.options import ConfigFile, Json
 from tillroll.cli.output import messages, write_json
 from tillroll.core import limits
 from tillroll.errors import ConfigError
-from tillroll.generator import Generator, Plan
-from tillroll.importer import InputError
-from tillroll.whole_file import output_file
+from tillroll.export.whole_file import output_file
+from tillroll.ingest.files import InputError
+from tillroll.load import sender
+from tillroll.load.generator import Generator, Plan
 
 if sys.version_info >= (3, 14):
     pass

@@ -19,11 +19,11 @@ from tillroll.core.batch import NameKind, Source
 from tillroll.core.kept import Keep
 from tillroll.core.text import visible
 from tillroll.errors import ConfigError
-from tillroll.field_watch import FieldWatch
-from tillroll.importer import Input, InputError, Listed, Tally, import_events, read_ahead
-from tillroll.imports import Imports, name_of
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.files import Input, InputError, Listed, Tally, import_events, read_ahead
+from tillroll.ingest.imports import Imports, name_of
+from tillroll.ingest.take import CONFLICT
 from tillroll.ports import ImportList, Store
-from tillroll.service import CONFLICT
 
 
 class FileFormat(StrEnum):

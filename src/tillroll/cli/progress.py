@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tillroll import ports
-    from tillroll.importer import Tally
+    from tillroll.ingest.files import Tally
 
 
 @contextmanager

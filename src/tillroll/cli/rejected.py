@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from tillroll import correction
 from tillroll.cli.options import ConfigFile, Data, Json, kept_fields, opened
 from tillroll.cli.output import console, explained, instant, table, write_json
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.rejection import EVERY, RejectedFilter
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
-from tillroll.importer import InputError
+from tillroll.ingest import correction
+from tillroll.ingest.files import InputError
 from tillroll.ports import Kept, Outcome, Store
 
 _STILL_REJECTED_CODE = 3

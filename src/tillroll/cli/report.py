@@ -12,7 +12,7 @@ from tillroll import config
 from tillroll.cli import report_chart
 from tillroll.cli.options import ConfigFile, Data, opened
 from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
-from tillroll.core import ask, limits
+from tillroll.core import limits, question
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import CsvForm
 from tillroll.core.dimension import HOUR
@@ -20,7 +20,7 @@ from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measur
 from tillroll.core.report import FIVE
 from tillroll.definitions import find_readable
 from tillroll.errors import ConfigError
-from tillroll.parquet import write_aggregates
+from tillroll.export.parquet import write_aggregates
 from tillroll.ports import Store
 
 _ROWS = 50  # of a table, unless more are asked for: it is read, not processed
@@ -103,7 +103,7 @@ def run(
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
     }
     _add_only(parameters, only or [])
-    shown = ask.measures_of([] if measures is None else [measures])
+    shown = question.measures_of([] if measures is None else [measures])
     _refuse(form, columns, bom=bom, chart=chart)
     with opened(data, config_file) as store:
         query = _asked(store, name, parameters, config_file)
@@ -143,7 +143,7 @@ def _asked(store: Store, name: str, parameters: dict[str, list[str]], config_fil
     report = find_readable(store, name)
     if report.window is HOUR:
         parameters.setdefault("zone", [config.load({"config": config_file}).settings.zone])
-    return ask.ask(report, parameters)
+    return question.ask(report, parameters)
 
 
 def _add_only(parameters: dict[str, list[str]], only: list[str]) -> None:

@@ -18,13 +18,13 @@ from tillroll import config
 from tillroll.cli.charts import COLOURS, bar, draws_blocks, grid, sparkline
 from tillroll.cli.options import ConfigFile, Data, Json, opened
 from tillroll.cli.output import console
-from tillroll.core.ask import ask
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Aggregate
+from tillroll.core.question import ask
 from tillroll.core.report import FIVE, SEPARATOR
+from tillroll.load.sender import Target
 from tillroll.ports import Store
-from tillroll.sender import Target
 
 _KEPT = 60  # looks in the sparklines
 _REPORT = FIVE[2]

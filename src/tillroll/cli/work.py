@@ -12,8 +12,8 @@ from tillroll.cli.options import ConfigFile, Data, EventsKeep, Freshness, Json, 
 from tillroll.cli.output import write_json
 from tillroll.core.kept import Keep
 from tillroll.errors import ConfigError
-from tillroll.field_watch import FieldWatch
-from tillroll.worker import Worker, wall_clock
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.worker import Worker, wall_clock
 
 
 def run(

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.ask import RESERVED
 from tillroll.core.clocks import UTC_CLOCKS, Clocks
 from tillroll.core.dimension import FIELD_PREFIX, KEYS, WINDOWS, Closed, Field, dimension
 from tillroll.core.kept import ABSENT, spell
+from tillroll.core.question import RESERVED
 from tillroll.core.report import FIVE, Condition, Report
 from tillroll.core.text import is_name, shown
 from tillroll.core.zone import UTC, find_zone

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.core.ask import RESERVED, spans_of
 from tillroll.core.dimension import (
     FIELD_PREFIX,
     HOUR,
@@ -17,6 +16,7 @@ from tillroll.core.dimension import (
     Window,
     dimension,
 )
+from tillroll.core.question import RESERVED, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

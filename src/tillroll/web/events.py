@@ -12,7 +12,7 @@ from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.core.body import has_more_than, is_empty, places_in
 from tillroll.core.text import NAME_RULE, is_name
 from tillroll.errors import TillrollError
-from tillroll.service import ONE
+from tillroll.ingest.take import ONE
 from tillroll.web.auth import Right
 from tillroll.web.body import ClientLeftError, decompress, encoding_of
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
@@ -20,8 +20,8 @@ from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from tillroll.intake import Done
-    from tillroll.service import Receipt
+    from tillroll.ingest.group_commit import Done
+    from tillroll.ingest.take import Receipt
     from tillroll.web.state import State
 
     Receive = Callable[[], Awaitable[Any]]

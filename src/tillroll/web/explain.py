@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tillroll.core.ask import find_datapoint, whole_number
+from tillroll.core.question import find_datapoint, whole_number
 from tillroll.errors import QueryError
 from tillroll.web.answers import json_answer, single_parameters
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response, StreamingResponse
 
 from tillroll.core import export
-from tillroll.core.ask import whole_number
+from tillroll.core.question import whole_number
 from tillroll.errors import QueryError
 from tillroll.web.answers import parameters_of, unknown_parameter
 from tillroll.web.problem import Problem

@@ -13,15 +13,15 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from tillroll.service import ONE
+from tillroll.ingest.take import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tillroll.errors import ClockError
-    from tillroll.intake import Committed
+    from tillroll.ingest.group_commit import Committed
+    from tillroll.ingest.take import Receipt
     from tillroll.ports import Clock
-    from tillroll.service import Receipt
 
 _log: Final = logging.getLogger(__name__)
 OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")

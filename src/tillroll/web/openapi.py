@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll import __version__
-from tillroll.core import ask, limits
+from tillroll.core import limits, question
 from tillroll.core.csv_form import COLUMNS
 from tillroll.core.dimension import HOUR, Closed, Dimension, Open
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES
@@ -245,18 +245,18 @@ def _get_report(report: Report, settings: Settings) -> JsonObject:
         wanted = listed(_values(dimension), limits.FILTER_VALUES_MAX) | {"minItems": 1}
         text = f"Only events of this {dimension.name}; repeat it for several"
         parameters.append(_parameter(dimension.name, wanted, text))
-    by = listed(one_of(ask.dimensions_of(report))) | {"minItems": 1, "uniqueItems": True}
+    by = listed(one_of(question.dimensions_of(report))) | {"minItems": 1, "uniqueItems": True}
     if report.window:
-        times = {"enum": [report.window.name, *ask.spans_of(report)]}
+        times = {"enum": [report.window.name, *question.spans_of(report)]}
         by |= {"contains": times, "minContains": 0, "maxContains": 1}
     measures = listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES}
     limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
-    orders = [order for order in ask.ORDERS if order != "bracket" or "bracket" in report.dimensions]
-    cursor = {"type": "string", "minLength": 1, "maxLength": ask.CURSOR_CHARACTERS_MAX, "format": "cursor"}
+    orders = [order for order in question.ORDERS if order != "bracket" or "bracket" in report.dimensions]
+    cursor = {"type": "string", "minLength": 1, "maxLength": question.CURSOR_CHARACTERS_MAX, "format": "cursor"}
     parameters += [
         _parameter("by", by, "Roll up to these dimensions, in this order, or to a span in place of the window"),
         _parameter("measures", measures, "What each aggregate has beside its datapoint; the average is in cents"),
-        _parameter("order", one_of(orders, default=ask.ORDERS[0]), "By name, or most events or amount first"),
+        _parameter("order", one_of(orders, default=question.ORDERS[0]), "By name, or most events or amount first"),
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
         _parameter("format", one_of(FORMATS), "Instead of the Accept header"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from tillroll.errors import TillrollError
-    from tillroll.service import Receipt
+    from tillroll.ingest.take import Receipt
     from tillroll.web.crowd import Crowd
     from tillroll.web.events import EventsRoute
     from tillroll.web.settings import Settings

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
-from tillroll import correction
 from tillroll.core import limits
-from tillroll.core.ask import whole_number
+from tillroll.core.question import whole_number
 from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import QueryError
-from tillroll.intake import Committed
-from tillroll.service import Receipt
+from tillroll.ingest import correction
+from tillroll.ingest.group_commit import Committed
+from tillroll.ingest.take import Receipt
 from tillroll.web.answers import json_answer, single_parameters, small_body
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from tillroll.correction import Corrected, Retried
+    from tillroll.ingest.correction import Corrected, Retried
     from tillroll.ports import Kept
     from tillroll.web.state import State
 

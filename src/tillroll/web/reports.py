@@ -9,12 +9,12 @@ import msgspec
 from starlette.responses import Response
 
 from tillroll.core import limits
-from tillroll.core.ask import ask, find_datapoint, measures_of, whole_number
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import COLUMNS, CsvForm
 from tillroll.core.definition import define
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, aggregate_object
+from tillroll.core.question import ask, find_datapoint, measures_of, whole_number
 from tillroll.definitions import definition_object, find_readable, planned, state_object
 from tillroll.errors import DefinitionError, QueryError
 from tillroll.web.answers import (

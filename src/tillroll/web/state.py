@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 from tillroll.core import limits
 from tillroll.core.kept import Keep
 from tillroll.errors import OverloadedError
-from tillroll.field_watch import FieldWatch
-from tillroll.intake import Intake
+from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ingest.group_commit import Intake
 from tillroll.web.auth import Gate
 from tillroll.web.body import Reception
 from tillroll.web.metrics import Metrics

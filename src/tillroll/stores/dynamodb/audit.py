@@ -1,0 +1,342 @@
+"""Audit: count the journal again and compare with every counter, on a live system. No I/O but what spills to disk.
+
+The position audited is the folded one at the start. A counter says up to where it is folded: one that was folded since
+is compared with the recount up to there, so traffic that goes on does not blur the result. One that says another epoch
+was left by an earlier recount, and is wrong whatever it says. What is counted again shares nothing with the fold, see
+`core.recount`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tillroll.core import limits
+from tillroll.core.recount import Recount, records
+from tillroll.core.report import REPORTS
+from tillroll.errors import LaterFormatError, StoreError
+from tillroll.ports import Audit, Difference
+from tillroll.stores.dynamodb.ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
+from tillroll.stores.dynamodb.protocol import Correct, Query, Scan, ask, ask_all
+from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX, LedgerEntry, report_of
+from tillroll.stores.dynamodb.spill import Spill
+from tillroll.stores.dynamodb.state import State, read_folders, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.core.batch import Batch
+    from tillroll.ports import Progress
+    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply, ScanReply
+    from tillroll.stores.dynamodb.schema import ChunkRef
+    from tillroll.stores.dynamodb.spill import Line
+
+_CHUNKS_AT_ONCE: Final = 25
+_ENTRIES_A_PAGE: Final = 500
+_CORRECTIONS_AT_ONCE: Final = 500
+_EVENTS, _FOLD, _AMOUNT = 0, 1, 2  # the positions under which a stored counter's numbers are spilled
+_DAY_MINUTES: Final = 1_440
+
+
+class _Found:
+    """The differences found: all counted, the first ones kept."""
+
+    def __init__(self) -> None:
+        self.differences: list[Difference] = []
+        self.total = 0
+        self.journal_is_whole = True
+
+    def add(
+        self, kind: str, subject: str, message: str, stored: int | None = None, recounted: int | None = None
+    ) -> None:
+        self.total += 1
+        if kind in {"chunk", "ledger"}:
+            self.journal_is_whole = False
+        if len(self.differences) < limits.REJECTED_LISTED_MAX:
+            self.differences.append(Difference(kind, subject, stored, recounted, message))
+
+
+def audit(context: Context, *, since: int, progress: Progress | None, repair: bool) -> Protocol[Audit]:
+    """Audit the tables; see ports.Journal. A journal that is damaged is not a measure to repair by.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    work = _Audit(context, since, progress)
+    try:
+        return (yield from work.run(repair=repair))
+    finally:
+        work.close()
+
+
+class _Audit:
+    def __init__(self, context: Context, since: int, progress: Progress | None) -> None:
+        self.context = context
+        self.since = since
+        self.progress = progress
+        self.found = _Found()
+        self.reports = tuple(REPORTS)
+        self.recount = Spill()
+        self.stored = Spill()
+        self.chunks = Spill()
+        self.position = 0
+        self.events = 0
+        self.done = 0
+        self.of = 0
+        self.range_has_events = False
+        self.last = LedgerEntry()
+        self.state: State | None = None
+
+    def close(self) -> None:
+        for spill in (self.recount, self.stored, self.chunks):
+            spill.close()
+
+    def run(self, *, repair: bool) -> Protocol[Audit]:
+        upto, token = yield from self._read_position()
+        head = yield from read_head(self.context)
+        self.of = head.entry.events
+        self.position = min(upto, head.number)
+        yield from self._walk_ledger()
+        if upto > head.number or self.last.token != token:
+            said = "has another entry there" if upto <= head.number else f"ends at {head.number}"
+            message = f"the aggregates were counted up to ledger entry {upto}, but the ledger {said}: it was restored"
+            self.found.add("position", FOLD_KEY, message, upto, self.position)
+            self.found.journal_is_whole = False  # as a measure for these aggregates
+        self._check_chunk_numbers()
+        greatest = yield from self._scan()
+        yield from self._check_position(greatest)
+        corrections = []
+        datapoints = 0
+        for correction in self._compare():
+            datapoints += 1
+            if correction is not None and repair and self.found.journal_is_whole:
+                corrections.append(correction)
+                if len(corrections) >= _CORRECTIONS_AT_ONCE:
+                    yield from ask_all(self.context, corrections)
+                    corrections = []
+        if corrections:
+            yield from ask_all(self.context, corrections)
+        return Audit(
+            position=self.position,
+            events=self.events,
+            datapoints=datapoints,
+            differences=self.found.differences,
+            differences_total=self.found.total,
+        )
+
+    def _read_position(self) -> Protocol[tuple[int, str]]:
+        """Read the least position of any folder, and the token of the entry there.
+
+        Raises:
+            StoreError: a recount of everything is under way, or has been, so that no position is that of all counters.
+        """
+        state = yield from read_state(self.context)
+        if state is None:
+            return 0, ""
+        if self.state is not None and self.state != state:
+            problem = "everything was counted again while the audit counted"
+            raise StoreError(problem, "Audit again", retry_after_s=1.0)
+        self.state = state
+        folders = yield from read_folders(self.context, state)
+        least = min(folders, key=lambda folder: folder.position)
+        if least.position < state.first:
+            problem = f"everything is being counted again, up to ledger entry {state.first}"
+            raise StoreError(problem, "Wait until it is done, or have tillroll rebuild do it now", retry_after_s=60.0)
+        return least.position, least.token
+
+    def _walk_ledger(self) -> Protocol[None]:
+        """Recount the ledger up to the position, and see that no entry is missing."""
+        at = 0
+        while at < self.position:
+            limit = min(_ENTRIES_A_PAGE, self.position - at)
+            reply: QueryReply = yield from ask(self.context, Query(LEDGER, at, limit=limit))
+            refs: list[ChunkRef] = []
+            for item in reply.items:
+                if int(item["number"]) > self.position:
+                    break
+                at = self._take_entry(at, item, refs)
+            yield from self._count(refs, 0)
+            if reply.last is None or not reply.items:
+                break
+        if at < self.position:
+            self.found.add("ledger", f"{LEDGER} {at + 1}", f"the ledger ends at {at} before {self.position}")
+
+    def _take_entry(self, at: int, item: Item, refs: list[ChunkRef]) -> int:
+        try:
+            number, entry = decode_entry(item)
+        except LaterFormatError:
+            raise
+        except StoreError as error:
+            number = int(item["number"])
+            self.found.add("ledger", f"{LEDGER} {number}", str(error))
+            return number
+        if number != at + 1:
+            missing = f"{LEDGER} {at + 1}" if number == at + 2 else f"{LEDGER} {at + 1} to {number - 1}"
+            self.found.add("ledger", missing, f"{missing} is missing")
+        elif entry.events != self.last.events + sum(ref.events for ref in entry.chunks):
+            message = f"ledger entry {number} says {entry.events} events where its chunks add up to another number"
+            self.found.add("ledger", f"{LEDGER} {number}", message)
+        refs.extend(entry.chunks)
+        for ref in entry.chunks:
+            self.chunks.add(ref.log, ref.number, 1)
+        self.range_has_events = bool(entry.chunks) or (self.range_has_events and not self.last.mark)
+        self.last = entry
+        return number
+
+    def _count(self, refs: list[ChunkRef], position: int) -> Protocol[None]:
+        """Recount chunks; position 0 stands for everything up to the one audited."""
+        if self.since:
+            refs = [ref for ref in refs if ref.minute // _DAY_MINUTES >= self.since]
+        for start in range(0, len(refs), _CHUNKS_AT_ONCE):
+            some = refs[start : start + _CHUNKS_AT_ONCE]
+            items = yield from read_chunks(self.context, some)
+            recount = Recount(self.reports)
+            events = 0
+            for ref in some:
+                batch = self._open(ref, items.get(ref))
+                if batch is not None:
+                    recount.count(batch, b"\1" * len(self.reports))
+                    events += len(batch)
+            for found in records(recount.take(1, 0)[0]):
+                key = self.reports[found.report].datapoint(found.text)
+                self.recount.add(key, 2 * position, found.events)
+                self.recount.add(key, 2 * position + 1, found.amount)
+            self.done += events
+            self.events += 0 if position else events
+            if self.progress is not None:
+                self.progress(self.done, max(self.of, self.done))
+
+    def _open(self, ref: ChunkRef, item: Item | None) -> Batch | None:
+        name = f"{ref.log} {ref.number}"
+        if item is None:
+            self.found.add("chunk", name, f"chunk {ref.number} of {ref.log} is missing", None, ref.events)
+            return None
+        try:
+            batch = decode_chunk(item)
+        except LaterFormatError:
+            raise
+        except StoreError as error:
+            self.found.add("chunk", name, str(error), None, ref.events)
+            return None
+        if len(batch) != ref.events:
+            message = f"chunk {ref.number} of {ref.log} holds another number of events than the ledger says"
+            self.found.add("chunk", name, message, len(batch), ref.events)
+        return batch
+
+    def _check_chunk_numbers(self) -> None:
+        """See that the ledger lists the chunks of each log from 1 without a gap or a repeat."""
+        log, last = "", 0
+        for key, number, times in self.chunks.lines():
+            if key != log:
+                log, last = key, 0
+            if number != last + 1:
+                self.found.add("ledger", f"{log} {last + 1}", f"no ledger entry lists chunk {last + 1} of {log}")
+            if times != 1:
+                self.found.add("ledger", f"{log} {number}", f"{times} ledger entries list it", times, 1)
+            last = number
+
+    @property
+    def _epoch(self) -> int:
+        return State().epoch if self.state is None else self.state.epoch
+
+    def _scan(self) -> Protocol[int]:
+        """Take down every counter; return the greatest position any is folded to."""
+        greatest = 0
+        after: str | None = None
+        while True:
+            reply: ScanReply = yield from ask(self.context, Scan(after))
+            for item in reply.items:
+                key = str(item["datapoint"])
+                fold = int(item.get("fold", 0))
+                if fold // EPOCH == self._epoch:
+                    greatest = max(greatest, fold % EPOCH)
+                if key.startswith(STATE_PREFIX) or not self._is_compared(key):
+                    continue
+                self.stored.add(key, _EVENTS, int(item.get("events", 0)))
+                self.stored.add(key, _FOLD, fold)
+                if "amount" in item:
+                    self.stored.add(key, _AMOUNT, int(item["amount"]))
+            if reply.last is None:
+                return greatest
+            after = reply.last
+
+    def _is_compared(self, key: str) -> bool:
+        if not self.since:
+            return True
+        at = REPORTS.place(key)
+        if at is None:
+            return True
+        return at.report.window is not None and at.report.window.hour(at.window) // 24 >= self.since
+
+    def _check_position(self, greatest: int) -> Protocol[None]:
+        """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
+        upto, _ = yield from self._read_position()
+        entries = yield from read_ledger(self.context, self.position)
+        allowed = self.position
+        refs: list[ChunkRef] = []
+        for number, entry in entries:
+            refs.extend(entry.chunks)
+            if entry.mark:
+                if number <= greatest:
+                    yield from self._count(refs, number)
+                refs = []
+                if allowed <= upto:
+                    allowed = number
+        if greatest > allowed:
+            message = f"the folded position is {upto}, but a counter is folded up to {greatest}: it was moved back"
+            self.found.add("position", FOLD_KEY, message, upto, greatest)
+        elif self.position and not self.last.mark:
+            message = f"the folded position is {self.position}, which is not where a range of the fold ends"
+            self.found.add("position", FOLD_KEY, message, self.position, None)
+        elif self.range_has_events and greatest < self.position:
+            message = f"the folded position is {self.position}, but no counter is folded further than {greatest}"
+            self.found.add("position", FOLD_KEY, message, self.position, greatest)
+
+    def _compare(self) -> Iterator[Correct | None]:
+        """Yield for each datapoint how to correct it, None when it is right."""
+        for key, recounted, stored in _join(self.recount.lines(), self.stored.lines()):
+            if not self._is_compared(key):
+                continue
+            fold = stored.get(_FOLD, 0)
+            is_older = _EVENTS in stored and fold // EPOCH != self._epoch
+            basis = self.position if is_older else max(self.position, fold % EPOCH)
+            expected = sum(number for at, number in recounted.items() if at % 2 == 0 and at // 2 <= basis)
+            amount = sum(number for at, number in recounted.items() if at % 2 and at // 2 <= basis)
+            events = stored.get(_EVENTS)
+            is_right = (events or 0) == expected and (events is not None or not expected) and not is_older
+            if is_right and (not self._epoch or stored.get(_AMOUNT, 0) == amount):
+                if expected or events is not None:
+                    yield None
+                continue
+            known = REPORTS.place(key) is not None
+            if is_right:
+                message = f"{key} says an amount of {stored.get(_AMOUNT)}, and the journal has {amount}"
+                self.found.add("aggregate", key, message, stored.get(_AMOUNT), amount)
+            else:
+                said = "is missing" if events is None else f"says {events}"
+                message = f"{key} {said}, and the journal has {expected}" + ("" if known else "; it is of no report")
+                self.found.add(
+                    "aggregate", key, message + ("; it is of an earlier count" if is_older else ""), events, expected
+                )
+            before = None if events is None else (events, fold)
+            report = report_of(key) if known else ""
+            to = self._epoch * EPOCH + basis
+            yield Correct(key, report, before, expected or None, amount if self._epoch else None, to)
+
+
+def _join(recount: Iterator[Line], stored: Iterator[Line]) -> Iterator[tuple[str, dict[int, int], dict[int, int]]]:
+    """Yield each key of two sorted streams once, with its numbers by position from both."""
+    streams = [recount, stored]
+    heads = [next(stream, None) for stream in streams]
+    while True:
+        keys = [head[0] for head in heads if head is not None]
+        if not keys:
+            return
+        key = min(keys)
+        numbers: list[dict[int, int]] = [{}, {}]
+        for which, stream in enumerate(streams):
+            head = heads[which]
+            while head is not None and head[0] == key:
+                numbers[which][head[1]] = head[2]
+                head = next(stream, None)
+            heads[which] = head
+        yield key, numbers[0], numbers[1]

@@ -1,0 +1,463 @@
+"""Fold: count what is journaled into the counters, exactly once, whoever does it and however often. No I/O.
+
+A range lies between two marks of the ledger, which is immutable: so every worker that folds it computes the same sums.
+It is declared in the folder's state before a counter is touched. Each counter takes its sum on condition that it has
+not been folded so far, and only when all have does the position move. They take it in a fixed order, so that whoever
+comes next goes on from where the last one noted; a sleeper that wakes up late finds every condition failing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zlib import crc32
+
+from tillroll.core.fold import codes_of, fold
+from tillroll.core.report import REPORTS
+from tillroll.errors import StoreError
+from tillroll.stores.dynamodb.ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks, read_head
+from tillroll.stores.dynamodb.protocol import (
+    ConditionFailed,
+    Count,
+    Discard,
+    Query,
+    Scan,
+    ask,
+    ask_all,
+    is_passing,
+    read_batch,
+)
+from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, STATE_PREFIX, LedgerEntry, folder_key
+from tillroll.stores.dynamodb.state import Folder, check_token, open_state, put_state, read_folder, take_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tillroll.core.batch import Batch
+    from tillroll.ports import Progress
+    from tillroll.stores.dynamodb.ledger import Head
+    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply, ScanReply
+    from tillroll.stores.dynamodb.schema import ChunkRef
+    from tillroll.stores.dynamodb.state import State
+
+_CHUNKS_AT_ONCE: Final = 25  # of at most limits.CHUNK_BYTES_MAX each
+_UPDATES_AT_ONCE: Final = 200  # to begin with; as many as take about a second
+_UPDATES_AT_ONCE_MAX: Final = 8_000
+_BATCH_S: Final = 1.0
+_ENTRIES_A_CHECK: Final = 25
+_ENTRIES_KEPT: Final = 5_000  # of a range, from finding its end to counting it; those of a longer one are read again
+_EVENTS_OF_OLDER_MAX: Final = 1_000_000  # up to so many, a journal of 0.1.0 is counted again, for amounts, by itself
+_SLICE_EVENTS: Final = 200_000  # at most 5 datapoints each, some 300 bytes a datapoint
+_NOTE_S: Final = 5.0  # how often progress is noted: what is not noted is done again
+_LEASE_S: Final = 30.0  # how long another waits for a worker of whom nothing is heard
+
+
+class Share(NamedTuple):
+    """Some of all datapoints, by hash: those of a folder, and of a slice of its range."""
+
+    folder: int = 0
+    folders: int = 1
+    slice: int = 0
+    slices: int = 1
+
+    def has(self, datapoint: str) -> bool:
+        """Tell whether a datapoint is among them."""
+        digest = crc32(datapoint.encode())
+        return digest % self.folders == self.folder and digest // self.folders % self.slices == self.slice
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every datapoint is among them."""
+        return self.folders == self.slices == 1
+
+
+class Sum(NamedTuple):
+    """What a datapoint counts: its report, its events, and the sum of their amounts."""
+
+    report: str
+    events: int
+    amount: int
+
+
+Totals = dict[str, Sum]  # by datapoint
+ALL: Final = Share()
+
+
+class Range(NamedTuple):
+    """Entries of the ledger that are folded together: those after `start`, to a mark. `entries` None: to be read."""
+
+    start: int
+    until: int
+    token: str  # of the entry at its end
+    events: int
+    entries: list[LedgerEntry] | None = None
+
+
+class _StaleError(Exception):
+    """The state is another by now: what is to be done has to be looked at anew."""
+
+
+class _StoppedError(Exception):
+    """The time is up."""
+
+
+def _always() -> bool:
+    return True
+
+
+def fold_marked(context: Context, may_go_on: Callable[[], bool] = _always) -> Protocol[int]:
+    """Fold every range that has an end and that nobody else is folding; returns the folded position.
+
+    Once `may_go_on` says no, it notes how far it has come, and leaves the rest to the next.
+    """
+    return (yield from _fold(context, may_go_on, to_head=False, alone=True))
+
+
+def fold_all(context: Context, may_go_on: Callable[[], bool] = _always, *, alone: bool = False) -> Protocol[int]:
+    """Fold everything journaled so far; returns the folded position. `alone` leaves to another what that is folding."""
+    return (yield from _fold(context, may_go_on, to_head=True, alone=alone))
+
+
+def _fold(context: Context, may_go_on: Callable[[], bool], *, to_head: bool, alone: bool) -> Protocol[int]:
+    worker = context.token()
+    while True:
+        state = yield from open_state(context)
+        if not state.epoch and (yield from read_head(context)).entry.events <= _EVENTS_OF_OLDER_MAX:
+            yield from take_epoch(context)
+            continue
+        positions = []
+        try:
+            for number in range(state.folders):
+                work = _FolderWork(context, state, number, worker, may_go_on, alone=alone)
+                positions.append((yield from work.run(to_head=to_head)))
+        except _StaleError:
+            continue
+        return min(positions)
+
+
+class _FolderWork:
+    """A worker at one folder."""
+
+    def __init__(
+        self,
+        context: Context,
+        state: State,
+        number: int,
+        worker: str,
+        may_go_on: Callable[[], bool],
+        *,
+        alone: bool,
+    ) -> None:
+        self.context = context
+        self.state = state
+        self.number = number
+        self.key = folder_key(state.generation, number)
+        self.worker = worker
+        self.may_go_on = may_go_on
+        self.alone = alone
+        self.item: Item | None = None
+        self.folder: Folder
+        self.noted_at = 0.0
+        self.at_once = _UPDATES_AT_ONCE
+
+    def run(self, *, to_head: bool) -> Protocol[int]:
+        """Fold range after range; returns the position at which there is nothing more to do, or no more time."""
+        while True:
+            yield from self._read()
+            if not self.may_go_on() or (self.alone and self._is_taken()):
+                return self.folder.position
+            stride = yield from next_range(self.context, self.state, self.folder)
+            if stride.token:
+                try:
+                    yield from self._fold_range(stride)
+                except _StoppedError:
+                    return self.folder.position
+            elif to_head and stride.until > stride.start:
+                yield from append_mark(self.context)
+                to_head = False  # what is journaled after this mark is not asked for
+            else:
+                return self.folder.position
+
+    def _read(self) -> Protocol[None]:
+        found = yield from read_folder(self.context, self.state, self.number)
+        if found is None:
+            raise _StaleError
+        self.item, self.folder = found
+
+    def _is_taken(self) -> bool:
+        left_s = self.folder.worker_until - self.context.clock()
+        return self.folder.worker not in ("", self.worker) and 0 < left_s <= _LEASE_S
+
+    def _fold_range(self, stride: Range) -> Protocol[None]:
+        """Count a range, then move the position past it. Returns early when another worker has come as far."""
+        slices = self.folder.slices if self.folder.until else 1 + stride.events // _SLICE_EVENTS
+        declared = self.folder._replace(until=stride.until, until_token=stride.token, slices=slices)
+        if not (yield from self._put(self._at_work(declared))):
+            return
+        for number in range(self.folder.slice, slices):
+            share = Share(self.number, self.state.folders, number, slices)
+            totals = yield from count_range(self.context, stride, share)
+            yield from self._write(number, totals, stride.until)
+        if self.state.first and not stride.start:
+            yield from self._discard_older(slices)
+        now = round(self.context.clock(), 3)
+        yield from self._put_on(Folder(stride.until, stride.token, folded_at=now))
+
+    def _at_work(self, folder: Folder) -> Folder:
+        """Return it with the note that this worker is at it."""
+        self.noted_at = self.context.clock()
+        return folder._replace(worker=self.worker, worker_until=round(self.noted_at + _LEASE_S, 3))
+
+    def _put(self, folder: Folder) -> Protocol[bool]:
+        item = folder.item(self.key)
+        if not (yield from put_state(self.context, item, self.item)):
+            return False
+        self.item, self.folder = item, folder
+        return True
+
+    def _put_on(self, folder: Folder) -> Protocol[None]:
+        """Write the folder's state, over what others noted of this range meanwhile: both are true.
+
+        Raises:
+            _StaleError: the range is done, or the state another.
+        """
+        under_way = self.folder.position, self.folder.until
+        while not (yield from self._put(folder)):
+            yield from self._read()
+            if (self.folder.position, self.folder.until) != under_way or (self.alone and self._is_taken()):
+                raise _StaleError
+
+    def _write(self, number: int, totals: Totals, until: int) -> Protocol[None]:
+        """Have every counter of a slice take its sum, in order, from where the last worker noted."""
+        after = self.folder.after if self.folder.slice == number else ""
+        order = sorted(key for key in totals if key > after)
+        anew = until == self.state.first
+        at = 0
+        while at < len(order):
+            started = self.context.clock()
+            keys = order[at : at + self.at_once]
+            at += yield from self._count({key: totals[key] for key in keys}, until, anew=anew)
+            faster = self.context.clock() - started < _BATCH_S
+            self.at_once = min(self.at_once * 2, _UPDATES_AT_ONCE_MAX) if faster else max(self.at_once // 2, 1)
+            if at < len(order):
+                yield from self._go_on(self.folder._replace(slice=number, after=order[at - 1] if at else after))
+        if number + 1 < self.folder.slices:
+            yield from self._go_on(self.folder._replace(slice=number + 1, after=""))
+
+    def _go_on(self, done: Folder) -> Protocol[None]:
+        """Note progress from time to time, and when the time is up.
+
+        Raises:
+            _StoppedError: it is.
+            _StaleError: the range is done, or another is at it.
+        """
+        if not self.may_go_on():
+            yield from self._put_on(done._replace(worker="", worker_until=0.0))
+            raise _StoppedError
+        if abs(self.context.clock() - self.noted_at) >= _NOTE_S:
+            yield from self._put_on(self._at_work(done))
+
+    def _count(self, sums: Totals, until: int, *, anew: bool) -> Protocol[int]:
+        """Have counters take their sums; return how many of them, from the first on, have. All, unless time is up.
+
+        A condition that fails says that somebody was here, or that the counter is of another epoch.
+        """
+        state = self.state
+        calls = [self._call(key, found, until, anew=anew) for key, found in sums.items()]
+        replies = yield from ask_all(self.context, calls, self.may_go_on)
+        failed = [key for key, reply in zip(sums, replies, strict=True) if isinstance(reply, ConditionFailed)]
+        older = []
+        for item in (yield from read_batch(self.context, "aggregates", failed)):
+            epoch = int(item.get("fold", 0)) // EPOCH
+            if epoch < state.epoch:
+                older.append(str(item["datapoint"]))
+            elif epoch > state.epoch:
+                yield from self._check_epoch(str(item["datapoint"]), epoch)
+        # What an older epoch left had no event in this one before this range: its sum is all there is.
+        yield from ask_all(self.context, [self._call(key, sums[key], until, anew=True) for key in older])
+        return next((done for done, reply in enumerate(replies) if is_passing(reply)), len(replies))
+
+    def _call(self, key: str, found: Sum, until: int, *, anew: bool) -> Count:
+        state = self.state
+        amount = found.amount if state.epoch else None
+        return Count(key, found.report, found.events, amount, state.epoch_fold + until, state.epoch_fold, anew=anew)
+
+    def _check_epoch(self, datapoint: str, epoch: int) -> Protocol[None]:
+        """Look whether a counter's later epoch is this worker's lateness, or the state's.
+
+        Raises:
+            StoreError: it is the state's.
+        """
+        yield from self._read()
+        problem = f"{datapoint} is of epoch {epoch}, and the state of the fold of epoch {self.state.epoch}"
+        raise StoreError(problem, "The aggregates were restored in part: run tillroll rebuild")
+
+    def _discard_older(self, slices: int) -> Protocol[None]:
+        """Delete what the recount lacks: every counter that was left in an older epoch."""
+        after = self.folder.after if self.folder.slice == slices else None
+        last: str | None = after or None
+        while True:
+            reply: ScanReply = yield from ask(self.context, Scan(last))
+            yield from ask_all(self.context, [Discard(key, self.state.epoch_fold) for key in self._left(reply.items)])
+            last = reply.last
+            if last is None:
+                return
+            yield from self._go_on(self.folder._replace(slice=slices, after=last))
+
+    def _left(self, items: Iterable[Item]) -> list[str]:
+        share = Share(self.number, self.state.folders)
+        left = [str(item["datapoint"]) for item in items if int(item.get("fold", 0)) < self.state.epoch_fold]
+        return [key for key in left if not key.startswith(STATE_PREFIX) and share.has(key)]
+
+
+def rebuild(context: Context, progress: Progress | None) -> Protocol[int]:
+    """Count the whole journal again in a new epoch; return its events.
+
+    Every counter is set to what the journal has of it, and what it has nothing of is deleted. Interrupted, it is
+    completed by the next fold, whoever folds.
+
+    Raises:
+        StoreError: the journal is damaged. Nothing is changed then.
+    """
+    head = yield from read_head(context)
+    yield from _check_whole(context, head, progress)
+    head = yield from take_epoch(context)
+    yield from _fold(context, _always, to_head=False, alone=False)
+    return head.entry.events
+
+
+def _check_whole(context: Context, head: Head, progress: Progress | None) -> Protocol[None]:
+    done = number = 0
+    last: int | None = 0
+    while last is not None and number < head.number:
+        reply: QueryReply = yield from ask(context, Query(LEDGER, last, limit=_ENTRIES_A_CHECK))
+        refs: list[ChunkRef] = []
+        for found, entry in map(decode_entry, reply.items):
+            if found != number + 1:
+                raise damaged(f"ledger entry {number + 1} is missing")
+            number = found
+            refs.extend(entry.chunks)
+        for ref, item in (yield from require_chunks(context, refs)):
+            decode_chunk(item)
+            done += ref.events
+        if progress is not None:
+            progress(done, max(head.entry.events, done))
+        last = reply.last
+
+
+def next_range(context: Context, state: State, folder: Folder) -> Protocol[Range]:
+    """Return the range that a folder is to fold next. Without a mark it has no token, and ends with the ledger.
+
+    Raises:
+        StoreError: the journal is not the one that the aggregates were counted from.
+    """
+    if folder.position < state.first:
+        return (yield from _first_range(context, state))
+    entries: list[LedgerEntry] | None = []
+    number, events = folder.position, 0
+    last: int | None = max(number - 1, 0)
+    checked = number == 0
+    while last is not None:
+        reply: QueryReply = yield from ask(context, Query(LEDGER, last))
+        for found, entry in map(decode_entry, reply.items):
+            if not checked:
+                check_token(entry.token if found == number else None, folder.token, number)
+                checked = True
+                continue
+            if found != number + 1:
+                raise damaged(f"ledger entry {number + 1} is missing")
+            number = found
+            events += sum(ref.events for ref in entry.chunks)
+            if entries is not None:
+                entries.append(entry)
+                entries = entries if len(entries) <= _ENTRIES_KEPT else None
+            if entry.mark:
+                stride = Range(folder.position, number, entry.token, events, entries)
+                _check_declared(folder, stride)
+                return stride
+        last = reply.last
+    if not checked:
+        check_token(None, folder.token, number)
+    stride = Range(folder.position, number, "", events)
+    _check_declared(folder, stride)
+    return stride
+
+
+def _first_range(context: Context, state: State) -> Protocol[Range]:
+    reply: QueryReply = yield from ask(context, Query(LEDGER, state.first - 1, limit=1))
+    number, entry = decode_entry(reply.items[0]) if reply.items else (0, LedgerEntry())
+    check_token(entry.token if number == state.first else None, state.first_token, state.first)
+    return Range(0, state.first, entry.token, entry.events)
+
+
+def _check_declared(folder: Folder, found: Range) -> None:
+    """Refuse a journal in which the range under way ends otherwise: some counters may have taken it as it was."""
+    if folder.until and (folder.until, folder.until_token) != (found.until, found.token):
+        check_token(found.token if found.until >= folder.until else None, folder.until_token, folder.until)
+        raise damaged(f"ledger entry {folder.until} no longer ends a range of the fold")
+
+
+def count_range(context: Context, stride: Range, share: Share) -> Protocol[Totals]:
+    """Return what each datapoint of a share counts in a range."""
+    totals: Totals = {}
+    if stride.entries is not None:
+        yield from count_chunks(context, totals, [ref for entry in stride.entries for ref in entry.chunks], share)
+        return totals
+    last: int | None = stride.start
+    number = stride.start
+    while last is not None and number < stride.until:
+        reply: QueryReply = yield from ask(context, Query(LEDGER, last))
+        refs: list[ChunkRef] = []
+        for found, entry in map(decode_entry, reply.items):
+            if number == stride.until:
+                break
+            if found != number + 1:
+                break
+            number = found
+            refs.extend(entry.chunks)
+        yield from count_chunks(context, totals, refs, share)
+        last = reply.last
+    if number < stride.until:
+        raise damaged(f"ledger entry {number + 1} is missing")
+    return totals
+
+
+def count_chunks(context: Context, totals: Totals, refs: Sequence[ChunkRef], share: Share = ALL) -> Protocol[None]:
+    """Count the events of chunks into totals."""
+    for at in range(0, len(refs), _CHUNKS_AT_ONCE):
+        for _, item in (yield from require_chunks(context, refs[at : at + _CHUNKS_AT_ONCE])):
+            add_batch(totals, decode_chunk(item), share)
+
+
+def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Protocol[list[tuple[ChunkRef, Item]]]:
+    """Read chunks in the order of the ledger.
+
+    Raises:
+        StoreError: one is missing.
+    """
+    found = yield from read_chunks(context, refs)
+    for ref in refs:
+        if ref not in found:
+            raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
+    return [(ref, found[ref]) for ref in refs]
+
+
+def add_batch(totals: Totals, batch: Batch, share: Share = ALL) -> None:
+    """Count a batch into all reports, for the datapoints of a share."""
+    names = batch.merchant_names
+    codes = codes_of(batch, array("I", range(len(names))))
+    for report, counts in zip(REPORTS, fold(list(REPORTS), codes), strict=True):
+        window_before: int | None = None
+        forms: list[tuple[str, str]] = []
+        for window, code, events, amount in zip(*counts[:4], strict=True):
+            if window != window_before:
+                forms = report.forms(window)
+                window_before = window
+            number, inner = divmod(code, report.inner)
+            before, after = forms[inner]
+            key = f"{before}{names[number]}{after}" if report.opens else before
+            if share.is_all or share.has(key):
+                found = totals.get(key)
+                if found is not None:
+                    events, amount = found.events + events, found.amount + amount  # noqa: PLW2901 with what there was
+                totals[key] = Sum(report.name, events, amount)

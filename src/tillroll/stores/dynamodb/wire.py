@@ -1,0 +1,392 @@
+"""Calls as DynamoDB's JSON, and its replies as theirs. Pure.
+
+The expressions are fixed texts; only values vary. `Count`, of which a fold makes thousands, is built by hand.
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/
+"""
+
+from __future__ import annotations
+
+import base64
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from tillroll.errors import StoreError
+from tillroll.stores.dynamodb.http import Request
+from tillroll.stores.dynamodb.protocol import (
+    BatchGet,
+    BatchReply,
+    ChunksReply,
+    ConditionFailed,
+    Conflict,
+    Correct,
+    Count,
+    Delete,
+    Discard,
+    DropState,
+    Fault,
+    Get,
+    IndexReply,
+    Put,
+    PutState,
+    Query,
+    QueryIndex,
+    QueryReply,
+    ReplyLost,
+    Scan,
+    ScanChunks,
+    ScanReply,
+    Throttled,
+    TransactWrite,
+)
+from tillroll.stores.dynamodb.schema import INDEX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tillroll.stores.dynamodb.http import Reply
+    from tillroll.stores.dynamodb.protocol import Call, Item, Value
+
+_NAMES: Final = b'"ExpressionAttributeNames":{"#e":"events",%b"#f":"fold","#r":"report"},"ReturnValues":"UPDATED_OLD",'
+_COUNT_ADD: Final = b'}},"UpdateExpression":"ADD #e :n SET #f = :t, #r = :r",' + _NAMES % b""
+_COUNT_ADD_BOTH: Final = b'}},"UpdateExpression":"ADD #e :n, #a :a SET #f = :t, #r = :r",' + _NAMES % b'"#a":"amount",'
+_COUNT_SET: Final = b'}},"UpdateExpression":"SET #e = :n, #f = :t, #r = :r",' + _NAMES % b""
+_COUNT_SET_BOTH: Final = b'}},"UpdateExpression":"SET #e = :n, #a = :a, #f = :t, #r = :r",' + _NAMES % b'"#a":"amount",'
+_ADD_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",'
+_SET_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR #f < :b",'
+_encode: Final = msgspec.json.encode
+_decode: Final = msgspec.json.decode
+
+
+def attribute(value: Value) -> dict[str, str]:
+    """Return a value with its type, as DynamoDB writes it."""
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, bytes):
+        return {"B": base64.b64encode(value).decode()}
+    return {"N": repr(value)}
+
+
+def value_of(typed: Mapping[str, str]) -> Value:
+    """Return what a typed attribute holds. The inverse of `attribute`."""
+    ((kind, text),) = typed.items()
+    match kind:
+        case "S":
+            return text
+        case "B":
+            return base64.b64decode(text)
+        case "N":
+            if text.lstrip("-").isdigit():
+                return int(text)
+            number = Decimal(text)  # 38 digits: a float would round them
+            return int(number) if number == number.to_integral_value() else float(text)
+        case _:
+            return str(text)
+
+
+def item_of(typed: Mapping[str, Mapping[str, str]]) -> Item:
+    """Return an item with plain values."""
+    return {name: value_of(value) for name, value in typed.items()}
+
+
+def _typed(item: Item) -> dict[str, dict[str, str]]:
+    return {name: attribute(value) for name, value in item.items()}
+
+
+class Wire:
+    """Encodes and decodes for two tables of given names."""
+
+    def __init__(self, aggregates: str, journal: str) -> None:
+        self.names = {"aggregates": aggregates, "journal": journal}
+        self._count_head = b'{"TableName":%b,"Key":{"datapoint":{"S":' % _encode(aggregates)
+
+    def request(self, call: Call) -> Request:
+        """Return the request that makes a call."""
+        if isinstance(call, Count):
+            return self._count_request(call)
+        operation, body = getattr(self, "_" + type(call).__name__.lower())(call)
+        return Request(operation, _encode(body))
+
+    def _count_request(self, call: Count) -> Request:
+        if call.anew:
+            update, guard = (_COUNT_SET if call.amount is None else _COUNT_SET_BOTH), _SET_GUARD
+        else:
+            update, guard = (_COUNT_ADD if call.amount is None else _COUNT_ADD_BOTH), _ADD_GUARD
+        body = b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b%b":t":{"N":"%d"},":r":{"S":"%b"}}}' % (
+            self._count_head,
+            _encode(call.datapoint),
+            update,
+            guard if call.guarded else b"",
+            call.events,
+            b"" if call.amount is None else b'":a":{"N":"%d"},' % call.amount,
+            b'":b":{"N":"%d"},' % call.epoch if call.guarded else b"",
+            call.fold,
+            call.report.encode(),
+        )
+        return Request("UpdateItem", body)
+
+    def _get(self, call: Get) -> tuple[str, dict[str, Any]]:
+        key = {"datapoint": {"S": call.datapoint}}
+        return "GetItem", {"TableName": self.names["aggregates"], "Key": key, "ConsistentRead": True}
+
+    def _batchget(self, call: BatchGet) -> tuple[str, dict[str, Any]]:
+        if call.table == "aggregates":
+            keys = [{"datapoint": {"S": key}} for key in call.keys]
+        else:
+            keys = [{"log": {"S": log}, "number": {"N": str(number)}} for log, number in call.keys]
+        wanted = {"Keys": keys, "ConsistentRead": True}
+        return "BatchGetItem", {"RequestItems": {self.names[call.table]: wanted}}
+
+    def _query(self, call: Query) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {
+            "TableName": self.names["journal"],
+            "ConsistentRead": True,
+            "ScanIndexForward": not call.falling,
+            "KeyConditionExpression": "#l = :l",
+            "ExpressionAttributeNames": {"#l": "log"},
+            "ExpressionAttributeValues": {":l": {"S": call.log}},
+        }
+        if call.after or not call.falling:
+            body["KeyConditionExpression"] += " AND #n < :n" if call.falling else " AND #n > :n"
+            body["ExpressionAttributeNames"]["#n"] = "number"
+            body["ExpressionAttributeValues"][":n"] = {"N": str(call.after)}
+        if call.limit is not None:
+            body["Limit"] = call.limit
+        if call.count:
+            body["Select"] = "COUNT"
+        return "Query", body
+
+    def _queryindex(self, call: QueryIndex) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {
+            "TableName": self.names["aggregates"],
+            "IndexName": INDEX,
+            "KeyConditionExpression": "#r = :r AND #d BETWEEN :low AND :high",
+            "ExpressionAttributeNames": {"#r": "report", "#d": "datapoint"},
+            "ExpressionAttributeValues": {
+                ":r": {"S": call.report},
+                ":low": {"S": call.low},
+                ":high": {"S": call.high},
+            },
+        }
+        if call.after is not None:
+            body["ExclusiveStartKey"] = _typed({"report": call.report, "datapoint": call.after})
+        return "Query", body
+
+    def _scan(self, call: Scan) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {"TableName": self.names["aggregates"], "ConsistentRead": True}
+        if call.segments > 1:
+            body |= {"Segment": call.segment, "TotalSegments": call.segments}
+        if call.after is not None:
+            body["ExclusiveStartKey"] = {"datapoint": {"S": call.after}}
+        return "Scan", body
+
+    def _scanchunks(self, call: ScanChunks) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {
+            "TableName": self.names["journal"],
+            "ConsistentRead": True,
+            "FilterExpression": "#e > :e",
+            "ProjectionExpression": "#l, #n",
+            "ExpressionAttributeNames": {"#e": "entry", "#l": "log", "#n": "number"},
+            "ExpressionAttributeValues": {":e": attribute(call.entry)},
+        }
+        if call.after is not None:
+            body["ExclusiveStartKey"] = _typed({"log": call.after[0], "number": call.after[1]})
+        return "Scan", body
+
+    def _put(self, call: Put) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {"TableName": self.names["journal"], "Item": _typed(call.item)}
+        if call.absent:
+            body["ConditionExpression"] = "attribute_not_exists(#l)"
+            body["ExpressionAttributeNames"] = {"#l": "log"}
+        return "PutItem", body
+
+    def _delete(self, call: Delete) -> tuple[str, dict[str, Any]]:
+        key: Item = {"log": call.log, "number": call.number}
+        return "DeleteItem", {"TableName": self.names["journal"], "Key": _typed(key)}
+
+    def _transactwrite(self, call: TransactWrite) -> tuple[str, dict[str, Any]]:
+        writes = [
+            {"Put": self._put(write)[1]} if isinstance(write, Put) else {"Delete": self._delete(write)[1]}
+            for write in call.writes
+        ]
+        return "TransactWriteItems", {"TransactItems": writes, "ClientRequestToken": call.token}
+
+    def _putstate(self, call: PutState) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {"TableName": self.names["aggregates"], "Item": _typed(call.item)}
+        if call.before is None:
+            names = {"#k": "datapoint"}
+            return "PutItem", {
+                **body,
+                "ConditionExpression": "attribute_not_exists(#k)",
+                "ExpressionAttributeNames": names,
+            }
+        compared = [name for name in call.before if name != "datapoint"]
+        return "PutItem", {
+            **body,
+            "ConditionExpression": " AND ".join(f"#{number} = :{number}" for number in range(len(compared))),
+            "ExpressionAttributeNames": {f"#{number}": name for number, name in enumerate(compared)},
+            "ExpressionAttributeValues": {
+                f":{number}": attribute(call.before[name]) for number, name in enumerate(compared)
+            },
+        }
+
+    def _discard(self, call: Discard) -> tuple[str, dict[str, Any]]:
+        return "DeleteItem", {
+            "TableName": self.names["aggregates"],
+            "Key": {"datapoint": {"S": call.datapoint}},
+            "ConditionExpression": "attribute_not_exists(#f) OR #f < :b",
+            "ExpressionAttributeNames": {"#f": "fold"},
+            "ExpressionAttributeValues": {":b": attribute(call.epoch)},
+        }
+
+    def _dropstate(self, call: DropState) -> tuple[str, dict[str, Any]]:
+        return "DeleteItem", {"TableName": self.names["aggregates"], "Key": {"datapoint": {"S": call.key}}}
+
+    def _correct(self, call: Correct) -> tuple[str, dict[str, Any]]:
+        condition, names, values = "attribute_not_exists(#e)", {"#e": "events"}, {}
+        if call.before is not None:
+            condition = "#e = :e AND #f = :f" if call.before[1] else "#e = :e AND (#f = :f OR attribute_not_exists(#f))"
+            names = {"#e": "events", "#f": "fold"}
+            values = {":e": {"N": str(call.before[0])}, ":f": {"N": str(call.before[1])}}
+        body: dict[str, Any] = {
+            "TableName": self.names["aggregates"],
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+        }
+        if values:
+            body["ExpressionAttributeValues"] = values
+        if call.events is None:
+            return "DeleteItem", {**body, "Key": {"datapoint": {"S": call.datapoint}}}
+        item: Item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold, "report": call.report}
+        if call.amount is not None:
+            item = {**item, "amount": call.amount}
+        return "PutItem", {**body, "Item": _typed(item)}
+
+    def reply(self, call: Call, body: bytes) -> Any:  # noqa: PLR0911 one a kind of call
+        """Return what a successful call replies."""
+        match call:
+            case Get():
+                found = _decode(body).get("Item")
+                return None if found is None else item_of(found)
+            case BatchGet():
+                return self._batch_reply(call, _decode(body))
+            case Query():
+                return _query_reply(_decode(body))
+            case QueryIndex():
+                data = _decode(body)
+                last = data.get("LastEvaluatedKey")
+                found = [item["datapoint"]["S"] for item in data.get("Items", [])]
+                return IndexReply(found, None if last is None else last["datapoint"]["S"])
+            case Scan():
+                data = _decode(body)
+                last = data.get("LastEvaluatedKey")
+                items = [item_of(item) for item in data.get("Items", [])]
+                return ScanReply(items, None if last is None else last["datapoint"]["S"])
+            case ScanChunks():
+                data = _decode(body)
+                last = data.get("LastEvaluatedKey")
+                return ChunksReply([_chunk_key(item) for item in data.get("Items", [])], last and _chunk_key(last))
+            case _:
+                return None
+
+    def _batch_reply(self, call: BatchGet, data: dict[str, Any]) -> BatchReply:
+        name = self.names[call.table]
+        left = data.get("UnprocessedKeys", {}).get(name, {}).get("Keys", [])
+        keys = [item_of(key) for key in left]
+        unprocessed = [key["datapoint"] if call.table == "aggregates" else (key["log"], key["number"]) for key in keys]
+        return BatchReply([item_of(item) for item in data.get("Responses", {}).get(name, [])], tuple(unprocessed))
+
+
+def _chunk_key(typed: Mapping[str, Mapping[str, str]]) -> tuple[str, int]:
+    return typed["log"]["S"], int(typed["number"]["N"])
+
+
+def _query_reply(data: dict[str, Any]) -> QueryReply:
+    last = data.get("LastEvaluatedKey")
+    items = [item_of(item) for item in data.get("Items", [])]
+    return QueryReply(items, None if last is None else int(last["number"]["N"]), data.get("Count", len(items)))
+
+
+_THROTTLES: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "LimitExceededException",
+        "SlowDown",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    }
+)
+_CONFLICTS: Final = frozenset({"TransactionConflictException", "TransactionConflict", "TransactionInProgressException"})
+_CREDENTIALS: Final = frozenset(
+    {
+        "ExpiredTokenException",
+        "ExpiredToken",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "MissingAuthenticationTokenException",
+        "InvalidSignatureException",
+        "IncompleteSignatureException",
+    }
+)
+
+
+def fault_of(reply: Reply, endpoint: str, tables: Mapping[str, str]) -> Fault:
+    """Return what an error reply means for the call.
+
+    Raises:
+        StoreError: somebody has to act before the call can succeed.
+    """
+    try:
+        data = _decode(reply.body)
+        code = str(data.get("__type", "")).rpartition("#")[2]
+        message = str(data.get("message") or data.get("Message") or "")
+    except (msgspec.DecodeError, AttributeError):
+        data, code, message = {}, "", ""
+    if code == "ConditionalCheckFailedException":
+        return ConditionFailed(message)
+    if code == "TransactionCanceledException":
+        return _cancelled(data, message)
+    if code in _CONFLICTS:
+        return Conflict(message)
+    if code in _THROTTLES or reply.status == 429:
+        return Throttled(f"{code}: {message}")
+    if reply.status >= 500:
+        return ReplyLost(f"{reply.status} {code}: {message}")
+    raise _must_act(code, message, endpoint, tables)
+
+
+def _cancelled(data: dict[str, Any], message: str) -> Fault:
+    codes = {str(reason.get("Code")) for reason in data.get("CancellationReasons", [])} - {"None"}
+    if not codes:  # only the text tells
+        codes = {text.strip() for text in message.partition("[")[2].partition("]")[0].split(",")} - {"None"}
+    if codes & {"ConditionalCheckFailed"}:
+        return ConditionFailed(message)
+    if codes & _CONFLICTS:
+        return Conflict(message)
+    if codes & _THROTTLES:
+        return Throttled(message)
+    raise StoreError(f"DynamoDB refused a transaction: {message}", "This is a fault of tillroll; please report it")
+
+
+def _must_act(code: str, message: str, endpoint: str, tables: Mapping[str, str]) -> StoreError:
+    both = " and ".join(tables.values())
+    if code == "ResourceNotFoundException":
+        problem = f"the tables {both} are not both at {endpoint}"
+        return StoreError(
+            problem, "Check their names and the region in the store's address, or run tillroll aws deploy"
+        )
+    if code in _CREDENTIALS:
+        problem = f"AWS does not accept the credentials ({code}: {message})"
+        return StoreError(problem, "Renew them, or choose another profile with AWS_PROFILE; check this machine's clock")
+    if code == "AccessDeniedException":
+        problem = f"these credentials may not do this ({message})"
+        return StoreError(problem, "Use the role that the deployment made for this work; see the outputs of the stack")
+    problem = f"DynamoDB refused a request ({code or 'without a reason'}: {message})"
+    return StoreError(problem, f"Check that {both} were made by tillroll aws deploy")

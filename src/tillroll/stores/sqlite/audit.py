@@ -1,0 +1,507 @@
+"""Recounting the journal in SQLite: to audit, to repair, to rebuild, and to show what is behind a number.
+
+An audit counts by texts, see `sqlite_comparison`; a rebuild counts by the fold, in segments in a file of their own. So
+the memory of neither grows with the journal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from array import array
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tillroll.core import chunk, kernel, limits
+from tillroll.core.accept import encode_event_of
+from tillroll.core.batch import NameKind
+from tillroll.core.dimension import MERCHANT
+from tillroll.core.report import FIVE, Place, Report
+from tillroll.errors import LaterFormatError, StoreError
+from tillroll.ports import Audit, Difference, Progress, Trace
+from tillroll.stores.sqlite import rejected, schema
+from tillroll.stores.sqlite.cells import Cells
+from tillroll.stores.sqlite.chunks import (
+    GENESIS,
+    Chunk,
+    broken_end,
+    chain_at,
+    doubtful_chunks,
+    is_linked,
+    read_chunks,
+)
+from tillroll.stores.sqlite.comparison import Compared, Comparison, Names, SegmentKey, Total
+from tillroll.stores.sqlite.counters import Counters
+from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.dedupe import Dedupe
+from tillroll.stores.sqlite.head import another, compare
+from tillroll.stores.sqlite.layout import layout_of
+from tillroll.stores.sqlite.merchants import Dictionaries
+from tillroll.stores.sqlite.naming import read_naming
+from tillroll.stores.sqlite.reader import segments_of
+from tillroll.stores.sqlite.reports import Roster, Version, read_versions, roster_of, write_versions
+from tillroll.stores.sqlite.schema import transaction
+from tillroll.stores.sqlite.segments import Segments
+from tillroll.stores.sqlite.state import State, doubtful_state, read_state, write_state
+from tillroll.stores.sqlite.unfolded import Unfolded
+from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from tillroll.core.batch import Batch
+    from tillroll.stores.sqlite.head import Head
+
+_DAY_S: Final = 86_400
+_TAKEN_OVER: Final = {"merchant": 2, "aggregate": 7, "cell": 7, "dictionary": 4, "value": 3}  # tables: their columns
+_WORD: Final = (1 << 64) - 1
+_WORK_PREFIXES: Final = ("audit-", "recount-")
+
+
+class Found(NamedTuple):
+    """An audit, and what sets it right."""
+
+    audit: Audit
+    deltas: dict[SegmentKey, dict[int, Total]]  # by what each differing counter must be raised: by segment, then code
+    unindexed: list[int]  # the first event of each chunk whose names the index lacks
+    damaged: bool  # whether something is not as written that a rebuild makes anew
+    generation: int  # of the aggregates that were compared
+
+
+class Walk:
+    """A way through the whole journal, which notes what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.chain = GENESIS  # of the last chunk
+        self.problems: list[Difference] = []
+        self.unindexed: dict[int, int] = {}  # how many rows the index lacks of the chunk with this first event
+
+    def batches(
+        self, journal: sqlite3.Connection, last: int, progress: Progress | None
+    ) -> Iterator[tuple[Chunk, Batch]]:
+        """Yield each chunk up to an event that can be used, noting those that are missing or damaged."""
+        index = None if list(_naming_problems(journal)) else Dedupe(journal)
+        expected = 1
+        for row in doubtful_chunks(journal, last):
+            if row.first != expected:
+                self._missing(expected, row.first - 1)
+            batch = self._read(row, linked=row.first != expected or is_linked(row, self.chain))
+            self.chain, expected = row.chain, row.first + row.events
+            if batch is not None:
+                yield row, batch
+            if batch is not None and index is not None:
+                self._check_index(index, batch, row.first)
+            if progress is not None:
+                progress(min(expected - 1, last), last)
+        if expected <= last:
+            self._missing(expected, last)
+
+    def _read(self, row: Chunk, *, linked: bool) -> Batch | None:
+        """Return a chunk's events, None when they cannot be used, having noted what is wrong with it."""
+        try:
+            batch = chunk.decode(row.payload)
+        except chunk.LaterChunkError as error:
+            raise LaterFormatError(f"the chunk of events {row.first} to {row.last}: {error}") from error
+        except (TypeError, chunk.ChunkError) as error:  # damage may change what type SQLite takes a column for
+            self._unusable(row, None, str(error))
+            return None
+        if len(batch) != row.events:
+            self._unusable(row, len(batch), f"it holds {len(batch)} events where {row.events} are recorded")
+            return None
+        if not linked:
+            self._unusable(row, len(batch), "it is not what was written there, after the chunk before it")
+            return None
+        return batch
+
+    def _check_index(self, index: Dedupe, batch: Batch, first: int) -> None:
+        missing = index.missing(batch, first - 1)
+        lacking = len(missing.names) + len(missing.runs)
+        if lacking:
+            self.unindexed[first] = lacking
+
+    def _unusable(self, row: Chunk, found: int | None, problem: str) -> None:
+        message = f"the chunk of events {row.first} to {row.last} cannot be used: {problem}"
+        self.problems.append(
+            Difference(kind="chunk", subject=str(row.first), stored=row.events, recounted=found, message=message)
+        )
+
+    def _missing(self, first: int, last: int) -> None:
+        message = f"events {first} to {last} are missing from the journal"
+        count = last - first + 1
+        self.problems.append(
+            Difference(kind="chunk", subject=str(first), stored=None, recounted=count, message=message)
+        )
+
+
+class Recount(Walk):
+    """Segments counted anew from the journal, in a file of their own."""
+
+    def __init__(self, path: Path, roster: Roster) -> None:
+        """Count the five, and whatever else a roster has to be counted."""
+        super().__init__()
+        self.path = path
+        own = [report for _, report in roster.of("counting", "readable") if report.is_own]
+        self.reports = [*FIVE, *own]
+        self.dictionaries = roster.dictionaries
+        self._unfolded = Unfolded(0, self.dictionaries)
+        self.connection = schema.connect(path)
+        self.connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        self.connection.executescript(AGGREGATE_TABLES)
+        self._dictionaries = Dictionaries(self.connection)
+        self.merchants = self._dictionaries.merchants
+        self._counters = Counters(self.connection)
+        self._counters.begin(self.reports)
+        self.events = 0
+
+    def count(self, journal: sqlite3.Connection, last: int, progress: Progress | None) -> None:
+        """Count the journal's events up to a number."""
+        with transaction(self.connection):
+            for row, batch in self.batches(journal, last, progress):
+                self._add(batch)
+                self.events += row.events
+
+    def _add(self, batch: Batch) -> None:
+        held = self._unfolded
+        held.extend(batch, {name: self._dictionaries.of(name).ids(batch) for name in held.dictionaries})
+        self._counters.add_all(self.reports, held.counts(self.reports, find=self._dictionaries.find))
+        held.clear(held.last)
+
+    def close(self) -> None:
+        """Release the file."""
+        self.connection.close()
+
+
+@contextmanager
+def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
+    """Lend a directory beside a file, and remove those that a killed process left: their lock went with it."""
+    try:
+        with _locked(path.parent):  # so that nobody takes a directory that is not locked yet for one that was left
+            for kind in _WORK_PREFIXES:
+                for left in path.parent.glob(f"{kind}*"):
+                    with suppress(OSError), _locked(left, wait=False):
+                        shutil.rmtree(left)
+            directory = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+            held = _lock(directory, wait=True)
+    except OSError as error:
+        problem = f"no directory can be made in {path.parent} to count in ({error.strerror})"
+        raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+    try:
+        yield directory
+    except OSError as error:
+        problem = f"{path} cannot be counted: what is counted needs room beside it ({error.strerror})"
+        raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(held)
+
+
+@contextmanager
+def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
+    held = _lock(directory, wait=wait)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _lock(directory: Path, *, wait: bool) -> int:
+    """Return a descriptor that has a directory locked until it is closed. Raises OSError."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(held)
+        raise
+    return held
+
+
+@contextmanager
+def recounted(path: Path, progress: Progress | None) -> Iterator[Recount]:
+    """Lend a recount of the journal in the file at `path`, as far as it was folded at the start."""
+    journal = schema.connect(path)
+    with transaction(journal, "DEFERRED"):
+        roster = roster_of(journal)
+    with _work_directory(path, "recount-") as directory:
+        recount = Recount(directory / "recount.db", roster)
+        try:
+            with transaction(journal, "DEFERRED"):
+                events = _journaled(journal)
+                recount.count(journal, events, progress)
+            yield recount
+        finally:
+            recount.close()
+            journal.close()
+
+
+def _journaled(connection: sqlite3.Connection) -> int:
+    """Return how many events there are, though the state is damaged."""
+    try:
+        return read_state(connection).events
+    except DamageError:
+        (last,) = connection.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+        return int(last)
+
+
+def audit(path: Path, head: Head | None, since: int, progress: Progress | None) -> Found:
+    """Recount the file at `path` up to its folded position and compare; `since` is a day since 1970.
+
+    `head` is what the head's file said before.
+    """
+    live = schema.connect(path)
+    walk, counted = Walk(), 0
+    with _work_directory(path, "audit-") as directory:
+        try:
+            with transaction(live, "DEFERRED"):  # one moment: traffic goes on beside it
+                doubtful = doubtful_state(live)
+                events = _journaled(live)
+                folded = min(doubtful.folded, events)
+                comparison = _comparison(live, folded, since, directory)
+                for row, batch in walk.batches(live, events, progress):
+                    comparison.count(batch, row.first)
+                    counted += row.events if row.first <= folded else 0
+                broken = [*_state_problems(live), *_file_problems(live)]
+                problems = [
+                    *broken,
+                    *_head_problems(live, head, doubtful),
+                    *_naming_problems(live),
+                    *walk.problems,
+                    *_rejected_problems(live),
+                ]
+                problems += _position_problems(live, doubtful, walk)
+                comparison.compare(_names(live, doubtful, comparison))
+        finally:
+            live.close()
+    differences = [*problems, *_index_differences(walk.unindexed), *comparison.differences]
+    return Found(
+        Audit(
+            position=folded,
+            events=counted,
+            datapoints=comparison.datapoints,
+            differences=differences[: limits.REJECTED_LISTED_MAX],
+            differences_total=len(problems) + len(walk.unindexed) + comparison.total,
+        ),
+        comparison.deltas if not walk.problems else {},
+        list(walk.unindexed),
+        (bool(broken) or comparison.damaged) and not walk.problems,
+        doubtful.generation,
+    )
+
+
+def _state_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    try:
+        read_state(live)
+    except DamageError as error:
+        yield Difference(kind="position", subject="state", stored=None, recounted=None, message=str(error))
+
+
+def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    try:
+        read_naming(live)
+    except DamageError as error:
+        yield Difference(kind="index", subject="key", stored=None, recounted=None, message=str(error))
+
+
+def _head_problems(live: sqlite3.Connection, head: Head | None, state: State) -> Iterator[Difference]:
+    try:
+        compare(head, state.events, state.chain)
+        if head is not None and chain_at(live, head.events) != head.chain:
+            raise another(head)
+    except DamageError as error:
+        stored = None if head is None else head.events
+        message = str(error)
+        yield Difference(kind="position", subject="head", stored=stored, recounted=state.events, message=message)
+
+
+def _rejected_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    for message in rejected.damage(live):
+        yield Difference(kind="rejected", subject="rejected", stored=None, recounted=None, message=message)
+
+
+def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    """Yield what SQLite itself finds wrong with the file: trees out of order, indexes that differ from their tables."""
+    for (table,) in live.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        for (message,) in live.execute(f"PRAGMA integrity_check('{table}')"):
+            # Of a key that is not the first columns of its table SQLite 3.40 says wrongly that others are NULL.
+            if message != "ok" and not message.startswith("NULL value in"):
+                text = f"the file is damaged: {message}"
+                yield Difference(kind="file", subject=table, stored=None, recounted=None, message=text)
+
+
+def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
+    for first, lacking in islice(unindexed.items(), limits.REJECTED_LISTED_MAX):
+        message = (
+            f"{lacking} names of the chunk from event {first} on are not indexed: sent again, they would count again"
+        )
+        yield Difference(kind="index", subject=str(first), stored=None, recounted=lacking, message=message)
+
+
+def _position_problems(live: sqlite3.Connection, state: State, walk: Walk) -> list[Difference]:
+    """Return what is wrong with the recorded positions themselves."""
+    problems = []
+    events, folded = state.events, state.folded
+    (last,) = live.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+    if last != events:
+        message = f"the journal is recorded to end at event {events}, and its last chunk ends at {last}"
+        problems.append(Difference(kind="position", subject="events", stored=events, recounted=last, message=message))
+    elif walk.chain != state.chain and not walk.problems:
+        message = str(broken_end(last))
+        problems.append(Difference(kind="chunk", subject="chain", stored=events, recounted=last, message=message))
+    aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
+    whole = FIVE[0]
+    try:
+        segments, size = segments_of(live, roster_of(live)), layout_of(whole).size
+        stored = sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(whole))
+    except ValueError:  # the comparison names the segment
+        return problems
+    if (folded and not aligned) or (stored != folded and not walk.problems):
+        message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
+        problems.append(Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message))
+    return problems
+
+
+def _comparison(live: sqlite3.Connection, folded: int, since: int, directory: Path) -> Comparison:
+    """Return a comparison of all reports of a file: those that can be read, and those that are being counted."""
+    roster, problem = roster_of(live), ""
+    try:
+        read_versions(live)
+    except DamageError as error:
+        problem = error.problem
+    if roster.unknown:
+        raise LaterFormatError(roster.unknown)
+    read, own, cells = segments_of(live, roster), Segments(live), Cells(live)
+    some = [Compared(report, folded, read, cells, None) for report in FIVE]
+    some += [
+        Compared(report, version.position if report.is_own else min(version.position, folded), own, cells, None)
+        for version, report in roster.of("counting", "readable")
+        if version.position is not None
+    ]
+    if since:
+        some = [
+            each._replace(start=each.report.window.at(since * _DAY_S))
+            for each in some
+            if each.report.window is not None
+        ]
+    comparison = Comparison(some, directory)
+    if problem:
+        comparison.note("report", problem)
+    return comparison
+
+
+def _names(live: sqlite3.Connection, state: State, comparison: Comparison) -> dict[str, Names]:
+    """Return the texts of all dictionaries, having noted those that are not as written."""
+    found = {MERCHANT.dictionary: (state.merchants, state.merchants_crc)}
+    for name, size, crc in live.execute("SELECT name, size, crc FROM dictionary"):
+        found[str(name)] = (size, crc)
+    names = {}
+    for dictionary, (size, crc) in found.items():
+        names[dictionary] = Names(live, dictionary)
+        if not names[dictionary].is_as(size, crc):
+            what = f"{size} merchants" if dictionary == MERCHANT.dictionary else f"{size} values of {dictionary}"
+            comparison.note(dictionary, f"the names of the {what} are not as written")
+    return names
+
+
+def apply(five: Segments, own: Segments, deltas: dict[SegmentKey, dict[int, Total]]) -> None:
+    """Raise differing counters by what they lack. Exact however far traffic went on since. Call in a transaction."""
+    for (report, window, part), by_code in deltas.items():
+        segments = own if report.is_own else five
+        size = layout_of(report).size
+        counts, *words = kernel.read_counts(segments.cells(report, window, part), size)
+        for code, (events, amount) in by_code.items():
+            at = code - part * size
+            counts[at] += events
+            for word, value in zip(words, _words(_wide(words, at) + amount), strict=True):
+                word[at] = value
+        codes = array("Q", range(size))
+        segments.put(report, window, part, kernel.add_counts(b"", 0, size, codes, counts, *words))
+
+
+def _wide(words: Sequence[array[int]], at: int) -> int:
+    lows, highs = words
+    return highs[at] << 64 | lows[at]
+
+
+def _words(amount: int) -> tuple[int, int]:
+    return amount & _WORD, amount >> 64
+
+
+def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> None:
+    """Put a recount in place of the aggregates. Call within a transaction; what came since is the tail again."""
+    doubtful = doubtful_state(connection)
+    events = _journaled(connection)
+    connection.execute("DROP TABLE IF EXISTS segment")  # of a release before sums
+    for table, columns in _TAKEN_OVER.items():
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 names, above
+        rows = recount.connection.execute(f"SELECT * FROM {table}")  # noqa: S608
+        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})", rows)  # noqa: S608
+    dictionaries = Dictionaries(connection)  # readers count the tail, so they must find its merchants too
+    dictionaries.begin(0, len(recount.merchants), recount.merchants.crc)
+    chain = recount.chain
+    for row in read_chunks(connection, recount.events, events, chain=chain):
+        batch = row.batch()
+        for name in recount.dictionaries:
+            dictionaries.of(name).ids(batch)
+        chain = row.chain
+    names = (len(dictionaries.merchants), dictionaries.merchants.crc)
+    _stand_at(connection, recount)
+    generations = (doubtful.generation + 1, doubtful.definitions + 1)
+    write_state(connection, State(events, recount.events, now, generations[0], *names, chain, generations[1]))
+
+
+def _stand_at(connection: sqlite3.Connection, recount: Recount) -> None:
+    """Have all versions that were counted stand where the recount does; forget what is damaged of others."""
+    roster, counted = roster_of(connection), {report.key for report in recount.reports}
+    stand = [Version(report.name, report.version, "", "readable") for report in FIVE]
+    for version in roster.versions:
+        if version.state in {"dropped", "gone"}:
+            stand.append(version)
+        elif version.key in counted and version.definition:
+            stand.append(version._replace(position=recount.events))
+        elif version.definition:  # it came while the recount was made
+            stand.append(version._replace(position=0, state="counting"))
+    Counters(connection).begin(report for _, report in roster.of("counting", "readable") if report.key not in counted)
+    connection.execute("DELETE FROM report")
+    connection.execute("DELETE FROM counted")
+    write_versions(connection, stand)
+
+
+def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator[Trace]:
+    """Yield the events behind a datapoint, in journal order. Call within a transaction.
+
+    All chunks are read, so that none that is damaged or missing is passed over.
+    """
+    report = at.report
+    state = read_state(connection)
+    low, high = -(1 << 62), 1 << 62
+    if report.window and at.texts:
+        low, high = report.window.bounds(at.window)
+    for row in read_chunks(connection, 0, state.events):
+        if row.high < low or row.low >= high:
+            continue
+        batch = row.batch()
+        sources = list(batch.sources())
+        for index in _matching(batch, report, datapoint):
+            identity = batch.identity(index, sources[index])
+            name = "unnamed"
+            if identity is not None:
+                position = "" if identity.kind is NameKind.ID else f" at {identity.position}"
+                name = f"{identity.kind.name.lower()} {identity.value}{position}"
+            yield Trace(
+                chunk=f"events from {row.first}",
+                index=index,
+                folded=row.first + index <= state.folded,
+                name=name,
+                event=encode_event_of(batch, index),
+            )
+
+
+def _matching(batch: Batch, report: Report, datapoint: str) -> Iterator[int]:
+    for index, event in enumerate(batch.events()):
+        text = report.text_of(event, batch.kept_of(index))
+        if text is not None and report.datapoint(text) == datapoint:
+            yield index

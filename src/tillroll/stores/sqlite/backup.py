@@ -1,0 +1,131 @@
+"""A copy of the SQLite file: made beside traffic by SQLite's own backup, and checked before it gets its name."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tillroll.errors import StoreError
+from tillroll.ports import Backup
+from tillroll.stores.sqlite import head as head_module
+from tillroll.stores.sqlite import schema
+from tillroll.stores.sqlite.chunks import chain_at
+from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.head import Head, HeadFile
+from tillroll.stores.sqlite.schema import transaction, translated
+from tillroll.stores.sqlite.state import State, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.ports import Progress
+
+_PAGES_AT_ONCE: Final = 8_192
+_BESIDE: Final = ("", "-wal", "-shm", "-journal")
+_REMEDY: Final = "Check the disk under it, and copy the store again"
+
+
+def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None = None) -> Backup:
+    """Copy what a connection sees in its transaction to a file that is there whole or not at all.
+
+    Raises:
+        StoreError: the copy is not whole.
+        OSError: the file cannot be written.
+    """
+    with _part_of(target) as made:
+        with closing(schema.connect(made)) as other:
+
+            def tell(_: int, left: int, total: int) -> None:
+                if progress is not None:
+                    progress(total - left, total)
+
+            connection.backup(other, pages=_PAGES_AT_ONCE, progress=tell)
+        events, _ = _checked(made)
+        _put(made, target)
+    return Backup(events, target.stat().st_size)
+
+
+def restore(source: Path, directory: Path, progress: Progress | None = None) -> Backup:
+    """Make a store in a directory out of a copy, which stays as it is.
+
+    Raises:
+        StoreError: there is a store in the directory already, or the copy is not whole.
+        OSError: the directory cannot be written.
+    """
+    directory.mkdir(0o700, parents=True, exist_ok=True)
+    target = directory / schema.FILE_NAME
+    for suffix in _BESIDE:
+        if Path(f"{target}{suffix}").exists():
+            problem = f"there is a store in {directory} already ({target.name}{suffix})"
+            raise StoreError(problem, "Move what is in it away, or name another directory with --data")
+    if not source.is_file():
+        raise StoreError(f"there is no file {source}", "Name what `tillroll backup` made")
+    with _part_of(target) as made:
+        with translated(source), closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as copied:
+            schema.version(copied, source)
+            with closing(schema.connect(made)) as other:
+                copied.backup(
+                    other,
+                    pages=_PAGES_AT_ONCE,
+                    progress=None if progress is None else lambda _, left, total: progress(total - left, total),
+                )
+        events, state = _checked(made)
+        if state is not None:  # a file without one gets its head when it is first opened
+            with closing(HeadFile(directory / head_module.FILE_NAME)) as head:
+                head.replace(Head(state.events, state.chain))
+        _put(made, target)
+    return Backup(events, target.stat().st_size)
+
+
+def _checked(path: Path) -> tuple[int, State | None]:
+    """Open a copy and see that it is whole; return how many events it has, and where it stands.
+
+    Raises:
+        StoreError: it is not.
+    """
+    with translated(path), closing(schema.connect(path)) as connection:
+        version = schema.version(connection, path)
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            for (found,) in connection.execute(f"PRAGMA quick_check('{table}')"):
+                # Of a key that is not the first columns of its table SQLite 3.40 says wrongly that others are NULL.
+                if found != "ok" and not found.startswith("NULL value in"):
+                    raise StoreError(f"the copy is damaged ({' '.join(found.split())})", _REMEDY)
+        try:
+            with transaction(connection, "DEFERRED"):
+                if version < schema.VERSION_READ:
+                    (events,) = connection.execute("SELECT events FROM state").fetchone()
+                    return int(events), None
+                state = read_state(connection)
+                if chain_at(connection, state.events) != state.chain:
+                    raise StoreError("the copy is not whole: its journal has another end than it says", _REMEDY)
+        except DamageError as error:
+            raise StoreError(f"the copy is damaged ({error.problem})", _REMEDY) from error
+        return state.events, state
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[Path]:
+    """Lend the name of a new file beside a target, of which nothing is left unless `_put` has put it in its place."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        for suffix in _BESIDE:
+            with suppress(OSError):
+                os.unlink(f"{name}{suffix}")  # noqa: PTH108
+
+
+def _put(made: Path, target: Path) -> None:
+    for path in (made, target.parent):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+            if path == made:
+                os.replace(made, target)  # noqa: PTH105
+        finally:
+            os.close(descriptor)

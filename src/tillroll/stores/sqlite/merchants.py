@@ -1,0 +1,342 @@
+"""The dictionaries of a SQLite file: the numbers and texts of merchants and of kept fields' values.
+
+A dictionary is held once for all connections of a process. Merchants are numbered by the commit that brings them; the
+values of a kept field once a report counts by it, by commits and by the counting of what came before.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from array import array
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tillroll.core import kernel
+from tillroll.core.dimension import FIELD_PREFIX, MERCHANT
+from tillroll.stores.sqlite.damage import DamageError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from tillroll.core.batch import Batch
+
+_REBUILD: Final = "Make them and the aggregates anew from the journal with: tillroll rebuild"
+VALUE_TABLES: Final = """
+CREATE TABLE dictionary (
+  name TEXT PRIMARY KEY,               -- of a kept field
+  size INTEGER NOT NULL,
+  crc INTEGER NOT NULL,                -- of its texts in order
+  checksum INTEGER NOT NULL            -- of all other columns
+) STRICT;
+CREATE TABLE value (
+  dictionary TEXT NOT NULL,
+  id INTEGER NOT NULL,                 -- in order of first sight, from 0
+  text TEXT NOT NULL,                  -- as datapoints spell it
+  PRIMARY KEY (dictionary, id),
+  UNIQUE (dictionary, text)
+) STRICT;
+"""
+_NAMES_AT_ONCE: Final = 16_384  # read while others wait
+_CRCS_MAX: Final = 1_024
+
+
+class UnnumberedError(Exception):
+    """Values were journaled that a dictionary has no numbers for: by a process that did not know that it is needed."""
+
+    def __init__(self, dictionary: str) -> None:
+        super().__init__(dictionary)
+        self.dictionary = dictionary
+
+
+class Names:
+    """The texts of one of a file's dictionaries by number, read once for all connections of a process.
+
+    Only committed names are here, so each transaction finds its own as the first of them. Safe to use from any thread.
+    """
+
+    def __init__(self, dictionary: str = MERCHANT.dictionary) -> None:
+        self.dictionary = dictionary
+        self._lock = threading.Lock()
+        self._begin(-1)
+
+    def _begin(self, generation: int) -> None:
+        self._generation = generation
+        self._dictionary = kernel.Dictionary()
+        self._crcs = {0: 0}  # the checksum of the first so many, where a transaction or a read ended
+
+    def read(self, connection: sqlite3.Connection, generation: int, known: int, crc: int) -> kernel.Dictionary:
+        """Return a dictionary that begins with the names a transaction sees. Call within it, at its start.
+
+        Raises:
+            DamageError: the names are not what was written.
+        """
+        with self._lock:
+            if generation > self._generation:  # a rebuild renumbered them
+                self._begin(generation)
+            if generation < self._generation:  # this transaction began before a rebuild's end: it reads its own
+                return Names(self.dictionary).read(connection, generation, known, crc)
+            dictionary = self._dictionary
+        while len(dictionary) < known:
+            with self._lock:  # given back from time to time, for commits that wait for it
+                self._read_some(connection, dictionary, known)
+        if self._crc(dictionary, known) != crc:
+            with self._lock:
+                self._begin(-1)
+            raise DamageError(f"the names of the {known} merchants are not what was written", _REBUILD)
+        return dictionary
+
+    def _read_some(self, connection: sqlite3.Connection, dictionary: kernel.Dictionary, known: int) -> None:
+        start, stop = len(dictionary), min(len(dictionary) + _NAMES_AT_ONCE, known)
+        if self.dictionary == MERCHANT.dictionary:
+            query = "SELECT name FROM merchant WHERE id >= ? AND id < ? ORDER BY id"
+            found = connection.execute(query, (start, stop))
+        else:
+            query = "SELECT text FROM value WHERE dictionary = ? AND id >= ? AND id < ? ORDER BY id"
+            found = connection.execute(query, (self.dictionary, start, stop))
+        names = [name for (name,) in found]
+        if start < stop:
+            if len(names) < stop - start:
+                raise DamageError(f"of the merchants from {start} to {stop - 1} some are missing", _REBUILD)
+            try:
+                dictionary.add(*kernel.join_strings(names))
+            except (TypeError, ValueError) as error:  # damage may change what type SQLite takes a column for
+                self._begin(-1)
+                raise DamageError("the name of a merchant is damaged", _REBUILD) from error
+            if dictionary is self._dictionary:
+                self._note(names_crc(names, self._crcs[start]))
+
+    def _note(self, crc: int) -> None:
+        self._crcs[len(self._dictionary)] = crc
+        if len(self._crcs) > _CRCS_MAX:
+            del self._crcs[next(iter(self._crcs))]
+
+    def _crc(self, dictionary: kernel.Dictionary, known: int) -> int:
+        found = self._crcs.get(known) if dictionary is self._dictionary else None
+        return names_crc(kernel.split_strings(*dictionary.column(0, known))) if found is None else found
+
+    def extend(self, generation: int, known: int, new: kernel.Dictionary, crc: int) -> None:
+        """Take in the names that a transaction has committed, unless another has read them meanwhile."""
+        with self._lock:
+            if generation == self._generation and known == len(self._dictionary):
+                self._dictionary.add(*new.column(0, len(new)))
+                self._note(crc)
+
+
+class Merchants:
+    """The merchants, or a kept field's values, by number and text, as one connection's transaction sees them."""
+
+    def __init__(self, connection: sqlite3.Connection, shared: Names | None = None) -> None:
+        self._connection = connection
+        self._shared = shared or Names()
+        self._dictionary = self._shared.dictionary
+        self._generation = -1
+        self.names = kernel.Dictionary()  # the first `known`; what comes after is not of this transaction
+        self.known = 0
+        self._crc_known = 0
+        self._new = kernel.Dictionary()  # added and not committed
+        self.crc = 0  # of all names, in order
+
+    def begin(self, generation: int, known: int, crc: int) -> None:
+        """See what is committed: so many, with this checksum of their names. Call at the start of each transaction.
+
+        Raises:
+            DamageError: the names are not what was written.
+        """
+        if (generation, known, crc) != (self._generation, self.known, self._crc_known):
+            self.names = self._shared.read(self._connection, generation, known, crc)
+            self._generation, self.known, self._crc_known = generation, known, crc
+        self.forget()
+
+    def commit(self) -> None:
+        """Let others see what was added. Call after the transaction's commit."""
+        if self._new:
+            self._shared.extend(self._generation, self.known, self._new, self.crc)
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what was added and is not committed."""
+        if self._new:
+            self._new = kernel.Dictionary()
+        self.crc = self._crc_known
+
+    def __len__(self) -> int:
+        return self.known + len(self._new)
+
+    def find(self, name: str) -> int | None:
+        """Return a merchant's number, None when there is none of this name."""
+        try:
+            (number,) = self._find(*kernel.join_strings([name]))
+        except UnicodeEncodeError:  # from a command line that is not UTF-8
+            return None
+        return None if number == kernel.MISSING else number
+
+    def text(self, number: int) -> str:
+        """Return the text of a number."""
+        if number >= self.known:
+            raise DamageError(f"a value of {self._dictionary} has no text", _REBUILD)
+        (text,) = kernel.split_strings(*self.names.column(number, number + 1))
+        return text
+
+    def search(self, containing: str, limit: int) -> list[str]:
+        """Return merchants by a part of their name, case folded, those that begin with it first."""
+        wanted = containing.casefold()
+        found, others = self.names.search(wanted.encode("utf-8", "surrogatepass"), self.known, limit)
+        if others:
+            ends, heap = self.names.column(0, self.known)
+            for start in range(0, len(others), _NAMES_AT_ONCE):
+                names = kernel.split_strings(*kernel.pick_strings(ends, heap, others[start : start + _NAMES_AT_ONCE]))
+                found += [name for name in names if wanted in name.casefold()]
+        found.sort(key=lambda name: (not name.casefold().startswith(wanted), name))
+        return found[:limit]
+
+    def ids(self, batch: Batch) -> array[int]:
+        """Return the number (I) of each of a batch's values, giving new ones the next. Call within a transaction."""
+        _, ends, heap = column_of(batch, self._dictionary)
+        numbers = self._find(ends, heap)
+        if kernel.MISSING in numbers:
+            new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
+            names = kernel.split_strings(*kernel.pick_strings(ends, heap, new))
+            self._add(list(dict.fromkeys(names)))
+            numbers = self._find(ends, heap)
+        return numbers
+
+    def known_ids(self, batch: Batch) -> array[int]:
+        """Return the number (I) of each of a batch's values.
+
+        Raises:
+            DamageError: a merchant has none, since it was journaled while the names were damaged.
+            UnnumberedError: a value has none.
+        """
+        _, ends, heap = column_of(batch, self._dictionary)
+        numbers = self._find(ends, heap)
+        if kernel.MISSING in numbers:
+            if self._dictionary == MERCHANT.dictionary:
+                raise DamageError("merchants were journaled while the names of others were damaged", _REBUILD)
+            raise UnnumberedError(self._dictionary)
+        return numbers
+
+    def _find(self, ends: array[int], heap: bytes) -> array[int]:
+        numbers = self.names.find(ends, heap)
+        if len(self.names) > self.known and numbers and kernel.largest(numbers) >= self.known:
+            # Those of later transactions are not there yet.
+            numbers = array("I", [number if number < self.known else kernel.MISSING for number in numbers])
+        if self._new and kernel.MISSING in numbers:
+            added = self._new.find(ends, heap)
+            for index, number in enumerate(numbers):
+                if number == kernel.MISSING and added[index] != kernel.MISSING:
+                    numbers[index] = self.known + added[index]
+        return numbers
+
+    def _add(self, names: list[str]) -> None:
+        # One statement and not one a name: each would give Python's lock away and wait for it again.
+        values = (len(self), msgspec.json.encode(names).decode())
+        own = self._dictionary != MERCHANT.dictionary
+        if own:
+            query = "INSERT INTO value SELECT ?, key + ?, value FROM json_each(?)"
+            self._connection.execute(query, (self._dictionary, *values))
+        else:
+            self._connection.execute("INSERT INTO merchant SELECT key + ?, value FROM json_each(?)", values)
+        self._new.add(*kernel.join_strings(names))
+        self.crc = names_crc(names, self.crc)
+        if own:
+            row = (self._dictionary, len(self), self.crc)
+            self._connection.execute("INSERT OR REPLACE INTO dictionary VALUES (?, ?, ?, ?)", (*row, _row_crc(row)))
+
+
+class Dictionaries:
+    """The dictionaries of a file, as one connection's transaction sees them."""
+
+    def __init__(self, connection: sqlite3.Connection, shared: SharedNames | None = None) -> None:
+        self._connection = connection
+        self._shared = shared or SharedNames()
+        self._merchants = Merchants(connection, self._shared.of(MERCHANT.dictionary))
+        self._fields: dict[str, Merchants] = {}
+        self._begun: set[str] = set()
+        self._at: tuple[int, int, int] | None = None
+
+    def begin(self, generation: int, known: int, crc: int) -> None:
+        """See Merchants, of the merchants. A dictionary is read when it is asked for: what needs none is answered."""
+        self._at = (generation, known, crc)
+        self._begun.clear()
+
+    @property
+    def merchants(self) -> Merchants:
+        """The merchants.
+
+        Raises:
+            DamageError: their names are not what was written.
+        """
+        if self._at is not None and MERCHANT.dictionary not in self._begun:
+            self._merchants.begin(*self._at)
+            self._begun.add(MERCHANT.dictionary)
+        return self._merchants
+
+    def of(self, dictionary: str) -> Merchants:
+        """Return a dictionary.
+
+        Raises:
+            DamageError: it is not what was written.
+        """
+        if dictionary == MERCHANT.dictionary:
+            return self.merchants
+        if dictionary not in self._fields:
+            self._fields[dictionary] = Merchants(self._connection, self._shared.of(dictionary))
+        found = self._fields[dictionary]
+        if dictionary not in self._begun:
+            query = "SELECT name, size, crc, checksum FROM dictionary WHERE name = ?"
+            row = self._connection.execute(query, (dictionary,)).fetchone() or (dictionary, 0, 0, None)
+            _, size, crc, checksum = row
+            if checksum is not None and _row_crc(row[:-1]) != checksum:
+                raise DamageError(f"what is known of the values of {dictionary} is damaged", _REBUILD)
+            found.begin(-1 if self._at is None else self._at[0], size, crc)
+            self._begun.add(dictionary)
+        return found
+
+    def find(self, dictionary: str, text: str) -> int | None:
+        """Return the number of a text in a dictionary, None when it has none."""
+        return self.of(dictionary).find(text)
+
+    def commit(self) -> None:
+        """See Merchants."""
+        for each in (self._merchants, *self._fields.values()):
+            each.commit()
+        self._begun.clear()
+
+    def forget(self) -> None:
+        """See Merchants."""
+        for each in (self._merchants, *self._fields.values()):
+            each.forget()
+        self._begun.clear()
+
+
+class SharedNames:
+    """The texts of all dictionaries of a file, for all connections of a process. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: dict[str, Names] = {}
+
+    def of(self, dictionary: str) -> Names:
+        """Return those of a dictionary."""
+        with self._lock:
+            return self._names.setdefault(dictionary, Names(dictionary))
+
+
+def column_of(batch: Batch, dictionary: str) -> tuple[array[int], array[int], bytes]:
+    """Return a batch's values of a dictionary: the index of each event's among some, and these as a string column."""
+    if dictionary == MERCHANT.dictionary:
+        return batch.merchants, batch.name_ends, batch.name_bytes
+    column = batch.kept_column(dictionary.removeprefix(FIELD_PREFIX))
+    return column.indexes, column.ends, column.heap
+
+
+def _row_crc(row: Sequence[object]) -> int:
+    return zlib.crc32(repr(tuple(row)).encode())
+
+
+def names_crc(names: Iterable[str], before: int = 0) -> int:
+    """Return the checksum of names that follow those of a checksum; no name has a line break."""
+    return zlib.crc32("".join([f"{name}\n" for name in names]).encode(), before)

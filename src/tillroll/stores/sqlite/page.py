@@ -1,0 +1,175 @@
+"""One page of a report out of segments and the tail: no datapoint is made that the page does not show."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from heapq import merge
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from tillroll.core import kernel
+from tillroll.core.clocks import UTC_CLOCKS
+from tillroll.core.query import Page, Query, Totals, after_of, aggregate, cursor
+from tillroll.core.report import SEPARATOR
+from tillroll.core.selection import By, Cut, Shape
+from tillroll.stores.sqlite.layout import layout_of
+from tillroll.stores.sqlite.segments import Segments, Window, sum_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.stores.sqlite.merchants import Merchants
+    from tillroll.stores.sqlite.sparse import Few
+
+_ALL_TIME: Final = 0
+_WINDOW, _OPEN = "\0", "\1"  # stand for a window and an open dimension in a datapoint's text
+_ROWS_AT_ONCE: Final = 16_384  # segments that are held before they are added up
+_WORD: Final = (1 << 64) - 1
+_WIDE: Final = (1 << 128) - 1
+_ORDERS: Final = {"datapoint": By.DATAPOINT, "-events": By.EVENTS, "-amount": By.AMOUNT}
+
+
+class Pager:
+    """Answers one query. Use within the reader's transaction."""
+
+    def __init__(self, query: Query, merchants: Merchants, segments: Segments, tail: Few) -> None:
+        self._query = query
+        self._report = query.report
+        self._window = query.window
+        self._by = query.by or query.report.dimensions
+        self._prefix = query.report.prefix if query.is_whole else ""
+        self._layout = layout_of(query.report)
+        self._span = query.span
+        # Whether later windows are in later groups. A zone's clocks may be put back over midnight.
+        clocks = self._report.window.clocks if self._report.window else UTC_CLOCKS
+        self._in_time = self._span is None or (self._span.rises and query.zone is None and clocks.is_utc)
+        self._segments = segments
+        self._tail = tail
+        self._wanted = _wanted_merchants(query, merchants)
+        self._selection = kernel.Selection(
+            merchants.names,
+            merchants.known if self._report.opens else 0,
+            Shape(
+                self._layout.size,
+                self._layout.step,
+                any(dimension.name in self._by for dimension in self._report.opens),
+            ),
+            self._targets(),
+            self._wanted,
+            Cut(query.limit + 1, _ORDERS[query.order], _after(query)),
+        )
+
+    def page(self) -> Page:
+        """Return the page."""
+        query, selection = self._query, self._selection
+        if self._wanted is None or self._wanted:
+            by_window = self._pages_are_by_window
+            groups = self._groups(self._first_window())
+            for group in groups if self._in_time else self._joined(groups):
+                selection.add(self._key_text(group.window), *group[1:])
+                if by_window and len(selection) > query.limit:
+                    break
+        found = [aggregate(query, *one) for one in selection.best()]
+        more, page = len(found) > query.limit, found[: query.limit]
+        totals = Totals(*selection.totals()) if query.totals else None
+        return Page(page, cursor(query, page[-1]) if more and page else None, totals)
+
+    @property
+    def _pages_are_by_window(self) -> bool:
+        """Whether nothing of a window is asked for once a page is full of earlier ones."""
+        first = self._span.name if self._span and self._in_time else self._window
+        window = self._report.window
+        by_window = window is not None and self._by[0] == first and (self._span is not None or window.texts_rise)
+        return by_window and self._query.order == "datapoint" and not self._query.totals
+
+    def _first_window(self) -> int | None:
+        """Return the first window that has anything on the page, as far as the cursor tells."""
+        query = self._query
+        if not self._pages_are_by_window or query.after is None or self._by[0] != self._window:
+            return query.start
+        text = query.after.removeprefix(self._prefix).partition(SEPARATOR)[0]
+        window = self._report.window.parse(text) if self._report.window else None
+        return query.start if window is None or (query.start is not None and query.start > window) else window
+
+    def _key_text(self, key: int) -> bytes:
+        """Return the text of a window, or of a span's code."""
+        if self._report.window is None:
+            return b""
+        return (self._span.text(key) if self._span else self._report.window.text(key)).encode()
+
+    def _targets(self) -> list[tuple[bytes, bytes, array[int]]]:
+        """Return the kernel's targets: the aggregates of one merchant and window, and the codes that are added up."""
+        filters = self._query.filters
+        opens = {dimension.name: _OPEN for dimension in self._report.opens}
+        targets: dict[str, list[int]] = {}
+        for code in range(self._layout.step):
+            texts = self._report.inner_texts(code)
+            if all(text in filters.get(name, (text,)) for name, text in texts.items()):
+                text = self._prefix + SEPARATOR.join((texts | opens).get(name, _WINDOW) for name in self._by)
+                targets.setdefault(text, []).append(code)
+        return [
+            (before.encode(), after.encode(), array("I", codes))
+            for text, codes in targets.items()
+            for before, _, after in [text.partition(_OPEN)]
+        ]
+
+    # Segments and tail, grouped.
+
+    def _groups(self, start: int | None) -> Iterator[Window]:
+        """Yield what the query tells apart by window, by rising window."""
+        query, report = self._query, self._report
+        parts = None if self._wanted is None else {number // self._layout.values for number in self._wanted}
+        stored = self._segments.windows(report, start, query.stop, parts)
+        tail = _by_window(self._tail, start, query.stop)
+        windows = merge(stored, tail, key=lambda one: one.window)
+        for key, some in groupby(windows, key=lambda one: self._group_of(one.window)):
+            group = Window.nothing(key)
+            for one in some:
+                self._add(group, one)
+            yield group
+
+    def _group_of(self, window: int) -> int:
+        if self._span is not None:
+            return self._query.span_code(self._span, window)
+        return window if self._window is None or self._window in self._by else _ALL_TIME
+
+    def _joined(self, groups: Iterator[Window]) -> Iterator[Window]:
+        """Yield the groups of each key as one, of windows that come in no order of keys."""
+        joined: dict[int, Window] = {}
+        for group in groups:
+            self._add(joined.setdefault(group.window, Window.nothing(group.window)), group)
+        yield from joined.values()
+
+    def _add(self, group: Window, one: Window) -> None:
+        group.extend(one)
+        if len(group.rows) >= _ROWS_AT_ONCE:
+            group.rows[:] = sum_rows(group.rows, self._layout.size)
+
+
+def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
+    names = next((query.filters[each.name] for each in query.report.opens if each.name in query.filters), None)
+    if names is None:
+        return None
+    numbers = [merchants.find(name) for name in names]
+    return array("I", sorted(number for number in numbers if number is not None))
+
+
+def _by_window(tail: Few, start: int | None, stop: int | None) -> Iterator[Window]:
+    """Yield the counts of each window of a range."""
+    windows = tail.windows
+    at = 0 if start is None else bisect_left(windows, start)
+    end = len(windows) if stop is None else bisect_left(windows, stop)
+    while at < end:
+        after = bisect_right(windows, windows[at], at)
+        yield Window(windows[at], [], *(column[at:after] for column in tail[1:]))
+        at = after
+
+
+def _after(query: Query) -> tuple[int, int, bytes] | None:
+    """Return the cursor as the kernel takes it."""
+    if query.after is None:
+        return None
+    least, datapoint = after_of(query, query.after)
+    least = min(max(least, 0), _WIDE)
+    return least & _WORD, least >> 64, datapoint.encode("utf-8", "surrogatepass")

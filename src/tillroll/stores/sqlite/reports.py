@@ -1,0 +1,242 @@
+"""The versions of reports that a SQLite file holds: how far each is counted, and whether readers read it.
+
+The five are versions like all others, but they stand where the store's `folded` does: commits fold them.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from tillroll.core.definition import FORMAT, Definition, read_definition, same
+from tillroll.core.dimension import Open
+from tillroll.core.report import FIVE, Report, Reports
+from tillroll.stores.sqlite.damage import DamageError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+REPORT_TABLES: Final = """
+CREATE TABLE report (
+  name TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  definition TEXT NOT NULL,            -- empty of the five
+  state TEXT NOT NULL,                 -- counting, readable, dropped (its aggregates go), or gone
+  checksum INTEGER NOT NULL,           -- of all other columns
+  PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE counted (
+  report TEXT PRIMARY KEY,             -- its name and version; the five once they stand at `folded` are not here
+  position INTEGER NOT NULL,           -- its aggregates count the events up to this one
+  checksum INTEGER NOT NULL            -- of both
+) STRICT, WITHOUT ROWID;
+"""
+VersionState = Literal["counting", "readable", "dropped", "gone"]
+_REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
+_FIVE: Final = {report.name: report for report in FIVE}
+
+
+class Version(NamedTuple):
+    """One version of a report."""
+
+    name: str
+    version: int
+    definition: str
+    state: VersionState
+    position: int | None = None  # the events up to this one are counted; None: those that the store has folded
+
+    @property
+    def key(self) -> str:
+        """What its aggregates are kept under; see Report."""
+        return f"{self.name}.{self.version}"
+
+
+def read_versions(connection: sqlite3.Connection) -> list[Version]:
+    """Return all versions, by name and number. Call in a transaction.
+
+    Raises:
+        DamageError: one is not what was written.
+    """
+    versions = []
+    for version in _versions(connection):
+        if isinstance(version, DamageError):
+            raise version
+        versions.append(version)
+    return versions
+
+
+def _versions(connection: sqlite3.Connection) -> Iterator[Version | DamageError]:
+    positions: dict[str, int] = {}
+    for *row, checksum in connection.execute("SELECT report, position, checksum FROM counted"):
+        if _checksum(row) == checksum:
+            positions[row[0]] = row[1]
+        else:
+            yield DamageError(f"how far the report {row[0]} is counted is damaged", _REBUILD)
+    query = "SELECT name, version, definition, state, checksum FROM report ORDER BY name, version"
+    for *row, checksum in connection.execute(query):
+        if _checksum(row) == checksum:
+            version = Version(*row)
+            yield version._replace(position=positions.get(version.key))
+        else:
+            yield DamageError(f"what is known of the report {row[0]} is damaged", _REBUILD)
+
+
+def write_versions(connection: sqlite3.Connection, versions: Iterable[Version]) -> None:
+    """Write versions that are new or changed. Call in a transaction, and have the state tell of it."""
+    changed = [*versions]
+    rows = [(*version[:4], _checksum(version[:4])) for version in changed]
+    connection.executemany("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", rows)
+    connection.executemany(
+        "DELETE FROM counted WHERE report = ?", [(version.key,) for version in changed if version.position is None]
+    )
+    write_positions(connection, changed)
+
+
+def write_positions(connection: sqlite3.Connection, versions: Iterable[Version]) -> None:
+    """Write how far versions are counted, and nothing else of them. Call in a transaction."""
+    rows = [(version.key, version.position) for version in versions if version.position is not None]
+    connection.executemany("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", [(*row, _checksum(row)) for row in rows])
+
+
+def _checksum(row: Sequence[object]) -> int:
+    return zlib.crc32(repr(tuple(row)).encode())
+
+
+class Roster:
+    """The versions of one generation of the definitions. A value: positions may have gone on since."""
+
+    def __init__(self, versions: Sequence[Version], known: dict[str, Report | None]) -> None:
+        """`known` are the reports of versions by key, None of a later format; what it lacks is added."""
+        self.versions = versions
+        self._reports: dict[str, Report | None] = {}
+        for version in versions:
+            if version.state != "gone":
+                if version.key not in known:
+                    known[version.key] = _report_of(version)
+                self._reports[version.key] = known[version.key]
+
+    def report(self, version: Version) -> Report | None:
+        """Return the report that a version is; None if a later tillroll defined it in a format that is not known."""
+        return self._reports[version.key]
+
+    def of(self, *states: VersionState) -> list[tuple[Version, Report]]:
+        """Return the versions in some states that this tillroll can count, with their reports."""
+        found = ((version, self.report(version)) for version in self.versions if version.state in states)
+        return [(version, report) for version, report in found if report is not None]
+
+    @cached_property
+    def catalogue(self) -> Reports:
+        """The reports that can be read: the five, and those of one's own that are whole."""
+        own = [report for version, report in self.of("readable") if report.is_own]
+        return Reports([*FIVE, *own])
+
+    @cached_property
+    def five_are_whole(self) -> bool:
+        """Whether the five have their sums: else those of a release before sums are read, and folded into."""
+        return all(version.state == "readable" for version in self.versions if version.name in _FIVE)
+
+    @cached_property
+    def dictionaries(self) -> frozenset[str]:
+        """The dictionaries that any version needs, the merchants' included."""
+        reports = [*FIVE, *(report for _, report in self.of("counting", "readable"))]
+        return frozenset(name for report in reports for name in dictionaries_of(report))
+
+    @cached_property
+    def unknown(self) -> str:
+        """What to say of definitions that this tillroll cannot count; empty when there are none."""
+        names = [
+            version.name
+            for version in self.versions
+            if version.state in {"counting", "readable"} and self.report(version) is None
+        ]
+        if not names:
+            return ""
+        problem = f"a later tillroll defined {', '.join(names)} in a format that this one cannot count"
+        return f"{problem} (it knows formats up to {FORMAT}): run the release that defined it"
+
+
+def roster_of(connection: sqlite3.Connection) -> Roster:
+    """Return what is not damaged of the versions, for who looks into damage. Call in a transaction."""
+    return Roster([version for version in _versions(connection) if isinstance(version, Version)], {})
+
+
+class Catalogue:
+    """The roster of a file, for all connections of a process. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._generation = -1
+        self._roster = Roster([], {})
+        self._known: dict[str, Report | None] = {}
+
+    def read(self, connection: sqlite3.Connection, definitions: int) -> Roster:
+        """Return the roster of a generation of the definitions. Call in a transaction that has it."""
+        with self._lock:
+            if self._generation == definitions:
+                return self._roster
+            roster = Roster(read_versions(connection), self._known)
+            if definitions > self._generation:
+                self._generation, self._roster = definitions, roster
+            return roster
+
+
+def _report_of(version: Version) -> Report | None:
+    if version.name in _FIVE:
+        return _FIVE[version.name]
+    definition = read_definition(version.definition)
+    return None if definition is None else definition.report(version.version)
+
+
+def dictionaries_of(report: Report) -> set[str]:
+    """Return the dictionaries that a report counts by, or has conditions on."""
+    dimensions = (*report.by, *(condition.dimension for condition in report.where))
+    return {dimension.dictionary for dimension in dimensions if isinstance(dimension, Open)}
+
+
+def applied(versions: Sequence[Version], definitions: Sequence[Definition]) -> list[Version]:
+    """Return the versions that are new or changed when definitions are applied.
+
+    One that says the same as the newest of its name changes nothing; one that says the same as what is read ends the
+    counting of another. Any other is a new version, and ends it too.
+    """
+    changed = []
+    for definition in definitions:
+        numbers = [version.version for version in versions if version.name == definition.name]
+        stands = [version for version in versions if version.name == definition.name and _stands(version)]
+        if stands and _says(stands[-1], definition):
+            continue
+        counting = [version for version in stands if version.state == "counting"]
+        changed += [version._replace(state="dropped") for version in counting]
+        if not any(_says(version, definition) for version in stands if version.state == "readable"):
+            text, number = definition.text(), max(numbers, default=0) + 1
+            changed.append(Version(definition.name, number, text, "counting", 0))
+    return changed
+
+
+def dropped(versions: Sequence[Version], name: str) -> list[Version]:
+    """Return the versions that change when a report of one's own is dropped."""
+    own = (version for version in versions if version.name == name and version.name not in _FIVE)
+    return [version._replace(state="dropped") for version in own if _stands(version)]
+
+
+def swapped(versions: Sequence[Version], whole: Sequence[Version]) -> list[Version]:
+    """Return the versions that change when some become readable: these, and what was read under their names."""
+    names = {version.name for version in whole}
+    before = [version for version in versions if version.name in names and version.state == "readable"]
+    readable = [
+        version._replace(state="readable", position=None if version.name in _FIVE else version.position)
+        for version in whole
+    ]
+    return [*(version._replace(state="dropped") for version in before), *readable]
+
+
+def _stands(version: Version) -> bool:
+    return version.state in {"counting", "readable"}
+
+
+def _says(version: Version, definition: Definition) -> bool:
+    stored = read_definition(version.definition)
+    return stored is not None and same(stored, definition)

@@ -1,0 +1,225 @@
+"""The rows of aggregates: each names the next one of its report, and all of it is under a checksum."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from tillroll.stores.sqlite.damage import DamageError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+Key = tuple[int, int]  # window and part
+_FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
+_AFTER_LAST: Final = (1 << 62, 0)
+_PART_MAX: Final = 1 << 62
+_PLACE: Final = struct.Struct("<qqqq")
+_COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
+_RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
+
+
+class Segment:
+    """One row: the counters of a window and a part, and which segment of the report comes next.
+
+    As each names the next, a reader knows of a segment that it does not find whether there is none.
+    """
+
+    __slots__ = ("cells", "key", "next")
+
+    def __init__(self, key: Key, following: Key, cells: bytes = b"") -> None:
+        self.key = key
+        self.next = following
+        self.cells = cells
+
+
+class Rows:
+    """The segments under one name. Whatever is read is checked: DamageError says what is not as written."""
+
+    table = "aggregate"
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self._connection = connection
+        self.name = name
+        self._seed = zlib.crc32(name.encode())
+
+    def decoded(self, cells: bytes) -> bytes:
+        """Return cells from what the table has."""
+        return cells
+
+    def encoded(self, cells: bytes) -> bytes:
+        """Return what the table has for cells."""
+        return cells
+
+    def begin(self) -> None:
+        """Make the empty segment that all begin with, unless it is there. Call within a transaction."""
+        query = f"SELECT 1 FROM {self.table} WHERE report = ? LIMIT 1"  # noqa: S608 two names
+        if self._connection.execute(query, (self.name,)).fetchone() is None:
+            self.write([Segment(_FIRST, _AFTER_LAST)])
+
+    def find(self, key: Key) -> Segment:
+        """Return the segment with a key; where there is none, the one before."""
+        where = "report = ? AND (window, part) <= (?, ?) ORDER BY window DESC, part DESC LIMIT 1"
+        query = f"SELECT {_COLUMNS} FROM {self.table} WHERE {where}"  # noqa: S608 names, above
+        row = self._connection.execute(query, (self.name, *key)).fetchone()
+        if row is None:
+            raise self._lost(_FIRST)
+        at = self._checked(row)
+        if at.next <= key:
+            raise self._lost(at.next)
+        return at
+
+    def scan(self, start: int | None, stop: int | None) -> Iterator[Segment]:
+        """Yield the segments of a range of windows, by window, then part."""
+        low, high = _range(start, stop)
+        expected = self.find(low).next
+        if expected >= high:
+            return
+        where = "report = ? AND (window, part) >= (?, ?) AND (window, part) < (?, ?) ORDER BY window, part"
+        query = f"SELECT {_COLUMNS} FROM {self.table} WHERE {where}"  # noqa: S608 names, above
+        for row in self._connection.execute(query, (self.name, *expected, *high)):
+            at = self._checked(row)
+            if at.key != expected:
+                raise self._lost(expected)
+            expected = at.next
+            yield at
+        if expected < high:
+            raise self._lost(expected)
+
+    def pick(self, start: int | None, stop: int | None, parts: list[int]) -> Iterator[Segment]:
+        """Do the same for some parts alone: the others are passed over and not read."""
+        low, high = _range(start, stop)
+        at = self.find(low)
+        while at.next < high:
+            window = at.next[0]
+            for part in parts:
+                at = self.find((window, part))
+                if at.key == (window, part):
+                    yield at
+            if at.next[0] <= window:
+                at = self.find((window, _PART_MAX))
+
+    def write(self, segments: list[Segment]) -> None:
+        """Write segments that are new or changed, all that name each other at once. Call within a transaction."""
+        name = self.name
+        rows = []
+        for at in segments:
+            cells = self.encoded(at.cells)
+            rows.append((name, *at.key, *at.next, self._checksum(at, cells), cells))
+        query = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 two names
+        self._connection.executemany(query, rows)
+
+    def doubtful(self) -> Iterator[tuple[Key, bytes, str]]:
+        """Yield (key, cells, problem) of every segment as it stands there, for who looks into damage.
+
+        The problem is empty where there is none. One that another names and that is not there has no cells.
+        """
+        expected: Key | None = _FIRST
+        query = f"SELECT {_COLUMNS} FROM {self.table} WHERE report = ? ORDER BY window, part"  # noqa: S608 names, above
+        for row in self._connection.execute(query, (self.name,)):
+            problem = ""
+            try:
+                at = self._checked(row)
+            except DamageError as error:
+                problem = error.problem
+                cells = self.decoded(row[5]) if isinstance(row[5], bytes) else row[5]
+                at = Segment(_key(row[0], row[1]) or _AFTER_LAST, _key(row[2], row[3]) or _AFTER_LAST, cells)
+            if expected is not None and at.key != expected:
+                yield expected, b"", self._lost(expected).problem
+            expected = None if problem else at.next
+            yield at.key, at.cells, problem
+        if expected is not None and expected != _AFTER_LAST:
+            yield expected, b"", self._lost(expected).problem
+
+    def _checked(self, row: tuple[int, int, int, int, int, bytes]) -> Segment:
+        window, part, next_window, next_part, checksum, cells = row
+        at = Segment((window, part), (next_window, next_part))
+        try:
+            whole = self._checksum(at, cells) == checksum
+            at.cells = self.decoded(cells)
+        except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
+            whole = False
+        if not whole:
+            raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
+        return at
+
+    def _checksum(self, at: Segment, cells: bytes) -> int:
+        """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
+        return zlib.crc32(cells, zlib.crc32(_PLACE.pack(*at.key, *at.next), self._seed))
+
+    def _lost(self, key: Key) -> DamageError:
+        return DamageError(f"a segment of {self.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
+
+
+class RowsWithoutSums(Rows):
+    """The segments of one name as releases before sums wrote them: cells of one width, without a head."""
+
+    table = "segment"
+
+    def __init__(self, connection: sqlite3.Connection, name: str, size: int) -> None:
+        """`size` is how many codes a part has."""
+        super().__init__(connection, name)
+        self._size = size
+
+    def decoded(self, cells: bytes) -> bytes:
+        """See Rows. All sums are 0."""
+        return bytes([len(cells) // self._size & 0xFF, 0, 0]) + cells if cells else b""
+
+    def encoded(self, cells: bytes) -> bytes:
+        """See Rows. The sums are 0."""
+        return cells[3:]
+
+
+class SparseRowsWithoutSums(Rows):
+    """The sparse segments of one name as releases before sums wrote them: with widths of three columns before them."""
+
+    table = "segment"
+
+    def decoded(self, cells: bytes) -> bytes:
+        """See Rows. All sums are 0."""
+        return cells[:3] + bytes(2) + cells[3:] if cells else b""
+
+    def encoded(self, cells: bytes) -> bytes:
+        """See Rows. The sums are 0."""
+        return cells[:3] + cells[5:]
+
+
+class Edit:
+    """Changes to rows, in rising order of their keys."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._at: Segment | None = None
+        self._changed: list[Segment] = []
+
+    def at(self, key: Key) -> Segment:
+        """Return the segment with a key; where there is none, the one before."""
+        if self._at is None or not self._at.key <= key < self._at.next:
+            self._at = self._rows.find(key)
+        return self._at
+
+    def change(self, key: Key) -> Segment:
+        """Return a segment that is to be written, new or as it is."""
+        at = self.at(key)
+        if not self._changed or self._changed[-1] is not at:
+            self._changed.append(at)
+        if at.key != key:
+            self._at = Segment(key, at.next)
+            at.next = key
+            self._changed.append(self._at)
+        return self._changed[-1]
+
+    def write(self) -> None:
+        """Write what was changed."""
+        self._rows.write(self._changed)
+
+
+def _range(start: int | None, stop: int | None) -> tuple[Key, Key]:
+    return _FIRST if start is None else (start, -1), _AFTER_LAST if stop is None else (stop, -1)
+
+
+def _key(window: object, part: object) -> Key | None:
+    """Return a key, None where damage has SQLite take a column for something else."""
+    return (window, part) if isinstance(window, int) and isinstance(part, int) else None

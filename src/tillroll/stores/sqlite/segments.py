@@ -1,0 +1,340 @@
+"""The aggregates in SQLite: a segment holds the counters of one window and one block of merchants, as one row.
+
+A row for each datapoint would cost a hundred times the bytes and the time: 4,000,000 datapoints of day-merchant are
+4,000 rows here. Codes are `core.fold`'s; a counter of 0 is a datapoint that nobody counted. Beside each counter stands
+the sum of the amounts, of 128 bits.
+
+Where a window and a part have few counters above 0, as when purchases of all times come in at once, these stand in a
+sparse segment instead, with those of other windows and parts (`sparse`). A counter is the sum of what both have of it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from contextlib import suppress
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tillroll.core import kernel
+from tillroll.stores.sqlite import sparse
+from tillroll.stores.sqlite.layout import Layout, layout_of
+from tillroll.stores.sqlite.segment_rows import Edit, Key, Rows, RowsWithoutSums, Segment, SparseRowsWithoutSums
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tillroll.core.fold import Counts
+    from tillroll.core.report import Report
+
+SegmentRow = tuple[int, int, bytes]  # window, part, cells
+SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
+_DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
+_DENSE_SHARE: Final = 16  # of large parts, one in so many
+_SPARSE_MAX: Final = 2_048  # counters in one sparse segment
+
+
+class Window(NamedTuple):
+    """What is stored of one window: its segments, and single counters by code, as in `sparse.Few`."""
+
+    window: int
+    rows: list[SegmentRow]
+    codes: array[int]
+    counts: array[int]
+    lows: array[int]
+    highs: array[int]
+
+    @staticmethod
+    def nothing(window: int) -> Window:
+        """Return an empty one."""
+        return Window(window, [], *(array("Q") for _ in range(4)))
+
+    def extend(self, other: Window) -> None:
+        """Take in what another has of the same window."""
+        self.rows.extend(other.rows)
+        for held, more in zip(self[2:], other[2:], strict=True):
+            held.extend(more)
+
+
+class _Stored(NamedTuple):
+    """Where a report's segments are."""
+
+    layout: Layout
+    dense: Rows
+    sparse: Rows | None  # of a report over all time there are none
+
+
+class Segments:
+    """The segments of one connection. Whatever is read is checked: DamageError says what is not as written."""
+
+    has_sums = True
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._reports: dict[Report, _Stored] = {}
+
+    def _of(self, report: Report) -> _Stored:
+        stored = self._reports.get(report)
+        if stored is None:
+            stored = self._reports[report] = self._rows(report, layout_of(report))
+        return stored
+
+    def _rows(self, report: Report, layout: Layout) -> _Stored:
+        few = Rows(self._connection, report.key + SPARSE) if layout.windows else None
+        return _Stored(layout, Rows(self._connection, report.key), few)
+
+    def begin(self, reports: Iterable[Report]) -> None:
+        """Make what each report begins with, unless it is there. Call within a transaction."""
+        for rows in self._all_rows(reports):
+            rows.begin()
+
+    def _all_rows(self, reports: Iterable[Report]) -> Iterator[Rows]:
+        for stored in map(self._of, reports):
+            yield from (rows for rows in (stored.dense, stored.sparse) if rows is not None)
+
+    def add_all(self, reports: Sequence[Report], counts: Sequence[Counts]) -> None:
+        """Add the counts of each of some reports. Call within a transaction."""
+        for report, its in zip(reports, counts, strict=True):
+            self.add(report, its)
+
+    def add(self, report: Report, counts: Counts) -> None:
+        """Add counts to a report. Call within a transaction."""
+        layout, rows, few_rows = self._of(report)
+        size, edit, its = layout.size, Edit(rows), self._few_of(counts)
+        if few_rows is None:
+            _add_dense(edit, its, size, _stretches(its, size, 0, len(its.windows)))
+            edit.write()
+            return
+        few: dict[Key, sparse.Counters] = {}
+        for block, start, stop in _blocks(its.windows, layout):
+            if _is_empty(edit, block, layout) and _is_sparse(its.windows[start:stop], size):
+                sparse.gather(few, layout, block, its, start, stop)
+                continue
+            for window, part, first, last in _stretches(its, size, start, stop):
+                if edit.at((window, part)).key == (window, part) or _is_many(last - first, size):
+                    _add_dense(edit, its, size, [(window, part, first, last)])
+                else:
+                    sparse.gather(few, layout, block, its, first, last)
+        edit.write()
+        self._add_sparse(rows, few_rows, layout, few)
+
+    def _few_of(self, counts: Counts) -> sparse.Few:
+        return sparse.few_of(counts)
+
+    def _add_sparse(self, rows: Rows, few_rows: Rows, layout: Layout, few: dict[Key, sparse.Counters]) -> None:
+        """Add to sparse segments; of one that would hold too much, what has most is made dense."""
+        edit = Edit(few_rows)
+        crowded = []
+        for key in sorted(few):
+            at = edit.change(key)
+            counters = few[key]
+            if at.cells:
+                counters = sparse.added(sparse.decode(at.cells), counters)
+            if len(counters.keys) > _SPARSE_MAX:
+                counters, taken = sparse.thinned(counters, layout, _SPARSE_MAX // 2)
+                crowded.append(sparse.counts_of(layout, key, taken))
+            at.cells = sparse.encode(counters)
+        edit.write()
+        if crowded:
+            dense = Edit(rows)
+            columns = sorted(entry for counts in crowded for entry in zip(*counts, strict=True))
+            counts = sparse.Few(
+                *(array(code, values) for code, values in zip("qQQQQ", zip(*columns, strict=True), strict=True))
+            )
+            _add_dense(dense, counts, layout.size, _stretches(counts, layout.size, 0, len(counts.windows)))
+            dense.write()
+
+    def cells(self, report: Report, window: int, part: int) -> bytes:
+        """Return the counters of one window and part as cells, empty when there are none."""
+        layout, rows, few_rows = self._of(report)
+        size, key = layout.size, (window, part)
+        at = rows.find(key)
+        found = at.cells if at.key == key else b""
+        if few_rows is not None:
+            place = sparse.place_of(layout, window, part)
+            row = few_rows.find(place)
+            if row.key == place and row.cells:
+                counts = sparse.of_part(sparse.counts_of(layout, place, sparse.decode(row.cells)), window, part, size)
+                if counts.codes:
+                    found = kernel.add_counts(found, part * size, size, *counts[1:])
+        return found
+
+    def put(self, report: Report, window: int, part: int, cells: bytes) -> None:
+        """Replace the counters of one window and part. Call within a transaction."""
+        layout, rows, few_rows = self._of(report)
+        edit = Edit(rows)
+        edit.change((window, part)).cells = cells
+        edit.write()
+        if few_rows is not None:
+            edit, place = Edit(few_rows), sparse.place_of(layout, window, part)
+            if edit.at(place).key == place:
+                row = edit.change(place)
+                row.cells = sparse.without(row.cells, layout, window, part)
+                edit.write()
+
+    def windows(
+        self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
+    ) -> Iterator[Window]:
+        """Yield what is stored of each window of a range, by rising window; of some parts, if they alone are asked."""
+        wanted = None if parts is None else sorted(parts)
+        rows = self._of(report).dense
+        found = rows.scan(start, stop) if wanted is None else rows.pick(start, stop, wanted)
+        few = self._few(report, start, stop, wanted)
+        for _, items in groupby(merge(_by_window(found), few, key=itemgetter(0)), key=itemgetter(0)):
+            yield _together(list(items))
+
+    def _few(self, report: Report, start: int | None, stop: int | None, parts: list[int] | None) -> Iterator[Window]:
+        """Yield the counts of each window that each sparse segment has, by rising window."""
+        layout, _, few_rows = self._of(report)
+        if few_rows is None:
+            return
+        low = None if start is None else sparse.place_of(layout, start, 0)[0]
+        high = None if stop is None else sparse.place_of(layout, stop - 1, 0)[0] + 1
+        groups = None if parts is None else {sparse.place_of(layout, 0, part)[1] for part in parts}
+        for _, rows in groupby(few_rows.scan(low, high), key=lambda at: at.key[0]):
+            held = [
+                sparse.by_window(sparse.counts_of(layout, at.key, sparse.decode(at.cells)))
+                for at in rows
+                if at.cells and (groups is None or at.key[1] in groups)
+            ]
+            for counts in merge(*held, key=lambda counts: counts.windows[0]):
+                window = counts.windows[0]
+                if (start is None or window >= start) and (stop is None or window < stop):
+                    yield Window(window, [], *counts[1:])
+
+    def read(
+        self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
+    ) -> Iterator[SegmentRow]:
+        """Yield (window, part, cells) of all counters of a range of windows, by window, then part."""
+        size = layout_of(report).size
+        for window, rows, *totals in self.windows(report, start, stop, parts):
+            found = {part: cells for _, part, cells in rows}
+            for code, *one in zip(*totals, strict=True):
+                part = code // size
+                columns = (array("Q", [item]) for item in (code, *one))
+                found[part] = kernel.add_counts(found.get(part, b""), part * size, size, *columns)
+            yield from ((window, part, found[part]) for part in sorted(found))
+
+    def doubtful_rows(self, report: Report) -> Iterator[tuple[Key, bytes, str]]:
+        """Yield (key, cells, problem) of all counters of a report as they stand there, for who looks into damage.
+
+        The problem is empty where there is none. A segment that another names and that is not there has no cells.
+        """
+        layout, rows, few_rows = self._of(report)
+        dense = rows.doubtful()
+        if few_rows is None:
+            yield from dense
+            return
+        # Block by block: written out as rows, the sparse segments of all times would fill the memory.
+        blocks = merge(
+            ((key[0] // layout.windows, False, (key, cells, problem)) for key, cells, problem in dense),
+            ((row[0][0], True, row) for row in few_rows.doubtful()),
+            key=itemgetter(0),
+        )
+        for _, some in groupby(blocks, key=itemgetter(0)):
+            found: dict[Key, tuple[bytes, str]] = {}
+            for _, is_sparse, (key, cells, problem) in some:
+                if is_sparse:
+                    _add_doubtful(found, layout, key, cells, problem)
+                else:
+                    found[key] = (cells, problem)
+            yield from ((key, *found[key]) for key in sorted(found))
+
+
+class SegmentsWithoutSums(Segments):
+    """The segments of the five as releases before sums left them: read, and counted into until sums are there."""
+
+    has_sums = False
+
+    def _rows(self, report: Report, layout: Layout) -> _Stored:
+        few = SparseRowsWithoutSums(self._connection, report.name + SPARSE) if layout.windows else None
+        return _Stored(layout, RowsWithoutSums(self._connection, report.name, layout.size), few)
+
+    def _few_of(self, counts: Counts) -> sparse.Few:
+        zeros = array("Q", bytes(8 * len(counts.counts)))
+        return sparse.Few(*counts[:3], zeros, zeros)
+
+
+def _add_doubtful(found: dict[Key, tuple[bytes, str]], layout: Layout, place: Key, cells: bytes, problem: str) -> None:
+    if problem:
+        key = (place[0] * layout.windows, place[1] * sparse.PARTS)
+        found[key] = (found.get(key, (b"", ""))[0], problem)
+    if not cells:
+        return
+    with suppress(OverflowError, TypeError, ValueError):  # the checksum has said so
+        counts = sparse.counts_of(layout, place, sparse.decode(cells))
+        for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
+            held, noted = found.get((window, part), (b"", ""))
+            added = [column[first:last] for column in counts[1:]]
+            found[window, part] = (kernel.add_counts(held, part * layout.size, layout.size, *added), noted)
+
+
+def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
+    """Return one segment for each part of some, which holds their sums; its window means nothing."""
+    parts: dict[int, list[bytes]] = {}
+    for _, part, cells in rows:
+        parts.setdefault(part, []).append(cells)
+    return [(0, part, kernel.sum_counts(cells, size)) for part, cells in parts.items()]
+
+
+def _by_window(found: Iterator[Segment]) -> Iterator[Window]:
+    for window, segments in groupby(found, key=lambda at: at.key[0]):
+        one = Window.nothing(window)
+        one.rows.extend((*at.key, at.cells) for at in segments if at.cells)
+        yield one
+
+
+def _together(windows: list[Window]) -> Window:
+    """Return one for what several have of the same window."""
+    held, *others = windows
+    for other in others:
+        held.extend(other)
+    return held
+
+
+def _add_dense(edit: Edit, counts: sparse.Few, size: int, stretches: Iterable[tuple[int, int, int, int]]) -> None:
+    for window, part, start, stop in stretches:
+        at = edit.change((window, part))
+        columns = (column[start:stop] for column in counts[1:])
+        at.cells = kernel.add_counts(at.cells, part * size, size, *columns)
+
+
+def _is_many(counters: int, size: int) -> bool:
+    return counters >= max(_DENSE_MIN, size // _DENSE_SHARE) or 2 * counters >= size
+
+
+def _is_sparse(windows: array[int], size: int) -> bool:
+    """Tell whether none of these windows has many counters."""
+    return not _is_many(max(Counter(windows).values()), size)
+
+
+def _is_empty(edit: Edit, block: int, layout: Layout) -> bool:
+    """Tell whether no window of a block has a segment of its own."""
+    first = (block * layout.windows, 0)
+    at = edit.at(first)
+    return at.key < first and at.next >= ((block + 1) * layout.windows, 0)
+
+
+def _blocks(windows: array[int], layout: Layout) -> Iterator[tuple[int, int, int]]:
+    """Yield (block, start, stop) of the stretches of windows that share sparse segments."""
+    start = 0
+    while start < len(windows):
+        block = windows[start] // layout.windows
+        stop = bisect_left(windows, (block + 1) * layout.windows, start)
+        yield block, start, stop
+        start = stop
+
+
+def _stretches(counts: sparse.Few, size: int, start: int, total: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (window, part, start, stop) of the stretches of counts that fall in one segment."""
+    windows, codes = counts.windows, counts.codes
+    while start < total:
+        window, part = windows[start], codes[start] // size
+        stop = bisect_right(windows, window, start, total)
+        stop = bisect_right(codes, (part + 1) * size - 1, start, stop)
+        yield window, part, start, stop
+        start = stop
