@@ -154,7 +154,7 @@ def test_the_function_folds_as_often_as_its_variable_says(world: World) -> None:
         return bool(world.store.get([DATAPOINT]) == [sent])
 
     handler = "tillroll.aws.functions.fold"
-    # A call has its time-out less 20 s to fold in, and a slow cold start leaves it none of them: then the next one folds.
+    # A call folds for its time-out less 20 s. A slow cold start leaves it nothing of that: then the next call folds.
     with lambda_runtime.running(code, handler, world.directory / "log", given, timeout_s=23) as runtime:
         wait_until(counted_by_a_call, "the last event in the reports", within_s=40)
     assert world.ranges() <= during + 1

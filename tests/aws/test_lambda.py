@@ -233,7 +233,7 @@ def test_the_scheduled_fold_counts_what_came_last(world: World, code: Path) -> N
     aged = store.status().unfolded_since
     if aged is not None:  # not folded by the batch itself
         time.sleep(max(0.0, aged + 2 - time.time()))
-    # A call has its time-out less 20 s to fold in, and a slow cold start leaves it none of them: then the next one folds.
+    # A call folds for its time-out less 20 s. A slow cold start leaves it nothing of that: then the next call folds.
     with function(world, code, "tillroll.aws.functions.fold", timeout_s="23") as runtime:
         wait_until(
             lambda: runtime.invoke({})["folded_position"] == store.status().journal_position, "a fold of what came last"
