@@ -20,7 +20,7 @@ from tillroll.queues.sqs.session import open_session
 if TYPE_CHECKING:
     from tests.aws.ministack import Ministack
 
-URL = "https://queue_module.eu-west-1.amazonaws.com/123456789012/purchases"
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/purchases"
 
 
 @pytest.fixture
