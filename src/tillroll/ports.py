@@ -381,9 +381,24 @@ class Copyable(Protocol):
         ...
 
 
+class Room(NamedTuple):
+    """The bytes that a store's files take on their disk, and those that are left on it for them."""
+
+    stored_bytes: int
+    free_bytes: int
+
+
 @runtime_checkable
 class Watchable(Protocol):
-    """A store whose files may be taken away beneath it."""
+    """A store of files: they may be taken away beneath it, and their disk may fill."""
+
+    def room(self) -> Room:
+        """Return what the files take, and what is left on their disk.
+
+        Raises:
+            OSError: they are not there.
+        """
+        ...
 
     def check(self) -> None:
         """Find what is open still in its place. Cheap enough to be called every second.

@@ -198,3 +198,36 @@ def test_health_is_ok_while_the_store_can_be_read(running: Running) -> None:
     with client(running) as http:
         answer = http.get("/healthz")
         assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+def test_problems_are_counted_by_code_wherever_they_are_answered(running: Running) -> None:
+    with client(running) as http:
+        http.post("/events", content=b"")
+        http.get("/reports/none")
+        http.get("/nowhere")
+        http.put("/status")
+        running.talk(b"nothing that is HTTP\r\n\r\n")
+        http.get("/" + "x" * 5_000)
+        found = metrics(http)
+    codes = ("empty_body", "unknown_report", "not_found", "method_not_allowed", "bad_request", "address_too_long")
+    assert {code: found[("tillroll_problems_total", code)] for code in codes} == dict.fromkeys(codes, 1)
+    assert found[("tillroll_problems_total", "store_damaged")] == 0
+
+
+def test_metrics_answer_while_the_store_cannot_be_read(running: Running, tmp_path: Path) -> None:
+    with client(running) as http:
+        http.post("/events", json=EVENT)
+        before = metrics(http)
+        files = tmp_path / "data"
+        assert before[("tillroll_store_readable",)] == 1
+        assert before[("tillroll_store_bytes",)] >= (files / "tillroll.db").stat().st_size
+        assert before[("tillroll_disk_free_bytes",)] > 0
+        (files / "tillroll.head").write_bytes(b"\xff" * 104)
+        give_up = time.monotonic() + 10
+        while http.get("/healthz").status_code == 200:
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        after = metrics(http)
+    assert after[("tillroll_store_readable",)] == 0
+    assert after[("tillroll_problems_total", "store_damaged")] >= 1
+    assert after[("tillroll_events_total", "accepted")] == 1

@@ -54,6 +54,7 @@ SECURITY_HEADERS: Final = {
     "X-Frame-Options": "DENY",
 }
 _RAW_SECURITY_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_PROBLEM: Final = "tillroll.problem"  # in a request's scope: the code of the problem that it is answered with
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -129,7 +130,8 @@ class Application:
             send = answering(send, headers)
         if len(scope.get("raw_path") or b"") > limits.PATH_BYTES_MAX:
             detail = f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for what there is"
-            await self._guarded(problem_answer(Problem("address_too_long", detail)), scope, receive, send)
+            refusal = _answer(Request(scope), Problem("address_too_long", detail))
+            await self._guarded(refusal, scope, receive, send)
         elif scope["path"] == "/events" and scope["method"] == "POST":
             await self.events(scope, receive, send)
         else:
@@ -145,6 +147,8 @@ class Application:
                 message["headers"] = [*message["headers"], *_RAW_SECURITY_HEADERS]
                 route = scope.get("tillroll.route", "none")
                 self._state.metrics.requests.labels(route, message["status"]).inc()
+                if _PROBLEM in scope:
+                    self._state.metrics.note_problem(scope[_PROBLEM])
             elif body is not None:
                 message["body"] = body
             await send(message)
@@ -210,27 +214,33 @@ def _told_as_problem(start: Any) -> bytes | None:
     return body
 
 
-async def _on_problem(_: Request, error: Exception) -> Response:
-    return problem_answer(error if isinstance(error, Problem) else Problem("server_error", "the server failed"))
+def _answer(request: Request, problem: Problem) -> Response:
+    """Return a problem as a response, and leave its code for whoever counts answers."""
+    request.scope[_PROBLEM] = problem.code
+    return problem_answer(problem)
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
+async def _on_problem(request: Request, error: Exception) -> Response:
+    return _answer(request, error if isinstance(error, Problem) else Problem("server_error", "the server failed"))
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
     if isinstance(error, TillrollError):
-        return problem_answer(problem_of(error))
+        return _answer(request, problem_of(error))
     _log.error("a request failed", exc_info=error)
-    return problem_answer(Problem("server_error", "The server failed on this request. Its log says more"))
+    return _answer(request, Problem("server_error", "The server failed on this request. Its log says more"))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")
         detail = f"{request.url.path} does not take {request.method}. It takes {allow}"
-        return problem_answer(Problem("method_not_allowed", detail, headers={"Allow": allow}))
-    return problem_answer(Problem("not_found", f"There is nothing at {request.url.path}. See /docs"))
+        return _answer(request, Problem("method_not_allowed", detail, headers={"Allow": allow}))
+    return _answer(request, Problem("not_found", f"There is nothing at {request.url.path}. See /docs"))
 
 
-async def _on_client_left(_: Request, __: Exception) -> Response:
-    return problem_answer(Problem("bad_request", "The sender is gone"))  # nobody reads it
+async def _on_client_left(request: Request, __: Exception) -> Response:
+    return _answer(request, Problem("bad_request", "The sender is gone"))  # nobody reads it
 
 
 _HANDLERS: Final[dict[Any, Any]] = {

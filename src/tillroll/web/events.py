@@ -160,8 +160,13 @@ class EventsRoute:
             self._usual = _raw(_ONE_START, _ONE_BODY, defaults)
         return self._usual
 
+    def note_problem(self, problem: Problem) -> None:
+        """Count a problem that is answered, here or by the connection itself."""
+        self._state.metrics.note_problem(problem.code)
+
     def _refuse(self, problem: Problem) -> tuple[Any, Any]:
         self._state.metrics.requests.labels("/events", problem.status).inc()
+        self.note_problem(problem)
         return _messages(problem.status, problem.body(), problem.headers)
 
     async def _body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Body:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from tillroll.errors import TillrollError
+from tillroll.errors import StoreError, TillrollError
+from tillroll.ports import Watchable
 from tillroll.web.answers import answer, json_answer
 from tillroll.web.openapi import describe
 from tillroll.web.problem import Problem
@@ -76,16 +78,14 @@ class LiveRoutes:
         metrics.waiting.set(state.intake.depth)
         metrics.receiving.set(state.reception.held)
         metrics.live.set(self._streams)
-        status = await state.status()
-        metrics.journal_position.set(status.journal_position)
-        metrics.folded_position.set(status.folded_position)
-        metrics.visible_position.set(status.visible_position)
-        metrics.freshness.set(state.freshness_s(status))
-        if status.rejected is not None:
-            metrics.rejected.set(status.rejected)
-        metrics.rejected_full.set(status.rejected_full)
-        if status.merchants is not None:
-            metrics.merchants.set(status.merchants)
+        if isinstance(state.store, Watchable):
+            with suppress(OSError):
+                metrics.note_room(state.store.room())
+        try:
+            status = await state.status()
+            metrics.note_status(status, state.freshness_s(status))
+        except StoreError:  # whoever watches is to learn it here, and what was counted before
+            metrics.readable.set(0)
         body, content_type = metrics.exposition(request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 

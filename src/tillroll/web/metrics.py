@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from tillroll import __version__
 from tillroll.ingest.take import ONE
+from tillroll.web.problem import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from tillroll.errors import ClockError
     from tillroll.ingest.group_commit import Committed
     from tillroll.ingest.take import Receipt
-    from tillroll.ports import Clock
+    from tillroll.ports import Clock, Room, Status
 
 _log: Final = logging.getLogger(__name__)
 OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")
@@ -44,6 +47,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
+        Info("tillroll_build", "The release that runs", registry=registry).info({"version": __version__})
         self._events = Counter("tillroll_events", "Events by what became of them", ["outcome"], registry=registry)
         for outcome in OUTCOMES:
             self._events.labels(outcome)
@@ -59,6 +63,14 @@ class Metrics:
         self.requests = Counter(
             "tillroll_http_answers", "Answers by route and status", ["route", "status"], registry=registry
         )
+        self._problems = Counter(
+            "tillroll_problems", "Answers that are no success, by code", ["code"], registry=registry
+        )
+        for code in CODES:  # an increase is seen only of what was there before it
+            self._problems.labels(code)
+        self.readable = Gauge("tillroll_store_readable", "1 while the store can be read", registry=registry)
+        self._stored = _unknown("tillroll_store_bytes", "What the store's files take on the disk", registry)
+        self._free = _unknown("tillroll_disk_free_bytes", "What is free on the disk of the store", registry)
         self._clock_refused = Counter(
             "tillroll_clock_refused_bodies", "Bodies refused since the clock may be slow", registry=registry
         )
@@ -68,18 +80,18 @@ class Metrics:
         self.queued = Counter("tillroll_queued_bodies", "Bodies put on the queue", registry=registry)
         self.waiting = Gauge("tillroll_waiting_bodies", "Bodies that wait for their commit", registry=registry)
         self.receiving = Gauge("tillroll_receiving_bytes", "Bytes of bodies that have come in part", registry=registry)
-        self.journal_position = Gauge("tillroll_journal_position", "How far the journal has come", registry=registry)
-        self.folded_position = Gauge("tillroll_folded_position", "How far aggregates are stored", registry=registry)
-        self.visible_position = Gauge("tillroll_visible_position", "How far reports go", registry=registry)
-        self.rejected = Gauge("tillroll_rejected_waiting", "Rejected events to be corrected", registry=registry)
-        self.rejected_full = Gauge(
+        self._journal_position = Gauge("tillroll_journal_position", "How far the journal has come", registry=registry)
+        self._folded_position = Gauge("tillroll_folded_position", "How far aggregates are stored", registry=registry)
+        self._visible_position = Gauge("tillroll_visible_position", "How far reports go", registry=registry)
+        self._rejected = Gauge("tillroll_rejected_waiting", "Rejected events to be corrected", registry=registry)
+        self._rejected_full = Gauge(
             "tillroll_rejected_full", "1 since rejected events came for which there was no room", registry=registry
         )
         self._not_kept = Counter(
             "tillroll_rejected_not_kept", "Rejected events for which there was no room", registry=registry
         )
-        self.merchants = Gauge("tillroll_merchants", "Merchants that were ever seen", registry=registry)
-        self.freshness = Gauge(
+        self._merchants = Gauge("tillroll_merchants", "Merchants that were ever seen", registry=registry)
+        self._freshness = Gauge(
             "tillroll_freshness_seconds", "Age of the oldest acknowledged event no report shows yet", registry=registry
         )
         self.live = Gauge("tillroll_live_streams", "Pages that watch", registry=registry)
@@ -103,6 +115,27 @@ class Metrics:
             row = self._minutes[-1]
             for index, count in enumerate(counts, 1):
                 row[index] += count
+
+    def note_problem(self, code: str) -> None:
+        """Count an answer that is no success."""
+        self._problems.labels(code).inc()
+
+    def note_status(self, status: Status, freshness_s: float) -> None:
+        """Say where the store stands, as could be read."""
+        self.readable.set(1)
+        self._journal_position.set(status.journal_position)
+        self._folded_position.set(status.folded_position)
+        self._visible_position.set(status.visible_position)
+        self._freshness.set(freshness_s)
+        self._rejected_full.set(status.rejected_full)
+        for gauge, value in ((self._rejected, status.rejected), (self._merchants, status.merchants)):
+            if value is not None:
+                gauge.set(value)
+
+    def note_room(self, room: Room) -> None:
+        """Say what the store takes on its disk, and what is left."""
+        self._stored.set(room.stored_bytes)
+        self._free.set(room.free_bytes)
 
     def note_clock(self, error: ClockError) -> None:
         """Count bodies for which the clock is in doubt, and say so, once a minute."""
@@ -130,6 +163,13 @@ class Metrics:
         """Return everything, in the format that an Accept header asks for, and the content type of that."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+def _unknown(name: str, help_text: str, registry: CollectorRegistry) -> Gauge:
+    """Return a gauge that is no number until it is set: of a store without a disk no alert is given."""
+    gauge = Gauge(name, help_text, registry=registry)
+    gauge.set(math.nan)
+    return gauge
 
 
 def _counts(receipts: Sequence[Receipt]) -> list[int]:

@@ -330,6 +330,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True  # nothing its route says is sent any more
             cycle.message_event.set()
+        self.route.note_problem(problem)
         body = problem.body()
         fields = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in (fields | problem.headers).items())

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreGoneError
+from tillroll.ports import Room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,15 @@ class Place:
             now = _identity(name)
             if now != found:
                 raise StoreGoneError(name, "deleted" if now is None else "replaced")
+
+    def room(self) -> Room:
+        """Return what the files take, and what is left on their disk.
+
+        Raises:
+            OSError: they are not there.
+        """
+        disk = os.statvfs(self._path.parent)
+        return Room(sum(os.stat(name).st_size for name in self._paths), disk.f_bavail * disk.f_frsize)  # noqa: PTH116
 
 
 def _identity(name: str) -> tuple[int, int] | None:

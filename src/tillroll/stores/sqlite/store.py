@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
-    from tillroll.ports import Audit, Backup, Clock, ImportHead, JournalPart, Kept, Progress, Status, Trace
+    from tillroll.ports import Audit, Backup, Clock, ImportHead, JournalPart, Kept, Progress, Room, Status, Trace
 
 _T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
@@ -226,6 +226,10 @@ class SqliteStore:
     def check(self) -> None:
         """See ports.Watchable."""
         self._place.check()
+
+    def room(self) -> Room:
+        """See ports.Watchable."""
+        return self._place.room()
 
     @staticmethod
     def is_in(directory: Path) -> bool:
