@@ -11,15 +11,15 @@ from tillroll.ingest.take import ONE, Receipt
 from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web import state
 from tillroll.web.server import serve
-from tillroll.web.settings import Settings
+from tillroll.web.settings import ServerSettings
 
 if TYPE_CHECKING:
     from tillroll.core.accept import Body
     from tillroll.ingest.group_commit import Done
 
 
-class BareIntake:
-    """Stands where the intake does and says of every body that it is accepted."""
+class BareGroupCommit:
+    """Stands where the group commit does and says of every body that it is accepted."""
 
     depth = 0
 
@@ -42,8 +42,8 @@ class BareIntake:
 
 
 if __name__ == "__main__":
-    state.Intake = BareIntake  # type: ignore[misc, assignment] # the one thing that differs from `tillroll serve`
+    state.GroupCommit = BareGroupCommit  # type: ignore[misc, assignment] # the one thing that differs from `tillroll serve`
     with tempfile.TemporaryDirectory() as directory:
         store = SqliteStore(Path(directory))
-        serve(store, Settings(port=0))
+        serve(store, ServerSettings(port=0))
         store.close()

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from bench.measure import show
 
+from tillroll.stores.dynamodb.calls import Count, run_calls
 from tillroll.stores.dynamodb.client import Client
 from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
-from tillroll.stores.dynamodb.protocol import Count, ask_all
 from tillroll.stores.dynamodb.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tillroll.stores.dynamodb.protocol import Protocol
+    from tillroll.stores.dynamodb.calls import Procedure
 
 BODY = b'{"Attributes":{"events":{"N":"42"},"fold":{"N":"7"},"report":{"S":"day-merchant"}}}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (
@@ -75,12 +75,12 @@ def updates(count: int) -> list[Count]:
     ]
 
 
-def fold(client: Client, counts: list[Count]) -> Protocol[None]:
+def fold(client: Client, counts: list[Count]) -> Procedure[None]:
     from tillroll.stores.dynamodb.store import DynamoDBStore
 
     context = DynamoDBStore(client, freshness_s=60.0).context
     for start in range(0, len(counts), 2_000):
-        yield from ask_all(context, counts[start : start + 2_000])
+        yield from run_calls(context, counts[start : start + 2_000])
 
 
 def run() -> None:

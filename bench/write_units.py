@@ -20,23 +20,23 @@ from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.fold import codes_of, fold
 from tillroll.core.limits import METHODS
 from tillroll.core.report import REPORTS
-from tillroll.stores.dynamodb.commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
-from tillroll.stores.dynamodb.fold import fold_marked
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
     Context,
     Count,
     Get,
     PutState,
-    Query,
     QueryReply,
+    QueryTable,
     TransactWrite,
 )
+from tillroll.stores.dynamodb.commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
+from tillroll.stores.dynamodb.fold import fold_marked
 from tillroll.stores.dynamodb.units import Units
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb.protocol import Call, Item, Protocol
+    from tillroll.stores.dynamodb.calls import Call, Item, Procedure
 
 RATES: Final = (1, 10, 100, 1_000)
 EVERY_S: Final = (10, 60)
@@ -56,7 +56,7 @@ class Model:
         self.state: dict[str, Item] = {}
         self.counted = 0
 
-    def run(self, protocol: Protocol[Any]) -> Any:
+    def run(self, protocol: Procedure[Any]) -> Any:
         """Drive a protocol to its end."""
         try:
             wanted = next(protocol)
@@ -76,7 +76,7 @@ class Model:
                 is_new = call.datapoint not in self.counters
                 self.counters.add(call.datapoint)
                 self.counted += 1
-            case Query():
+            case QueryTable():
                 log = self.logs.get(call.log, [])
                 reply = QueryReply(log[-1:] if call.falling else log[call.after :], None, 0)
             case TransactWrite():

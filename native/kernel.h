@@ -296,7 +296,7 @@ Status selection_search(Selection *selection, const char *text, size_t size, uin
 
 typedef struct {
     uint64_t text, before, position, start, end; /* which text, how many sure events stand before it, where it is */
-} Unsure;
+} Fallback;
 
 /* A name of an object as it stood at its place in the last one, from its quote to its value. */
 #define MEMBER_BYTES_MAX 32
@@ -318,8 +318,8 @@ typedef struct {
     uint64_t first_position;
     char *ids;
     size_t ids_used, ids_size;
-    Unsure *unsure;
-    size_t unsure_count, unsure_size, unsure_most; /* lines are read until so many are unsure */
+    Fallback *fallback;
+    size_t fallback_count, fallback_size, fallback_stop; /* lines are read until so many fell back */
     Names names;
     Keep keep;
     Member members[2 * MEMBERS]; /* of whole objects, and of what follows the ordinary beginning of one */
@@ -334,7 +334,7 @@ void parser_trim(Parser *parser); /* give back what a large batch took */
 void parser_begin(Parser *parser); /* a new batch */
 Status parser_end(Parser *parser); /* DONE or NO_MEMORY */
 /* Append the events of one text: of its lines, or, when `whole`, of the one JSON text it is. DONE or NO_MEMORY. The
- * position goes on to that after the last line; the size falls to what was read when `unsure_most` was reached. */
+ * position goes on to that after the last line; the size falls to what was read when `fallback_stop` was reached. */
 Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size, uint64_t *position, bool whole);
 
 /* body.c: a body to the places of its events. */

@@ -1,4 +1,4 @@
-/* Lines to columns: recognises the ordinary line, and names every other one as unsure.
+/* Lines to columns: recognises the ordinary line, and names every other one as one that falls back on the decoder.
  *
  * A line is taken only when it is certain that tillroll.core.accept makes the same event of it; so nothing here says why
  * a line is wrong. Reading past a line is by construction: a line is parsed in place only where enough of the text
@@ -30,7 +30,7 @@ static void free_columns(Parser *parser) {
     free(parser->positions);
     free(parser->methods);
     free(parser->ids);
-    free(parser->unsure);
+    free(parser->fallback);
     free(parser->scratch);
 }
 
@@ -42,7 +42,7 @@ void parser_free(Parser *parser) {
 }
 
 void parser_trim(Parser *parser) {
-    if (parser->size > KEPT_EVENTS_MAX || parser->unsure_size > KEPT_EVENTS_MAX ||
+    if (parser->size > KEPT_EVENTS_MAX || parser->fallback_size > KEPT_EVENTS_MAX ||
         parser->ids_size > (size_t)KEPT_EVENTS_MAX * 40) {
         Names names = parser->names;
         Keep keep = parser->keep;
@@ -79,15 +79,15 @@ static bool reserve(Parser *parser, size_t more) {
     return true;
 }
 
-static Status add_unsure(Parser *parser, Unsure unsure) {
-    if (parser->unsure_count == parser->unsure_size) {
-        size_t size = parser->unsure_size == 0 ? 64 : parser->unsure_size * 2;
-        if (!resize(&parser->unsure, size, sizeof(Unsure))) {
+static Status add_fallback(Parser *parser, Fallback fallback) {
+    if (parser->fallback_count == parser->fallback_size) {
+        size_t size = parser->fallback_size == 0 ? 64 : parser->fallback_size * 2;
+        if (!resize(&parser->fallback, size, sizeof(Fallback))) {
             return NO_MEMORY;
         }
-        parser->unsure_size = size;
+        parser->fallback_size = size;
     }
-    parser->unsure[parser->unsure_count++] = unsure;
+    parser->fallback[parser->fallback_count++] = fallback;
     return DONE;
 }
 
@@ -481,12 +481,12 @@ static inline const KeptValue *values_of(const Parser *parser, size_t line) {
 
 /* Take a line that the template did not: [start, end) of the text, without the spaces around it. `in_place`: a line feed
  * follows, and PADDING bytes. */
-static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_place, bool whole) {
+static Status add_line(Parser *parser, Fallback line, const char *bytes, bool in_place, bool whole) {
     Fields fields = {.kept = values_of(parser, AHEAD)};
     size_t length = line.end - line.start;
     const char *at = bytes + line.start;
     if (length > LINE_BYTES_MAX || length < LINE_BYTES_MIN) {
-        return add_unsure(parser, line);
+        return add_fallback(parser, line);
     }
     if (!in_place) {
         if (length + PADDING > parser->scratch_size) {
@@ -501,11 +501,11 @@ static Status add_line(Parser *parser, Unsure line, const char *bytes, bool in_p
     }
     Before before = {0}; /* no guess: there is nobody after this who would set it right */
     if (!parse_object(parser, at, at + length, whole, &before, &fields)) {
-        return add_unsure(parser, line);
+        return add_fallback(parser, line);
     }
     uint32_t hash = names_hash(&parser->names, fields.merchant, fields.merchant_length);
     Status status = add_event(parser, &fields, hash, line.position);
-    return status == INVALID ? add_unsure(parser, line) : status;
+    return status == INVALID ? add_fallback(parser, line) : status;
 }
 
 /* A line that was read, and is not added yet. */
@@ -595,7 +595,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
     Before before = {.merchant_length = UUID_TEXT};
     Taken taken[AHEAD];
     size_t ahead = AHEAD;
-    while (at < stop && parser->unsure_count < parser->unsure_most) {
+    while (at < stop && parser->fallback_count < parser->fallback_stop) {
         size_t took = take_lines(parser, at, stop, ahead, &before, taken), count = took;
         Status status = add_taken(parser, taken, &count, position);
         if (status != DONE) {
@@ -617,7 +617,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
         at = end + 1;
         trim(&start, &end);
         if (start < end) {
-            Unsure line = {text, parser->count, position, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
+            Fallback line = {text, parser->count, position, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
             status = add_line(parser, line, bytes, feed != NULL && stop - feed > PADDING, false);
             if (status != DONE) {
                 return status;
@@ -633,7 +633,7 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
 void parser_begin(Parser *parser) {
     names_begin(&parser->names);
     keep_begin(&parser->keep);
-    parser->count = parser->ids_used = parser->unsure_count = 0;
+    parser->count = parser->ids_used = parser->fallback_count = 0;
     parser->uneven = false;
 }
 
@@ -653,6 +653,6 @@ Status parser_add(Parser *parser, uint64_t text, const char *bytes, size_t *size
     }
     const char *start = bytes, *end = bytes + *size;
     trim(&start, &end);
-    Unsure object = {text, parser->count, (*position)++, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
+    Fallback object = {text, parser->count, (*position)++, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
     return add_line(parser, object, bytes, false, true);
 }

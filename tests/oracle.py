@@ -24,7 +24,17 @@ from tillroll.core.rejection import (
 )
 from tillroll.core.report import FIVE, Reports
 from tillroll.errors import CountingError, StoreError
-from tillroll.ports import Audit, Difference, JournalPart, Kept, Outcome, Progress, ReportState, Status, Trace
+from tillroll.ports import (
+    Audit,
+    Difference,
+    JournalPart,
+    Outcome,
+    Progress,
+    ReportState,
+    Status,
+    StoredRejection,
+    Trace,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,7 +100,7 @@ class Oracle:
         self.by_identity: dict[Identity, Event] = {}
         self.aggregates: Counter[str] = Counter()
         self.folded = 0
-        self.kept: dict[str, Kept] = {}
+        self.kept: dict[str, StoredRejection] = {}
         self.versions: dict[str, list[tuple[Report, int]]] = {}  # of one's own, and how far each is counted
         self.last_versions: Counter[str] = Counter()
 
@@ -223,10 +233,10 @@ class Oracle:
             if name not in self.kept and len(self.waiting()) >= self.capacity.rejections:
                 self.refused = True
                 return index
-            self.kept.setdefault(name, Kept(id=name, received_at=now_s, rejection=rejection))
+            self.kept.setdefault(name, StoredRejection(id=name, received_at=now_s, rejection=rejection))
         return len(rejections)
 
-    def waiting(self, which: RejectedFilter = EVERY) -> list[Kept]:
+    def waiting(self, which: RejectedFilter = EVERY) -> list[StoredRejection]:
         return [
             kept
             for kept in self.kept.values()
@@ -235,10 +245,12 @@ class Oracle:
             and (not which.sources or kept.rejection.source.value in which.sources)
         ]
 
-    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
+    def rejected(
+        self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY
+    ) -> list[StoredRejection]:
         places = {name: place for place, name in enumerate(self.kept)}
         start = places.get(after or "", -1)
-        page: list[Kept] = []
+        page: list[StoredRejection] = []
         size = 0
         for kept in self.waiting(which):
             if places[kept.id] > start and len(page) < limit:
@@ -248,7 +260,7 @@ class Oracle:
                 page.append(kept)
         return page
 
-    def find_rejected(self, rejected_id: str) -> Kept | None:
+    def find_rejected(self, rejected_id: str) -> StoredRejection | None:
         return None if rejected_id in self.gone else self.kept.get(rejected_id)
 
     def rejected_summary(self) -> RejectedSummary:
@@ -273,7 +285,7 @@ class Oracle:
     def noted_fields(self) -> FieldTally:
         return self.fields
 
-    def settle(self, rejected_ids: Sequence[str]) -> None:
+    def discard(self, rejected_ids: Sequence[str]) -> None:
         self.gone.update(rejected_ids)
         self.refused = False
 

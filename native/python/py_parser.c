@@ -86,7 +86,7 @@ static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_
         array_new(state, CODE_I, parser->id_ends, parser->ids_used == 0 ? 0 : count),
         PyBytes_FromStringAndSize(parser->ids, (Py_ssize_t)parser->ids_used),
         array_new(state, CODE_Q, counts, texts),
-        array_new(state, CODE_Q, parser->unsure, parser->unsure_count * (sizeof(Unsure) / 8)),
+        array_new(state, CODE_Q, parser->fallback, parser->fallback_count * (sizeof(Fallback) / 8)),
         PyLong_FromSize_t(reach->bytes),
         PyLong_FromUnsignedLongLong(reach->next),
         parser_kept(self),
@@ -142,7 +142,7 @@ static bool texts_get(PyObject *from, Texts *texts) {
 /* Where in the texts the events are: of which text, from where to where, and the position of the first. */
 typedef struct {
     Column texts, firsts, starts, ends;
-    Py_buffer whole;
+    Py_buffer single;
 } Spans; /* the columns are owned: they are checked, and relied on without the lock */
 
 static uint64_t number(const Column *column, size_t index) { return ((const uint64_t *)column->data)[index]; }
@@ -171,7 +171,7 @@ static bool spans_get(PyObject *const from[4], Spans *spans) {
 static bool spans_valid(const Spans *spans, const Texts *texts) {
     size_t count = spans->texts.count;
     bool valid = spans->firsts.count == count && spans->starts.count == count && spans->ends.count == count &&
-                 (size_t)spans->whole.len == count;
+                 (size_t)spans->single.len == count;
     for (size_t i = 0; valid && i < count; i++) {
         uint64_t text = number(&spans->texts, i), start = number(&spans->starts, i), end = number(&spans->ends, i);
         valid = text < texts->count && start <= end && end <= (uint64_t)texts->views[text].len;
@@ -180,19 +180,19 @@ static bool spans_valid(const Spans *spans, const Texts *texts) {
 }
 
 static Status parse_spans(Parser *parser, const Texts *texts, const Spans *spans, uint64_t *counts, Reach *reach) {
-    const char *whole = spans->whole.buf;
+    const char *single = spans->single.buf;
     for (size_t i = 0; i < spans->texts.count; i++) {
         uint64_t text = number(&spans->texts, i), start = number(&spans->starts, i);
-        size_t before = parser->count, unsure = parser->unsure_count;
+        size_t before = parser->count, fallback = parser->fallback_count;
         *reach = (Reach){number(&spans->ends, i) - start, number(&spans->firsts, i)};
         const char *bytes = (const char *)texts->views[text].buf + start;
-        Status status = parser_add(parser, text, bytes, &reach->bytes, &reach->next, whole[i] != 0);
+        Status status = parser_add(parser, text, bytes, &reach->bytes, &reach->next, single[i] != 0);
         if (status != DONE) {
             return status;
         }
-        for (; unsure < parser->unsure_count; unsure++) {
-            parser->unsure[unsure].start += start;
-            parser->unsure[unsure].end += start;
+        for (; fallback < parser->fallback_count; fallback++) {
+            parser->fallback[fallback].start += start;
+            parser->fallback[fallback].end += start;
         }
         counts[text] += parser->count - before;
     }
@@ -222,11 +222,11 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
     ParserObject *self = (ParserObject *)object;
     PyObject *from, *columns[4], *result = NULL;
     long long latest;
-    Py_ssize_t unsure_most;
+    Py_ssize_t fallback_stop;
     Texts texts;
     Spans spans;
     if (!PyArg_ParseTuple(args, "OOOOOy*Ln:parse", &from, &columns[0], &columns[1], &columns[2], &columns[3],
-                          &spans.whole, &latest, &unsure_most)) {
+                          &spans.single, &latest, &fallback_stop)) {
         return NULL;
     }
     if (self->busy) {
@@ -235,14 +235,14 @@ static PyObject *parser_parse(PyObject *object, PyObject *args) {
         if (spans_get(columns, &spans)) {
             self->busy = true;
             self->parser.latest = latest;
-            self->parser.unsure_most = (size_t)unsure_most;
+            self->parser.fallback_stop = (size_t)fallback_stop;
             result = parse_held(self, &texts, &spans);
             self->busy = false;
             spans_release(&spans);
         }
         texts_release(&texts);
     }
-    PyBuffer_Release(&spans.whole);
+    PyBuffer_Release(&spans.single);
     return result;
 }
 

@@ -104,7 +104,7 @@ Parsed: TypeAlias = tuple[
     array[int],  # ends of ids (I), empty when there are none
     bytes,  # the ids' bytes
     array[int],  # events (Q) of each text
-    array[int],  # unsure (Q), five numbers each: text, events before it in all, position, start, end
+    array[int],  # fallback (Q), five numbers each: text, events before it in all, position, start, end
     int,  # bytes read of the last place
     int,  # the position after its last line that was read
     # for each field to be kept None where it is absent throughout, else: indexes (I) into its distinct values, these as
@@ -154,9 +154,9 @@ class Parser:
     # object it is, from 1 as they stand here (0 for the event's own), and its field, -1 where it only leads to others.
     def keep(self, names: tuple[tuple[int, bytes, int], ...], fields: int, /) -> None: ...
     # Parse places in texts that nobody can write to: in text `owners[i]` from `starts[i]` to `ends[i]`. A place whose
-    # flag in `whole` is 1 is one JSON text, at its position in `firsts`; of any other, each line that is not blank is
-    # one, at its line number counted from there. An event dated after the second `latest` is unsure. Once so many are
-    # unsure, no more lines are read.
+    # flag in `single` is 1 is one JSON text, at its position in `firsts`; of any other, each line that is not blank is
+    # one, at its line number counted from there. An event dated after the second `latest` falls back. Once so many have
+    # fallen back, no more lines are read.
     def parse(
         self,
         texts: Sequence[Buffer],
@@ -164,9 +164,9 @@ class Parser:
         firsts: array[int],
         starts: array[int],
         ends: array[int],
-        whole: bytes | bytearray,
+        single: bytes | bytearray,
         latest: int,
-        unsure_most: int,
+        fallback_stop: int,
         /,
     ) -> Parsed: ...
 

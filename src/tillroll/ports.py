@@ -78,7 +78,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     differences_total: int
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class StoredRejection(msgspec.Struct, frozen=True, kw_only=True):
     """A rejection as it is kept."""
 
     id: str
@@ -202,7 +202,9 @@ class RejectedStore(Protocol):
         """
         ...
 
-    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
+    def rejected(
+        self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY
+    ) -> list[StoredRejection]:
         """Return what is kept, oldest first, after an id, whether that is still kept or not.
 
         At most `limit` of them, and of no more bytes than core.rejection.PAGE_BYTES_MAX save that there is one: so
@@ -210,7 +212,7 @@ class RejectedStore(Protocol):
         """
         ...
 
-    def find_rejected(self, rejected_id: str) -> Kept | None:
+    def find_rejected(self, rejected_id: str) -> StoredRejection | None:
         """Return one kept rejection, or None when there is none of this id."""
         ...
 
@@ -218,7 +220,7 @@ class RejectedStore(Protocol):
         """Return how many are kept, by reason and of the sources with the most."""
         ...
 
-    def settle(self, rejected_ids: Sequence[str]) -> None:
+    def discard(self, rejected_ids: Sequence[str]) -> None:
         """Forget rejections that were corrected and accepted, or given up. What is not kept is passed over.
 
         Their bytes are gone from what the store has written, as soon as nobody reads them; a hash stays.

@@ -31,8 +31,8 @@ FEW_DESCRIPTORS = (
     "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
     "from tillroll.app import open_store\n"
     "from tillroll.web.server import serve\n"
-    "from tillroll.web.settings import Settings\n"
-    "serve(open_store(sys.argv[1]), Settings(port=0))\n"
+    "from tillroll.web.settings import ServerSettings\n"
+    "serve(open_store(sys.argv[1]), ServerSettings(port=0))\n"
 )
 
 
@@ -59,7 +59,7 @@ def offer_of_another_protocol(target: Target) -> str:
         for protocol in offers:
             offer = (
                 POST
-                + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: "
+                + b"Connection: Upgrade, HTTP2-ServerSettings\r\nUpgrade: "
                 + protocol
                 + b"\r\n"
                 + LENGTH

@@ -16,7 +16,7 @@ from tests.contract.test_store import KEY, purchases
 from tillroll.core.batch import batch_of
 from tillroll.ingest.worker import Worker, wall_clock
 from tillroll.stores.dynamodb import fold as fold_module
-from tillroll.stores.dynamodb.protocol import Call, ConditionFailed, Count
+from tillroll.stores.dynamodb.calls import Call, ConditionFailed, Count
 from tillroll.stores.dynamodb.state import read_folders, read_state
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import LaterFormatError, StoreError
-from tillroll.stores.dynamodb.protocol import Call, Count
+from tillroll.stores.dynamodb.calls import Call, Count
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY
 
 if TYPE_CHECKING:

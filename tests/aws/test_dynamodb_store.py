@@ -17,26 +17,26 @@ from tillroll.app import open_store
 from tillroll.core import limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, Event, batch_of
-from tillroll.core.query import Query as Asked
+from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.stores.dynamodb import audit
-from tillroll.stores.dynamodb.client import Client
-from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
-from tillroll.stores.dynamodb.ledger import read_ledger
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
     Call,
     Count,
-    Query,
+    QueryTable,
     ReplyLost,
     Scan,
     Sleep,
     Throttled,
     TransactWrite,
 )
+from tillroll.stores.dynamodb.client import Client
+from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
+from tillroll.stores.dynamodb.ledger import read_ledger
 from tillroll.stores.dynamodb.spill import Spill
 from tillroll.stores.dynamodb.store import DynamoDBStore
 from tillroll.stores.dynamodb.wire import Wire
@@ -428,7 +428,7 @@ def test_audit_names_a_missing_ledger_entry(filled: Tables, number: int) -> None
 
 def test_audit_names_and_repairs_missing_and_stray_aggregates(filled: Tables) -> None:
     store = filled.store()
-    (lost, *_) = store.page(Asked(report=REPORTS["merchant-method"])).aggregates
+    (lost, *_) = store.page(Query(report=REPORTS["merchant-method"])).aggregates
     table = filled.names[0]
     filled.boto.delete_item(TableName=table, Key={"datapoint": {"S": lost.datapoint}})
     filled.boto.put_item(TableName=table, Item={"datapoint": {"S": "2011-12-03|nobody"}, "events": {"N": "2"}})
@@ -440,7 +440,7 @@ def test_audit_names_and_repairs_missing_and_stray_aggregates(filled: Tables) ->
     assert store.audit().differences == []
 
 
-@pytest.mark.parametrize("kind", [Query, Scan])
+@pytest.mark.parametrize("kind", [QueryTable, Scan])
 def test_audit_is_exact_while_traffic_goes_on(filled: Tables, kind: type[Call]) -> None:
     worker = filled.store()
     position = worker.status().folded_position
@@ -523,7 +523,7 @@ def test_what_an_older_release_kept_is_brought_along_under_its_ids(old: Tables) 
     assert [each.rejection.body for each in kept] == bodies
     assert [each.received_at for each in kept] == [1000.5] * 3 + [2000.0] * 2
     assert kept[0].id == "b5a2ce729928f1ac0b3cd8b4"
-    store.settle([kept[1].id])
+    store.discard([kept[1].id])
     store.set_aside([each.rejection for each in kept if each.rejection.source == KEY], 3000.0)
     assert store.rejected() == [kept[0], *kept[2:]]
     assert store.rejected(after=kept[1].id) == kept[2:]
@@ -536,7 +536,7 @@ def test_what_is_dropped_is_gone_from_the_table(tables: Tables) -> None:
     body = b"a body that no compression hides: " + random.Random(7).randbytes(700_000)
     given = [Rejection(source, 0, body, Reason("not_json", None, "no")) for source in (KEY, UNNAMED)]
     store.set_aside(given, 1.0)
-    store.settle([each.id for each in store.rejected()])
+    store.discard([each.id for each in store.rejected()])
     items = tables.boto.scan(TableName=tables.names[1])["Items"]
     assert sum(len(item["body"]["B"]) for item in items if "body" in item) < 1_000
     store.set_aside(given[:1], 2.0)
@@ -552,11 +552,11 @@ def test_two_that_discard_of_one_group_at_once_bring_nothing_back(tables: Tables
     def befall(call: Call, make: Callable[[], Any]) -> Any:
         if isinstance(call, TransactWrite) and not raced:
             raced.append(call)
-            other.settle([kept[1].id])
+            other.discard([kept[1].id])
         return make()
 
     between(store, befall)
-    store.settle([kept[0].id])
+    store.discard([kept[0].id])
     assert raced
     assert tables.store().rejected() == [kept[2]]
 

@@ -390,11 +390,11 @@ def test_rejections_of_an_unnamed_source_are_all_kept(store: Store) -> None:
 def test_a_settled_rejection_is_forgotten(store: Store) -> None:
     store.set_aside([rejection(position) for position in range(3)], 1.0)
     kept = store.rejected()
-    store.settle([kept[1].id])
-    store.settle([kept[1].id, "unknown"])
+    store.discard([kept[1].id])
+    store.discard([kept[1].id, "unknown"])
     assert store.rejected() == [kept[0], kept[2]]
     assert store.find_rejected(kept[1].id) is None
-    store.settle([each.id for each in kept])
+    store.discard([each.id for each in kept])
     assert store.rejected() == []
     assert store.find_rejected("unknown") is None
 
@@ -402,9 +402,9 @@ def test_a_settled_rejection_is_forgotten(store: Store) -> None:
 def test_a_page_goes_on_after_what_was_settled_meanwhile(store: Store) -> None:
     store.set_aside([rejection(position, source=UNNAMED) for position in range(4)], 1.0)
     kept = store.rejected()
-    store.settle([each.id for each in kept[:2]])
+    store.discard([each.id for each in kept[:2]])
     assert store.rejected(after=kept[1].id) == kept[2:]
-    store.settle([each.id for each in kept[2:]])
+    store.discard([each.id for each in kept[2:]])
     assert store.rejected(after=kept[3].id) == []
 
 
@@ -413,7 +413,7 @@ def test_a_repeat_of_what_was_settled_is_known(store: Store, settled: tuple[int,
     given = [rejection(position, b"no event") for position in range(3)]
     store.set_aside(given, 1.0)
     kept = store.rejected()
-    store.settle([kept[index].id for index in settled])
+    store.discard([kept[index].id for index in settled])
     left = store.rejected()
     store.set_aside(given, 2.0)
     store.set_aside(given[1:2], 3.0)
@@ -437,7 +437,7 @@ def test_many_rejections_are_kept_and_found_one_by_one(store: Store) -> None:
     kept = store.rejected(limit=20_000)
     assert [each.rejection for each in kept] == given
     assert store.find_rejected(kept[7_777].id) == kept[7_777]
-    store.settle([each.id for each in kept[::2]])
+    store.discard([each.id for each in kept[::2]])
     assert store.rejected(limit=20_000) == kept[1::2]
     assert store.status().rejected == 5_000
 
@@ -447,7 +447,7 @@ def test_a_rejection_as_large_as_a_body_is_kept(store: Store) -> None:
     store.set_aside([rejection(0), rejection(1, body), rejection(2)], 1.0)
     kept = store.rejected()
     assert [each.rejection.body for each in kept] == [b"{}", body, b"{}"]
-    store.settle([kept[1].id])
+    store.discard([kept[1].id])
     assert store.rejected() == [kept[0], kept[2]]
 
 
@@ -485,7 +485,7 @@ def test_rejections_are_counted_and_listed_by_reason_and_source(store: Store) ->
     assert places(None, "till") == [("till", 0), ("till", 1), ("till", 2)]
     assert places("invalid_date", "checkout-7", "nowhere") == [("checkout-7", 1)]
     assert places("invalid_date", "till") == places("no_such") == []
-    store.settle([each.id for each in store.rejected(which=RejectedFilter("not_json"))])
+    store.discard([each.id for each in store.rejected(which=RejectedFilter("not_json"))])
     assert store.rejected_summary().codes == {"invalid_date": 2, "invalid_amount": 1}
 
 
@@ -534,7 +534,7 @@ def test_what_there_is_no_room_for_is_told_and_room_is_made_by_settling(bench: B
     assert store.status().rejected_full
     assert [each.rejection.position for each in store.rejected()] == [0, 1, 2]
     assert store.set_aside([rejection(1), rejection(0)], 3.0) == 2  # what is kept needs no room
-    store.settle([each.id for each in store.rejected()])
+    store.discard([each.id for each in store.rejected()])
     assert not store.status().rejected_full
     assert store.set_aside(given, 4.0) == 3
     assert store.status().rejected == 2

@@ -290,8 +290,8 @@ def test_a_request_that_trickles_in_is_ended_and_holds_up_nobody(tmp_path: Path)
         "import sys, pathlib\n"
         "from tillroll.app import open_store\n"
         "from tillroll.web.server import serve\n"
-        "from tillroll.web.settings import Settings\n"
-        "serve(open_store(sys.argv[1]), Settings(port=0, request_s_max=1, keep_alive_s=1))\n"
+        "from tillroll.web.settings import ServerSettings\n"
+        "serve(open_store(sys.argv[1]), ServerSettings(port=0, request_s_max=1, keep_alive_s=1))\n"
     )
     with serving(tmp_path, code=code) as running:
         slow = [socket.create_connection(running.address, timeout=30) for _ in range(100)]
@@ -321,10 +321,10 @@ def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(tmp_path: P
         "import sys\n"
         "from tillroll.app import open_store\n"
         "from tillroll.web.server import serve\n"
-        "from tillroll.web.settings import Settings\n"
+        "from tillroll.web.settings import ServerSettings\n"
         "store = open_store(sys.argv[1])\n"
         "store._connection.execute('PRAGMA max_page_count = 300')\n"  # what SQLite takes for a full disk
-        "serve(store, Settings(port=0))\n"
+        "serve(store, ServerSettings(port=0))\n"
     )
     acknowledged = 0
     refused: httpx.Response | None = None
@@ -407,8 +407,8 @@ FEW = (
     "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n"
     "from tillroll.app import open_store\n"
     "from tillroll.web.server import serve\n"
-    "from tillroll.web.settings import Settings\n"
-    "serve(open_store(sys.argv[1]), Settings(port=0))\n"
+    "from tillroll.web.settings import ServerSettings\n"
+    "serve(open_store(sys.argv[1]), ServerSettings(port=0))\n"
 )
 SILENT = {
     "silent": b"",

@@ -33,7 +33,7 @@ def check_texts(some: list[bytes], whole: list[bool], first: int, now_s: float =
     """The kernel and the reference find the same events and rejections."""
     places = Places()
     for index, text in enumerate(some):
-        places.add(index, first + index, 0, len(text), whole=whole[index])
+        places.add(index, first + index, 0, len(text), single=whole[index])
     got, expected = parse(some, places, now_s), parse_by_reference(some, places, now_s)
     assert got.wrong == expected.wrong
     assert got.events == expected.events
@@ -63,7 +63,7 @@ def check_bodies(some: list[bytes]) -> None:
 
 def check_parts(data: bytes, cuts: Sequence[int], most: int) -> None:
     """The kernel parts a body as the reference does, and the same wherever it is cut, so many events at once."""
-    state = body.State()
+    state = body.PartingState()
     while True:
         for final in (False, True):
             got, expected = body.part(data, state, final, most), body.part_by_reference(data, state, final, most)
@@ -76,7 +76,7 @@ def check_parts(data: bytes, cuts: Sequence[int], most: int) -> None:
 
 def _all_parts(data: bytes, cuts: Sequence[int], most: int) -> tuple[list[tuple[int, int, int]], int, int | None]:
     """The places of a body that comes in pieces which end at these cuts; where its lines begin, and which is first."""
-    begun = body.part(data, body.State(), True, 0)  # what it begins as, which may take a MiB to tell
+    begun = body.part(data, body.PartingState(), True, 0)  # what it begins as, which may take a MiB to tell
     parting = body.Parting(begun.state)
     found: list[tuple[int, int, int]] = []
     first = None

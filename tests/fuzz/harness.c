@@ -44,7 +44,7 @@ static void begin(Parser *parser) {
     }
     parser_begin(parser);
     parser->latest = LATEST;
-    parser->unsure_most = SIZE_MAX;
+    parser->fallback_stop = SIZE_MAX;
 }
 
 static size_t add(Parser *parser, const char *text, size_t size, uint64_t *position, bool whole) {
@@ -107,7 +107,7 @@ static void check_same(const Parser *all, size_t index, const Parser *alone) {
 static void parse_lines(const uint8_t *data, size_t size) {
     char *text = exact_copy(data, size);
     begin(&all);
-    size_t event = 0, unsure = 0;
+    size_t event = 0, fallback = 0;
     uint64_t position = 0, after = 0;
     add(&all, text, size, &after, false);
     for (size_t start = 0; start < size; position++) {
@@ -117,46 +117,46 @@ static void parse_lines(const uint8_t *data, size_t size) {
         begin(&alone);
         uint64_t same = position;
         add(&alone, line, stop - start, &same, false);
-        require(alone.count + alone.unsure_count <= 1, "a line is one event or none");
+        require(alone.count + alone.fallback_count <= 1, "a line is one event or none");
         if (alone.count == 1) {
             require(event < all.count, "a line that is sure alone is sure among others");
             check_event(&all, event);
             check_same_kept(&all, event, &alone);
             check_same(&all, event++, &alone);
-        } else if (alone.unsure_count == 1) {
-            require(unsure < all.unsure_count, "a line that is unsure alone is unsure among others");
-            const Unsure *rest = &all.unsure[unsure++];
-            require(rest->position == position && rest->before == event, "an unsure line is where it is");
-            require(rest->start >= start && rest->end <= stop && rest->start < rest->end, "an unsure line is in its text");
+        } else if (alone.fallback_count == 1) {
+            require(fallback < all.fallback_count, "a line that is fallback alone is fallback among others");
+            const Fallback *rest = &all.fallback[fallback++];
+            require(rest->position == position && rest->before == event, "an fallback line is where it is");
+            require(rest->start >= start && rest->end <= stop && rest->start < rest->end, "an fallback line is in its text");
         }
         free(line);
         start = stop + 1;
     }
-    require(event == all.count && unsure == all.unsure_count, "every line is sure, unsure or blank");
+    require(event == all.count && fallback == all.fallback_count, "every line is sure, fallback or blank");
     require(position == after, "every line is counted");
     free(text);
 }
 
-/* What is read in parts, up to one unsure line after another, is what is read at once. */
+/* What is read in parts, up to one fallback line after another, is what is read at once. */
 static void parse_parts(const uint8_t *data, size_t size) {
     char *text = exact_copy(data, size);
     begin(&all);
     uint64_t after = 0, position = 0;
     add(&all, text, size, &after, false);
-    size_t event = 0, unsure = 0;
+    size_t event = 0, fallback = 0;
     for (size_t start = 0; start < size;) {
         begin(&alone);
-        alone.unsure_most = 1;
+        alone.fallback_stop = 1;
         start += add(&alone, text + start, size - start, &position, false);
-        require(alone.unsure_count == 1 || start == size, "reading stops for what is unsure");
-        require(alone.unsure_count == 0 || alone.unsure[0].position == all.unsure[unsure].position, "the same is unsure");
+        require(alone.fallback_count == 1 || start == size, "reading stops for what is fallback");
+        require(alone.fallback_count == 0 || alone.fallback[0].position == all.fallback[fallback].position, "the same is fallback");
         for (size_t i = 0; i < alone.count; i++, event++) {
             require(event < all.count && alone.positions[i] == all.positions[event], "the same position");
             require(alone.amounts[i] == all.amounts[event] && alone.nanos[i] == all.nanos[event], "the same event");
         }
-        unsure += alone.unsure_count;
+        fallback += alone.fallback_count;
     }
-    require(event == all.count && unsure == all.unsure_count && position == after, "nothing is read twice, or not at all");
+    require(event == all.count && fallback == all.fallback_count && position == after, "nothing is read twice, or not at all");
     free(text);
 }
 
@@ -165,7 +165,7 @@ static void parse_whole(const uint8_t *data, size_t size) {
     begin(&all);
     uint64_t position = 7;
     add(&all, text, size, &position, true);
-    require(all.count + all.unsure_count == 1, "a whole text is one event, or unsure");
+    require(all.count + all.fallback_count == 1, "a whole text is one event, or fallback");
     if (all.count == 1) {
         check_event(&all, 0);
         require(all.positions[0] == 7, "its position is the one given");

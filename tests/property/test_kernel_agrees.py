@@ -13,7 +13,7 @@ from tests.property.lines import NOW_S, lines, plain_objects, rich_lines, texts
 from tillroll.core import columns, kernel
 from tillroll.core.batch import Batch, Event
 from tillroll.core.kept import Keep
-from tillroll.core.parse import KEEP_NOTHING, Places, Wrong, parse, parse_by_reference, parse_some
+from tillroll.core.parse import KEEP_NOTHING, InvalidText, Places, parse, parse_by_reference, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def check_texts(
 ) -> None:
     places = Places()
     for index, text in enumerate(some):
-        places.add(index, first + index, 0, len(text), whole=whole[index])
+        places.add(index, first + index, 0, len(text), single=whole[index])
     got, expected = parse(some, places, now_s, keep=keep), parse_by_reference(some, places, now_s, keep)
     assert got.wrong == expected.wrong
     assert got.events == expected.events
@@ -127,11 +127,11 @@ def test_lines_read_in_parts_are_those_read_at_once(
 ) -> None:
     text = b"\n".join(some) + b"\n" * ended
     places = Places()
-    places.add(0, 7, 0, len(text), whole=False)
+    places.add(0, 7, 0, len(text), single=False)
     expected = parse_by_reference([text], places, NOW_S)
     rest, position = text, 7
     events: list[tuple[int, Event]] = []
-    wrong: list[Wrong] = []
+    wrong: list[InvalidText] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "compiled", compiled)
         while rest:

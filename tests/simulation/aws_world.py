@@ -36,7 +36,7 @@ from tillroll.ingest.worker import Taken, Worker, fold_if_due
 from tillroll.queues.sqs import queue as queue_module
 from tillroll.queues.sqs.queue import SqsQueue
 from tillroll.stores.dynamodb import fold as fold_module
-from tillroll.stores.dynamodb.protocol import Context, Count, Discard, Put, PutState, TransactWrite
+from tillroll.stores.dynamodb.calls import Context, Count, Discard, Put, PutState, TransactWrite
 from tillroll.stores.dynamodb.schema import FOLD_KEY
 from tillroll.stores.dynamodb.store import DynamoDBStore
 

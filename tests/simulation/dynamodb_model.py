@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.scheduler import Fault as Befalls
 
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
     Call,
@@ -31,9 +31,9 @@ from tillroll.stores.dynamodb.protocol import (
     Item,
     Put,
     PutState,
-    Query,
     QueryIndex,
     QueryReply,
+    QueryTable,
     ReplyLost,
     Scan,
     ScanChunks,
@@ -78,7 +78,7 @@ class Tables:
                 return self._read_aggregate(call.datapoint)
             case BatchGet():
                 return BatchReply([item for key in call.keys if (item := self._read(call.table, key)) is not None], ())
-            case Query():
+            case QueryTable():
                 return self._query(call)
             case QueryIndex():
                 return self._query_index(call)
@@ -143,7 +143,7 @@ class Tables:
         found = self.aggregates.get(datapoint)
         return None if found is None else dict(found)
 
-    def _query(self, call: Query) -> QueryReply:
+    def _query(self, call: QueryTable) -> QueryReply:
         log = self.logs.get(call.log, {})
         if call.falling:
             numbers = sorted((n for n in log if not call.after or n < call.after), reverse=True)
@@ -385,7 +385,7 @@ def _partial(call: Call, reply: Any) -> Any:
         wanted = {key if isinstance(key, str) else tuple(key) for key in kept}
         items = [item for item in reply.items if _item_key(item) in wanted]
         return BatchReply(items, call.keys[len(kept) :])
-    if isinstance(call, Query) and len(reply.items) > 1:
+    if isinstance(call, QueryTable) and len(reply.items) > 1:
         return QueryReply(reply.items[:1], int(reply.items[0]["number"]), 1)
     return reply
 

@@ -11,7 +11,7 @@ from tests.simulation import oracle
 from tests.simulation.witness import journaled
 
 from tillroll.core import chunk
-from tillroll.stores.dynamodb.protocol import Call, Correct, Count, Discard, Put, PutState
+from tillroll.stores.dynamodb.calls import Call, Correct, Count, Discard, Put, PutState
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tillroll.stores.dynamodb.calls import ConditionFailed, Count, Get, PutState, run_call, run_calls
 from tillroll.stores.dynamodb.fold import Totals, count_chunks
 from tillroll.stores.dynamodb.ledger import append_mark, read_ledger
-from tillroll.stores.dynamodb.protocol import ConditionFailed, Count, Get, PutState, ask, ask_all
 from tillroll.stores.dynamodb.schema import FOLD_KEY
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb.protocol import Item
+    from tillroll.stores.dynamodb.calls import Item
 
 
 class FencedError(Exception):
@@ -40,7 +40,7 @@ def fold(context: Any) -> Any:
 
 
 def _read_upto(context: Any) -> Any:
-    item = yield from ask(context, Get(FOLD_KEY))
+    item = yield from run_call(context, Get(FOLD_KEY))
     if item is None:
         return 0
     if not isinstance(item["upto"], int):
@@ -53,7 +53,7 @@ def _fold_range(context: Any, start: int, upto: int, entries: Any) -> Any:
     refs = [ref for number, entry in entries if number <= upto for ref in entry.chunks]
     yield from count_chunks(context, totals, refs)
     # Its condition is that `fold` is absent or less, which is what epoch 0 asks for.
-    yield from ask_all(context, [Count(key, x.report, x.events, None, upto, 0) for key, x in totals.items()])
+    yield from run_calls(context, [Count(key, x.report, x.events, None, upto, 0) for key, x in totals.items()])
     before: Item = {"datapoint": FOLD_KEY, "upto": start}  # at the start the simulator has put a state with 0
     with suppress(ConditionFailed):
-        yield from ask(context, PutState(state(upto, context.clock()), before))
+        yield from run_call(context, PutState(state(upto, context.clock()), before))

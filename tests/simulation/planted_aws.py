@@ -15,10 +15,10 @@ from tillroll.ingest.worker import Taken, Worker
 from tillroll.ports import Outcome
 from tillroll.queues.sqs import queue
 from tillroll.stores.dynamodb import audit, commit, fold, store
+from tillroll.stores.dynamodb.calls import Count, Put, QueryTable, read_batch, run_calls
 from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
 from tillroll.stores.dynamodb.ledger import append_entry, next_entry, read_ledger
-from tillroll.stores.dynamodb.protocol import Count, Put, Query, ask_all, read_batch
 from tillroll.stores.dynamodb.schema import LEDGER, Lanes, minute_log
 from tillroll.stores.dynamodb.state import Folder
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _transaction = _Attempt._transaction
-_sort_out = _Attempt._sort_out
+_classify = _Attempt._classify
 _write = _Attempt._write
 _add = Known.add
 _open_envelope = envelope.open_envelope
@@ -124,7 +124,7 @@ def _counted_before_commit(self: _Attempt, written: Any) -> Any:
 
 def _repeats_inside(self: _Attempt, groups: Any) -> Any:
     """Compare with what is journaled, and not with the batch itself."""
-    outcomes, fresh = _sort_out(self, groups)
+    outcomes, fresh = _classify(self, groups)
     by_index = dict(zip(self.piece, outcomes, strict=True))
     for partition, indexes in groups.items():
         known = self.logs.of(partition).identities
@@ -139,13 +139,13 @@ def _repeats_inside(self: _Attempt, groups: Any) -> Any:
 
 def _content_not_compared(self: _Attempt, groups: Any) -> Any:
     """Take a conflict for a repeat."""
-    outcomes, fresh = _sort_out(self, groups)
+    outcomes, fresh = _classify(self, groups)
     return bytes(Outcome.DUPLICATE if x == Outcome.CONFLICT else x for x in outcomes), fresh
 
 
 def _conflict_is_new(self: _Attempt, groups: Any) -> Any:
     """Take a conflict for another purchase."""
-    outcomes, fresh = _sort_out(self, groups)
+    outcomes, fresh = _classify(self, groups)
     by_index = dict(zip(self.piece, outcomes, strict=True))
     for partition, indexes in groups.items():
         fresh[partition] = [index for index in indexes if by_index[index] != Outcome.DUPLICATE]
@@ -158,7 +158,7 @@ def _first_log_only(context: Any, logs: Any, partitions: Any) -> Any:
     yield from _read_logs(context, logs, unread)
     for partition in partitions:
         if partition not in unread:
-            reply = yield from ask_all(context, [Query(minute_log(*partition), falling=True, limit=1)])
+            reply = yield from run_calls(context, [QueryTable(minute_log(*partition), falling=True, limit=1)])
             logs.of(partition).last = int(reply[0].items[0]["number"])
 
 
@@ -195,12 +195,12 @@ def _look_once(context: Any, refs: Any) -> Any:
 def _one_page(context: Any, logs: Any, partitions: Any) -> Any:
     """Read the first page of a log, and take it for the log."""
     partitions = list(partitions)
-    calls = [Query(minute_log(*partition), logs.of(partition).last) for partition in partitions]
-    replies = yield from ask_all(context, calls)
+    calls = [QueryTable(minute_log(*partition), logs.of(partition).last) for partition in partitions]
+    replies = yield from run_calls(context, calls)
     for partition, reply in zip(partitions, replies, strict=True):
         commit._take(logs.of(partition), minute_log(*partition), reply.items)
         if reply.last is not None:
-            newest = yield from ask_all(context, [Query(minute_log(*partition), falling=True, limit=1)])
+            newest = yield from run_calls(context, [QueryTable(minute_log(*partition), falling=True, limit=1)])
             logs.of(partition).last = int(newest[0].items[0]["number"])
 
 
@@ -252,9 +252,9 @@ PLANTED: Final = (
     Planted("no dedupe read", 50, ((Known, "add", _number_only),)),
     Planted("a repeat is looked for in the first page of a log", 400, ((commit, "read_logs", _one_page),)),
     Planted("a warm cache is trusted", 200, ((commit, "read_logs", _first_log_only),)),
-    Planted("in-batch repeats not collapsed", 100, ((_Attempt, "_sort_out", _repeats_inside),)),
-    Planted("content not compared", 200, ((_Attempt, "_sort_out", _content_not_compared),)),
-    Planted("a conflict is journaled", 200, ((_Attempt, "_sort_out", _conflict_is_new),)),
+    Planted("in-batch repeats not collapsed", 100, ((_Attempt, "_classify", _repeats_inside),)),
+    Planted("content not compared", 200, ((_Attempt, "_classify", _content_not_compared),)),
+    Planted("a conflict is journaled", 200, ((_Attempt, "_classify", _conflict_is_new),)),
     Planted(
         "unconditional chunk put",
         1000,

@@ -8,8 +8,8 @@ from typing import Any, Final
 from tests.simulation.planted import Planted
 
 from tillroll.stores.dynamodb import fold, restore, state
+from tillroll.stores.dynamodb.calls import Count
 from tillroll.stores.dynamodb.fold import _FolderWork
-from tillroll.stores.dynamodb.protocol import Count
 
 _call = _FolderWork._call
 

@@ -18,7 +18,7 @@ from tillroll.stores.sqlite.dedupe import Classified, Dedupe, Tried
 from tillroll.stores.sqlite.merchants import Merchants
 from tillroll.stores.sqlite.reader import Tail
 from tillroll.stores.sqlite.reports import Version, read_versions, write_positions
-from tillroll.stores.sqlite.state import State, read_state, write_state
+from tillroll.stores.sqlite.state import StoreState, read_state, write_state
 from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _lines_not_indexed(self: Dedupe, batch: Any, events: int) -> None:
     """Forget which lines of a named import are journaled."""
 
 
-def _counts_again(self: Tail, connection: Any, dictionaries: Any, state: State, after: int) -> None:
+def _counts_again(self: Tail, connection: Any, dictionaries: Any, state: StoreState, after: int) -> None:
     """Count the tail without forgetting what was folded meanwhile."""
     self._unfolded.first = after + 1
     _catch_up(self, connection, dictionaries, state, after)
@@ -162,7 +162,7 @@ def _shares_early(self: Merchants, batch: Any) -> Any:
 _append = SqliteStore._append
 
 
-def _head_first(self: SqliteStore, batch: Any, state: State) -> State:
+def _head_first(self: SqliteStore, batch: Any, state: StoreState) -> StoreState:
     """Say how far the journal has come before it has."""
     after = _append(self, batch, state)
     self._raise_head(after)
@@ -174,7 +174,7 @@ def _set_aside_nothing(_self: SqliteStore, rejections: Any, _now_s: float) -> in
     return len(rejections)
 
 
-def _aggregates_lag(self: Tail, _connection: Any, _dictionaries: Any, _state: State, after: int) -> None:
+def _aggregates_lag(self: Tail, _connection: Any, _dictionaries: Any, _state: StoreState, after: int) -> None:
     """Show what is folded, and not the tail."""
     self.clear(after)
 
@@ -190,7 +190,7 @@ def _joins_in_the_middle(reader: Any, *, all_behind: bool) -> Lag | None:
     return lag._replace(versions=[version for version, _ in own], reports=[report for _, report in own])
 
 
-def _written_though_changed(self: Stride, connection: Any, state: State) -> Any:
+def _written_though_changed(self: Stride, connection: Any, state: StoreState) -> Any:
     """Add a stride though another process may have counted it, or the version was dropped."""
     del state
     Counters(connection).add_all(self.lag.reports, self.counts)
@@ -199,7 +199,7 @@ def _written_though_changed(self: Stride, connection: Any, state: State) -> Any:
     return versions
 
 
-def _whole_too_early(self: Stride, connection: Any, state: State) -> Any:
+def _whole_too_early(self: Stride, connection: Any, state: StoreState) -> Any:
     """Take a version for whole after its first stride."""
     return _write_stride(self._replace(reached=state.events), connection, state)
 

@@ -21,7 +21,7 @@ from tests.simulation.witness import WrongError, journaled
 from tillroll.core import chunk
 from tillroll.core.batch import Event, batch_of
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb.protocol import Call, Context, Correct, Count, Delete, Discard, DropState, PutState
+from tillroll.stores.dynamodb.calls import Call, Context, Correct, Count, Delete, Discard, DropState, PutState
 from tillroll.stores.dynamodb.schema import STATE_PREFIX
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.oracle import Purchase
 
-    from tillroll.stores.dynamodb.protocol import Put
+    from tillroll.stores.dynamodb.calls import Put
 
 _SKEW_S: Final = 0.9  # between items of one backup
 _FAULTS: Final = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.THROTTLE)

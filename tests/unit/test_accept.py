@@ -19,7 +19,7 @@ from tillroll.core.accept import (
     parse_lines,
 )
 from tillroll.core.batch import UNNAMED, Event, NameKind, Run, Source
-from tillroll.core.body import State, is_empty, part, part_by_reference
+from tillroll.core.body import PartingState, is_empty, part, part_by_reference
 from tillroll.core.decode import Reason
 
 NOW_S = 1_700_000_000.5
@@ -495,7 +495,7 @@ def test_parting_takes_time_in_proportion_to_the_body_however_it_is_made(unit: b
     way, size = (part, 4_000_000) if kernel.compiled else (part_by_reference, 400_000)
     body = before + unit * (size // len(unit))
     started = time.process_time()
-    way(body, State(), True, size)
+    way(body, PartingState(), True, size)
     assert time.process_time() - started < 5  # as a square of the size it would take a minute, or hours
 
 

@@ -75,7 +75,7 @@ def test_a_correction_that_is_repeated_after_a_crash_counts_nothing_twice(
         raise OSError("the machine is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "settle", crash)
+        patch.setattr(store, "discard", crash)
         with pytest.raises(OSError, match="gone"):
             correction.retry(store, name, body, NOW_S)
     assert correction.retry(store, name, body, NOW_S) == (Outcome.DUPLICATE, None, 0, 2)

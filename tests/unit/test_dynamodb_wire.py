@@ -20,8 +20,7 @@ from botocore.credentials import Credentials as BotoCredentials
 
 from tillroll.errors import ConfigError, StoreError
 from tillroll.stores.dynamodb import http
-from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Request, Signer
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     Backoff,
     BatchGet,
     ConditionFailed,
@@ -30,13 +29,14 @@ from tillroll.stores.dynamodb.protocol import (
     Fault,
     Put,
     PutState,
-    Query,
+    QueryTable,
     ReplyLost,
     Throttled,
     TransactWrite,
 )
+from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Request, Signer
 from tillroll.stores.dynamodb.schema import EPOCH
-from tillroll.stores.dynamodb.state import State
+from tillroll.stores.dynamodb.state import FoldState
 from tillroll.stores.dynamodb.store import open_dynamodb_store
 from tillroll.stores.dynamodb.units import Units, item_bytes, write_units
 from tillroll.stores.dynamodb.wire import Wire, attribute, fault_of, value_of
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tillroll.stores.dynamodb.protocol import Item, Value
+    from tillroll.stores.dynamodb.calls import Item, Value
 
 REGION = "eu-west-1"
 HOST = "dynamodb.eu-west-1.amazonaws.com"
@@ -82,7 +82,7 @@ def test_signatures_are_those_of_botocore(token: str | None, monkeypatch: pytest
 def test_a_signer_takes_up_renewed_credentials() -> None:
     current = [Credentials("first", "secret", None)]
     signer = Signer(HOST, REGION, lambda: current[0])
-    request = Request("Query", b"{}")
+    request = Request("QueryTable", b"{}")
     assert b"Credential=first/" in signer.request(request, 1_000)
     current[0] = Credentials("second", "other", "token")
     renewed = signer.request(request, 1_001)
@@ -220,7 +220,7 @@ def test_a_new_counter_costs_its_index_entry_too_and_a_failed_condition_as_a_wri
     units.count(
         [(count, None, True), (count, None, False), (count, ConditionFailed(), False), (count, Throttled(), False)]
     )
-    units.count([(PutState(State().item(), None), None, False)])
+    units.count([(PutState(FoldState().item(), None), None, False)])
     assert (units.writes["Count"], units.writes["PutState"], units.written) == (4, 1, 5)
 
 
@@ -271,7 +271,7 @@ def response(body: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers, b"", body])
 
 
-ASK = [Request("Query", b"{}")]
+ASK = [Request("QueryTable", b"{}")]
 
 
 def test_a_reply_is_read_whole_and_the_connection_kept() -> None:
@@ -359,6 +359,6 @@ def test_missing_credentials_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: o
 
 
 def test_a_query_from_the_end_has_no_bound() -> None:
-    body = json.loads(Wire("tallies", "book").request(Query("ledger", limit=1, falling=True)).body)
+    body = json.loads(Wire("tallies", "book").request(QueryTable("ledger", limit=1, falling=True)).body)
     assert body["KeyConditionExpression"] == "#l = :l"
     assert (body["ScanIndexForward"], body["ConsistentRead"], body["Limit"]) == (False, True, 1)

@@ -89,9 +89,9 @@ def test_what_is_dropped_is_gone_from_every_file(tmp_path: Path, source: Source,
     store.set_aside([rejection(0, b"before"), *(rejection(at, body, source) for at, body in enumerate(bodies))], 1.0)
     assert all(remains(body, tmp_path) for body in bodies)
     kept = [each for each in store.rejected() if each.rejection.body in bodies]
-    store.settle([each.id for each in kept[1::2]])
+    store.discard([each.id for each in kept[1::2]])
     assert [remains(body, tmp_path) for body in bodies] == [True, False] * 6
-    store.settle([each.id for each in kept[::2]])
+    store.discard([each.id for each in kept[::2]])
     assert not any(remains(body, tmp_path) for body in bodies)
     assert [each.rejection.body for each in store.rejected()] == [b"before"]
     store.close()
@@ -101,9 +101,9 @@ def test_a_message_that_shows_what_was_dropped_is_gone_as_well(tmp_path: Path) -
     store = SqliteStore(tmp_path)
     shown, stays = (body.hex() for body in secrets(2, seed=2))
     store.set_aside([rejection(0, b"x", message=f"{shown} is no amount"), rejection(1, b"y", message=stays)], 1.0)
-    store.settle([store.rejected()[0].id])
+    store.discard([store.rejected()[0].id])
     assert store.rejected()[0].rejection.reason.message == stays
-    store.settle([store.rejected()[0].id])
+    store.discard([store.rejected()[0].id])
     assert shown.encode() not in on_disk(tmp_path)
     assert stays.encode() not in on_disk(tmp_path)
     store.close()
@@ -116,7 +116,7 @@ def test_a_reader_delays_the_erasing_of_the_log_to_the_next_fold(tmp_path: Path)
     reader = sqlite3.connect(tmp_path / schema.FILE_NAME)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM rejected_total").fetchall()
-    store.settle([store.rejected()[0].id])
+    store.discard([store.rejected()[0].id])
     assert store.rejected() == []
     assert body in on_disk(tmp_path)
     reader.execute("COMMIT")
@@ -132,7 +132,7 @@ def test_an_id_of_another_directory_drops_nothing(tmp_path: Path) -> None:
         store.set_aside([rejection(0, b"same")], 1.0)
     (mine,), (other,) = (store.rejected() for store in stores)
     assert mine.id != other.id
-    stores[0].settle([other.id])
+    stores[0].discard([other.id])
     assert stores[0].find_rejected(other.id) is None
     assert stores[0].rejected() == [mine]
     for store in stores:
@@ -146,7 +146,7 @@ def test_what_is_no_id_names_nothing(tmp_path: Path, wrong: str) -> None:
     store = SqliteStore(tmp_path)
     store.set_aside([rejection(0, b"kept"), rejection(1, b"kept")], 1.0)
     assert store.find_rejected(wrong) is None
-    store.settle([wrong])
+    store.discard([wrong])
     assert len(store.rejected()) == 2
     store.close()
 
@@ -230,7 +230,7 @@ def test_what_an_older_release_kept_is_brought_along_under_its_ids(old: Path) ->
     assert store.status().rejected == 306
     assert store.find_rejected(kept[5].id) == kept[5]
     assert store.rejected(after=kept[5].id, limit=1_000) == kept[6:]
-    store.settle([kept[5].id, kept[0].id])
+    store.discard([kept[5].id, kept[0].id])
     assert store.rejected(limit=1_000) == [*kept[1:5], *kept[6:]]
     assert (store.fold(), store.audit().differences) == (10, [])
     store.close()

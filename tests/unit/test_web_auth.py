@@ -9,10 +9,10 @@ import pytest
 from tillroll.errors import ConfigError
 from tillroll.web.auth import Gate, Right, hash_of, read_tokens_file
 from tillroll.web.problem import Problem
-from tillroll.web.settings import Settings
+from tillroll.web.settings import ServerSettings
 
 LONG = "a-token-of-some-length"
-GUARDED = Settings(send_tokens=("sender", "both"), read_tokens=("reader", "both"))
+GUARDED = ServerSettings(send_tokens=("sender", "both"), read_tokens=("reader", "both"))
 
 
 def refused(gate: Gate, right: Right, *, changes: bool = False, **headers: str) -> str | None:
@@ -51,37 +51,38 @@ def test_no_token_is_no_entry_where_tokens_are_asked_for() -> None:
 
 def test_sending_needs_a_token_even_if_only_readers_have_one() -> None:
     assert (
-        refused(Gate(Settings(read_tokens=("reader",))), Right.SEND, authorization="Bearer reader") == "token_forbids"
+        refused(Gate(ServerSettings(read_tokens=("reader",))), Right.SEND, authorization="Bearer reader")
+        == "token_forbids"
     )
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"])
 def test_an_open_server_answers_under_the_names_of_this_machine(host: str) -> None:
-    gate = Gate(Settings())
+    gate = Gate(ServerSettings())
     assert refused(gate, Right.READ, host=host) is None
     assert refused(gate, Right.READ, host=host) is None  # from memory
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", ""])
 def test_an_open_server_answers_under_no_other_name(host: str) -> None:
-    assert refused(Gate(Settings()), Right.READ, host=host) == "unknown_host"
+    assert refused(Gate(ServerSettings()), Right.READ, host=host) == "unknown_host"
 
 
 def test_names_do_not_matter_with_tokens_or_when_anyone_may_come() -> None:
     assert refused(Gate(GUARDED), Right.READ, host="shop.example", authorization="Bearer reader") is None
-    assert refused(Gate(Settings(open_to_all=True)), Right.READ, host="shop.example") is None
+    assert refused(Gate(ServerSettings(open_to_all=True)), Right.READ, host="shop.example") is None
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_a_browser_cannot_change_anything_for_another_site(site: str) -> None:
-    gate = Gate(Settings())
+    gate = Gate(ServerSettings())
     assert refused(gate, Right.SEND, changes=True, sec_fetch_site=site) == "cross_site"
     assert refused(gate, Right.READ, sec_fetch_site=site) is None
     assert refused(gate, Right.SEND, changes=True, sec_fetch_site="same-origin") is None
 
 
 def test_an_origin_must_be_the_server_s_own_to_change_anything() -> None:
-    gate = Gate(Settings())
+    gate = Gate(ServerSettings())
     own = "localhost:8080"
     assert refused(gate, Right.SEND, changes=True, host=own, origin=f"http://{own}") is None
     for origin in ("http://evil.example", "null", "http://localhost:9090"):
@@ -91,14 +92,14 @@ def test_an_origin_must_be_the_server_s_own_to_change_anything() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "shop.example"])
 def test_beyond_loopback_the_server_wants_tokens_or_to_be_told(host: str) -> None:
     with pytest.raises(ConfigError, match="--open-to-all"):
-        Settings(host=host).check()
-    Settings(host=host, open_to_all=True).check()
-    Settings(host=host, read_tokens=(LONG,)).check()
+        ServerSettings(host=host).check()
+    ServerSettings(host=host, open_to_all=True).check()
+    ServerSettings(host=host, read_tokens=(LONG,)).check()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.0.0.9"])
 def test_loopback_needs_no_tokens(host: str) -> None:
-    Settings(host=host).check()
+    ServerSettings(host=host).check()
 
 
 def test_a_file_of_tokens_is_read_by_line(tmp_path: Path) -> None:
@@ -142,14 +143,14 @@ def test_a_file_without_tokens_is_no_open_door(tmp_path: Path, text: str) -> Non
 
 @pytest.mark.parametrize("token", ["", " ", "small", "fifteen-letters", "with a space in it", "ääääääääääääääääää"])
 def test_a_token_that_can_be_guessed_or_not_sent_is_refused_and_not_told(token: str) -> None:
-    for settings in (Settings(send_tokens=(LONG, token)), Settings(read_tokens=(token,))):
+    for settings in (ServerSettings(send_tokens=(LONG, token)), ServerSettings(read_tokens=(token,))):
         with pytest.raises(ConfigError, match="tillroll token") as error:
             settings.check()
         assert not token.strip() or token not in str(error.value)
 
 
 def test_a_hash_lets_in_its_token_and_not_itself() -> None:
-    gate = Gate(Settings(read_tokens=(hash_of(LONG),)))
+    gate = Gate(ServerSettings(read_tokens=(hash_of(LONG),)))
     assert refused(gate, Right.READ, authorization=f"Bearer {LONG}") is None
     assert refused(gate, Right.READ, authorization=f"Bearer {hash_of(LONG)}") == "token_unknown"
     assert refused(gate, Right.READ, authorization=f"Bearer {hash_of(LONG).upper()}") == "token_unknown"

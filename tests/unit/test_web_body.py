@@ -13,7 +13,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tillroll.web.body import ClientLeftError, Reception, decompress, encoding_of
+from tillroll.web.body import BodyReader, ClientLeftError, decompress, encoding_of
 from tillroll.web.problem import Problem
 
 MAX = 1 << 20
@@ -110,17 +110,17 @@ def receiving(*pieces: bytes) -> Any:
 
 
 def test_pieces_are_one_body_and_are_held_no_longer() -> None:
-    reception = Reception(10)
-    assert asyncio.run(reception.read(receiving(b"ab", b"", b"cd"), None)) == b"abcd"
-    assert reception.held == 0
+    body_reader = BodyReader(10)
+    assert asyncio.run(body_reader.read(receiving(b"ab", b"", b"cd"), None)) == b"abcd"
+    assert body_reader.held == 0
 
 
 @pytest.mark.parametrize("pieces", [(b"x" * 11,), (b"x" * 6, b"x" * 5)])
 def test_a_body_is_cut_off_at_the_limit(pieces: tuple[bytes, ...]) -> None:
-    reception = Reception(10)
+    body_reader = BodyReader(10)
     with pytest.raises(Problem) as error:
-        asyncio.run(reception.read(receiving(*pieces), None))
-    assert (code_of(error), error.value.headers["Connection"], reception.held) == ("too_large", "close", 0)
+        asyncio.run(body_reader.read(receiving(*pieces), None))
+    assert (code_of(error), error.value.headers["Connection"], body_reader.held) == ("too_large", "close", 0)
 
 
 def test_a_body_that_says_it_is_too_large_is_not_waited_for() -> None:
@@ -128,12 +128,12 @@ def test_a_body_that_says_it_is_too_large_is_not_waited_for() -> None:
         raise AssertionError("it is read")
 
     with pytest.raises(Problem) as error:
-        asyncio.run(Reception(10).read(receive, b"11"))
+        asyncio.run(BodyReader(10).read(receive, b"11"))
     assert code_of(error) == "too_large"
 
 
 def test_a_sender_that_leaves_ends_the_reading() -> None:
-    reception = Reception(10)
+    body_reader = BodyReader(10)
 
     async def read() -> None:
         messages = [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
@@ -141,8 +141,8 @@ def test_a_sender_that_leaves_ends_the_reading() -> None:
         async def receive() -> Any:
             return messages.pop(0)
 
-        await reception.read(receive, None)
+        await body_reader.read(receive, None)
 
     with pytest.raises(ClientLeftError):
         asyncio.run(read())
-    assert reception.held == 0
+    assert body_reader.held == 0

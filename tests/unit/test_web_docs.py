@@ -19,14 +19,14 @@ from tillroll.web.asgi import endpoints
 from tillroll.web.openapi import describe
 from tillroll.web.problem import CODES
 from tillroll.web.schemas import SCHEMAS
-from tillroll.web.settings import Settings
-from tillroll.web.state import State
+from tillroll.web.settings import ServerSettings
+from tillroll.web.state import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOC = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
-DESCRIPTION = describe(Settings(read_tokens=("t",)))
+DESCRIPTION = describe(ServerSettings(read_tokens=("t",)))
 # Served, and no part of the interface that programs use.
 PAGES = {"/", "/docs", "/static/..."}
 
@@ -41,7 +41,7 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def routes(tmp_path: Path) -> set[tuple[str, str]]:
     async def listed() -> set[tuple[str, str]]:
         store = SqliteStore(tmp_path)
-        state = State(store, Settings(), None)
+        state = ServerState(store, ServerSettings(), None)
         found = {(endpoint.method, endpoint.path.replace(":path", "")) for endpoint in endpoints(state)}
         await state.close()
         store.close()
@@ -98,14 +98,14 @@ def test_the_document_has_every_reason_why_an_event_is_not_accepted() -> None:
 
 
 def test_every_code_of_a_problem_is_described_at_some_route() -> None:
-    described = msgspec.json.encode([*operations(), describe(Settings())]).decode()
+    described = msgspec.json.encode([*operations(), describe(ServerSettings())]).decode()
     # Of what never reaches a route.
     elsewhere = {"bad_range", "bad_request", "not_found", "method_not_allowed", "unknown_report"}
     assert [code for code in CODES if f"`{code}`" not in described and code not in elsewhere] == []
 
 
 def test_the_document_states_the_limits_in_force() -> None:
-    settings = Settings()
+    settings = ServerSettings()
     assert f"{settings.body_bytes_max // 2**20} MiB" in DOC
     assert f"{settings.header_bytes_max // 2**10} KiB" in DOC
     for number in (settings.body_events_max, limits.WAITING_REQUESTS_MAX, limits.PAGE_MAX, limits.DATAPOINTS_MAX):

@@ -11,8 +11,8 @@ import pytest
 from tillroll.errors import QueueError, StoreError, StoreFullError
 from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web.asgi import Application
-from tillroll.web.settings import Settings
-from tillroll.web.state import State
+from tillroll.web.settings import ServerSettings
+from tillroll.web.state import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def ask(tmp_path: Path, bodies: list[bytes], trouble: Exception | None = None, *
     async def answers() -> list[Answer]:
         store = TroubledStore(tmp_path)
         store.trouble = trouble
-        state = State(store, Settings(), options.get("queue"))
+        state = ServerState(store, ServerSettings(), options.get("queue"))
         application = Application(state)
         found = [await call(application, body, *options.get("headers", ())) for body in bodies]
         await state.close()
@@ -127,9 +127,9 @@ def test_a_failure_nobody_thought_of_is_no_acknowledgement(tmp_path: Path, caplo
 def test_a_closing_server_takes_nothing_more(tmp_path: Path) -> None:
     async def answer() -> Answer:
         store = SqliteStore(tmp_path)
-        state = State(store, Settings(), None)
+        state = ServerState(store, ServerSettings(), None)
         application = Application(state)
-        await state.intake.close()
+        await state.group_commit.close()
         found = await call(application, EVENT)
         await state.close()
         store.close()

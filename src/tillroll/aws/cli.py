@@ -83,7 +83,7 @@ def deploy(
         session = _session(profile, region)
         found_bucket, key = stack.upload(session, built, bucket)
     given |= {"CodeBucket": found_bucket, "CodeKey": key, "Architecture": architecture, "Runtime": runtime}
-    outputs = stack.deploy(session, stack_name, given, _tell)
+    outputs = stack.deploy(session, stack_name, given, _print_change)
     if json:
         write_json(outputs)
         return
@@ -103,7 +103,7 @@ def _parameters(words: list[str]) -> dict[str, str]:
     return found
 
 
-def _tell(resource: str, state: str, reason: str) -> None:
+def _print_change(resource: str, state: str, reason: str) -> None:
     typer.echo(f"{state:<28} {resource}{f'  {reason}' if reason else ''}", err=True)
 
 

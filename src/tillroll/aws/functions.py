@@ -128,7 +128,7 @@ def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, li
     taken = take_messages(
         parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on, fields=parts.fields
     )
-    _tell(parts, taken, len(messages))
+    _record(parts, taken, len(messages))
     parts.folder.call_if_due(parts.store)
     if messages and len(taken.left) == len(messages):
         raise BatchFailedError(str(taken.error or "the time was up, or no message of the batch could be taken"))
@@ -142,7 +142,7 @@ def _message(record: Mapping[str, Any]) -> Message:
     return open_envelope(record["messageId"], record.get("receiptHandle", ""), record["body"], attributes, sent_at)
 
 
-def _tell(parts: _Parts, taken: Taken, messages: int) -> None:
+def _record(parts: _Parts, taken: Taken, messages: int) -> None:
     receipt = taken.receipt
     counts = {
         "Accepted": receipt.accepted,

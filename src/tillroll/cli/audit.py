@@ -61,7 +61,7 @@ def run(
     if json:
         write_json(audit)
     else:
-        _tell(audit, since, _done(left) if repair else _REMEDY)
+        _print_audit(audit, since, _done(left) if repair else _REMEDY)
     return _DIFFERS_CODE if audit.differences_total else 0
 
 
@@ -99,7 +99,7 @@ def _done(left: int) -> str:
     return "; what differed was set right, and all agrees now"
 
 
-def _tell(audit: Audit, since: str | None, done: str) -> None:
+def _print_audit(audit: Audit, since: str | None, done: str) -> None:
     counted = f"{audit.events:,} events and {audit.datapoints:,} datapoints at position {audit.position:,}"
     if not audit.differences_total:
         scope = "" if since is None else f"; only windows from {since} on were compared, and no report of all time"

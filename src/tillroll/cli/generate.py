@@ -122,7 +122,7 @@ def run(
             _write(generator, target, on_events)
     if summary is not None:
         Path(summary).write_bytes(msgspec.json.format(msgspec.json.encode(generator.summary())) + b"\n")
-    _tell(generator, sent, json=json and target != "-")
+    _print_summary(generator, sent, json=json and target != "-")
 
 
 def _is_server(target: str, rate: float | None) -> bool:
@@ -167,18 +167,18 @@ def _write(generator: Generator, target: str, on_events: Callable[[int], None]) 
         out.flush()
 
 
-def _bodies(generator: Generator, size: int) -> Iterator[sender.Body]:
+def _bodies(generator: Generator, size: int) -> Iterator[sender.RequestBody]:
     """Yield the lines in bodies of a size, each with a key that the same plan and size always give it."""
     waiting: list[str] = []
     number = 0
     for lines in generator.blocks():
         waiting += lines
         while len(waiting) >= size:
-            yield sender.Body(f"{generator.plan.run}-{size}-{number}", waiting[:size])
+            yield sender.RequestBody(f"{generator.plan.run}-{size}-{number}", waiting[:size])
             del waiting[:size]
             number += 1
     if waiting:
-        yield sender.Body(f"{generator.plan.run}-{size}-{number}", waiting)
+        yield sender.RequestBody(f"{generator.plan.run}-{size}-{number}", waiting)
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def _progress(events: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.update(task, completed=done)
 
 
-def _tell(generator: Generator, sent: sender.Sent | None, *, json: bool) -> None:
+def _print_summary(generator: Generator, sent: sender.Sent | None, *, json: bool) -> None:
     totals = generator.totals()
     if json:
         write_json({**totals, "sent": sent})

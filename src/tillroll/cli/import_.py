@@ -81,7 +81,7 @@ def run(
         for file in files:
             tallies[file] = _import_file(store, file, name, file_format, fields, anyway=anyway, quiet=json)
             if not json:
-                _tell(file, tallies[file])
+                _print_tally(file, tallies[file])
     seconds = time.monotonic() - started
     if json:
         write_json([_summary(file, tally) for file, tally in tallies.items()])
@@ -204,7 +204,7 @@ def _summary_of(listed: Listed) -> dict[str, object]:
     }
 
 
-def _tell(file: str, tally: Tally) -> None:
+def _print_tally(file: str, tally: Tally) -> None:
     parts = [f"{tally.accepted:,} accepted", f"{tally.duplicates:,} duplicates"]
     if tally.conflicts:
         parts.append(f"{tally.conflicts:,} conflicts")

@@ -17,7 +17,7 @@ from tillroll.core.text import visible
 from tillroll.errors import TillrollError
 from tillroll.ingest import correction
 from tillroll.ingest.files import InputError
-from tillroll.ports import Kept, Outcome, Store
+from tillroll.ports import Outcome, Store, StoredRejection
 
 _STILL_REJECTED_CODE = 3
 _PAGE = 1_000
@@ -191,7 +191,7 @@ def drop(
     with opened(data, config_file) as store:
         if rejected_ids:
             dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
-            store.settle(rejected_ids)
+            store.discard(rejected_ids)
         else:
             dropped = _drop_all(store, which, yes=yes)
     typer.echo(f"{dropped:,} dropped")
@@ -209,7 +209,7 @@ def _drop_all(store: Store, which: RejectedFilter, *, yes: bool) -> int:
         page = store.rejected(limit=min(_DROPPED_AT_ONCE, count - dropped), which=which)
         if not page:
             break
-        store.settle([kept.id for kept in page])
+        store.discard([kept.id for kept in page])
         dropped += len(page)
     return dropped
 
@@ -264,7 +264,7 @@ def _which(code: str | None, source: str | None) -> RejectedFilter:
     return RejectedFilter(code, sources)
 
 
-def _kept(store: Store, after: str | None, which: RejectedFilter, page_size: int) -> Iterator[Kept]:
+def _kept(store: Store, after: str | None, which: RejectedFilter, page_size: int) -> Iterator[StoredRejection]:
     """Yield what is kept, oldest first, read so many at once."""
     while page := store.rejected(after=after, limit=page_size, which=which):
         yield from page

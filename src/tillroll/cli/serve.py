@@ -13,7 +13,7 @@ from tillroll.cli.logs import log_to_stderr
 from tillroll.cli.options import ConfigFile, Data, EventsKeep, Freshness, opened
 from tillroll.web.auth import read_tokens_file
 from tillroll.web.server import serve
-from tillroll.web.settings import Settings
+from tillroll.web.settings import ServerSettings
 
 _log: Final = logging.getLogger(__name__)
 
@@ -87,12 +87,12 @@ def _is_open(path: Path) -> bool:
         return False
 
 
-def _server_settings(settings: config.Settings) -> Settings:
+def _server_settings(settings: config.Settings) -> ServerSettings:
     send, read, manage = settings.send_tokens, settings.read_tokens, settings.manage_tokens
     if settings.tokens_file:
         listed = read_tokens_file(settings.tokens_file)
         send, read, manage = send + listed.send, read + listed.read, manage + listed.manage
-    return Settings(
+    return ServerSettings(
         host=settings.host,
         port=settings.port,
         send_tokens=send,

@@ -31,7 +31,7 @@ _REPORT = FIVE[2]
 _BAR = 24
 
 
-class Look(NamedTuple):
+class Sample(NamedTuple):
     """What one look saw. Freshness and rejected are None where it is not known."""
 
     at: float
@@ -83,7 +83,7 @@ def run(
 
 
 @contextmanager
-def _watched(settings: config.Settings, config_file: str | None) -> Iterator[Callable[[], Look]]:
+def _watched(settings: config.Settings, config_file: str | None) -> Iterator[Callable[[], Sample]]:
     if settings.url:
         target = Target(settings.url, settings.token)
         yield lambda: _look_at_server(target)
@@ -92,7 +92,7 @@ def _watched(settings: config.Settings, config_file: str | None) -> Iterator[Cal
         yield lambda: _look_at_store(store)
 
 
-def _looks(look: Callable[[], Look], interval: float, count: int | None) -> Iterator[tuple[Look | None, Look]]:
+def _looks(look: Callable[[], Sample], interval: float, count: int | None) -> Iterator[tuple[Sample | None, Sample]]:
     """Yield each look with the one before it, at a steady pace."""
     before = None
     due = time.monotonic()
@@ -106,30 +106,30 @@ def _looks(look: Callable[[], Look], interval: float, count: int | None) -> Iter
         seen += 1
 
 
-def _look_at_store(store: Store) -> Look:
+def _look_at_store(store: Store) -> Sample:
     status = store.status()
     at = time.time()
     page = store.page(ask(_REPORT, {}))
     fresh = 0.0 if status.unfolded_since is None else 1_000 * (at - status.unfolded_since)
     events = sum(aggregate.events for aggregate in page.aggregates)
-    return Look(at, events, status.rejected, fresh, page.aggregates)
+    return Sample(at, events, status.rejected, fresh, page.aggregates)
 
 
-def _look_at_server(target: Target) -> Look:
+def _look_at_server(target: Target) -> Sample:
     status = target.get("/status")
     found = target.get(f"/reports/{_REPORT.name}")
     aggregates = [Aggregate(str(each["datapoint"]), int(each["events"])) for each in found]
     events = sum(aggregate.events for aggregate in aggregates)
-    return Look(time.time(), events, status.get("rejected"), status.get("freshness_ms"), aggregates)
+    return Sample(time.time(), events, status.get("rejected"), status.get("freshness_ms"), aggregates)
 
 
-def _rate(before: Look | None, now: Look) -> float:
+def _rate(before: Sample | None, now: Sample) -> float:
     if before is None or now.at <= before.at:
         return 0.0
     return (now.events - before.events) / (now.at - before.at)
 
 
-def _write_line(before: Look | None, now: Look, *, json: bool) -> None:
+def _write_line(before: Sample | None, now: Sample, *, json: bool) -> None:
     rate = _rate(before, now)
     if json:
         fields: dict[str, object] = {
@@ -156,7 +156,7 @@ class _View:
         self._rates: deque[int] = deque(maxlen=_KEPT)
         self._arrived: dict[str, deque[int]] = {name: deque(maxlen=_KEPT) for name in (*BRACKETS, *METHODS)}
 
-    def drawn(self, before: Look | None, now: Look) -> Group:
+    def drawn(self, before: Sample | None, now: Sample) -> Group:
         """Return the view after another look."""
         rate = _rate(before, now)
         if before is not None:
@@ -172,7 +172,7 @@ class _View:
         tables = [self._table(names, before, now, part) for part, names in enumerate((BRACKETS, METHODS))]
         return Group(head, line, *tables)
 
-    def _table(self, names: tuple[str, ...], before: Look | None, now: Look, part: int) -> Table:
+    def _table(self, names: tuple[str, ...], before: Sample | None, now: Sample, part: int) -> Table:
         counts = now.by(part)
         old = counts if before is None else before.by(part)
         largest = max(counts.values(), default=0)

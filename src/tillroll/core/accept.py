@@ -81,19 +81,19 @@ def _places_of(bodies: Sequence[Body]) -> Places:
         places.firsts = array("Q", [body.first_position for body in bodies])
         places.starts = array("Q", bytes(8 * len(bodies)))
         places.ends = array("Q", [len(body.data) for body in bodies])
-        places.whole = bytearray(b"\1" * len(bodies))
+        places.single = bytearray(b"\1" * len(bodies))
         return places
     for owner, body in enumerate(bodies):
         data = body.data
         if is_line(data):
-            places.add(owner, body.first_position, 0, len(data), whole=b"\n" not in data)
+            places.add(owner, body.first_position, 0, len(data), single=b"\n" not in data)
             continue
         parts = Parting().part(data, final=True)
         first = body.first_position
         positions = array("Q", [first + each for each in parts.positions]) if first else parts.positions
         places.add_events(owner, positions, parts.starts, parts.ends)
         if parts.line is not None:
-            places.add(owner, first + parts.line, parts.lines, len(data), whole=False)
+            places.add(owner, first + parts.line, parts.lines, len(data), single=False)
     return places
 
 
@@ -159,7 +159,7 @@ def parse_lines(
     source: Source,
     first_position: int,
     now_s: float,
-    unsure_most: int = sys.maxsize,
+    fallback_stop: int = sys.maxsize,
     byte: int = 0,
     keep: Keep = KEEP_NOTHING,
 ) -> Lines:
@@ -167,7 +167,7 @@ def parse_lines(
 
     `byte` is where the text begins in its source.
     """
-    batch, wrong, size, lines = parse_some(text, first_position, now_s, unsure_most, keep)
+    batch, wrong, size, lines = parse_some(text, first_position, now_s, fallback_stop, keep)
     if len(batch):
         batch.runs = [Run(source, len(batch))]
     rejections = [Rejection(source, position, line, reason, byte + start) for _, position, start, line, reason in wrong]
@@ -232,10 +232,10 @@ class Reader:
         self._keep = keep
         self._line = 0
 
-    def read(self, text: Text, parts: Parts, clock: Clock, unsure_most: int = sys.maxsize) -> Iterator[Stretch]:
+    def read(self, text: Text, parts: Parts, clock: Clock, fallback_stop: int = sys.maxsize) -> Iterator[Stretch]:
         """Yield the events of a piece that was parted, in stretches of at most so many rejections."""
-        for at in range(0, len(parts.starts), unsure_most):
-            until = at + unsure_most
+        for at in range(0, len(parts.starts), fallback_stop):
+            until = at + fallback_stop
             some = parts.positions[at:until], parts.starts[at:until], parts.ends[at:until]
             yield self._read_events(text, parts.byte, some, clock())
         view = memoryview(text)
@@ -246,7 +246,7 @@ class Reader:
             byte = parts.byte + at
             lines = view[at : parts.size]
             batch, rejections, size, count = parse_lines(
-                lines, self._source, self._line, clock(), unsure_most, byte, self._keep
+                lines, self._source, self._line, clock(), fallback_stop, byte, self._keep
             )
             nothing = array("Q")
             yield Stretch(

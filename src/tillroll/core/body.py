@@ -51,7 +51,7 @@ TEXTS: Final = 6  # the same, after a text longer than a line
 SEQUENCE: Final = 7
 
 
-class State(NamedTuple):
+class PartingState(NamedTuple):
     """How far a body is parted."""
 
     mode: int = START
@@ -69,7 +69,7 @@ class Parted(NamedTuple):
     ends: array[int]
     positions: array[int]
     size: int
-    state: State
+    state: PartingState
 
 
 class Parts(NamedTuple):
@@ -87,8 +87,8 @@ class Parts(NamedTuple):
 class Parting:
     """Parts a body that comes in pieces of any size. The parts are the same wherever it was cut."""
 
-    def __init__(self, state: State | None = None) -> None:
-        self._state = State() if state is None else state
+    def __init__(self, state: PartingState | None = None) -> None:
+        self._state = PartingState() if state is None else state
         self._in_lines = False
 
     def part(self, text: Text, *, final: bool, most: int = sys.maxsize) -> Parts:
@@ -152,18 +152,18 @@ def places_in(body: bytes) -> Iterator[tuple[int, int, int]]:
             yield position, parts.lines + start, parts.lines + start + len(line)
 
 
-def part(text: Text, state: State, final: bool, most: int) -> Parted:  # noqa: FBT001 as the kernel takes it
+def part(text: Text, state: PartingState, final: bool, most: int) -> Parted:  # noqa: FBT001 as the kernel takes it
     """Find at most so many events from the beginning of a text on, up to where they are lines.
 
     What `state.mode` says afterwards goes for the text from `size` on: once it is LINES, all the rest is.
     """
     if kernel.compiled:
         starts, ends, positions, size, after = kernel.part(text, state, final, most)
-        return Parted(starts, ends, positions, size, State(*after))
+        return Parted(starts, ends, positions, size, PartingState(*after))
     return part_by_reference(text, state, final, most)
 
 
-def part_by_reference(text: Text, state: State, final: bool, most: int) -> Parted:  # noqa: FBT001
+def part_by_reference(text: Text, state: PartingState, final: bool, most: int) -> Parted:  # noqa: FBT001
     """Do the same in plain Python."""
     scanner = _Scanner(bytes(text), state, final=final, most=most)
     scanner.run()
@@ -192,7 +192,7 @@ _CLOSES: Final = {ord("]"): ord("["), ord("}"): ord("{")}
 class _Scanner:
     """One call of `part`."""
 
-    def __init__(self, data: bytes, state: State, *, final: bool, most: int) -> None:
+    def __init__(self, data: bytes, state: PartingState, *, final: bool, most: int) -> None:
         self.data = data
         self.final = final
         self.most = most
@@ -201,7 +201,7 @@ class _Scanner:
         self.starts, self.ends, self.positions = array("Q"), array("Q"), array("Q")
 
     def parted(self) -> Parted:
-        state = State(self.mode, self.fresh, self.position, self.line, self.byte + self.at, self.spent)
+        state = PartingState(self.mode, self.fresh, self.position, self.line, self.byte + self.at, self.spent)
         return Parted(self.starts, self.ends, self.positions, self.at, state)
 
     def run(self) -> None:

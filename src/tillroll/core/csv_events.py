@@ -232,7 +232,7 @@ class _Records:
         """Return what the records are: so many lines of the file."""
         events = Places()
         for text, (json, index) in enumerate(zip(self._texts, self._of, strict=True)):
-            events.add(text, self.positions[index], 0, len(json), whole=True)
+            events.add(text, self.positions[index], 0, len(json), single=True)
         batch, _, wrong = parse(self._texts, events, now_s)
         if len(batch):
             batch.runs = [Run(self._source, len(batch))]

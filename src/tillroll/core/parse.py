@@ -26,7 +26,7 @@ Text = bytes | memoryview
 _Judged = tuple[Event, list[str]]  # with the values of the fields to be kept
 BOM: Final = b"\xef\xbb\xbf"  # at the beginning of a line it says nothing: files are joined as they are
 _SPACE: Final = b" \t\r\n"
-_UNSURE: Final = 5  # numbers for each unsure text; see _kernel.pyi
+_FALLBACK: Final = 5  # numbers for each fallback text; see _kernel.pyi
 KEEP_NOTHING: Final = Keep()
 _NONE: Final = array("I")
 _LISTS_MAX: Final = 4
@@ -35,7 +35,7 @@ _idle: Final[
 ] = {}  # a parser serves one thread at a time, and keeps its memory for the next
 
 
-class Wrong(NamedTuple):
+class InvalidText(NamedTuple):
     """A JSON text that is no valid event: in which text it stood, its position, where it begins, its bytes, and why."""
 
     text: int
@@ -50,7 +50,7 @@ class Parsed(NamedTuple):
 
     batch: Batch
     events: array[int]
-    wrong: list[Wrong]
+    wrong: list[InvalidText]
 
 
 class FallbackError(Exception):
@@ -65,7 +65,7 @@ class SomeLines(NamedTuple):
     """The first lines of a text: their events, without runs; what was wrong; how many bytes and lines were read."""
 
     batch: Batch
-    wrong: list[Wrong]
+    wrong: list[InvalidText]
     size: int
     lines: int
 
@@ -73,22 +73,22 @@ class SomeLines(NamedTuple):
 class Places:
     """Where in some texts the events are: in order, each place in one text, as one event or as lines of one each."""
 
-    __slots__ = ("ends", "firsts", "owners", "starts", "whole")
+    __slots__ = ("ends", "firsts", "owners", "single", "starts")
 
     def __init__(self) -> None:
         self.owners = array("Q")  # in which text
         self.firsts = array("Q")  # the position of the first event; lines count on from there
         self.starts = array("Q")
         self.ends = array("Q")
-        self.whole = bytearray()  # 1 for one event, 0 for lines, some of them blank
+        self.single = bytearray()  # 1 for one event, 0 for lines, some of them blank
 
-    def add(self, owner: int, first: int, start: int, end: int, *, whole: bool) -> None:
+    def add(self, owner: int, first: int, start: int, end: int, *, single: bool) -> None:
         """Add a place."""
         self.owners.append(owner)
         self.firsts.append(first)
         self.starts.append(start)
         self.ends.append(end)
-        self.whole.append(whole)
+        self.single.append(single)
 
     def add_events(self, owner: int, positions: array[int], starts: array[int], ends: array[int]) -> None:
         """Add places of one event each, in one text."""
@@ -96,7 +96,7 @@ class Places:
         self.firsts.extend(positions)
         self.starts.extend(starts)
         self.ends.extend(ends)
-        self.whole.extend(b"\1" * len(positions))
+        self.single.extend(b"\1" * len(positions))
 
 
 def parse(
@@ -127,25 +127,25 @@ def _check_fallback(events: Mapping[int, int], fallback_max: int) -> None:
 
 def _events_at_most(texts: Sequence[Text], places: Places) -> Counter[int]:
     counts: Counter[int] = Counter()
-    for index, start, end, whole in zip(places.owners, places.starts, places.ends, places.whole, strict=True):
-        counts[index] += 1 if whole else bytes(memoryview(texts[index])[start:end]).count(b"\n") + 1
+    for index, start, end, single in zip(places.owners, places.starts, places.ends, places.single, strict=True):
+        counts[index] += 1 if single else bytes(memoryview(texts[index])[start:end]).count(b"\n") + 1
     return counts
 
 
-def parse_some(text: Text, first: int, now_s: float, unsure_most: int, keep: Keep = KEEP_NOTHING) -> SomeLines:
+def parse_some(text: Text, first: int, now_s: float, fallback_stop: int, keep: Keep = KEEP_NOTHING) -> SomeLines:
     """Parse lines of one event each, the first at position `first`, until so many went to the reference decoder.
 
     So what is wrong in lines that come in any number stays in bounds.
     """
     places = Places()
     if kernel.compiled:
-        places.add(0, first, 0, len(text), whole=False)
-        parsed, size, position = _call_kernel([text], places, now_s, keep, unsure_most)
+        places.add(0, first, 0, len(text), single=False)
+        parsed, size, position = _call_kernel([text], places, now_s, keep, fallback_stop)
         return SomeLines(parsed.batch, parsed.wrong, size, position - first)
-    lines = bytes(text).split(b"\n", unsure_most)
-    rest = lines.pop() if len(lines) > unsure_most or not lines[-1] else b""
+    lines = bytes(text).split(b"\n", fallback_stop)
+    rest = lines.pop() if len(lines) > fallback_stop or not lines[-1] else b""
     read = b"\n".join(lines)
-    places.add(0, first, 0, len(read), whole=False)
+    places.add(0, first, 0, len(read), single=False)
     parsed = parse_by_reference([read], places, now_s, keep)
     return SomeLines(parsed.batch, parsed.wrong, len(text) - len(rest), len(lines))
 
@@ -155,23 +155,23 @@ def parse_by_reference(texts: Sequence[Text], places: Places, now_s: float, keep
     builder = BatchBuilder(keep.names)
     events = array("Q", bytes(8 * len(texts)))
     wrong = []
-    columns = (places.owners, places.firsts, places.starts, places.ends, places.whole)
-    for index, first, begin, end, whole in zip(*columns, strict=True):
+    columns = (places.owners, places.firsts, places.starts, places.ends, places.single)
+    for index, first, begin, end, single in zip(*columns, strict=True):
         text = bytes(memoryview(texts[index])[begin:end])
-        for position, start, line in _events_in(text, first, whole):
+        for position, start, line in _events_in(text, first, single):
             found = decode_event(line, now_s)
             if isinstance(found, Event):
                 builder.add(found, position=position, kept=keep.values(line.decode()))
                 events[index] += 1
             else:
-                wrong.append(Wrong(index, position, begin + start, line, found))
+                wrong.append(InvalidText(index, position, begin + start, line, found))
     batch = builder.build()
     batch.runs = []
     return Parsed(batch, events, wrong)
 
 
-def _events_in(text: bytes, first: int, whole: int) -> Iterator[tuple[int, int, bytes]]:
-    if whole:
+def _events_in(text: bytes, first: int, single: int) -> Iterator[tuple[int, int, bytes]]:
+    if single:
         stripped = text.lstrip(_SPACE)
         yield first, len(text) - len(stripped), stripped.rstrip(_SPACE)
         return
@@ -196,7 +196,7 @@ def _call_kernel(
     places: Places,
     now_s: float,
     keep: Keep,
-    unsure_most: int,
+    fallback_stop: int,
     fallback_max: int = sys.maxsize,
 ) -> tuple[Parsed, int, int]:
     """Return what was parsed, how many bytes were read at the last place, and the position after them."""
@@ -223,17 +223,19 @@ def _call_kernel(
         batch.id_ends,
         batch.id_bytes,
         events,
-        unsure,
+        fallback,
         size,
         position,
         kept,
-    ) = parser.parse(texts, places.owners, places.firsts, places.starts, places.ends, places.whole, latest, unsure_most)
+    ) = parser.parse(
+        texts, places.owners, places.firsts, places.starts, places.ends, places.single, latest, fallback_stop
+    )
     idle.append(parser)
     if keep:
         _put_kept(batch, keep, kept)
-    if len(unsure) > _UNSURE * fallback_max:
-        _check_fallback(Counter(unsure[::_UNSURE]), fallback_max)
-    parsed = _with_unsure(texts, batch, events, unsure, now_s, keep) if unsure else Parsed(batch, events, [])
+    if len(fallback) > _FALLBACK * fallback_max:
+        _check_fallback(Counter(fallback[::_FALLBACK]), fallback_max)
+    parsed = _with_fallback(texts, batch, events, fallback, now_s, keep) if fallback else Parsed(batch, events, [])
     return parsed, size, position
 
 
@@ -252,22 +254,22 @@ def _put_kept(
             batch.unkept[name] = unkept
 
 
-def _with_unsure(
-    texts: Sequence[Text], batch: Batch, events: array[int], unsure: array[int], now_s: float, keep: Keep
+def _with_fallback(
+    texts: Sequence[Text], batch: Batch, events: array[int], fallback: array[int], now_s: float, keep: Keep
 ) -> Parsed:
     """Return the batch with what the reference decoder accepts of the rest in its place."""
     found: list[tuple[_Judged, int]] = []
     places = array("Q")
     wrong = []
     judged: dict[bytes, _Judged | Reason] = {}  # what compresses to little is the same over and over: once is enough
-    for at in range(0, len(unsure), _UNSURE):
-        index, before, position, start, end = unsure[at : at + _UNSURE]
+    for at in range(0, len(fallback), _FALLBACK):
+        index, before, position, start, end = fallback[at : at + _FALLBACK]
         line = bytes(memoryview(texts[index])[start:end])
         event = judged.get(line)
         if event is None:
             event = judged[line] = _judge(line, now_s, keep)
         if isinstance(event, Reason):
-            wrong.append(Wrong(index, position, start, line, event))
+            wrong.append(InvalidText(index, position, start, line, event))
         else:
             found.append((event, position))
             places.append(before)

@@ -13,7 +13,7 @@ from tillroll.core.parse import BOM, KEEP_NOTHING
 from tillroll.core.rejection import may_go_on
 from tillroll.errors import TillrollError
 from tillroll.ingest.take import CONFLICT
-from tillroll.ports import Kept, Outcome
+from tillroll.ports import Outcome, StoredRejection
 
 if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
@@ -66,7 +66,7 @@ class Corrected(NamedTuple):
         return {} if told or not self.events else {"accepted": self.accepted, "duplicates": self.duplicates}
 
 
-def find(store: Store, rejected_id: str) -> Kept:
+def find(store: Store, rejected_id: str) -> StoredRejection:
     """Return what is kept under an id.
 
     Raises:
@@ -78,7 +78,7 @@ def find(store: Store, rejected_id: str) -> Kept:
     return kept
 
 
-def plain(kept: Kept) -> dict[str, Any]:
+def plain(kept: StoredRejection) -> dict[str, Any]:
     """Return a kept rejection as JSON has it. A body that is not UTF-8 goes as `body_base64`."""
     rejection = kept.rejection
     fields = {
@@ -119,11 +119,13 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep
     accepted, duplicates = outcomes.count(Outcome.ACCEPTED), outcomes.count(Outcome.DUPLICATE)
     if Outcome.CONFLICT in outcomes:
         return Corrected(Outcome.CONFLICT, CONFLICT, accepted, duplicates)
-    store.settle([rejected_id])
+    store.discard([rejected_id])
     return Corrected(Outcome.ACCEPTED if accepted else Outcome.DUPLICATE, None, accepted, duplicates)
 
 
-def _events_of(kept: Kept, body: bytes | None, now_s: float, keep: Keep) -> list[tuple[Event, list[str]]] | Reason:
+def _events_of(
+    kept: StoredRejection, body: bytes | None, now_s: float, keep: Keep
+) -> list[tuple[Event, list[str]]] | Reason:
     """Return the events of a correction, or of what was rejected, or why the first that is wrong is so.
 
     Each with the values of the fields to be kept.
@@ -145,7 +147,7 @@ def _events_of(kept: Kept, body: bytes | None, now_s: float, keep: Keep) -> list
     return events or alone
 
 
-def _name_of(kept: Kept, index: int = 0) -> tuple[Source, int]:
+def _name_of(kept: StoredRejection, index: int = 0) -> tuple[Source, int]:
     """Return the source and the position under which an event of a rejected one is taken again.
 
     The first has those that the rejected one came with. Those that follow are named by the rejection, for the positions
@@ -221,7 +223,7 @@ def retry_some(
         if Outcome.CONFLICT not in outcomes[start : start + count]:
             settled.append(rejected_id)
         start += count
-    store.settle(settled)
+    store.discard(settled)
     return Retried(
         outcomes.count(Outcome.ACCEPTED),
         outcomes.count(Outcome.DUPLICATE),

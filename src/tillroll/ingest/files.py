@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeVar,
 import msgspec
 
 from tillroll.core.accept import Reader, Rejection
-from tillroll.core.body import LINES, Parting, State
+from tillroll.core.body import LINES, Parting, PartingState
 from tillroll.core.csv_events import FIELDS, CsvReader, Header, column_of, header_of, sample_of
 from tillroll.core.export import NAME
 from tillroll.core.file_kind import kind_of
@@ -140,7 +140,7 @@ class Input:
 
         Memory is used again: of the blocks that were taken, only the last _BLOCKS_AT_ONCE are still what they were.
         """
-        parting = Parting(None if self.header is None else State(LINES))
+        parting = Parting(None if self.header is None else PartingState(LINES))
         buffers = cycle([_block() for _ in range(_BLOCKS_AT_ONCE)])
         buffer = next(buffers)
         rest = self.head

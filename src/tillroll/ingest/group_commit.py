@@ -73,7 +73,7 @@ class _SharedWatch(ClockWatch):
             super().check(accepted, now_s)
 
 
-class Intake:
+class GroupCommit:
     """Takes bodies into a store, in groups. Make it, and call everything but `close`, in the event loop's thread."""
 
     def __init__(
@@ -122,17 +122,17 @@ class Intake:
         The future raises StoreError when the store could not take it.
 
         Raises:
-            OverloadedError: too much waits already, or the intake is closing.
+            OverloadedError: too much waits already, or the server is closing.
         """
         future: asyncio.Future[Receipt] = self._loop.create_future()
-        self.submit_to(body, partial(_settle, future))
+        self.submit_to(body, partial(_set_outcome, future))
         return future
 
     def submit_to(self, body: Body, done: Done) -> None:
         """Have `done` told the body's receipt after the commit, or the error for which there was none.
 
         Raises:
-            OverloadedError: too much waits already, or the intake is closing.
+            OverloadedError: too much waits already, or the server is closing.
         """
         size = self._submitted_bytes + self._handed_over_bytes - self._taken_bytes - self._taken_large_bytes
         depth = len(self._waiting) + len(self._large)
@@ -216,7 +216,7 @@ class Intake:
             self._refuse(group, error)
             self._commit_others(group, frozenset(error.bodies), judged_max)
         except TillrollError as error:
-            self._tell(group, repeat(error))
+            self._resolve(group, repeat(error))
         except Exception as error:  # noqa: BLE001 an entry loop: one body must not end it
             if len(group) > 1:  # whatever it was, it must not cost the others
                 _log.exception("a commit of %d bodies failed", len(group))
@@ -236,13 +236,13 @@ class Intake:
         """Refuse the bodies for which the clock is in doubt."""
         if self._on_refused is not None:
             self._on_refused(error)
-        self._tell([group[index] for index in sorted(set(error.bodies))], repeat(error))
+        self._resolve([group[index] for index in sorted(set(error.bodies))], repeat(error))
 
     def _fail(self, group: list[_Waiting], error: Exception) -> None:
         _log.error("a commit of %d bodies failed", len(group), exc_info=error)
         problem = StoreError("the server failed on this body", "Report it, with the server's log")
         problem.__cause__ = error
-        self._tell(group, repeat(problem))
+        self._resolve(group, repeat(problem))
 
     def _finish(
         self, group: list[_Waiting], taken: Sequence[Receipt | Refused], seconds: float, judged_max: int
@@ -275,7 +275,7 @@ class Intake:
         try:
             receipts = keep([waiting.refused for waiting in group if waiting.refused is not None], set_aside)
         except TillrollError as error:
-            self._tell(group, repeat(error))
+            self._resolve(group, repeat(error))
         except Exception as error:  # noqa: BLE001 an entry loop: one body must not end it
             self._fail(group, error)
         else:
@@ -289,10 +289,10 @@ class Intake:
     def _answer(self, group: list[_Waiting], receipts: Sequence[Receipt], seconds: float) -> None:
         if self._on_commit is not None:
             self._on_commit(Committed(len(group), receipts, seconds))
-        self._tell(group, receipts)
+        self._resolve(group, receipts)
 
-    def _tell(self, group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
-        self._loop.call_soon_threadsafe(_tell, group, outcomes)
+    def _resolve(self, group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
+        self._loop.call_soon_threadsafe(_resolve, group, outcomes)
 
     def _fold(self, fold: Callable[[], int | None]) -> bool:
         """Fold, and return whether that worked."""
@@ -315,7 +315,7 @@ def _switching_often() -> Iterator[None]:
         sys.setswitchinterval(usual_s)
 
 
-def _tell(group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
+def _resolve(group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
     for waiting, outcome in zip(group, outcomes, strict=False):
         try:
             waiting.done(outcome)
@@ -323,7 +323,7 @@ def _tell(group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) ->
             _log.exception("an answer could not be given")
 
 
-def _settle(future: asyncio.Future[Receipt], outcome: Receipt | TillrollError) -> None:
+def _set_outcome(future: asyncio.Future[Receipt], outcome: Receipt | TillrollError) -> None:
     if future.done():  # nobody waits for it any more
         return
     if isinstance(outcome, TillrollError):

@@ -37,7 +37,7 @@ _FOLD_S: Final = 10.0  # at a time: a worker that is told to stop waits for it
 _log: Final = logging.getLogger(__name__)
 
 
-class Buries(Protocol):
+class DeadLetterSink(Protocol):
     """The part of a Queue that taking messages needs."""
 
     def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
@@ -65,7 +65,7 @@ class Taken(msgspec.Struct):
 
 def take_messages(
     journal: Journal,
-    queue: Buries,
+    queue: DeadLetterSink,
     messages: Sequence[Message],
     clock: Clock,
     *,
@@ -108,7 +108,9 @@ def _slices(messages: Sequence[Message]) -> Iterator[list[int]]:
         yield indices
 
 
-def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, watches: _Watches) -> Taken:
+def _take_slice(
+    journal: Journal, queue: DeadLetterSink, messages: Sequence[Message], now_s: float, watches: _Watches
+) -> Taken:
     """Take messages in one commit. One on which the code itself fails is found by halving, and left alone."""
     try:
         return _take_commit(journal, queue, messages, now_s, watches)
@@ -133,7 +135,7 @@ def _take_slice(journal: Journal, queue: Buries, messages: Sequence[Message], no
 
 
 def _take_commit(
-    journal: Journal, queue: Buries, messages: Sequence[Message], now_s: float, watches: _Watches
+    journal: Journal, queue: DeadLetterSink, messages: Sequence[Message], now_s: float, watches: _Watches
 ) -> Taken:
     refusals = [refusal(message) for message in messages]
     named = [index for index, refused in enumerate(refusals) if refused is None]

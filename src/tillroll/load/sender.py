@@ -32,7 +32,7 @@ class SendError(TillrollError):
     exit_code = 4
 
 
-class Body(NamedTuple):
+class RequestBody(NamedTuple):
     """A body of events, one a line, and the key that its repeats have as well."""
 
     key: str
@@ -110,7 +110,7 @@ class Target(NamedTuple):
 
 def send(
     target: Target,
-    bodies: Iterable[Body],
+    bodies: Iterable[RequestBody],
     rate: float | None,
     connections: int,
     on_answer: Callable[[Sent], None] | None = None,
@@ -124,8 +124,8 @@ def send(
     Raises:
         SendError: the server refused a body, or took none for two minutes.
     """
-    waiting: queue.Queue[Body | None] = queue.Queue(2 * connections)
-    crew = _Crew(target, waiting, on_answer, on_trouble)
+    waiting: queue.Queue[RequestBody | None] = queue.Queue(2 * connections)
+    crew = _SenderPool(target, waiting, on_answer, on_trouble)
     threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(connections)]
     for thread in threads:
         thread.start()
@@ -141,7 +141,7 @@ def send(
     return crew.sent
 
 
-def _put(waiting: queue.Queue[Body | None], body: Body | None, crew: _Crew) -> bool:
+def _put(waiting: queue.Queue[RequestBody | None], body: RequestBody | None, crew: _SenderPool) -> bool:
     """Put a body where the threads find it; return False when one of them has failed."""
     while crew.error is None:
         try:
@@ -152,7 +152,7 @@ def _put(waiting: queue.Queue[Body | None], body: Body | None, crew: _Crew) -> b
     return False
 
 
-def _paced(bodies: Iterable[Body], rate: float | None) -> Iterator[Body]:
+def _paced(bodies: Iterable[RequestBody], rate: float | None) -> Iterator[RequestBody]:
     due = time.monotonic()
     for body in bodies:
         if rate is not None:
@@ -163,13 +163,13 @@ def _paced(bodies: Iterable[Body], rate: float | None) -> Iterator[Body]:
         yield body
 
 
-class _Crew:
+class _SenderPool:
     """The threads that send, and what they have come to together."""
 
     def __init__(
         self,
         target: Target,
-        waiting: queue.Queue[Body | None],
+        waiting: queue.Queue[RequestBody | None],
         on_answer: Callable[[Sent], None] | None,
         on_trouble: Callable[[str], None] | None,
     ) -> None:
@@ -204,7 +204,7 @@ class _Crew:
             if self._on_answer is not None:
                 self._on_answer(self.sent)
 
-    def _send(self, connection: http.client.HTTPConnection, body: Body) -> dict[str, int]:
+    def _send(self, connection: http.client.HTTPConnection, body: RequestBody) -> dict[str, int]:
         """Send one body until it is answered; return the counts of the answer."""
         give_up = time.monotonic() + _PATIENCE_S
         pause = _FIRST_PAUSE_S
@@ -221,7 +221,7 @@ class _Crew:
             time.sleep(max(pause, min(wait, _PAUSE_MAX_S)))
             pause = min(2 * pause, _PAUSE_MAX_S)
 
-    def _attempt(self, connection: http.client.HTTPConnection, body: Body) -> tuple[dict[str, int] | str, float]:
+    def _attempt(self, connection: http.client.HTTPConnection, body: RequestBody) -> tuple[dict[str, int] | str, float]:
         """Return the answer's counts; or what went wrong, and how many seconds the server asked to wait."""
         headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": body.key, **self._target.headers()}
         data = "\n".join(body.lines).encode()

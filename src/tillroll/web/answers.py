@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tillroll.core.query import Aggregate
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 _COMPRESSED_FROM_BYTES: Final = 1_024
 _COMPRESSION_LEVEL: Final = 5
@@ -69,10 +69,10 @@ def single_parameters(request: Request, *names: str) -> dict[str, str]:
     return found
 
 
-async def small_body(request: Request, state: State) -> bytes:
+async def small_body(request: Request, state: ServerState) -> bytes:
     """Return the body of a request that asks or corrects: no larger than one event may be."""
     length = request.headers.get("content-length")
-    return await state.reception.read(request.receive, length.encode() if length else None, limits.LINE_BYTES_MAX)
+    return await state.body_reader.read(request.receive, length.encode() if length else None, limits.LINE_BYTES_MAX)
 
 
 def aggregates_json(aggregates: Iterable[Aggregate], measures: Sequence[str] = DEFAULT_MEASURES) -> bytes:

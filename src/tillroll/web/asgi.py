@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
     Handler = Callable[[Request], Awaitable[Response]]
 
@@ -77,7 +77,7 @@ class _RejectedId(StringConvertor):
 CONVERTOR_TYPES.setdefault("rejected_id", _RejectedId())
 
 
-def endpoints(state: State) -> list[Endpoint]:
+def endpoints(state: ServerState) -> list[Endpoint]:
     """Return every operation but POST /events, which stands in front."""
     reports, rejected, audits = ReportRoutes(state), RejectedRoutes(state), AuditRoutes(state)
     live = LiveRoutes(state, audits)
@@ -116,7 +116,7 @@ def endpoints(state: State) -> list[Endpoint]:
 class Application:
     """The ASGI application of one server. `open` it in the event loop before it is called."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self.events = EventsRoute(state)
         self._state = state
         self._others = Starlette(routes=self._routes(state), exception_handlers=_HANDLERS)
@@ -155,7 +155,7 @@ class Application:
 
         await others(scope, receive, send_guarded)
 
-    def _routes(self, state: State) -> list[Route | Mount]:
+    def _routes(self, state: ServerState) -> list[Route | Mount]:
         by_path: dict[str, list[Endpoint]] = {}
         for endpoint in endpoints(state):
             by_path.setdefault(endpoint.path, []).append(endpoint)

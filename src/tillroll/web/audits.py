@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from tillroll.ports import Audit
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 _log: Final = logging.getLogger(__name__)
 _DIFFERENCES_SHOWN_MAX: Final = 20
@@ -27,7 +27,7 @@ _LOOK_S: Final = 1.0
 class AuditRoutes:
     """Audits the store beside its traffic, one audit at a time: when asked, and every day at a time that is set."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
         self._running: asyncio.Task[None] | None = None
         self.last: dict[str, Any] | None = None

@@ -21,7 +21,7 @@ from tillroll.web.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tillroll.web.settings import Settings
+    from tillroll.web.settings import ServerSettings
 
 _log: Final = logging.getLogger(__name__)
 TOKEN_CHARACTERS_MIN: Final = 16
@@ -118,7 +118,7 @@ class Guesses:
 class Gate:
     """Decides which requests go on to their route."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._tokens = Tokens(settings.tokens) if settings.guarded else None
         # A page of any site can have its visitor's browser talk to this machine. It cannot set a token; where there are
         # none, the name in Host (against DNS rebinding) and the browser's own word for who asks keep it out.

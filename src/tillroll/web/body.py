@@ -27,7 +27,7 @@ _ZSTD_WINDOW_LOG_MAX: Final = 25  # 32 MiB: what a decoder may be made to alloca
 _RECEIVING_BYTES_MAX: Final = 128 * 2**20  # of all bodies that have come in part
 
 
-class Reception:
+class BodyReader:
     """Reads bodies, and knows how much of them has come and waits for its rest."""
 
     def __init__(self, bytes_max: int) -> None:

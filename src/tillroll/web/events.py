@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tillroll.ingest.group_commit import Done
     from tillroll.ingest.take import Receipt
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
     Receive = Callable[[], Awaitable[Any]]
     Send = Callable[[Any], Awaitable[None]]
@@ -106,12 +106,12 @@ class _Asked(NamedTuple):
 class EventsRoute:
     """Takes bodies of events and answers when they are journaled, or on the queue."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
         self._settings = state.settings
         self._admit = state.gate.admit
-        self._submit = state.intake.submit
-        self._submit_to = state.intake.submit_to
+        self._submit = state.group_commit.submit
+        self._submit_to = state.group_commit.submit_to
         self._usual = b""
         self._usual_for: object = None
 
@@ -171,7 +171,7 @@ class EventsRoute:
 
     async def _body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Body:
         asked = self._asked(headers)
-        data = await self._state.reception.read(receive, asked.length)
+        data = await self._state.body_reader.read(receive, asked.length)
         if asked.encoding != "identity":
             data = await self._state.read(decompress, data, asked.encoding, self._settings.body_bytes_max)
         if is_empty(data):

@@ -20,7 +20,7 @@ from tillroll.web.reports import A_DEFINITION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tillroll.web.settings import Settings
+    from tillroll.web.settings import ServerSettings
 
 _STORE: Final = "/var/lib/tillroll/tillroll.db"
 _WRONG_AMOUNT: Final = f"-1 is not between 0 and {limits.AMOUNT_MAX} cents"
@@ -44,7 +44,7 @@ _DETAILS: Final = {
     "unknown_report": f"There is no report 'own'. There are {', '.join(report.name for report in FIVE)}",
     "report_counting": str(CountingError("own", 1_000_000, 3_000_000)),  # not brought about
     "unknown_datapoint": ("<10|PAY_NOW was not counted yet: no purchase of it has come. A batch read gives 0 for it"),
-    "unknown_rejected": "No rejected event '0' is kept. It may be settled already",
+    "unknown_rejected": "No rejected event '0' is kept. It may have been corrected or discarded already",
     "address_too_long": f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for what there is",
     "unknown_encoding": f"The Content-Encoding 'br' is none of {', '.join(ENCODINGS)}",
     "unknown_type": (
@@ -70,7 +70,9 @@ _DETAILS: Final = {
 }
 
 
-def example(code: str, settings: Settings, *, operation: str, known: Sequence[str], right: Right) -> dict[str, Any]:
+def example(
+    code: str, settings: ServerSettings, *, operation: str, known: Sequence[str], right: Right
+) -> dict[str, Any]:
     """Return a problem of this code as an operation answers it; `known` are the parameters that the operation has."""
     problem = (_sending(settings) if operation == "sendEvents" else _correcting()).get(code)
     if code == "bad_query":
@@ -97,7 +99,7 @@ def _misdefined() -> dict[str, Problem]:
     return found
 
 
-def _bounds(settings: Settings) -> dict[str, str]:
+def _bounds(settings: ServerSettings) -> dict[str, str]:
     return {
         "request_timeout": f"The request did not come within {settings.request_s_max:g} s. Send it faster, or in parts",
         "headers_too_large": f"The address and headers are larger than {settings.header_bytes_max} bytes. Send fewer",
@@ -105,7 +107,7 @@ def _bounds(settings: Settings) -> dict[str, str]:
     }
 
 
-def _sending(settings: Settings) -> dict[str, Problem]:
+def _sending(settings: ServerSettings) -> dict[str, Problem]:
     many = f"The body has more than the {settings.body_events_max} events that are taken. Send it in parts"
     no_json = "The first line is not JSON, so the queue cannot carry it as NDJSON. Correct it"
     return {

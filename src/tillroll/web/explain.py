@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 _PARAMETERS: Final = ("datapoint", "after", "limit")
 EXPLAINED_MAX: Final = 1_000
@@ -26,7 +26,7 @@ _EVENTS_MAX: Final = 10**18 - 1
 class ExplainRoute:
     """Reads the journal for whoever may read."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
 
     async def explain(self, request: Request) -> Response:

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 
 class FieldsRoute:
     """Shows names, JSON types and numbers, never a value."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
 
     async def fields(self, request: Request) -> Response:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tillroll.ports import JournalPart
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 PARAMETERS: Final = ("after",)
 POSITION_MAX: Final = 10**18 - 1
@@ -30,7 +30,7 @@ _NDJSON: Final = "application/x-ndjson"
 class JournalRoutes:
     """Streams what the store has journaled."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
         self._exports = 0
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tillroll.web.audits import AuditRoutes
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 _TICK_S: Final = 0.5
 _QUIET_S: Final = 15.0  # proxies drop a connection on which nothing comes for a minute
@@ -31,7 +31,7 @@ _QUIET_S: Final = 15.0  # proxies drop a connection on which nothing comes for a
 class LiveRoutes:
     """Tells how the server and its store are doing."""
 
-    def __init__(self, state: State, audits: AuditRoutes) -> None:
+    def __init__(self, state: ServerState, audits: AuditRoutes) -> None:
         self._state = state
         self._audits = audits
         self._streams = 0
@@ -60,7 +60,7 @@ class LiveRoutes:
                 "freshness_ms": round(freshness_s * 1_000),
                 "rejected": status.rejected,
                 "rejected_full": status.rejected_full,
-                "waiting": state.intake.depth,
+                "waiting": state.group_commit.depth,
                 "counters": state.metrics.totals(),
                 "series": state.metrics.series(),
                 "zone": state.settings.zone,
@@ -75,8 +75,8 @@ class LiveRoutes:
     async def metrics(self, request: Request) -> Response:
         """GET /metrics."""
         state, metrics = self._state, self._state.metrics
-        metrics.waiting.set(state.intake.depth)
-        metrics.receiving.set(state.reception.held)
+        metrics.waiting.set(state.group_commit.depth)
+        metrics.receiving.set(state.body_reader.held)
         metrics.live.set(self._streams)
         if isinstance(state.store, Watchable):
             with suppress(OSError):

@@ -24,7 +24,7 @@ from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tillroll.web.settings import Settings
+    from tillroll.web.settings import ServerSettings
 
 JsonObject = dict[str, Any]
 _JSON: Final = "application/json"
@@ -71,7 +71,7 @@ _OF_HTTP: Final = ("measures", "format", "columns", "bom", "download")  # which 
 _ETAG: Final = {"schema": {"type": "string"}, "description": "Names this answer: send it back in If-None-Match"}
 
 
-def describe(settings: Settings) -> JsonObject:
+def describe(settings: ServerSettings) -> JsonObject:
     """Return the whole description."""
     description: JsonObject = {
         "openapi": "3.1.0",
@@ -95,7 +95,7 @@ def describe(settings: Settings) -> JsonObject:
     return description
 
 
-def _paths(settings: Settings) -> JsonObject:
+def _paths(settings: ServerSettings) -> JsonObject:
     paths: JsonObject = {
         "/events": {"post": _post_events(settings), "get": _get_events(settings)},
         "/fields": {"get": _fields(settings)},
@@ -109,7 +109,7 @@ def _paths(settings: Settings) -> JsonObject:
     return paths | _aggregates(settings) | _rejected(settings) | _watching(settings)
 
 
-def _list_reports(settings: Settings) -> JsonObject:
+def _list_reports(settings: ServerSettings) -> JsonObject:
     text = "The reports there are, with the dimensions that they count by."
     answers = _tagged(_json(listed(ref("Report")), text=text))
     return _operation("listReports", "Reports", "List reports", text, settings, answers, ("bad_query",))
@@ -122,7 +122,7 @@ _REPORT_NAME: Final = {
 }
 
 
-def _own_report(settings: Settings) -> JsonObject:
+def _own_report(settings: ServerSettings) -> JsonObject:
     """Return the operations on reports of one's own, which this description does not list by name."""
     name = [_parameter("name", _REPORT_NAME, "The report's name", place="path", required=True)]
     codes = ("bad_query", "unknown_report", *_STORE)
@@ -162,7 +162,7 @@ def _own_report(settings: Settings) -> JsonObject:
     return {"get": read, "put": put, "delete": drop}
 
 
-def _definition(settings: Settings) -> JsonObject:
+def _definition(settings: ServerSettings) -> JsonObject:
     return _operation(
         "getDefinition",
         "Reports",
@@ -175,7 +175,7 @@ def _definition(settings: Settings) -> JsonObject:
     )
 
 
-def _preview(settings: Settings) -> JsonObject:
+def _preview(settings: ServerSettings) -> JsonObject:
     preview = _operation(
         "previewReport",
         "Reports",
@@ -189,7 +189,7 @@ def _preview(settings: Settings) -> JsonObject:
     return preview | {"requestBody": {"required": True, "content": {_JSON: {"schema": ref("Definition")}}}}
 
 
-def _post_events(settings: Settings) -> JsonObject:
+def _post_events(settings: ServerSettings) -> JsonObject:
     headers = [
         _parameter("Idempotency-Key", NAME, "Names the events of the body by their position in it", place="header"),
         _parameter("Content-Encoding", one_of(ENCODINGS), "How the body is compressed", place="header"),
@@ -215,7 +215,7 @@ def _post_events(settings: Settings) -> JsonObject:
     return operation | {"requestBody": body}
 
 
-def _get_events(settings: Settings) -> JsonObject:
+def _get_events(settings: ServerSettings) -> JsonObject:
     position = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX, "default": 0}
     answers = _content(NDJSON_TYPES[0], "Each event with its kept fields and its name, `_name`, as an import takes it")
     header = {"schema": COUNT, "description": "The position that this answer reaches: give it as `after` next time"}
@@ -229,7 +229,7 @@ def _get_events(settings: Settings) -> JsonObject:
     return _operation("exportEvents", "Events", "Export events", text, settings, answers, codes, parameters=parameters)
 
 
-def _get_report(report: Report, settings: Settings) -> JsonObject:
+def _get_report(report: Report, settings: ServerSettings) -> JsonObject:
     parameters = []
     if report.window:
         bound = BOUNDS[report.window.name]
@@ -291,7 +291,7 @@ def _values(dimension: Dimension) -> JsonObject:
     raise TypeError(dimension.name)
 
 
-def _aggregates(settings: Settings) -> JsonObject:
+def _aggregates(settings: ServerSettings) -> JsonObject:
     many = listed(DATAPOINT, limits.DATAPOINTS_MAX)
     some = listed(DATAPOINT, IN_ADDRESS_MAX) | {"minItems": 1}
     counted = "In the order asked; one that nobody counted yet is 0"
@@ -354,7 +354,7 @@ def _aggregates(settings: Settings) -> JsonObject:
     }
 
 
-def _merchant_names(settings: Settings) -> JsonObject:
+def _merchant_names(settings: ServerSettings) -> JsonObject:
     ids = listed({"type": "string"}, IN_ADDRESS_MAX) | {"minItems": 1}
     return _operation(
         "nameMerchants",
@@ -368,7 +368,7 @@ def _merchant_names(settings: Settings) -> JsonObject:
     )
 
 
-def _dimensions(settings: Settings) -> JsonObject:
+def _dimensions(settings: ServerSettings) -> JsonObject:
     return _operation(
         "listDimensions",
         "Reports",
@@ -380,7 +380,7 @@ def _dimensions(settings: Settings) -> JsonObject:
     )
 
 
-def _explain(settings: Settings) -> JsonObject:
+def _explain(settings: ServerSettings) -> JsonObject:
     limit = {"type": "integer", "minimum": 1, "maximum": EXPLAINED_MAX, "default": EXPLAINED_DEFAULT}
     parameters = [
         _parameter("datapoint", DATAPOINT, "As a report writes it", required=True),
@@ -399,7 +399,7 @@ def _explain(settings: Settings) -> JsonObject:
     )
 
 
-def _rejected(settings: Settings) -> JsonObject:
+def _rejected(settings: ServerSettings) -> JsonObject:
     limit = {"type": "integer", "minimum": 1, "maximum": limits.REJECTED_LISTED_MAX, "default": 100}
     paging = [
         _parameter("after", TEXT, "The id that the page before ended with"),
@@ -499,7 +499,7 @@ def _rejected(settings: Settings) -> JsonObject:
     }
 
 
-def _fields(settings: Settings) -> JsonObject:
+def _fields(settings: ServerSettings) -> JsonObject:
     return _operation(
         "getFields",
         "Server",
@@ -511,7 +511,7 @@ def _fields(settings: Settings) -> JsonObject:
     )
 
 
-def _watching(settings: Settings) -> JsonObject:
+def _watching(settings: ServerSettings) -> JsonObject:
     metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
     audit = _operation(
@@ -575,7 +575,7 @@ def _operation(
     tag: str,
     summary: str,
     description: str,
-    settings: Settings,
+    settings: ServerSettings,
     answers: JsonObject,
     codes: tuple[str, ...] = (),
     *,

@@ -44,7 +44,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "not_found": (404, "there is nothing at this address"),
     "unknown_report": (404, "there is no report of this name"),
     "unknown_datapoint": (404, "nobody counted this datapoint yet"),
-    "unknown_rejected": (404, "there is no rejected event of this id: it may be settled already"),
+    "unknown_rejected": (404, "there is no rejected event of this id: it may have been corrected or discarded already"),
     "method_not_allowed": (405, "the address does not take this method; Allow lists those it takes"),
     "report_counting": (409, "the report, or its amounts, are being counted from the journal still"),
     "request_timeout": (408, "the request took longer to arrive than the server waits"),

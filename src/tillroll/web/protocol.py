@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tillroll.ingest.take import Receipt
     from tillroll.web.crowd import Crowd
     from tillroll.web.events import EventsRoute
-    from tillroll.web.settings import Settings
+    from tillroll.web.settings import ServerSettings
 
 STREAM: Final = "tillroll.stream"  # in the scope of a request whose answer has no end
 _LINGER_S: Final = 2.0
@@ -89,7 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         "_unsent",
         "_unsent_since",
     )
-    settings: Settings
+    settings: ServerSettings
     crowd: Crowd
     route: EventsRoute
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tillroll.ingest.correction import Corrected, Retried
-    from tillroll.ports import Kept
-    from tillroll.web.state import State
+    from tillroll.ports import StoredRejection
+    from tillroll.web.state import ServerState
 
 
 _SECONDS_MAX: Final = 10**11  # since 1970, as far as times are kept
@@ -31,7 +31,7 @@ _SECONDS_MAX: Final = 10**11  # since 1970, as far as times are kept
 class RejectedRoutes:
     """Shows what was set aside, and takes it again once it is right."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
         self._store = state.store
 
@@ -76,7 +76,7 @@ class RejectedRoutes:
         found = self._store.rejected(after=None, limit=limits.REJECTED_LISTED_MAX, which=which)
         ids = [each.id for each in found if each.received_at < before]
         if ids:
-            self._store.settle(ids)
+            self._store.discard(ids)
         return len(ids)
 
     async def show(self, request: Request) -> Response:
@@ -109,10 +109,10 @@ class RejectedRoutes:
     async def drop(self, request: Request) -> Response:
         """DELETE /rejected/{id}."""
         kept = await self._find(request)
-        await self._state.read(self._store.settle, [kept.id])
+        await self._state.read(self._store.discard, [kept.id])
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
-    async def _find(self, request: Request) -> Kept:
+    async def _find(self, request: Request) -> StoredRejection:
         rejected_id = request.path_params["id"]
         kept = await self._state.read(self._store.find_rejected, rejected_id)
         if kept is None:
@@ -125,4 +125,7 @@ def _which(given: dict[str, str]) -> RejectedFilter:
 
 
 def _unknown(rejected_id: str) -> Problem:
-    return Problem("unknown_rejected", f"No rejected event {rejected_id[:80]!r} is kept. It may be settled already")
+    return Problem(
+        "unknown_rejected",
+        f"No rejected event {rejected_id[:80]!r} is kept. It may have been corrected or discarded already",
+    )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tillroll.core.definition import Definition
     from tillroll.core.query import Query
     from tillroll.core.report import Report
-    from tillroll.web.state import State
+    from tillroll.web.state import ServerState
 
 _T = TypeVar("_T", bound=str)
 FORMATS: Final = ("json", "csv")
@@ -57,7 +57,7 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 class ReportRoutes:
     """Reads what the store has counted."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
         self._store = state.store
 

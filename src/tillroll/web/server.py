@@ -17,13 +17,13 @@ from tillroll.ports import Watchable
 from tillroll.web.asgi import Application
 from tillroll.web.crowd import Crowd
 from tillroll.web.protocol import BoundedProtocol
-from tillroll.web.state import State
+from tillroll.web.state import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tillroll.ports import Queue, Store
-    from tillroll.web.settings import Settings
+    from tillroll.web.settings import ServerSettings
 
 _log: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 2_048
@@ -35,7 +35,7 @@ _CONNECTIONS_MAX: Final = 10_000
 
 
 def serve(
-    store: Store, settings: Settings, *, queue: Queue | None = None, on_ready: Callable[[str], None] | None = None
+    store: Store, settings: ServerSettings, *, queue: Queue | None = None, on_ready: Callable[[str], None] | None = None
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted. With a queue, events go there, not to the store.
 
@@ -50,10 +50,14 @@ def serve(
 
 
 async def _serve(
-    store: Store, settings: Settings, queue: Queue | None, listener: socket.socket, on_ready: Callable[[str], None]
+    store: Store,
+    settings: ServerSettings,
+    queue: Queue | None,
+    listener: socket.socket,
+    on_ready: Callable[[str], None],
 ) -> None:
     connections_max = _connections_max()
-    state = State(store, settings, queue)
+    state = ServerState(store, settings, queue)
     state.streams_max = min(state.streams_max, connections_max // 4)
     application = Application(state)
     crowd = Crowd(connections_max, settings.peer_connections_max or connections_max // 2)
@@ -83,7 +87,7 @@ async def _serve(
 class _Server(uvicorn.Server):
     """uvicorn's server, which also ends what takes too long, and streams that would never end."""
 
-    def __init__(self, config: uvicorn.Config, state: State, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, state: ServerState, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._state = state
         self._on_started = on_started
@@ -143,7 +147,7 @@ class _Server(uvicorn.Server):
                 self.should_exit = True
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: ServerSettings) -> socket.socket:
     host = settings.host.strip("[]")
     try:
         family, kind, number, _, address = socket.getaddrinfo(
@@ -164,7 +168,7 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _address(settings: Settings, listener: socket.socket) -> str:
+def _address(settings: ServerSettings, listener: socket.socket) -> str:
     host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
     return f"http://{host}:{listener.getsockname()[1]}"
 

@@ -13,7 +13,7 @@ from tillroll.web.auth import Right, check_token
 from tillroll.web.cors import check_origin
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the server listens on, whom it lets in, and how much it takes. Times are seconds, sizes bytes."""
 
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""What the routes of one server share: the store, the intake, the measures, and a pool for reads that block."""
+"""What the routes of one server share: the store, the group commit, the measures, and a pool for reads that block."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tillroll.core import limits
 from tillroll.core.kept import Keep
 from tillroll.errors import OverloadedError
 from tillroll.ingest.field_watch import FieldWatch
-from tillroll.ingest.group_commit import Intake
+from tillroll.ingest.group_commit import GroupCommit
 from tillroll.web.auth import Gate
-from tillroll.web.body import Reception
+from tillroll.web.body import BodyReader
 from tillroll.web.metrics import Metrics
 from tillroll.web.names import MerchantNames
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tillroll.ports import Queue, Status, Store
-    from tillroll.web.settings import Settings
+    from tillroll.web.settings import ServerSettings
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -30,22 +30,22 @@ _READS_WAITING_MAX: Final = 256
 _STATUS_KEPT_S: Final = 0.25
 
 
-class State:
+class ServerState:
     """One server's. Made in the event loop."""
 
-    def __init__(self, store: Store, settings: Settings, queue: Queue | None) -> None:
+    def __init__(self, store: Store, settings: ServerSettings, queue: Queue | None) -> None:
         self.store = store
         self.settings = settings
         self.queue = queue
         self.clock = time.time
         self.metrics = Metrics(self.clock)
         self.gate = Gate(settings)
-        self.reception = Reception(settings.body_bytes_max)
+        self.body_reader = BodyReader(settings.body_bytes_max)
         folding = cast("Store", _TimedFolds(store, self.metrics))
         measured = (self.metrics.note_commit, self.metrics.note_clock)
         self.names = MerchantNames(settings.merchants)
         self.fields = FieldWatch(Keep(settings.events_keep), store)
-        self.intake = Intake(folding, self.clock, time.perf_counter, *measured, self.fields)
+        self.group_commit = GroupCommit(folding, self.clock, time.perf_counter, *measured, self.fields)
         self.stopping = asyncio.Event()
         self.streams_max = limits.STREAMS_MAX
         self._pool = ThreadPoolExecutor(_READERS, "tillroll-read")
@@ -82,7 +82,7 @@ class State:
 
     async def close(self) -> None:
         """Finish what was accepted, and release the threads. The store is the caller's."""
-        await self.intake.close()
+        await self.group_commit.close()
         await asyncio.to_thread(self.fields.flush)
         self._pool.shutdown(wait=True)
 

@@ -43,7 +43,7 @@ _TEXT_BYTES_MAX: Final = 1_024  # of a reason's sentence
 _REFUSED: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class Letter(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """What is sent: a body with its attributes."""
 
     body: str
@@ -106,7 +106,8 @@ class SqsQueue:
     def send(self, bodies: Sequence[tuple[bytes, str | None]]) -> None:
         """Put (body, event id) pairs on the queue durably."""
         letters = [
-            Letter(_text(body), {} if event_id is None else {envelope.EVENT_ID: event_id}) for body, event_id in bodies
+            OutgoingMessage(_text(body), {} if event_id is None else {envelope.EVENT_ID: event_id})
+            for body, event_id in bodies
         ]
         for letter in letters:
             _refuse_unsendable(letter)
@@ -179,7 +180,7 @@ class SqsQueue:
             )
         return [_received(found) for found in reply.get("Messages", ())]
 
-    def _post(self, url: str, letters: Sequence[Letter]) -> dict[int, str]:
+    def _post(self, url: str, letters: Sequence[OutgoingMessage]) -> dict[int, str]:
         """Send letters and return what SQS will not take, by index, with its reason. Raises when it takes none now."""
         refused: dict[int, str] = {}
         for numbers in _calls(letters):
@@ -232,7 +233,7 @@ def _received(found: MessageTypeDef) -> Message:
     )
 
 
-def _dead_letter(message: Message, rejection: Rejection) -> Letter:
+def _dead_letter(message: Message, rejection: Rejection) -> OutgoingMessage:
     """Return a rejected event as it is buried. One that is missing has no bytes of its own, and SQS asks for one."""
     attributes = {
         envelope.REASON: rejection.reason.code,
@@ -244,7 +245,7 @@ def _dead_letter(message: Message, rejection: Rejection) -> Letter:
         attributes[envelope.REASON_FIELD] = rejection.reason.field
     if message.event_id:
         attributes[envelope.EVENT_ID] = message.event_id
-    return Letter(_text(rejection.body or b" "), attributes)
+    return OutgoingMessage(_text(rejection.body or b" "), attributes)
 
 
 def _shortened(text: str) -> str:
@@ -260,7 +261,7 @@ def _text(body: bytes) -> str:
         ) from error
 
 
-def _refuse_unsendable(letter: Letter) -> None:
+def _refuse_unsendable(letter: OutgoingMessage) -> None:
     """Raise for what SQS is known to refuse."""
     if not letter.body:
         raise QueueError("a message is empty", "SQS takes bodies of 1 byte and more")
@@ -277,7 +278,7 @@ def _refuse_unsendable(letter: Letter) -> None:
         )
 
 
-def _calls(letters: Sequence[Letter]) -> Iterator[list[int]]:
+def _calls(letters: Sequence[OutgoingMessage]) -> Iterator[list[int]]:
     """Yield the indices of letters that fit one call."""
     numbers: list[int] = []
     size = 0

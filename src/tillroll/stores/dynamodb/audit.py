@@ -15,18 +15,18 @@ from tillroll.core.recount import Recount, records
 from tillroll.core.report import REPORTS
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference
+from tillroll.stores.dynamodb.calls import Correct, QueryTable, Scan, run_call, run_calls
 from tillroll.stores.dynamodb.ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
-from tillroll.stores.dynamodb.protocol import Correct, Query, Scan, ask, ask_all
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX, LedgerEntry, report_of
 from tillroll.stores.dynamodb.spill import Spill
-from tillroll.stores.dynamodb.state import State, read_folders, read_state
+from tillroll.stores.dynamodb.state import FoldState, read_folders, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tillroll.core.batch import Batch
     from tillroll.ports import Progress
-    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply, ScanReply
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.schema import ChunkRef
     from tillroll.stores.dynamodb.spill import Line
 
@@ -55,7 +55,7 @@ class _Found:
             self.differences.append(Difference(kind, subject, stored, recounted, message))
 
 
-def audit(context: Context, *, since: int, progress: Progress | None, repair: bool) -> Protocol[Audit]:
+def audit(context: Context, *, since: int, progress: Progress | None, repair: bool) -> Procedure[Audit]:
     """Audit the tables; see ports.Journal. A journal that is damaged is not a measure to repair by.
 
     Raises:
@@ -84,13 +84,13 @@ class _Audit:
         self.of = 0
         self.range_has_events = False
         self.last = LedgerEntry()
-        self.state: State | None = None
+        self.state: FoldState | None = None
 
     def close(self) -> None:
         for spill in (self.recount, self.stored, self.chunks):
             spill.close()
 
-    def run(self, *, repair: bool) -> Protocol[Audit]:
+    def run(self, *, repair: bool) -> Procedure[Audit]:
         upto, token = yield from self._read_position()
         head = yield from read_head(self.context)
         self.of = head.entry.events
@@ -111,10 +111,10 @@ class _Audit:
             if correction is not None and repair and self.found.journal_is_whole:
                 corrections.append(correction)
                 if len(corrections) >= _CORRECTIONS_AT_ONCE:
-                    yield from ask_all(self.context, corrections)
+                    yield from run_calls(self.context, corrections)
                     corrections = []
         if corrections:
-            yield from ask_all(self.context, corrections)
+            yield from run_calls(self.context, corrections)
         return Audit(
             position=self.position,
             events=self.events,
@@ -123,7 +123,7 @@ class _Audit:
             differences_total=self.found.total,
         )
 
-    def _read_position(self) -> Protocol[tuple[int, str]]:
+    def _read_position(self) -> Procedure[tuple[int, str]]:
         """Read the least position of any folder, and the token of the entry there.
 
         Raises:
@@ -143,12 +143,12 @@ class _Audit:
             raise StoreError(problem, "Wait until it is done, or have tillroll rebuild do it now", retry_after_s=60.0)
         return least.position, least.token
 
-    def _walk_ledger(self) -> Protocol[None]:
+    def _walk_ledger(self) -> Procedure[None]:
         """Recount the ledger up to the position, and see that no entry is missing."""
         at = 0
         while at < self.position:
             limit = min(_ENTRIES_A_PAGE, self.position - at)
-            reply: QueryReply = yield from ask(self.context, Query(LEDGER, at, limit=limit))
+            reply: QueryReply = yield from run_call(self.context, QueryTable(LEDGER, at, limit=limit))
             refs: list[ChunkRef] = []
             for item in reply.items:
                 if int(item["number"]) > self.position:
@@ -182,7 +182,7 @@ class _Audit:
         self.last = entry
         return number
 
-    def _count(self, refs: list[ChunkRef], position: int) -> Protocol[None]:
+    def _count(self, refs: list[ChunkRef], position: int) -> Procedure[None]:
         """Recount chunks; position 0 stands for everything up to the one audited."""
         if self.since:
             refs = [ref for ref in refs if ref.minute // _DAY_MINUTES >= self.since]
@@ -236,14 +236,14 @@ class _Audit:
 
     @property
     def _epoch(self) -> int:
-        return State().epoch if self.state is None else self.state.epoch
+        return FoldState().epoch if self.state is None else self.state.epoch
 
-    def _scan(self) -> Protocol[int]:
+    def _scan(self) -> Procedure[int]:
         """Take down every counter; return the greatest position any is folded to."""
         greatest = 0
         after: str | None = None
         while True:
-            reply: ScanReply = yield from ask(self.context, Scan(after))
+            reply: ScanReply = yield from run_call(self.context, Scan(after))
             for item in reply.items:
                 key = str(item["datapoint"])
                 fold = int(item.get("fold", 0))
@@ -267,7 +267,7 @@ class _Audit:
             return True
         return at.report.window is not None and at.report.window.hour(at.window) // 24 >= self.since
 
-    def _check_position(self, greatest: int) -> Protocol[None]:
+    def _check_position(self, greatest: int) -> Procedure[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
         upto, _ = yield from self._read_position()
         entries = yield from read_ledger(self.context, self.position)

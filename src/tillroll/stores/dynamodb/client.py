@@ -10,15 +10,15 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tillroll.errors import StoreError
+from tillroll.stores.dynamodb.calls import Call, Count, Fault, Sleep
 from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Signer
-from tillroll.stores.dynamodb.protocol import Call, Count, Fault, Sleep
 from tillroll.stores.dynamodb.units import Units
 from tillroll.stores.dynamodb.wire import Wire, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tillroll.stores.dynamodb.protocol import Protocol
+    from tillroll.stores.dynamodb.calls import Procedure
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Client:
         self._wire = wire
         self._sleep = sleep
 
-    def run(self, protocol: Protocol[T]) -> T:
+    def run(self, protocol: Procedure[T]) -> T:
         """Drive a protocol to its end and return what it returns.
 
         Raises:

@@ -19,6 +19,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.batch import Run
 from tillroll.ports import Outcome
+from tillroll.stores.dynamodb.calls import (
+    ConditionFailed,
+    Conflict,
+    Fault,
+    Put,
+    QueryTable,
+    ReplyLost,
+    Throttled,
+    TransactWrite,
+    run_calls,
+)
 from tillroll.stores.dynamodb.ledger import (
     EVENTS_MAX,
     Head,
@@ -30,24 +41,13 @@ from tillroll.stores.dynamodb.ledger import (
     read_end,
     read_head,
 )
-from tillroll.stores.dynamodb.protocol import (
-    ConditionFailed,
-    Conflict,
-    Fault,
-    Put,
-    Query,
-    ReplyLost,
-    Throttled,
-    TransactWrite,
-    ask_all,
-)
 from tillroll.stores.dynamodb.schema import ChunkRef, minute_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch, Identity
-    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
     from tillroll.stores.dynamodb.schema import Lanes, LedgerEntry
 
 TRANSACTION_ACTIONS_MAX: Final = 100  # the service's own bounds on TransactWriteItems
@@ -112,7 +112,7 @@ class KnownLogs:
             events -= known.events
 
 
-def commit(context: Context, logs: KnownLogs, batch: Batch, freshness_s: float | None) -> Protocol[Committed]:
+def commit(context: Context, logs: KnownLogs, batch: Batch, freshness_s: float | None) -> Procedure[Committed]:
     """Journal a batch, in several transactions when it does not fit one; returns an outcome for each event.
 
     The commit is marked as the end of a range of the fold when the last mark is older than `freshness_s`.
@@ -178,7 +178,7 @@ class _Attempt:
         self.throttled = 0
         self.lost: dict[int, Committed] = {}  # what each attempt without a reply would have done, by its number
 
-    def run(self) -> Protocol[Committed | None]:
+    def run(self) -> Procedure[Committed | None]:
         """Commit; None when the piece is too large for one transaction."""
         backoff = self.context.backoff()
         while True:
@@ -189,7 +189,7 @@ class _Attempt:
             if len(groups) > PARTITIONS_MAX and len(self.piece) > 1:
                 return None
             yield from read_logs(self.context, self.logs, groups)
-            outcomes, fresh = self._sort_out(groups)
+            outcomes, fresh = self._classify(groups)
             if not any(fresh.values()):
                 return Committed(outcomes, marked=False)
             written = self._transaction(head, fresh)
@@ -210,7 +210,7 @@ class _Attempt:
         self.throttled += isinstance(fault, Throttled) and len(written.chunks) > 1
         return self.throttled >= _THROTTLED_MAX and len(self.piece) > 1 and not self.lost
 
-    def _write(self, written: _Written) -> Protocol[Fault | None]:
+    def _write(self, written: _Written) -> Procedure[Fault | None]:
         """Try once to commit; return what went wrong."""
         try:
             yield written.call
@@ -220,7 +220,7 @@ class _Attempt:
             self.logs.of(partition).add(number, part)
         return None
 
-    def _read_head(self) -> Protocol[Head | Committed]:
+    def _read_head(self) -> Procedure[Head | Committed]:
         """Read the end of the ledger; when it shows that an attempt whose reply was lost succeeded, return that."""
         if not self.lost:
             return (yield from read_head(self.context))
@@ -245,7 +245,7 @@ class _Attempt:
             groups.setdefault((minute, lane), []).append(index)
         return groups
 
-    def _sort_out(self, groups: dict[Partition, list[int]]) -> tuple[bytes, dict[Partition, list[int]]]:
+    def _classify(self, groups: dict[Partition, list[int]]) -> tuple[bytes, dict[Partition, list[int]]]:
         """Return an outcome for each event of the piece, and the new ones of each partition."""
         batch = self.batch
         sources = list(batch.sources())
@@ -333,12 +333,12 @@ def _unkeyed_hash(kind: int, value: bytes, position: int) -> int:
     return state - (1 << 64) if state >> 63 else state
 
 
-def read_logs(context: Context, logs: KnownLogs, partitions: Iterable[Partition]) -> Protocol[None]:
+def read_logs(context: Context, logs: KnownLogs, partitions: Iterable[Partition]) -> Procedure[None]:
     """Bring what is known of some logs up to date, strongly."""
     waiting = list(partitions)
     while waiting:
-        calls = [Query(minute_log(*partition), logs.of(partition).last) for partition in waiting]
-        replies: list[QueryReply] = yield from ask_all(context, calls)
+        calls = [QueryTable(minute_log(*partition), logs.of(partition).last) for partition in waiting]
+        replies: list[QueryReply] = yield from run_calls(context, calls)
         for partition, reply in zip(waiting, replies, strict=True):
             _take(logs.of(partition), minute_log(*partition), reply.items)
         waiting = [partition for partition, reply in zip(waiting, replies, strict=True) if reply.last is not None]

@@ -9,20 +9,20 @@ from tillroll.core.export import named
 from tillroll.core.own_names import Piece
 from tillroll.errors import StoreError
 from tillroll.ports import JournalPart
+from tillroll.stores.dynamodb.calls import QueryTable, run_call
 from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks, read_head
-from tillroll.stores.dynamodb.protocol import Query, ask
 from tillroll.stores.dynamodb.schema import LEDGER, LedgerEntry
 
 if TYPE_CHECKING:
     from tillroll.core.export import Chosen
-    from tillroll.stores.dynamodb.protocol import Context, Protocol, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, Procedure, QueryReply
 
 _ENTRIES_AT_ONCE: Final = 100
 _EVENTS_AT_ONCE: Final = 1 << 16  # of whole entries
 _INDEX_BITS: Final = 16  # of the position by which an entry names an event that nothing else does
 
 
-def end_of(context: Context, after: int, upto: int | None) -> Protocol[int]:
+def end_of(context: Context, after: int, upto: int | None) -> Procedure[int]:
     """Return up to which ledger entry is read.
 
     Raises:
@@ -36,13 +36,13 @@ def end_of(context: Context, after: int, upto: int | None) -> Protocol[int]:
     return upto
 
 
-def read_some(context: Context, after: int, upto: int, chosen: Chosen) -> Protocol[list[JournalPart]]:
+def read_some(context: Context, after: int, upto: int, chosen: Chosen) -> Procedure[list[JournalPart]]:
     """Return the events of some ledger entries after one, in parts of one chunk, or of none.
 
     Raises:
         StoreError: a chunk or an entry is missing or damaged.
     """
-    reply: QueryReply = yield from ask(context, Query(LEDGER, after, limit=_ENTRIES_AT_ONCE))
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, after, limit=_ENTRIES_AT_ONCE))
     parts: list[JournalPart] = []
     events = 0
     for number, entry in map(decode_entry, reply.items):
@@ -58,7 +58,7 @@ def read_some(context: Context, after: int, upto: int, chosen: Chosen) -> Protoc
     return parts
 
 
-def _parts_of(context: Context, number: int, entry: LedgerEntry, chosen: Chosen) -> Protocol[list[JournalPart]]:
+def _parts_of(context: Context, number: int, entry: LedgerEntry, chosen: Chosen) -> Procedure[list[JournalPart]]:
     """Return the events of an entry; only with the last of its parts is its position reached."""
     wanted = [ref for ref in entry.chunks if chosen.may_hold(ref.minute * 60, ref.minute * 60 + 59)]
     found = yield from read_chunks(context, wanted)
@@ -75,14 +75,14 @@ def _parts_of(context: Context, number: int, entry: LedgerEntry, chosen: Chosen)
     return parts
 
 
-def piece_of(context: Context, token: str, number: int) -> Protocol[Piece | None]:
+def piece_of(context: Context, token: str, number: int) -> Procedure[Piece | None]:
     """Return the chunk that holds an event by the name that its entry gave it, None where there is no such entry.
 
     Raises:
         StoreError: the chunk is missing or damaged.
     """
     entry_number = number >> _INDEX_BITS
-    reply: QueryReply = yield from ask(context, Query(LEDGER, entry_number - 1, limit=1))
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, entry_number - 1, limit=1))
     found_number, entry = decode_entry(reply.items[0]) if reply.items else (0, LedgerEntry())
     if found_number != entry_number or entry.token != token:
         return None

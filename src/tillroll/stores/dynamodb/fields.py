@@ -12,17 +12,17 @@ import msgspec
 
 from tillroll.core.field_tally import FieldTally
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb.protocol import ConditionFailed, Delete, Put, Query, TransactWrite, ask
+from tillroll.stores.dynamodb.calls import ConditionFailed, Delete, Put, QueryTable, TransactWrite, run_call
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb.protocol import Context, Protocol, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, Procedure, QueryReply
 
 LOG: Final = "fields"
 
 
-def read(context: Context) -> Protocol[tuple[FieldTally, int]]:
+def read(context: Context) -> Procedure[tuple[FieldTally, int]]:
     """Return what is noted, and the number of its item, 0 when there is none."""
-    reply: QueryReply = yield from ask(context, Query(LOG, limit=1, falling=True))
+    reply: QueryReply = yield from run_call(context, QueryTable(LOG, limit=1, falling=True))
     if not reply.items:
         return FieldTally(), 0
     item = reply.items[0]
@@ -34,7 +34,7 @@ def read(context: Context) -> Protocol[tuple[FieldTally, int]]:
         return FieldTally(), int(item["number"])
 
 
-def note(context: Context, tally: FieldTally) -> Protocol[None]:
+def note(context: Context, tally: FieldTally) -> Procedure[None]:
     """Count samples in.
 
     Raises:
@@ -46,6 +46,6 @@ def note(context: Context, tally: FieldTally) -> Protocol[None]:
     if number:
         writes += (Delete(LOG, number),)
     try:
-        yield from ask(context, TransactWrite(writes, context.token()))
+        yield from run_call(context, TransactWrite(writes, context.token()))
     except ConditionFailed as fault:
         raise StoreError("another process notes fields at this moment", "They are noted later") from fault

@@ -3,7 +3,7 @@
 A range lies between two marks of the ledger, which is immutable: so every worker that folds it computes the same sums.
 It is declared in the folder's state before a counter is touched. Each counter takes its sum on condition that it has
 not been folded so far, and only when all have does the position move. They take it in a fixed order, so that whoever
-comes next goes on from where the last one noted; a sleeper that wakes up late finds every condition failing.
+comes next goes on from where the last one noted; a late worker finds every condition failing.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from zlib import crc32
 from tillroll.core.fold import codes_of, fold
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb.ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks, read_head
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
     Count,
     Discard,
-    Query,
+    QueryTable,
     Scan,
-    ask,
-    ask_all,
     is_passing,
     read_batch,
+    run_call,
+    run_calls,
 )
+from tillroll.stores.dynamodb.ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks, read_head
 from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, STATE_PREFIX, LedgerEntry, folder_key
 from tillroll.stores.dynamodb.state import Folder, check_token, open_state, put_state, read_folder, take_epoch
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from tillroll.core.batch import Batch
     from tillroll.ports import Progress
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.ledger import Head
-    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply, ScanReply
     from tillroll.stores.dynamodb.schema import ChunkRef
-    from tillroll.stores.dynamodb.state import State
+    from tillroll.stores.dynamodb.state import FoldState
 
 _CHUNKS_AT_ONCE: Final = 25  # of at most limits.CHUNK_BYTES_MAX each
 _UPDATES_AT_ONCE: Final = 200  # to begin with; as many as take about a second
@@ -105,7 +105,7 @@ def _always() -> bool:
     return True
 
 
-def fold_marked(context: Context, may_go_on: Callable[[], bool] = _always) -> Protocol[int]:
+def fold_marked(context: Context, may_go_on: Callable[[], bool] = _always) -> Procedure[int]:
     """Fold every range that has an end and that nobody else is folding; returns the folded position.
 
     Once `may_go_on` says no, it notes how far it has come, and leaves the rest to the next.
@@ -113,12 +113,12 @@ def fold_marked(context: Context, may_go_on: Callable[[], bool] = _always) -> Pr
     return (yield from _fold(context, may_go_on, to_head=False, alone=True))
 
 
-def fold_all(context: Context, may_go_on: Callable[[], bool] = _always, *, alone: bool = False) -> Protocol[int]:
+def fold_all(context: Context, may_go_on: Callable[[], bool] = _always, *, alone: bool = False) -> Procedure[int]:
     """Fold everything journaled so far; returns the folded position. `alone` leaves to another what that is folding."""
     return (yield from _fold(context, may_go_on, to_head=True, alone=alone))
 
 
-def _fold(context: Context, may_go_on: Callable[[], bool], *, to_head: bool, alone: bool) -> Protocol[int]:
+def _fold(context: Context, may_go_on: Callable[[], bool], *, to_head: bool, alone: bool) -> Procedure[int]:
     worker = context.token()
     while True:
         state = yield from open_state(context)
@@ -141,7 +141,7 @@ class _FolderWork:
     def __init__(
         self,
         context: Context,
-        state: State,
+        state: FoldState,
         number: int,
         worker: str,
         may_go_on: Callable[[], bool],
@@ -160,7 +160,7 @@ class _FolderWork:
         self.noted_at = 0.0
         self.at_once = _UPDATES_AT_ONCE
 
-    def run(self, *, to_head: bool) -> Protocol[int]:
+    def run(self, *, to_head: bool) -> Procedure[int]:
         """Fold range after range; returns the position at which there is nothing more to do, or no more time."""
         while True:
             yield from self._read()
@@ -178,7 +178,7 @@ class _FolderWork:
             else:
                 return self.folder.position
 
-    def _read(self) -> Protocol[None]:
+    def _read(self) -> Procedure[None]:
         found = yield from read_folder(self.context, self.state, self.number)
         if found is None:
             raise _StaleError
@@ -188,7 +188,7 @@ class _FolderWork:
         left_s = self.folder.worker_until - self.context.clock()
         return self.folder.worker not in ("", self.worker) and 0 < left_s <= _LEASE_S
 
-    def _fold_range(self, stride: Range) -> Protocol[None]:
+    def _fold_range(self, stride: Range) -> Procedure[None]:
         """Count a range, then move the position past it. Returns early when another worker has come as far."""
         slices = self.folder.slices if self.folder.until else 1 + stride.events // _SLICE_EVENTS
         declared = self.folder._replace(until=stride.until, until_token=stride.token, slices=slices)
@@ -208,14 +208,14 @@ class _FolderWork:
         self.noted_at = self.context.clock()
         return folder._replace(worker=self.worker, worker_until=round(self.noted_at + _LEASE_S, 3))
 
-    def _put(self, folder: Folder) -> Protocol[bool]:
+    def _put(self, folder: Folder) -> Procedure[bool]:
         item = folder.item(self.key)
         if not (yield from put_state(self.context, item, self.item)):
             return False
         self.item, self.folder = item, folder
         return True
 
-    def _put_on(self, folder: Folder) -> Protocol[None]:
+    def _put_on(self, folder: Folder) -> Procedure[None]:
         """Write the folder's state, over what others noted of this range meanwhile: both are true.
 
         Raises:
@@ -227,7 +227,7 @@ class _FolderWork:
             if (self.folder.position, self.folder.until) != under_way or (self.alone and self._is_taken()):
                 raise _StaleError
 
-    def _write(self, number: int, totals: Totals, until: int) -> Protocol[None]:
+    def _write(self, number: int, totals: Totals, until: int) -> Procedure[None]:
         """Have every counter of a slice take its sum, in order, from where the last worker noted."""
         after = self.folder.after if self.folder.slice == number else ""
         order = sorted(key for key in totals if key > after)
@@ -244,7 +244,7 @@ class _FolderWork:
         if number + 1 < self.folder.slices:
             yield from self._go_on(self.folder._replace(slice=number + 1, after=""))
 
-    def _go_on(self, done: Folder) -> Protocol[None]:
+    def _go_on(self, done: Folder) -> Procedure[None]:
         """Note progress from time to time, and when the time is up.
 
         Raises:
@@ -257,14 +257,14 @@ class _FolderWork:
         if abs(self.context.clock() - self.noted_at) >= _NOTE_S:
             yield from self._put_on(self._at_work(done))
 
-    def _count(self, sums: Totals, until: int, *, anew: bool) -> Protocol[int]:
+    def _count(self, sums: Totals, until: int, *, anew: bool) -> Procedure[int]:
         """Have counters take their sums; return how many of them, from the first on, have. All, unless time is up.
 
         A condition that fails says that somebody was here, or that the counter is of another epoch.
         """
         state = self.state
         calls = [self._call(key, found, until, anew=anew) for key, found in sums.items()]
-        replies = yield from ask_all(self.context, calls, self.may_go_on)
+        replies = yield from run_calls(self.context, calls, self.may_go_on)
         failed = [key for key, reply in zip(sums, replies, strict=True) if isinstance(reply, ConditionFailed)]
         older = []
         for item in (yield from read_batch(self.context, "aggregates", failed)):
@@ -274,7 +274,7 @@ class _FolderWork:
             elif epoch > state.epoch:
                 yield from self._check_epoch(str(item["datapoint"]), epoch)
         # What an older epoch left had no event in this one before this range: its sum is all there is.
-        yield from ask_all(self.context, [self._call(key, sums[key], until, anew=True) for key in older])
+        yield from run_calls(self.context, [self._call(key, sums[key], until, anew=True) for key in older])
         return next((done for done, reply in enumerate(replies) if is_passing(reply)), len(replies))
 
     def _call(self, key: str, found: Sum, until: int, *, anew: bool) -> Count:
@@ -282,7 +282,7 @@ class _FolderWork:
         amount = found.amount if state.epoch else None
         return Count(key, found.report, found.events, amount, state.epoch_fold + until, state.epoch_fold, anew=anew)
 
-    def _check_epoch(self, datapoint: str, epoch: int) -> Protocol[None]:
+    def _check_epoch(self, datapoint: str, epoch: int) -> Procedure[None]:
         """Look whether a counter's later epoch is this worker's lateness, or the state's.
 
         Raises:
@@ -292,13 +292,13 @@ class _FolderWork:
         problem = f"{datapoint} is of epoch {epoch}, and the state of the fold of epoch {self.state.epoch}"
         raise StoreError(problem, "The aggregates were restored in part: run tillroll rebuild")
 
-    def _discard_older(self, slices: int) -> Protocol[None]:
+    def _discard_older(self, slices: int) -> Procedure[None]:
         """Delete what the recount lacks: every counter that was left in an older epoch."""
         after = self.folder.after if self.folder.slice == slices else None
         last: str | None = after or None
         while True:
-            reply: ScanReply = yield from ask(self.context, Scan(last))
-            yield from ask_all(self.context, [Discard(key, self.state.epoch_fold) for key in self._left(reply.items)])
+            reply: ScanReply = yield from run_call(self.context, Scan(last))
+            yield from run_calls(self.context, [Discard(key, self.state.epoch_fold) for key in self._left(reply.items)])
             last = reply.last
             if last is None:
                 return
@@ -310,7 +310,7 @@ class _FolderWork:
         return [key for key in left if not key.startswith(STATE_PREFIX) and share.has(key)]
 
 
-def rebuild(context: Context, progress: Progress | None) -> Protocol[int]:
+def rebuild(context: Context, progress: Progress | None) -> Procedure[int]:
     """Count the whole journal again in a new epoch; return its events.
 
     Every counter is set to what the journal has of it, and what it has nothing of is deleted. Interrupted, it is
@@ -326,11 +326,11 @@ def rebuild(context: Context, progress: Progress | None) -> Protocol[int]:
     return head.entry.events
 
 
-def _check_whole(context: Context, head: Head, progress: Progress | None) -> Protocol[None]:
+def _check_whole(context: Context, head: Head, progress: Progress | None) -> Procedure[None]:
     done = number = 0
     last: int | None = 0
     while last is not None and number < head.number:
-        reply: QueryReply = yield from ask(context, Query(LEDGER, last, limit=_ENTRIES_A_CHECK))
+        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, limit=_ENTRIES_A_CHECK))
         refs: list[ChunkRef] = []
         for found, entry in map(decode_entry, reply.items):
             if found != number + 1:
@@ -345,7 +345,7 @@ def _check_whole(context: Context, head: Head, progress: Progress | None) -> Pro
         last = reply.last
 
 
-def next_range(context: Context, state: State, folder: Folder) -> Protocol[Range]:
+def next_range(context: Context, state: FoldState, folder: Folder) -> Procedure[Range]:
     """Return the range that a folder is to fold next. Without a mark it has no token, and ends with the ledger.
 
     Raises:
@@ -358,7 +358,7 @@ def next_range(context: Context, state: State, folder: Folder) -> Protocol[Range
     last: int | None = max(number - 1, 0)
     checked = number == 0
     while last is not None:
-        reply: QueryReply = yield from ask(context, Query(LEDGER, last))
+        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last))
         for found, entry in map(decode_entry, reply.items):
             if not checked:
                 check_token(entry.token if found == number else None, folder.token, number)
@@ -383,8 +383,8 @@ def next_range(context: Context, state: State, folder: Folder) -> Protocol[Range
     return stride
 
 
-def _first_range(context: Context, state: State) -> Protocol[Range]:
-    reply: QueryReply = yield from ask(context, Query(LEDGER, state.first - 1, limit=1))
+def _first_range(context: Context, state: FoldState) -> Procedure[Range]:
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, state.first - 1, limit=1))
     number, entry = decode_entry(reply.items[0]) if reply.items else (0, LedgerEntry())
     check_token(entry.token if number == state.first else None, state.first_token, state.first)
     return Range(0, state.first, entry.token, entry.events)
@@ -397,7 +397,7 @@ def _check_declared(folder: Folder, found: Range) -> None:
         raise damaged(f"ledger entry {folder.until} no longer ends a range of the fold")
 
 
-def count_range(context: Context, stride: Range, share: Share) -> Protocol[Totals]:
+def count_range(context: Context, stride: Range, share: Share) -> Procedure[Totals]:
     """Return what each datapoint of a share counts in a range."""
     totals: Totals = {}
     if stride.entries is not None:
@@ -406,7 +406,7 @@ def count_range(context: Context, stride: Range, share: Share) -> Protocol[Total
     last: int | None = stride.start
     number = stride.start
     while last is not None and number < stride.until:
-        reply: QueryReply = yield from ask(context, Query(LEDGER, last))
+        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last))
         refs: list[ChunkRef] = []
         for found, entry in map(decode_entry, reply.items):
             if number == stride.until:
@@ -422,14 +422,14 @@ def count_range(context: Context, stride: Range, share: Share) -> Protocol[Total
     return totals
 
 
-def count_chunks(context: Context, totals: Totals, refs: Sequence[ChunkRef], share: Share = ALL) -> Protocol[None]:
+def count_chunks(context: Context, totals: Totals, refs: Sequence[ChunkRef], share: Share = ALL) -> Procedure[None]:
     """Count the events of chunks into totals."""
     for at in range(0, len(refs), _CHUNKS_AT_ONCE):
         for _, item in (yield from require_chunks(context, refs[at : at + _CHUNKS_AT_ONCE])):
             add_batch(totals, decode_chunk(item), share)
 
 
-def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Protocol[list[tuple[ChunkRef, Item]]]:
+def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[list[tuple[ChunkRef, Item]]]:
     """Read chunks in the order of the ledger.
 
     Raises:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb.protocol import Fault, ReplyLost, Throttled, Unreachable
+from tillroll.stores.dynamodb.calls import Fault, ReplyLost, Throttled, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

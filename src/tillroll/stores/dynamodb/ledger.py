@@ -14,14 +14,14 @@ import msgspec
 from tillroll.core import chunk
 from tillroll.core.identity import KEY_BYTES
 from tillroll.errors import LaterFormatError, StoreError
-from tillroll.stores.dynamodb.protocol import Fault, Put, Query, Throttled, ask, read_batch, read_log
+from tillroll.stores.dynamodb.calls import Fault, Put, QueryTable, Throttled, read_batch, read_log, run_call
 from tillroll.stores.dynamodb.schema import JOURNAL_FORMAT, LEDGER, ChunkRef, Lanes, LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tillroll.core.batch import Batch
-    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
 
 EVENTS_MAX: Final = 40_000  # in one commit; one transaction holds about 100,000
 RANGE_EVENTS_MAX: Final = (
@@ -82,28 +82,28 @@ def damaged(problem: str) -> StoreError:
     return StoreError(problem, "Run tillroll audit, and restore the journal table to a point in time before the damage")
 
 
-def read_head(context: Context) -> Protocol[Head]:
+def read_head(context: Context) -> Procedure[Head]:
     """Read the last ledger entry, strongly."""
-    reply: QueryReply = yield from ask(context, Query(LEDGER, limit=1, falling=True))
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, limit=1, falling=True))
     return Head(*decode_entry(reply.items[0])) if reply.items else Head(0, LedgerEntry())
 
 
-def read_entry(context: Context, number: int) -> Protocol[LedgerEntry | None]:
+def read_entry(context: Context, number: int) -> Procedure[LedgerEntry | None]:
     """Read one ledger entry strongly; None when there is none of that number."""
     if number < 1:
         return None
-    reply: QueryReply = yield from ask(context, Query(LEDGER, number - 1, limit=1))
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, number - 1, limit=1))
     found = [decode_entry(item) for item in reply.items]
     return found[0][1] if found and found[0][0] == number else None
 
 
-def read_ledger(context: Context, after: int) -> Protocol[list[tuple[int, LedgerEntry]]]:
+def read_ledger(context: Context, after: int) -> Procedure[list[tuple[int, LedgerEntry]]]:
     """Read all ledger entries after a number, strongly."""
     items = yield from read_log(context, LEDGER, after)
     return [decode_entry(item) for item in items]
 
 
-def read_end(context: Context, first: int) -> Protocol[list[tuple[int, LedgerEntry]]]:
+def read_end(context: Context, first: int) -> Procedure[list[tuple[int, LedgerEntry]]]:
     """Read the ledger from the entry before a number on, of which `last_of` is the head.
 
     In one reading, so that an attempt on its way cannot arrive unseen between looking for it and looking for the head.
@@ -141,7 +141,7 @@ def ledger_item(number: int, entry: LedgerEntry) -> Item:
     return {"log": LEDGER, "number": number, "entry": msgspec.json.encode(entry).decode()}
 
 
-def append_entry(context: Context, change: Callable[[LedgerEntry], LedgerEntry | None]) -> Protocol[Head]:
+def append_entry(context: Context, change: Callable[[LedgerEntry], LedgerEntry | None]) -> Procedure[Head]:
     """Append an entry made from the head of the ledger, unless `change` returns None; returns the new head."""
     token = context.token()
     backoff = context.backoff()
@@ -168,7 +168,7 @@ def append_entry(context: Context, change: Callable[[LedgerEntry], LedgerEntry |
             return Head(head.number + 1, changed)
 
 
-def append_mark(context: Context, *, even_at_0: bool = False) -> Protocol[Head]:
+def append_mark(context: Context, *, even_at_0: bool = False) -> Procedure[Head]:
     """Let a range of the fold end at the head of the ledger; returns the head, which is then marked.
 
     A ledger without an event has no use for a mark: it gets one only with `even_at_0`.
@@ -181,7 +181,7 @@ def append_mark(context: Context, *, even_at_0: bool = False) -> Protocol[Head]:
     return (yield from append_entry(context, mark))
 
 
-def append_lanes(context: Context, lanes: int, first_minute: int) -> Protocol[Head]:
+def append_lanes(context: Context, lanes: int, first_minute: int) -> Procedure[Head]:
     """Split minutes from one on into so many lanes.
 
     Raises:
@@ -202,7 +202,7 @@ def append_lanes(context: Context, lanes: int, first_minute: int) -> Protocol[He
     return (yield from append_entry(context, split))
 
 
-def read_chunks(context: Context, refs: Sequence[ChunkRef]) -> Protocol[dict[ChunkRef, Item]]:
+def read_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[dict[ChunkRef, Item]]:
     """Read chunks strongly, by where they are. One that is missing is looked for again, then left out.
 
     Again, since the parts of a transaction need not become visible at one moment.

@@ -13,8 +13,8 @@ from tillroll.core.query import Row, answer, matches
 from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Trace
+from tillroll.stores.dynamodb.calls import QueryIndex, QueryTable, read_batch, run_call
 from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks
-from tillroll.stores.dynamodb.protocol import Query, QueryIndex, ask, read_batch
 from tillroll.stores.dynamodb.schema import LEDGER
 from tillroll.stores.dynamodb.state import read_folded
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tillroll.core import query
     from tillroll.core.batch import Batch, Identity
     from tillroll.core.report import Place, Report
-    from tillroll.stores.dynamodb.protocol import Context, IndexReply, Protocol, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, IndexReply, Procedure, QueryReply
     from tillroll.stores.dynamodb.schema import ChunkRef
 
 _LOWEST: Final = "\x01"
@@ -33,7 +33,7 @@ _KEYS_AT_ONCE: Final = 3_200
 _MERCHANT_REPORT: Final = "merchant-method"  # the report over all time that has every merchant
 
 
-def page(context: Context, asked: query.Query) -> Protocol[query.Page]:
+def page(context: Context, asked: query.Query) -> Procedure[query.Page]:
     """Answer a query as core.query.answer does; without totals, read no more than the page where the order allows."""
     low, high = _bounds(asked)
     in_order = asked.order == "datapoint" and asked.by in {(), asked.report.dimensions}
@@ -42,7 +42,7 @@ def page(context: Context, asked: query.Query) -> Protocol[query.Page]:
         low = max(low, asked.after or low)
         last: str | None = None
         while len(rows) <= asked.limit:
-            reply: IndexReply = yield from ask(context, QueryIndex(asked.report.name, low, high, last))
+            reply: IndexReply = yield from run_call(context, QueryIndex(asked.report.name, low, high, last))
             keys = reply.datapoints
             while keys and len(rows) <= asked.limit:
                 some, keys = keys[: 2 * asked.limit], keys[2 * asked.limit :]
@@ -56,7 +56,7 @@ def page(context: Context, asked: query.Query) -> Protocol[query.Page]:
     return answer(asked, rows)
 
 
-def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Protocol[list[Row]]:
+def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Procedure[list[Row]]:
     """Read the counters that match a query, of some that lie in its range."""
     wanted: dict[str, Row] = {}
     for key in keys:
@@ -84,17 +84,17 @@ def _bounds(asked: query.Query) -> tuple[str, str]:
     return (low, high) if low <= high else (low, low)
 
 
-def _list(context: Context, report: str, low: str, high: str) -> Protocol[list[str]]:
+def _list(context: Context, report: str, low: str, high: str) -> Procedure[list[str]]:
     found: list[str] = []
-    reply: IndexReply = yield from ask(context, QueryIndex(report, low, high))
+    reply: IndexReply = yield from run_call(context, QueryIndex(report, low, high))
     found += reply.datapoints
     while reply.last is not None:
-        reply = yield from ask(context, QueryIndex(report, low, high, reply.last))
+        reply = yield from run_call(context, QueryIndex(report, low, high, reply.last))
         found += reply.datapoints
     return found
 
 
-def read_counts(context: Context, datapoints: Sequence[str]) -> Protocol[dict[str, tuple[int, int | None]]]:
+def read_counts(context: Context, datapoints: Sequence[str]) -> Procedure[dict[str, tuple[int, int | None]]]:
     """Return events and amount of each datapoint that was counted. Tables of 0.1.0 have no amounts at first."""
     counted: dict[str, tuple[int, int | None]] = {}
     unique = list(dict.fromkeys(datapoints))
@@ -107,7 +107,7 @@ def read_counts(context: Context, datapoints: Sequence[str]) -> Protocol[dict[st
     return counted
 
 
-def merchants(context: Context, containing: str, limit: int) -> Protocol[list[str]]:
+def merchants(context: Context, containing: str, limit: int) -> Procedure[list[str]]:
     """Return merchants whose name contains a text, those that begin with it first."""
     folded = containing.casefold()
     found: dict[str, bool] = {}  # whether it begins with the text
@@ -119,13 +119,13 @@ def merchants(context: Context, containing: str, limit: int) -> Protocol[list[st
     return sorted(found, key=lambda name: (not found[name], name))[:limit]
 
 
-def trace(context: Context, text: str, after: int) -> Protocol[tuple[list[Trace], int | None]]:
+def trace(context: Context, text: str, after: int) -> Procedure[tuple[list[Trace], int | None]]:
     """Return the events behind a datapoint that one page of the ledger lists, and where the next page begins."""
     at = REPORTS.place(text)
     if at is None:
         return [], None
     upto = yield from read_folded(context)
-    reply: QueryReply = yield from ask(context, Query(LEDGER, after, limit=_ENTRIES_A_PAGE))
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, after, limit=_ENTRIES_A_PAGE))
     traces: list[Trace] = []
     for item in reply.items:
         number, entry = decode_entry(item)

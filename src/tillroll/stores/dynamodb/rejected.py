@@ -22,17 +22,17 @@ from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, id_of, place_of
 from tillroll.errors import StoreError
-from tillroll.ports import Kept
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.ports import StoredRejection
+from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
     Delete,
     Put,
-    Query,
+    QueryTable,
     TransactWrite,
-    ask,
-    ask_all,
     read_batch,
     read_log,
+    run_call,
+    run_calls,
 )
 from tillroll.stores.dynamodb.schema import REJECTED, REJECTED_GROUPS, rejected_log, rejected_parts, rejected_source
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tillroll.core.rejection import Group
-    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
 
 _PART_BYTES: Final = 300_000
 _TRANSACTION_BYTES_MAX: Final = 3_000_000  # of parts that are put together with what lists them
@@ -80,7 +80,7 @@ class Room:
         self._waiting = self._size = 0
         self._counted_at: float | None = None
 
-    def takes(self, context: Context, waiting: int, size: int) -> Protocol[bool]:
+    def takes(self, context: Context, waiting: int, size: int) -> Procedure[bool]:
         """Tell whether there is room for so many rejections in so many bytes, and if so take it."""
         now = context.clock()
         if self._counted_at is None or not 0 <= now - self._counted_at < _COUNTED_S:
@@ -101,7 +101,7 @@ class Room:
         self.refused = False
 
 
-def set_aside(context: Context, rejections: Sequence[Rejection], now_s: float, room: Room) -> Protocol[int]:
+def set_aside(context: Context, rejections: Sequence[Rejection], now_s: float, room: Room) -> Procedure[int]:
     """Keep rejections from the first on while there is room; return how many are kept now, or were before."""
     yield from convert(context)
     done = 0
@@ -113,7 +113,7 @@ def set_aside(context: Context, rejections: Sequence[Rejection], now_s: float, r
     return done
 
 
-def _keep(context: Context, rejections: list[Rejection], now_s: float, index: int, room: Room) -> Protocol[bool]:
+def _keep(context: Context, rejections: list[Rejection], now_s: float, index: int, room: Room) -> Procedure[bool]:
     """Keep what is not kept yet of some rejections of one source; False for want of room."""
     backoff = context.backoff()
     source = rejections[0].source
@@ -137,7 +137,7 @@ def _keep(context: Context, rejections: list[Rejection], now_s: float, index: in
         if is_named:
             writes.append(_pointer(source, last + 1, number, group))
         try:
-            yield from ask(context, TransactWrite(tuple(writes), context.token()))
+            yield from run_call(context, TransactWrite(tuple(writes), context.token()))
         except ConditionFailed as fault:  # another took a number: perhaps for the same rejections
             yield backoff.wait(fault)
         else:
@@ -155,11 +155,11 @@ def _log_of(source: Source) -> str:
     return rejected_source(digest.hexdigest())
 
 
-def _new(context: Context, source: Source, rejections: list[Rejection]) -> Protocol[tuple[list[Rejection], int]]:
+def _new(context: Context, source: Source, rejections: list[Rejection]) -> Procedure[tuple[list[Rejection], int]]:
     """Return those of some rejections that are not kept, and the last number in the log of their source."""
     low = min(rejection.position for rejection in rejections)
     high = max(rejection.position for rejection in rejections)
-    reply: QueryReply = yield from ask(context, Query(_log_of(source), falling=True, limit=_READ_MAX))
+    reply: QueryReply = yield from run_call(context, QueryTable(_log_of(source), falling=True, limit=_READ_MAX))
     last = int(reply.items[0]["number"]) if reply.items else 0
     places = [int(each["place"]) for each in reply.items if int(each["low"]) <= high and int(each["high"]) >= low]
     left = _UNPACKED_BYTES_MAX
@@ -178,7 +178,7 @@ def _new(context: Context, source: Source, rejections: list[Rejection]) -> Proto
     return rejections, last
 
 
-def _writes(context: Context, number: int, group: Group, payload: bytes) -> Protocol[list[Put | Delete]]:
+def _writes(context: Context, number: int, group: Group, payload: bytes) -> Procedure[list[Put | Delete]]:
     """Return the puts of a group under a number. What is too large for one transaction is put before it."""
     parts = [payload[at : at + _PART_BYTES] for at in range(0, len(payload), _PART_BYTES)]
     writes: list[Put | Delete] = [
@@ -199,15 +199,15 @@ def _writes(context: Context, number: int, group: Group, payload: bytes) -> Prot
     puts = [Put({"log": rejected_parts(number), "number": part, "body": data}) for part, data in enumerate(parts)]
     if len(payload) <= _TRANSACTION_BYTES_MAX:
         return [*writes, *puts]
-    yield from ask_all(context, puts)  # a put that finds its place taken by itself has had its effect
+    yield from run_calls(context, puts)  # a put that finds its place taken by itself has had its effect
     return writes
 
 
-def _find(context: Context, numbers: Sequence[int]) -> Protocol[list[Listed]]:
+def _find(context: Context, numbers: Sequence[int]) -> Procedure[list[Listed]]:
     """Return what is listed of groups under their newest numbers; what there is not is left out."""
     places = [number // _VERSIONS for number in numbers]
-    calls = [Query(REJECTED_GROUPS, place * _VERSIONS - 1, limit=1) for place in places]
-    replies: list[QueryReply] = yield from ask_all(context, calls)
+    calls = [QueryTable(REJECTED_GROUPS, place * _VERSIONS - 1, limit=1) for place in places]
+    replies: list[QueryReply] = yield from run_calls(context, calls)
     found = [_decode(reply.items[0]) for reply in replies if reply.items]
     return [listed for listed in found if listed.number // _VERSIONS in places]
 
@@ -223,7 +223,7 @@ def _decode(item: Item) -> Listed:
     )
 
 
-def _read(context: Context, listed: Sequence[Listed]) -> Protocol[list[tuple[Listed, bytes]]]:
+def _read(context: Context, listed: Sequence[Listed]) -> Procedure[list[tuple[Listed, bytes]]]:
     """Return the bytes of groups as they are now, in order. What was replaced since is looked for again."""
     found: dict[str, tuple[Listed, bytes]] = {}
     waiting = list(listed)
@@ -263,16 +263,18 @@ def _damaged(place: str) -> StoreError:
     return StoreError(f"the rejected events {place} are damaged", "Restore the table; no count is concerned")
 
 
-def rejected(context: Context, after: str | None, limit: int, which: RejectedFilter) -> Protocol[list[Kept]]:
+def rejected(
+    context: Context, after: str | None, limit: int, which: RejectedFilter
+) -> Procedure[list[StoredRejection]]:
     """Return what is waiting, oldest first, after an id."""
     yield from convert(context)
     number, after_index = (0, -1) if after is None else (yield from _place(context, after))
     place = number // _VERSIONS
-    kept: list[Kept] = []
+    kept: list[StoredRejection] = []
     left = groups.PAGE_BYTES_MAX
     last: int | None = max(place * _VERSIONS - 1, 0)
     while last is not None and len(kept) < limit:
-        reply: QueryReply = yield from ask(context, Query(REJECTED_GROUPS, last, limit=_PAGE))
+        reply: QueryReply = yield from run_call(context, QueryTable(REJECTED_GROUPS, last, limit=_PAGE))
         listed = [each for each in map(_decode, reply.items) if _is_wanted(each, which)]
         while listed and len(kept) < limit:
             some = _enough(listed, limit - len(kept))
@@ -307,12 +309,12 @@ def _enough(listed: Sequence[Listed], rejections: int) -> Sequence[Listed]:
     return listed
 
 
-def _kept(listed: Listed, group: Group, index: int, rejection: Rejection) -> Kept:
+def _kept(listed: Listed, group: Group, index: int, rejection: Rejection) -> StoredRejection:
     name = group.ids[index] if group.ids else id_of(listed.place, index)
-    return Kept(id=name, received_at=group.received_at, rejection=rejection)
+    return StoredRejection(id=name, received_at=group.received_at, rejection=rejection)
 
 
-def find(context: Context, wanted: str) -> Protocol[Kept | None]:
+def find(context: Context, wanted: str) -> Procedure[StoredRejection | None]:
     """Return one rejection that is waiting, None when there is none of this id."""
     yield from convert(context)
     number, wanted_index = yield from _place(context, wanted)
@@ -326,7 +328,7 @@ def find(context: Context, wanted: str) -> Protocol[Kept | None]:
     return None
 
 
-def _place(context: Context, wanted: str) -> Protocol[tuple[int, int]]:
+def _place(context: Context, wanted: str) -> Procedure[tuple[int, int]]:
     """Return (number, index) of an id, whether there is such or not."""
     place = place_of(wanted)
     if place is None:  # as release 0.1.0 named them
@@ -338,7 +340,7 @@ def _place(context: Context, wanted: str) -> Protocol[tuple[int, int]]:
         return 0, -1
 
 
-def discard(context: Context, wanted: Sequence[str], room: Room) -> Protocol[None]:
+def discard(context: Context, wanted: Sequence[str], room: Room) -> Procedure[None]:
     """Forget rejections, those that there are: of each only a hash stays, by which a repeat is known."""
     yield from convert(context)
     places = []
@@ -350,7 +352,7 @@ def discard(context: Context, wanted: Sequence[str], room: Room) -> Protocol[Non
     room.count_again()
 
 
-def _discard(context: Context, number: int, indexes: Sequence[int]) -> Protocol[None]:
+def _discard(context: Context, number: int, indexes: Sequence[int]) -> Procedure[None]:
     backoff = context.backoff()
     while True:
         listed = yield from _find(context, [number])
@@ -365,14 +367,14 @@ def _discard(context: Context, number: int, indexes: Sequence[int]) -> Protocol[
         writes = yield from _writes(context, before.number + 1, group, group.encode())
         call = TransactWrite((*writes, Delete(REJECTED_GROUPS, before.number), *deletes), context.token())
         try:
-            yield from ask(context, call)
+            yield from run_call(context, call)
         except ConditionFailed as fault:  # another discards of it at the same time
             yield backoff.wait(fault)
         else:
             return
 
 
-def summary(context: Context) -> Protocol[RejectedSummary]:
+def summary(context: Context) -> Procedure[RejectedSummary]:
     """Return how many are waiting, by reason and of the sources with the most."""
     yield from convert(context)
     listed = yield from _listed(context)
@@ -398,23 +400,23 @@ def _falling(codes: dict[str, int]) -> dict[str, int]:
     return dict(sorted(codes.items(), key=lambda item: (-item[1], item[0])))
 
 
-def count(context: Context) -> Protocol[int]:
+def count(context: Context) -> Procedure[int]:
     """Return how many are waiting."""
     listed = yield from _listed(context)
     old = yield from _old(context)
     return sum(each.waiting for each in listed) + old
 
 
-def _listed(context: Context) -> Protocol[list[Listed]]:
+def _listed(context: Context) -> Procedure[list[Listed]]:
     items = yield from read_log(context, REJECTED_GROUPS, 0)
     return [listed for listed in map(_decode, items) if listed.waiting]
 
 
-def _old(context: Context) -> Protocol[int]:
+def _old(context: Context) -> Procedure[int]:
     total = 0
     last: int | None = 0
     while last is not None:
-        reply: QueryReply = yield from ask(context, Query(REJECTED, last, count=True))
+        reply: QueryReply = yield from run_call(context, QueryTable(REJECTED, last, count=True))
         total += reply.counted
         last = reply.last
     return total
@@ -437,17 +439,17 @@ class _Old(msgspec.Struct, array_like=True):
 _decode_old: Final = msgspec.json.Decoder(_Old).decode
 
 
-def convert(context: Context) -> Protocol[None]:
+def convert(context: Context) -> Procedure[None]:
     """Bring what release 0.1.0 kept into groups, under its ids. Each is moved in a transaction."""
     shift = 0
     while True:
-        reply: QueryReply = yield from ask(context, Query(REJECTED, 0, limit=1))
+        reply: QueryReply = yield from run_call(context, QueryTable(REJECTED, 0, limit=1))
         if not reply.items:
             return
         shift += not (yield from _convert(context, reply.items[0], shift))
 
 
-def _convert(context: Context, item: Item, shift: int) -> Protocol[bool]:
+def _convert(context: Context, item: Item, shift: int) -> Procedure[bool]:
     """Convert one; False when another did, or has the number."""
     old = _decode_old(str(item["rejected"]))
     parts = yield from read_log(context, rejected_log(old.id), -1)
@@ -459,13 +461,13 @@ def _convert(context: Context, item: Item, shift: int) -> Protocol[bool]:
     writes = yield from _writes(context, number, group, group.encode())
     writes.append(Put({"log": rejected_log(old.id), "number": _OLD_POINTER, "place": place}))
     if source.kind is not NameKind.NONE:
-        reply: QueryReply = yield from ask(context, Query(_log_of(source), falling=True, limit=1))
+        reply: QueryReply = yield from run_call(context, QueryTable(_log_of(source), falling=True, limit=1))
         last = int(reply.items[0]["number"]) if reply.items else 0
         writes.append(_pointer(source, last + 1, number, group))
     writes += [Delete(rejected_log(old.id), part) for part in range(old.parts)]
     writes.append(Delete(REJECTED, int(item["number"])))
     try:
-        yield from ask(context, TransactWrite(tuple(writes), context.token()))
+        yield from run_call(context, TransactWrite(tuple(writes), context.token()))
     except ConditionFailed:
         return False
     return True

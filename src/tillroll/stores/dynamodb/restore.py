@@ -11,22 +11,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tillroll.stores.dynamodb.calls import Delete, QueryTable, Scan, ScanChunks, read_batch, run_call, run_calls
 from tillroll.stores.dynamodb.fold import rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_entry, read_head
-from tillroll.stores.dynamodb.protocol import Delete, Query, Scan, ScanChunks, ask, ask_all, read_batch
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX
 from tillroll.stores.dynamodb.state import open_state, put_state, read_folders
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb.protocol import ChunksReply, Context, Protocol, QueryReply, ScanReply
+    from tillroll.stores.dynamodb.calls import ChunksReply, Context, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.schema import LedgerEntry
-    from tillroll.stores.dynamodb.state import Folder, State
+    from tillroll.stores.dynamodb.state import Folder, FoldState
 
 _DOUBT_S: Final = 600.0
 _DELETES_AT_ONCE: Final = 500
 
 
-def accept_restored(context: Context) -> Protocol[int]:
+def accept_restored(context: Context) -> Procedure[int]:
     """Make tables that were restored agree; return how many events of the journal were there in part, and are cut off.
 
     Nobody else may use the tables meanwhile. Killed anywhere and called again, it goes on. Folding is left to the next.
@@ -44,7 +44,7 @@ def accept_restored(context: Context) -> Protocol[int]:
     return lost
 
 
-def _cut_ledger(context: Context) -> Protocol[int]:
+def _cut_ledger(context: Context) -> Procedure[int]:
     head = yield from read_head(context)
     entries = yield from _last_entries(context, head.number, head.entry.at)
     numbers = sorted(entries)
@@ -57,17 +57,17 @@ def _cut_ledger(context: Context) -> Protocol[int]:
     yield from _delete_chunks_after(context, end)
     lost = [number for number in reversed(numbers) if number > end]
     for number in lost:  # from the last on: the ledger never has a gap that was not there
-        yield from ask(context, Delete(LEDGER, number))
+        yield from run_call(context, Delete(LEDGER, number))
     before = entries[end].events if end in entries else 0
     return max(0, head.entry.events - before) if lost else 0
 
 
-def _last_entries(context: Context, head: int, at: float) -> Protocol[dict[int, LedgerEntry]]:
+def _last_entries(context: Context, head: int, at: float) -> Procedure[dict[int, LedgerEntry]]:
     """Read the entries of the last minutes, and one that is older."""
     entries: dict[int, LedgerEntry] = {}
     last: int | None = head + 1
     while last is not None:
-        reply: QueryReply = yield from ask(context, Query(LEDGER, last, falling=True))
+        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, falling=True))
         for number, entry in map(decode_entry, reply.items):
             entries[number] = entry
             if entry.at < at - _DOUBT_S:
@@ -76,26 +76,26 @@ def _last_entries(context: Context, head: int, at: float) -> Protocol[dict[int, 
     return entries
 
 
-def _has_chunks(context: Context, entry: LedgerEntry) -> Protocol[bool]:
+def _has_chunks(context: Context, entry: LedgerEntry) -> Procedure[bool]:
     keys = [(ref.log, ref.number) for ref in entry.chunks]
     found = yield from read_batch(context, "journal", keys)
     return len(found) == len(keys)
 
 
-def _delete_chunks_after(context: Context, end: int) -> Protocol[None]:
+def _delete_chunks_after(context: Context, end: int) -> Procedure[None]:
     """Delete what no entry lists: repeats of it would be taken for what is counted."""
     last: tuple[str, int] | None = None
     while True:
-        reply: ChunksReply = yield from ask(context, ScanChunks(end, last))
+        reply: ChunksReply = yield from run_call(context, ScanChunks(end, last))
         for at in range(0, len(reply.keys), _DELETES_AT_ONCE):
             some = reply.keys[at : at + _DELETES_AT_ONCE]
-            yield from ask_all(context, [Delete(log, number) for log, number in some])
+            yield from run_calls(context, [Delete(log, number) for log, number in some])
         last = reply.last
         if last is None:
             return
 
 
-def _is_counted_from_here(context: Context, state: State, folders: list[Folder]) -> Protocol[bool]:
+def _is_counted_from_here(context: Context, state: FoldState, folders: list[Folder]) -> Procedure[bool]:
     """Tell whether every counter was counted from the journal as it is now."""
     ends = {(folder.position, folder.token) for folder in folders}
     ends |= {(folder.until, folder.until_token) for folder in folders if folder.until}
@@ -113,12 +113,12 @@ def _is_counted_from_here(context: Context, state: State, folders: list[Folder])
     return True
 
 
-def _folds_after(context: Context, state: State, position: int) -> Protocol[set[int]]:
+def _folds_after(context: Context, state: FoldState, position: int) -> Procedure[set[int]]:
     """Return the entries after a position up to which counters are folded; 0 for what is of a later epoch."""
     found: set[int] = set()
     last: str | None = None
     while True:
-        reply: ScanReply = yield from ask(context, Scan(last))
+        reply: ScanReply = yield from run_call(context, Scan(last))
         for item in reply.items:
             epoch, number = divmod(int(item.get("fold", 0)), EPOCH)
             if str(item["datapoint"]).startswith(STATE_PREFIX) or epoch < state.epoch:
@@ -132,7 +132,7 @@ def _folds_after(context: Context, state: State, position: int) -> Protocol[set[
             return found
 
 
-def _go_back(context: Context, state: State, folders: list[Folder]) -> Protocol[None]:
+def _go_back(context: Context, state: FoldState, folders: list[Folder]) -> Procedure[None]:
     """Begin a generation ten minutes before the position; what was noted of ranges is void in it."""
     least = min(folders, key=lambda folder: folder.position)
     number, token = 0, ""
@@ -140,7 +140,7 @@ def _go_back(context: Context, state: State, folders: list[Folder]) -> Protocol[
     at = entry.at if entry is not None else 0.0
     last: int | None = least.position or None
     while last is not None:
-        reply: QueryReply = yield from ask(context, Query(LEDGER, last, falling=True))
+        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, falling=True))
         found = map(decode_entry, reply.items)
         marks = [(each, entry) for each, entry in found if entry.mark and entry.at <= at - _DOUBT_S]
         if marks:

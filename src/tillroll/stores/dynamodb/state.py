@@ -13,20 +13,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.errors import LaterFormatError, StoreError
+from tillroll.stores.dynamodb.calls import (
+    ConditionFailed,
+    DropState,
+    Get,
+    PutState,
+    Scan,
+    read_batch,
+    run_call,
+    run_calls,
+)
 from tillroll.stores.dynamodb.ledger import append_mark, read_entry
-from tillroll.stores.dynamodb.protocol import ConditionFailed, DropState, Get, PutState, Scan, ask, ask_all, read_batch
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, FORMAT, NEEDED_RELEASE, folder_key
 
 if TYPE_CHECKING:
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, ScanReply
     from tillroll.stores.dynamodb.ledger import Head
-    from tillroll.stores.dynamodb.protocol import Context, Item, Protocol, ScanReply
 
 # In the place of the number by which 0.1.0 folds: it cannot read this, says so, and folds no more.
 _FENCE: Final = f"tillroll {NEEDED_RELEASE} or later"
 _LOST: Final = "lost"  # a token that no entry has
 
 
-class State(NamedTuple):
+class FoldState(NamedTuple):
     """What is counted. With `first`, every folder begins with the range (0, first], which sets its counters anew."""
 
     generation: int = 1
@@ -68,7 +77,7 @@ class Folder(NamedTuple):
         return {"datapoint": key, "events": 0, "amount": 0, **self._asdict()}
 
 
-def parse_state(item: Item) -> State:
+def parse_state(item: Item) -> FoldState:
     """Return the state in its item.
 
     Raises:
@@ -77,7 +86,7 @@ def parse_state(item: Item) -> State:
     written = int(item["format"])
     if written > FORMAT:
         raise LaterFormatError(f"these tables are of tillroll {item.get('needs', '')!s} or later")
-    return State(**{name: _plain(item[name], kind) for name, kind in _STATE if name in item})
+    return FoldState(**{name: _plain(item[name], kind) for name, kind in _STATE if name in item})
 
 
 def _parse_folder(item: Item) -> Folder:
@@ -92,33 +101,33 @@ def _plain(value: Any, kind: type) -> Any:
     return kind(value)
 
 
-_STATE: Final = _kinds(State())
+_STATE: Final = _kinds(FoldState())
 _FOLDER: Final = _kinds(Folder(0, ""))
 
 
-def open_state(context: Context) -> Protocol[State]:
+def open_state(context: Context) -> Procedure[FoldState]:
     """Read the state. Where there is none, begin one; where it is that of 0.1.0, take it over and fence 0.1.0 out."""
     while True:
-        item: Item | None = yield from ask(context, Get(FOLD_KEY))
-        state = (yield from _state_of(context, item)) or State()
+        item: Item | None = yield from run_call(context, Get(FOLD_KEY))
+        state = (yield from _state_of(context, item)) or FoldState()
         if item is not None and "format" in item:
             return state
         if (yield from put_state(context, state.item(), item)):
             return state
 
 
-def read_state(context: Context) -> Protocol[State | None]:
+def read_state(context: Context) -> Procedure[FoldState | None]:
     """Read the state as it is, None when there is none. That of 0.1.0 is given as what it would become."""
-    return (yield from _state_of(context, (yield from ask(context, Get(FOLD_KEY)))))
+    return (yield from _state_of(context, (yield from run_call(context, Get(FOLD_KEY)))))
 
 
-def _state_of(context: Context, item: Item | None) -> Protocol[State | None]:
+def _state_of(context: Context, item: Item | None) -> Procedure[FoldState | None]:
     if item is None:
         return None
     return parse_state(item) if "format" in item else (yield from _of_older(context, int(item["upto"])))
 
 
-def _of_older(context: Context, upto: int) -> Protocol[State]:
+def _of_older(context: Context, upto: int) -> Procedure[FoldState]:
     """Return the state that goes on from where 0.1.0 stands.
 
     A worker of 0.1.0 that is in the middle of a range does no harm: in epoch 0 it gives counters the very sums that we
@@ -126,10 +135,10 @@ def _of_older(context: Context, upto: int) -> Protocol[State]:
     """
     entry = yield from read_entry(context, upto)
     token = "" if not upto else _LOST if entry is None else entry.token
-    return State(epoch=0, begins=upto, token=token)
+    return FoldState(epoch=0, begins=upto, token=token)
 
 
-def take_epoch(context: Context) -> Protocol[Head]:
+def take_epoch(context: Context) -> Procedure[Head]:
     """Have everything counted anew, in a new epoch, up to a mark at the head of the ledger; return that head.
 
     Whoever folds next does it. What workers of an older epoch still write, a counter of this one refuses, and one that
@@ -137,39 +146,39 @@ def take_epoch(context: Context) -> Protocol[Head]:
     """
     head = yield from append_mark(context, even_at_0=True)
     while True:
-        item: Item | None = yield from ask(context, Get(FOLD_KEY))
+        item: Item | None = yield from run_call(context, Get(FOLD_KEY))
         state = yield from _state_of(context, item)
         epoch = 1 + max(state.epoch if state else 0, (yield from _greatest_epoch(context)))
         generation, folders = (state.generation, state.folders) if state else (0, 1)
-        new = State(generation + 1, epoch, folders, first=head.number, first_token=head.entry.token)
+        new = FoldState(generation + 1, epoch, folders, first=head.number, first_token=head.entry.token)
         if (yield from put_state(context, new.item(), item)):
-            yield from ask_all(context, [DropState(folder_key(generation, number)) for number in range(folders)])
+            yield from run_calls(context, [DropState(folder_key(generation, number)) for number in range(folders)])
             return head
 
 
-def _greatest_epoch(context: Context) -> Protocol[int]:
+def _greatest_epoch(context: Context) -> Procedure[int]:
     """Look through all counters: those of a table that was restored may be newer than its state."""
     greatest = 0
     last: str | None = None
     while True:
-        reply: ScanReply = yield from ask(context, Scan(last))
+        reply: ScanReply = yield from run_call(context, Scan(last))
         greatest = max([greatest, *(int(item.get("fold", 0)) // EPOCH for item in reply.items)])
         last = reply.last
         if last is None:
             return greatest
 
 
-def put_state(context: Context, item: Item, before: Item | None) -> Protocol[bool]:
+def put_state(context: Context, item: Item, before: Item | None) -> Procedure[bool]:
     """Write an item of the state if it is still as it was before; tell whether it is now so."""
     try:
-        yield from ask(context, PutState(item, before))
+        yield from run_call(context, PutState(item, before))
     except ConditionFailed:
-        found = yield from ask(context, Get(str(item["datapoint"])))
+        found = yield from run_call(context, Get(str(item["datapoint"])))
         return bool(found == item)  # an earlier try of this very call did
     return True
 
 
-def read_folder(context: Context, state: State, number: int) -> Protocol[tuple[Item | None, Folder] | None]:
+def read_folder(context: Context, state: FoldState, number: int) -> Procedure[tuple[Item | None, Folder] | None]:
     """Read a folder's item, None when it has written none, and what it says; None when the state is another by now."""
     key = folder_key(state.generation, number)
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", [FOLD_KEY, key]))}
@@ -180,19 +189,19 @@ def read_folder(context: Context, state: State, number: int) -> Protocol[tuple[I
     return item, _parse_folder(item) if item is not None else beginning(state)
 
 
-def beginning(state: State) -> Folder:
+def beginning(state: FoldState) -> Folder:
     """Return how a folder of the state begins."""
     return Folder(0, "") if state.first else Folder(state.begins, state.token)
 
 
-def read_folders(context: Context, state: State) -> Protocol[list[Folder]]:
+def read_folders(context: Context, state: FoldState) -> Procedure[list[Folder]]:
     """Read all folders of a state."""
     keys = [folder_key(state.generation, number) for number in range(state.folders)]
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", keys))}
     return [_parse_folder(items[key]) if key in items else beginning(state) for key in keys]
 
 
-def read_folded(context: Context) -> Protocol[int]:
+def read_folded(context: Context) -> Procedure[int]:
     """Read up to which ledger entry everything is counted."""
     state = yield from read_state(context)
     if state is None:

@@ -23,12 +23,12 @@ from tillroll.ports import Outcome, Status
 from tillroll.stores.dynamodb import audit as audit_module
 from tillroll.stores.dynamodb import export, fields, reader
 from tillroll.stores.dynamodb import rejected as rejected_module
+from tillroll.stores.dynamodb.calls import Context, QueryTable, run_call
 from tillroll.stores.dynamodb.client import open_client
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.five_only import FiveOnly
 from tillroll.stores.dynamodb.fold import fold_all, fold_marked, rebuild
 from tillroll.stores.dynamodb.ledger import append_lanes, decode_entry, read_head
-from tillroll.stores.dynamodb.protocol import Context, Query, ask
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
 from tillroll.stores.dynamodb.state import read_folded, read_folders, read_state
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from tillroll.core.query import Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
-    from tillroll.ports import Audit, Clock, JournalPart, Kept, Progress, Trace
+    from tillroll.ports import Audit, Clock, JournalPart, Progress, StoredRejection, Trace
+    from tillroll.stores.dynamodb.calls import Procedure, QueryReply
     from tillroll.stores.dynamodb.client import Client
-    from tillroll.stores.dynamodb.protocol import Protocol, QueryReply
 
 _GRACE_S_MAX: Final = 5.0  # for the worker whose commit ends a range to fold it
 
@@ -193,7 +193,7 @@ class DynamoDBStore(FiveOnly):
         grace_s = min(_GRACE_S_MAX, self._freshness_s / 2)
         return abs(self.context.clock() - since) < self._freshness_s + grace_s
 
-    def _fold(self, protocol: Protocol[int]) -> int:
+    def _fold(self, protocol: Procedure[int]) -> int:
         self._fold_is_due = False
         try:
             return self.client.run(protocol)
@@ -230,11 +230,13 @@ class DynamoDBStore(FiveOnly):
         """See ports.RejectedStore."""
         return self.client.run(rejected_module.set_aside(self.context, rejections, now_s, self._room))
 
-    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
+    def rejected(
+        self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY
+    ) -> list[StoredRejection]:
         """See ports.RejectedStore."""
         return self.client.run(rejected_module.rejected(self.context, after, limit, which))
 
-    def find_rejected(self, rejected_id: str) -> Kept | None:
+    def find_rejected(self, rejected_id: str) -> StoredRejection | None:
         """See ports.RejectedStore."""
         return self.client.run(rejected_module.find(self.context, rejected_id))
 
@@ -242,12 +244,12 @@ class DynamoDBStore(FiveOnly):
         """See ports.RejectedStore."""
         return self.client.run(rejected_module.summary(self.context))
 
-    def settle(self, rejected_ids: Sequence[str]) -> None:
+    def discard(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore."""
         self.client.run(rejected_module.discard(self.context, rejected_ids, self._room))
 
 
-def _status(context: Context) -> Protocol[Status]:
+def _status(context: Context) -> Procedure[Status]:
     head = yield from read_head(context)
     state = yield from read_state(context)
     folders = (yield from read_folders(context, state)) if state else []
@@ -265,14 +267,14 @@ def _status(context: Context) -> Protocol[Status]:
     )
 
 
-def _unfolded(context: Context) -> Protocol[tuple[float | None, int]]:
+def _unfolded(context: Context) -> Procedure[tuple[float | None, int]]:
     """Read when the oldest commit was that is not counted, None when all are, and up to where they are counted."""
     folded = yield from read_folded(context)
     return (yield from _oldest_after(context, folded)), folded
 
 
-def _oldest_after(context: Context, folded: int) -> Protocol[float | None]:
-    reply: QueryReply = yield from ask(context, Query(LEDGER, folded, limit=10))
+def _oldest_after(context: Context, folded: int) -> Procedure[float | None]:
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, folded, limit=10))
     return next((entry.at for _, entry in map(decode_entry, reply.items) if entry.chunks), None)
 
 

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     BatchGet,
     ConditionFailed,
     Correct,
@@ -23,8 +23,8 @@ from tillroll.stores.dynamodb.protocol import (
     Get,
     Put,
     PutState,
-    Query,
     QueryIndex,
+    QueryTable,
     Scan,
     TransactWrite,
 )
@@ -32,7 +32,7 @@ from tillroll.stores.dynamodb.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tillroll.stores.dynamodb.protocol import Call, Item, Value
+    from tillroll.stores.dynamodb.calls import Call, Item, Value
 
 _WRITE_BYTES: Final = 1_024
 _READ_BYTES: Final = 4_096
@@ -78,7 +78,7 @@ def read_units(call: Call, reply: Any) -> float:
         case BatchGet():
             absent = len(call.keys) - len(reply.items) - len(reply.unprocessed)
             return float(sum(_read(item_bytes(item)) for item in reply.items) + absent)
-        case Query() | Scan():
+        case QueryTable() | Scan():
             return _read(sum(map(item_bytes, reply.items)))
         case QueryIndex():
             entries = reply.datapoints

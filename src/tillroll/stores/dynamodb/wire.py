@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb.http import Request
-from tillroll.stores.dynamodb.protocol import (
+from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
     ChunksReply,
@@ -30,9 +29,9 @@ from tillroll.stores.dynamodb.protocol import (
     IndexReply,
     Put,
     PutState,
-    Query,
     QueryIndex,
     QueryReply,
+    QueryTable,
     ReplyLost,
     Scan,
     ScanChunks,
@@ -40,13 +39,14 @@ from tillroll.stores.dynamodb.protocol import (
     Throttled,
     TransactWrite,
 )
+from tillroll.stores.dynamodb.http import Request
 from tillroll.stores.dynamodb.schema import INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tillroll.stores.dynamodb.calls import Call, Item, Value
     from tillroll.stores.dynamodb.http import Reply
-    from tillroll.stores.dynamodb.protocol import Call, Item, Value
 
 _NAMES: Final = b'"ExpressionAttributeNames":{"#e":"events",%b"#f":"fold","#r":"report"},"ReturnValues":"UPDATED_OLD",'
 _COUNT_ADD: Final = b'}},"UpdateExpression":"ADD #e :n SET #f = :t, #r = :r",' + _NAMES % b""
@@ -138,7 +138,7 @@ class Wire:
         wanted = {"Keys": keys, "ConsistentRead": True}
         return "BatchGetItem", {"RequestItems": {self.names[call.table]: wanted}}
 
-    def _query(self, call: Query) -> tuple[str, dict[str, Any]]:
+    def _query(self, call: QueryTable) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {
             "TableName": self.names["journal"],
             "ConsistentRead": True,
@@ -155,7 +155,7 @@ class Wire:
             body["Limit"] = call.limit
         if call.count:
             body["Select"] = "COUNT"
-        return "Query", body
+        return "QueryTable", body
 
     def _queryindex(self, call: QueryIndex) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {
@@ -171,7 +171,7 @@ class Wire:
         }
         if call.after is not None:
             body["ExclusiveStartKey"] = _typed({"report": call.report, "datapoint": call.after})
-        return "Query", body
+        return "QueryTable", body
 
     def _scan(self, call: Scan) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {"TableName": self.names["aggregates"], "ConsistentRead": True}
@@ -271,7 +271,7 @@ class Wire:
                 return None if found is None else item_of(found)
             case BatchGet():
                 return self._batch_reply(call, _decode(body))
-            case Query():
+            case QueryTable():
                 return _query_reply(_decode(body))
             case QueryIndex():
                 data = _decode(body)

@@ -46,7 +46,7 @@ from tillroll.stores.sqlite.reader import segments_of
 from tillroll.stores.sqlite.reports import Roster, Version, read_versions, roster_of, write_versions
 from tillroll.stores.sqlite.schema import transaction
 from tillroll.stores.sqlite.segments import Segments
-from tillroll.stores.sqlite.state import State, doubtful_state, read_state, write_state
+from tillroll.stores.sqlite.state import StoreState, doubtful_state, read_state, write_state
 from tillroll.stores.sqlite.unfolded import Unfolded
 from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
 
@@ -306,7 +306,7 @@ def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
         yield Difference(kind="index", subject="key", stored=None, recounted=None, message=str(error))
 
 
-def _head_problems(live: sqlite3.Connection, head: Head | None, state: State) -> Iterator[Difference]:
+def _head_problems(live: sqlite3.Connection, head: Head | None, state: StoreState) -> Iterator[Difference]:
     try:
         compare(head, state.events, state.chain)
         if head is not None and chain_at(live, head.events) != head.chain:
@@ -340,7 +340,7 @@ def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
         yield Difference(kind="index", subject=str(first), stored=None, recounted=lacking, message=message)
 
 
-def _position_problems(live: sqlite3.Connection, state: State, walk: Walk) -> list[Difference]:
+def _position_problems(live: sqlite3.Connection, state: StoreState, walk: Walk) -> list[Difference]:
     """Return what is wrong with the recorded positions themselves."""
     problems = []
     events, folded = state.events, state.folded
@@ -392,7 +392,7 @@ def _comparison(live: sqlite3.Connection, folded: int, since: int, directory: Pa
     return comparison
 
 
-def _names(live: sqlite3.Connection, state: State, comparison: Comparison) -> dict[str, Names]:
+def _names(live: sqlite3.Connection, state: StoreState, comparison: Comparison) -> dict[str, Names]:
     """Return the texts of all dictionaries, having noted those that are not as written."""
     found = {MERCHANT.dictionary: (state.merchants, state.merchants_crc)}
     for name, size, crc in live.execute("SELECT name, size, crc FROM dictionary"):
@@ -450,7 +450,7 @@ def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> N
     names = (len(dictionaries.merchants), dictionaries.merchants.crc)
     _stand_at(connection, recount)
     generations = (doubtful.generation + 1, doubtful.definitions + 1)
-    write_state(connection, State(events, recount.events, now, generations[0], *names, chain, generations[1]))
+    write_state(connection, StoreState(events, recount.events, now, generations[0], *names, chain, generations[1]))
 
 
 def _stand_at(connection: sqlite3.Connection, recount: Recount) -> None:

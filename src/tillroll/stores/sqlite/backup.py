@@ -17,7 +17,7 @@ from tillroll.stores.sqlite.chunks import chain_at
 from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.head import Head, HeadFile
 from tillroll.stores.sqlite.schema import transaction, translated
-from tillroll.stores.sqlite.state import State, read_state
+from tillroll.stores.sqlite.state import StoreState, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def restore(source: Path, directory: Path, progress: Progress | None = None) -> 
     return Backup(events, target.stat().st_size)
 
 
-def _checked(path: Path) -> tuple[int, State | None]:
+def _checked(path: Path) -> tuple[int, StoreState | None]:
     """Open a copy and see that it is whole; return how many events it has, and where it stands.
 
     Raises:

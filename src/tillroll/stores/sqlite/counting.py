@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
     from tillroll.stores.sqlite.reader import Reader
-    from tillroll.stores.sqlite.state import State
+    from tillroll.stores.sqlite.state import StoreState
 
 OWN_BEHIND_MAX: Final = 65_536  # events that a report of one's own may lag behind before it is counted in any case
 _REPORTS_AT_ONCE: Final = 16  # counted in one transaction
@@ -38,7 +38,7 @@ class Stride(NamedTuple):
     reached: int
     counts: list[Counts]
 
-    def write(self, connection: sqlite3.Connection, state: State) -> list[Version] | None:
+    def write(self, connection: sqlite3.Connection, state: StoreState) -> list[Version] | None:
         """Add the counts, and say how far the versions have come; return them. Call within a transaction.
 
         None, and nothing is written, when the versions do not stand as they did.

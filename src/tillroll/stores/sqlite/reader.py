@@ -25,7 +25,7 @@ from tillroll.stores.sqlite.reports import Catalogue, Roster, read_versions
 from tillroll.stores.sqlite.schema import transaction
 from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums
 from tillroll.stores.sqlite.sparse import Few, few_of
-from tillroll.stores.sqlite.state import State, read_state
+from tillroll.stores.sqlite.state import StoreState, read_state
 from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Tail:
         self._chain: bytes | None = None  # of the last event's chunk
         self._counts: dict[tuple[str, int], Counts] = {}
 
-    def catch_up(self, connection: sqlite3.Connection, dictionaries: Dictionaries, state: State, after: int) -> None:
+    def catch_up(
+        self, connection: sqlite3.Connection, dictionaries: Dictionaries, state: StoreState, after: int
+    ) -> None:
         """Hold exactly the events after a number, to the journal's end.
 
         Raises:
@@ -116,7 +118,7 @@ class Reader:
         self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self.dictionaries = Dictionaries(connection, names)
         self.roster = Roster([], {})
-        self.state = State(0, 0, None, 0, 0, 0, b"")
+        self.state = StoreState(0, 0, None, 0, 0, 0, b"")
         self._catalogue = catalogue
         self._five = self._own = Segments(connection)
         self._cells = Cells(connection)
@@ -128,7 +130,7 @@ class Reader:
         self.connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[State]:
+    def transaction(self) -> Iterator[StoreState]:
         """Read from one moment, for the body's time, which has this state."""
         with transaction(self.connection, "DEFERRED"):
             state = read_state(self.connection)

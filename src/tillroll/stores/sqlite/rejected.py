@@ -18,7 +18,7 @@ from tillroll.core import rejection as groups
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, id_of, place_of
-from tillroll.ports import Kept
+from tillroll.ports import StoredRejection
 from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.schema import transaction
 
@@ -184,7 +184,9 @@ def damage(connection: sqlite3.Connection) -> Iterator[str]:
         yield f"the rejected events that are kept are {waiting} of {size} bytes, and {total} is recorded"
 
 
-def rejected(connection: sqlite3.Connection, after: str | None, limit: int, which: RejectedFilter) -> list[Kept]:
+def rejected(
+    connection: sqlite3.Connection, after: str | None, limit: int, which: RejectedFilter
+) -> list[StoredRejection]:
     """Return what is waiting, oldest first, after an id."""
     seq, after_index, _ = _find(connection, after) if after is not None else _NOWHERE
     wanted = "waiting > 0 AND seq >= ? AND instr(codes, ?) > 0"
@@ -193,7 +195,7 @@ def rejected(connection: sqlite3.Connection, after: str | None, limit: int, whic
         wanted += f" AND source IN ({', '.join('?' * len(which.sources))})"
         values += which.sources
     query = f"SELECT {_ROW}, payload, {wanted} FROM rejected_group WHERE seq >= ? ORDER BY seq"  # noqa: S608 above
-    found: list[Kept] = []
+    found: list[StoredRejection] = []
     size = 0
     with closing(connection.execute(query, [*values, seq])) as rows:
         for *row, payload, is_wanted in rows:
@@ -214,7 +216,7 @@ def rejected(connection: sqlite3.Connection, after: str | None, limit: int, whic
     return found
 
 
-def find(connection: sqlite3.Connection, wanted: str) -> Kept | None:
+def find(connection: sqlite3.Connection, wanted: str) -> StoredRejection | None:
     """Return one rejection that is waiting, None when there is none of this id."""
     seq, index, token = _find(connection, wanted)
     payload = _payload(connection, seq, token)
@@ -337,9 +339,9 @@ def _find_old(connection: sqlite3.Connection, wanted: str) -> _Place:
     return _NOWHERE
 
 
-def _kept(seq: int, token: str, group: Group, index: int, rejection: Rejection) -> Kept:
+def _kept(seq: int, token: str, group: Group, index: int, rejection: Rejection) -> StoredRejection:
     name = group.ids[index] if group.ids else id_of(f"{seq:x}{token}", index)
-    return Kept(id=name, received_at=group.received_at, rejection=rejection)
+    return StoredRejection(id=name, received_at=group.received_at, rejection=rejection)
 
 
 def convert(connection: sqlite3.Connection) -> None:

@@ -19,7 +19,7 @@ _WRITE: Final = f"INSERT OR REPLACE INTO state (id, {_COLUMNS}, checksum) VALUES
 _PACKED: Final = struct.Struct("<qqdqqI32sq")
 
 
-class State(NamedTuple):
+class StoreState(NamedTuple):
     """Where the file stands."""
 
     events: int  # in the journal
@@ -37,7 +37,7 @@ class State(NamedTuple):
         return self.merchants, self.merchants_crc
 
 
-def read_state(connection: sqlite3.Connection) -> State:
+def read_state(connection: sqlite3.Connection) -> StoreState:
     """Return the state. Call in a transaction.
 
     Raises:
@@ -46,7 +46,7 @@ def read_state(connection: sqlite3.Connection) -> State:
     row = connection.execute(_READ).fetchone()
     if row is None:
         raise DamageError("the row that says how far the store has come is missing", _REBUILD)
-    state = State(*row[:-1])
+    state = StoreState(*row[:-1])
     try:
         whole = _checksum(state) == row[-1]
     except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
@@ -56,23 +56,23 @@ def read_state(connection: sqlite3.Connection) -> State:
     return state
 
 
-def doubtful_state(connection: sqlite3.Connection) -> State:
+def doubtful_state(connection: sqlite3.Connection) -> StoreState:
     """Return the state as it stands there, damaged or not, for who looks into the damage. Call in a transaction."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM state").fetchone() or ()  # noqa: S608 names, above
-    nothing = State(0, 0, None, 0, 0, 0, GENESIS)
+    nothing = StoreState(0, 0, None, 0, 0, 0, GENESIS)
     kinds = (int, int, float, int, int, int, bytes, int)
     if not row:
         return nothing
     values = [it if isinstance(it, kind) else none for it, kind, none in zip(row, kinds, nothing, strict=True)]
-    return State(*values)  # type: ignore[arg-type]
+    return StoreState(*values)  # type: ignore[arg-type]
 
 
-def write_state(connection: sqlite3.Connection, state: State) -> None:
+def write_state(connection: sqlite3.Connection, state: StoreState) -> None:
     """Replace the state. Call in a transaction."""
     connection.execute(_WRITE, (*state, _checksum(state)))
 
 
-def _checksum(state: State) -> int:
+def _checksum(state: StoreState) -> int:
     events, folded, folded_at, *others = state
     at = -1.0 if folded_at is None else folded_at
     return zlib.crc32(_PACKED.pack(events, folded, at, *others))

@@ -56,7 +56,7 @@ from tillroll.stores.sqlite.reports import (
 )
 from tillroll.stores.sqlite.schema import transaction, translated
 from tillroll.stores.sqlite.segments import Segments
-from tillroll.stores.sqlite.state import State, read_state, write_state
+from tillroll.stores.sqlite.state import StoreState, read_state, write_state
 from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
 
 if TYPE_CHECKING:
@@ -71,7 +71,18 @@ if TYPE_CHECKING:
     from tillroll.core.query import Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
-    from tillroll.ports import Audit, Backup, Clock, ImportHead, JournalPart, Kept, Progress, Room, Status, Trace
+    from tillroll.ports import (
+        Audit,
+        Backup,
+        Clock,
+        ImportHead,
+        JournalPart,
+        Progress,
+        Room,
+        Status,
+        StoredRejection,
+        Trace,
+    )
 
 _T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
@@ -305,7 +316,7 @@ class SqliteStore:
             self._dedupe.add_new(fresh, classified, events)
         return classified.outcomes, fresh
 
-    def _raise_head(self, state: State, *, unless_more: bool = False) -> None:
+    def _raise_head(self, state: StoreState, *, unless_more: bool = False) -> None:
         """Say how far the journal has come. Call after the commit: a head that is ahead means loss."""
         head = Head(state.events, state.chain)
         try:
@@ -317,7 +328,7 @@ class SqliteStore:
         except OSError as error:  # the events are committed; a head that is behind heals itself
             _log.warning("%s cannot be written: %s", self.head_path, error)
 
-    def _append(self, batch: Batch, state: State) -> State:
+    def _append(self, batch: Batch, state: StoreState) -> StoreState:
         """Journal new events after those of a state; return the state from then on."""
         now = self._clock()
         events = state.events
@@ -335,7 +346,7 @@ class SqliteStore:
         chain = append(self._connection, row, state.chain)
         names = (len(self._merchants), self._merchants.crc) if merchant_ids is not None else state.names
         folded, folded_at = (head, now) if fold else (state.folded, state.folded_at)
-        state = State(head, folded, folded_at, state.generation, *names, chain, state.definitions)
+        state = StoreState(head, folded, folded_at, state.generation, *names, chain, state.definitions)
         if fold:
             write_state(self._connection, state)
             self._unfolded.clear(head)
@@ -420,7 +431,7 @@ class SqliteStore:
             self._fold_is_due = True
             raise
 
-    def _fold_stride(self, state: State) -> State:
+    def _fold_stride(self, state: StoreState) -> StoreState:
         """Fold whole chunks up to a stride's worth of events; return the new state, which is to be written."""
         if self._unfolded.first != state.folded + 1 or not self._unfolded.events:
             self._read_unfolded(state)
@@ -429,7 +440,7 @@ class SqliteStore:
         last = self._unfolded.last
         self._unfolded.clear(last)
         names = (len(self._merchants), self._merchants.crc)
-        return State(state.events, last, self._clock(), state.generation, *names, state.chain, state.definitions)
+        return StoreState(state.events, last, self._clock(), state.generation, *names, state.chain, state.definitions)
 
     # Definitions.
 
@@ -477,7 +488,7 @@ class SqliteStore:
                 self._write_definitions(changed, state)
         return bool(changed)
 
-    def _write_definitions(self, changed: list[Version], state: State) -> None:
+    def _write_definitions(self, changed: list[Version], state: StoreState) -> None:
         write_versions(self._connection, changed)
         write_state(self._connection, state._replace(definitions=state.definitions + 1))
 
@@ -533,7 +544,7 @@ class SqliteStore:
         self._stride = min(max(int(self._stride * _COUNT_S / max(took, _COUNT_S / 4)), 1), _FOLD_STRIDE)
         return True
 
-    def _swap(self, whole: list[Version], state: State) -> None:
+    def _swap(self, whole: list[Version], state: StoreState) -> None:
         """Have readers read, and commits fold into, versions that have come to where readers are: one write."""
         if whole:
             self._write_definitions(swapped(read_versions(self._connection), whole), state)
@@ -599,7 +610,7 @@ class SqliteStore:
             return False
         return self._damaged_generation != self._generation or time.monotonic() >= self._fold_again_at
 
-    def _read_unfolded(self, state: State) -> None:
+    def _read_unfolded(self, state: StoreState) -> None:
         self._unfolded.clear(state.folded)
         upto = state.folded + _FOLD_STRIDE
         for row in read_chunks(self._connection, state.folded, state.events, upto=upto):
@@ -640,12 +651,14 @@ class SqliteStore:
         with self._write():
             return rejected_module.set_aside(self._connection, prepared, now_s, self._capacity)
 
-    def rejected(self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY) -> list[Kept]:
+    def rejected(
+        self, *, after: str | None = None, limit: int = 100, which: RejectedFilter = EVERY
+    ) -> list[StoredRejection]:
         """See ports.RejectedStore."""
         with self._read() as reader:
             return rejected_module.rejected(reader.connection, after, limit, which)
 
-    def find_rejected(self, rejected_id: str) -> Kept | None:
+    def find_rejected(self, rejected_id: str) -> StoredRejection | None:
         """See ports.RejectedStore."""
         with self._read() as reader:
             return rejected_module.find(reader.connection, rejected_id)
@@ -655,7 +668,7 @@ class SqliteStore:
         with self._read() as reader:
             return rejected_module.summary(reader.connection)
 
-    def settle(self, rejected_ids: Sequence[str]) -> None:
+    def discard(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore. The log is emptied of the bytes as well, now or by a later fold."""
         with self._lock, translated(self.path), rejected_module.erasing(self._connection):
             with self._write():
@@ -726,7 +739,7 @@ class SqliteStore:
 
     # Transactions.
 
-    def _state(self) -> State:
+    def _state(self) -> StoreState:
         """Return the state, having dropped what is cached if another process rebuilt. Call in a transaction."""
         state = read_state(self._connection)
         head_module.compare(self._head.read_now_and_then(), state.events, state.chain)

@@ -14,7 +14,7 @@ from tillroll.stores.sqlite.merchants import VALUE_TABLES, names_crc
 from tillroll.stores.sqlite.naming import NAMING_TABLES, draw_naming, write_naming
 from tillroll.stores.sqlite.reports import REPORT_TABLES, Version, write_versions
 from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums
-from tillroll.stores.sqlite.state import State, write_state
+from tillroll.stores.sqlite.state import StoreState, write_state
 
 if TYPE_CHECKING:
     import sqlite3
@@ -133,7 +133,7 @@ def begin_sums(connection: sqlite3.Connection) -> None:
     columns = "events, folded, folded_at, generation, merchants, merchants_crc, chain"
     before = connection.execute(f"SELECT {columns}, checksum FROM state_before").fetchone()  # noqa: S608 names, above
     state = _state_5(before)
-    write_state(connection, state or State(0, 0, None, 0, 0, 0, GENESIS))
+    write_state(connection, state or StoreState(0, 0, None, 0, 0, 0, GENESIS))
     if state is None:  # damaged, and so it stays until a rebuild
         connection.execute("UPDATE state SET checksum = checksum + 1")
     connection.execute("DROP TABLE state_before")
@@ -146,7 +146,7 @@ def begin_sums(connection: sqlite3.Connection) -> None:
     write_versions(connection, begun if filled else whole)
 
 
-def _state_5(row: tuple[Any, ...] | None) -> State | None:
+def _state_5(row: tuple[Any, ...] | None) -> StoreState | None:
     """Return the state out of a row of version 5, None when it is not what was written."""
     if row is None:
         return None
@@ -156,7 +156,7 @@ def _state_5(row: tuple[Any, ...] | None) -> State | None:
         packed = _STATE_2.pack(events, folded, -1.0 if folded_at is None else folded_at, *others)
     except struct.error:  # damage may change what type SQLite takes a column for
         return None
-    return State(*columns) if zlib.crc32(packed) == checksum else None
+    return StoreState(*columns) if zlib.crc32(packed) == checksum else None
 
 
 def _chain_chunks(connection: sqlite3.Connection) -> bytes:

@@ -14,7 +14,7 @@ from tillroll.core import kernel, limits
 from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.errors import OverloadedError, StoreError
-from tillroll.ingest.group_commit import Committed, Intake
+from tillroll.ingest.group_commit import Committed, GroupCommit
 from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def key(text: str) -> Source:
 
 
 async def submit_all(store: SqliteStore, bodies: list[Body], commits: list[Committed]) -> list[Receipt]:
-    intake = Intake(store, time.time, time.perf_counter, commits.append)
+    intake = GroupCommit(store, time.time, time.perf_counter, commits.append)
     receipts = await asyncio.gather(*[intake.submit(body) for body in bodies])
     await intake.close()
     return receipts
@@ -164,7 +164,7 @@ def test_each_event_of_a_large_body_has_its_own_outcome(store: SqliteStore) -> N
 
 def test_closing_finishes_large_bodies(store: SqliteStore) -> None:
     async def main() -> list[Receipt]:
-        intake = Intake(store, time.time, time.perf_counter)
+        intake = GroupCommit(store, time.time, time.perf_counter)
         futures = [intake.submit(Body(lines(40_000, f"order {i}"), UNNAMED)) for i in range(3)]
         await intake.close()
         return await asyncio.gather(*futures)
@@ -176,7 +176,7 @@ def test_closing_finishes_large_bodies(store: SqliteStore) -> None:
 
 def test_closing_finishes_what_was_submitted_and_takes_no_more(store: SqliteStore) -> None:
     async def main() -> list[Receipt]:
-        intake = Intake(store, time.time, time.perf_counter)
+        intake = GroupCommit(store, time.time, time.perf_counter)
         futures = [intake.submit(Body(EVENT, key(str(i)))) for i in range(100)]
         closing = asyncio.ensure_future(intake.close())
         await asyncio.sleep(0)
@@ -191,7 +191,7 @@ def test_closing_finishes_what_was_submitted_and_takes_no_more(store: SqliteStor
 
 def test_more_than_may_wait_is_refused_and_the_rest_goes_on(store: SqliteStore) -> None:
     async def main() -> int:
-        intake = Intake(store, time.time, time.perf_counter)
+        intake = GroupCommit(store, time.time, time.perf_counter)
         blocker = sqlite3.connect(store.path, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")  # another process's commit, which ours must wait for
         body = Body(EVENT + b" " * (limits.LINE_BYTES_MAX - len(EVENT)), UNNAMED)
@@ -211,7 +211,7 @@ def test_more_than_may_wait_is_refused_and_the_rest_goes_on(store: SqliteStore) 
 
 def test_a_store_that_fails_fails_the_waiting_and_nothing_later(store: SqliteStore) -> None:
     async def main() -> None:
-        intake = Intake(store, time.time, time.perf_counter)
+        intake = GroupCommit(store, time.time, time.perf_counter)
         store._connection.execute("PRAGMA busy_timeout = 0")
         blocker = sqlite3.connect(store.path, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")

@@ -18,7 +18,7 @@ The protocols together, and what each step is for:
 4. *A range of the fold is declared before any counter is touched*: it lies between two marks, and a mark is part of a
    ledger entry. It could be an item of its own, but so it costs nothing, and can be neither moved nor lost.
 5. *A counter takes a range on condition that its `fold` is of this epoch and before the range's end.* A repeat, a
-   second worker and a sleeper that wakes up late all find the condition false. One of an older epoch is set.
+   second worker and a late worker all find the condition false. One of an older epoch is set.
 6. *The position moves when every counter has taken the range*, and only from its start. So what is half done is done
    again, by anyone, from the same declared range, with the same sums.
 7. *The state keeps the token of the entry at its position, and of the one that ends the range under way.* Another
@@ -44,7 +44,7 @@ Table = Literal["aggregates", "journal"]
 Value = str | int | float | bytes
 Item = Mapping[str, Value]
 T = TypeVar("T")
-Protocol = Generator[Any, Any, T]  # yields Call or list[Call]; returns T
+Procedure = Generator[Any, Any, T]  # yields Call or list[Call]; returns T
 
 
 class Fault(Exception):  # noqa: N818 what befell a call, not yet an error of the operation
@@ -95,7 +95,7 @@ class BatchReply(NamedTuple):
     unprocessed: tuple[Any, ...]
 
 
-class Query(Call, frozen=True):
+class QueryTable(Call, frozen=True):
     """Read a log of the journal strongly, from a number on, rising (or falling from the end); replies QueryReply."""
 
     log: str
@@ -297,17 +297,17 @@ class Context(NamedTuple):
         return Backoff(self.draw, self.patience_s)
 
 
-def ask(context: Context, call: Call) -> Protocol[Any]:
+def run_call(context: Context, call: Call) -> Procedure[Any]:
     """Make a call that may safely be made again, until there is a reply or a condition fails."""
-    (reply,) = yield from ask_all(context, [call])
+    (reply,) = yield from run_calls(context, [call])
     if isinstance(reply, ConditionFailed):
         raise reply
     return reply
 
 
-def ask_all(
+def run_calls(
     context: Context, calls: Sequence[Call], may_go_on: Callable[[], bool] = lambda: True
-) -> Protocol[list[Any]]:
+) -> Procedure[list[Any]]:
     """Make calls that may safely be made again; return their replies in order. A failed condition is a reply.
 
     Once `may_go_on` says no, what the service refused stays a Throttled, or what else it was.
@@ -337,14 +337,14 @@ def is_passing(reply: object) -> bool:
     return isinstance(reply, Throttled | ReplyLost | Conflict)
 
 
-def read_batch(context: Context, table: Table, keys: Sequence[Any]) -> Protocol[list[Item]]:
+def read_batch(context: Context, table: Table, keys: Sequence[Any]) -> Procedure[list[Item]]:
     """Read items by key, in any order; those that do not exist are left out."""
     found: list[Item] = []
     backoff = context.backoff()
     left = list(keys)
     while left:
         calls = [BatchGet(table, tuple(left[at : at + BATCH_KEYS_MAX])) for at in range(0, len(left), BATCH_KEYS_MAX)]
-        replies: list[BatchReply] = yield from ask_all(context, calls)
+        replies: list[BatchReply] = yield from run_calls(context, calls)
         progress = len(left)
         left = []
         for reply in replies:
@@ -355,12 +355,12 @@ def read_batch(context: Context, table: Table, keys: Sequence[Any]) -> Protocol[
     return found
 
 
-def read_log(context: Context, log: str, after: int) -> Protocol[list[Item]]:
+def read_log(context: Context, log: str, after: int) -> Procedure[list[Item]]:
     """Read a whole log strongly after a number."""
     items: list[Item] = []
     last: int | None = after
     while last is not None:
-        reply: QueryReply = yield from ask(context, Query(log, last))
+        reply: QueryReply = yield from run_call(context, QueryTable(log, last))
         items.extend(reply.items)
         last = reply.last
     return items
