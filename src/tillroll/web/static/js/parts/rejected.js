@@ -112,7 +112,7 @@ export class RejectedList {
     this.#summarize(summary);
     const kept = new Map([...this.#items.children].filter((item) => this.#open.has(item.dataset.id)).map((item) => [item.dataset.id, item]));
     const ids = found.map((one) => one.id).join();
-    this.#note.textContent = found.length ? `${plural(found.length, "event")}${found.length < summary.rejected ? ` of ${whole(summary.rejected)}` : ""}, the oldest first. None is ever dropped by itself. ${this.#said}` : `${summary.rejected ? "None of these waits" : "Nothing waits"} to be corrected. ${this.#said}`.trim();
+    this.#note.textContent = found.length ? `${plural(found.length, "event")}${found.length < summary.rejected ? ` of ${whole(summary.rejected)}` : ""}, the oldest first. Each stays until it is corrected or dropped. ${this.#said}` : `${summary.rejected ? "None of these waits" : "Nothing waits"} to be corrected. ${this.#said}`.trim();
     this.#more.hidden = !more || found.length >= summary.rejected;
     if (ids === this.#last) return;
     this.#last = ids;
