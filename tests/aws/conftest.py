@@ -25,14 +25,14 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
 @pytest.fixture
 def aws(ministack: Ministack, monkeypatch: pytest.MonkeyPatch) -> Ministack:
     """A ministack, which this process takes for AWS during the test."""
-    _take_for_aws(ministack, monkeypatch)
+    take_for_aws(ministack, monkeypatch)
     return ministack
 
 
 @pytest.fixture(scope="session")
 def once_deployed(ministack: Ministack, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     with pytest.MonkeyPatch.context() as patch:
-        _take_for_aws(ministack, patch)
+        take_for_aws(ministack, patch)
         return deployments.deploy(ministack, tmp_path_factory.mktemp("package"), HttpApi="true")
 
 
@@ -43,6 +43,6 @@ def deployed(aws: Ministack, once_deployed: Deployed) -> Deployed:
     return once_deployed
 
 
-def _take_for_aws(found: Ministack, patch: pytest.MonkeyPatch) -> None:
+def take_for_aws(found: Ministack, patch: pytest.MonkeyPatch) -> None:
     for name, value in (CREDENTIALS | {"AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": found.endpoint}).items():
         patch.setenv(name, value)

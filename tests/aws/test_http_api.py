@@ -10,13 +10,16 @@ import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from tests.aws.conftest import take_for_aws
 from tests.aws.deployed import wait_until
 from tests.aws.ministack import REGION
 
 from tillroll.app import open_store
+from tillroll.web.events import TYPES
 
 if TYPE_CHECKING:
     from tests.aws.deployed import Deployed
@@ -78,20 +81,58 @@ def counted(store: Store, datapoint: str) -> int:
     return count
 
 
-def test_a_post_with_an_idempotency_key_is_counted_once_however_often_it_is_sent(deployed: Deployed) -> None:
-    take_the_condition(deployed)
-    merchant = uuid.uuid4().hex
+@pytest.fixture(scope="module")
+def conditional(once_deployed: Deployed) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        take_for_aws(once_deployed.aws, patch)
+        take_the_condition(once_deployed)
+
+
+def purchase(merchant: str) -> str:
     event = {"date": "2011-12-06T10:15:30Z", "amount": 1, "paymentMethod": "PAY_NOW", "merchantId": merchant}
-    body = json.dumps(event | {"note": "a&b=c+d é"})
-    for content_type in ("application/json", "application/x-ndjson", "application/json"):
-        status, answer = post(deployed, body, content_type, f"key-{merchant}")
-        assert status == 202, answer
+    return json.dumps(event | {"note": "a&b=c+d é"})
+
+
+@pytest.mark.usefixtures("conditional")
+def test_a_post_with_an_idempotency_key_is_counted_once_however_often_and_whatever_type_it_is_sent_as(
+    deployed: Deployed,
+) -> None:
+    """The types that `serve` takes, among them what `curl -d` says of all it sends, and none."""
+    merchant = uuid.uuid4().hex
+    for content_type in (*TYPES, "application/json; charset=utf-8", "Text/Plain;charset=UTF-8", ""):
+        status, answer = post(deployed, purchase(merchant), content_type, f"key-{merchant}")
+        assert status == 202, (content_type, answer)
         assert answer["messageId"]
-    assert post(deployed, body, "application/json", f"other-{merchant}")[0] == 202
+    assert post(deployed, purchase(merchant), "application/json", f"other-{merchant}")[0] == 202
     store = open_store(deployed.store)
-    datapoint = f"2011-12-06|{merchant}"
-    wait_until(lambda: counted(store, datapoint) == 2, "two purchases, by their keys")
+    wait_until(lambda: counted(store, f"2011-12-06|{merchant}") == 2, "two purchases, by their keys")
     store.close()
+
+
+@pytest.mark.usefixtures("conditional")
+def test_a_bad_first_line_costs_only_itself(deployed: Deployed) -> None:
+    bad = ("nonsense", '{"date": "2011', "[17,", "\ufeff{]", '"')
+    merchants = [uuid.uuid4().hex for _ in bad]
+    for first, merchant in zip(bad, merchants, strict=True):
+        body = f"{first}\n{purchase(merchant)}\n{purchase(merchant)}"
+        assert post(deployed, body, "application/x-www-form-urlencoded", f"key-{merchant}")[0] == 202
+    store = open_store(deployed.store)
+    datapoints = [f"2011-12-06|{merchant}" for merchant in merchants]
+    wait_until(lambda: all(counted(store, each) == 2 for each in datapoints), "the two lines after each")
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "word"),
+    [("", "application/json", 400, "the queue does not take this body"), ("<a/>", "text/xml", 415, "unknown_type")],
+)
+def test_what_the_queue_is_not_asked_or_refuses_is_told(
+    body: str, content_type: str, status: int, word: str, deployed: Deployed
+) -> None:
+    found, answer = post(deployed, body, content_type, "key")
+    assert found == status
+    assert answer["status"] == status
+    assert word in answer.values()
 
 
 def test_a_request_that_nobody_signed_goes_no_further(deployed: Deployed) -> None:
