@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tillroll.config import FRESHNESS_S
 from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError, MissingPackageError, StoreError
+from tillroll.ports import Opening
 
 if TYPE_CHECKING:
     from tillroll.core.rejection import Capacity
     from tillroll.ports import Backup, Progress, Queue, Store
+
+
+# The module of each kind of store, by the scheme of its address: "" for a directory. Each has `open_address`.
+_STORES: Final = {"": "tillroll.stores.sqlite.store", "dynamodb": "tillroll.stores.dynamodb.store"}
 
 
 def open_store(
@@ -19,29 +25,21 @@ def open_store(
 ) -> Store:
     """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
-    `make` says whether a directory without a store becomes one; tables are made by a deployment. `freshness_s` is the
-    setting of that name. Readers of a directory are always up to date, and need none. `capacity` is that of what is
-    not accepted.
+    See ports.Opening for the rest.
 
     Raises:
-        ConfigError: the address is of neither form, or the AWS extra is not installed.
+        ConfigError: the address is of no form that is known, or the store's extra is not installed.
         StoreError: there is no such store, or it cannot be used.
     """
-    if address.startswith("dynamodb://"):
-        try:
-            from tillroll.stores.dynamodb.store import open_dynamodb_store  # noqa: PLC0415 boto3 only when it is used
-        except ModuleNotFoundError as error:
-            raise _aws_missing("data", error) from error
-        return open_dynamodb_store(address, freshness_s=freshness_s, capacity=capacity)
-    if "://" in address:
+    scheme = address.partition("://")[0] if "://" in address else ""
+    if scheme not in _STORES:
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
-    from tillroll.stores.sqlite.store import SqliteStore  # noqa: PLC0415 sqlite3 only when it is used
-
-    if not make and not SqliteStore.is_in(Path(address)):
-        remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
-        raise StoreError(f"there is no store in {address}", remedy)
-    return SqliteStore(Path(address), capacity=capacity)
+    try:
+        opened: Store = import_module(_STORES[scheme]).open_address(address, Opening(make, freshness_s, capacity))
+    except ModuleNotFoundError as error:
+        raise _aws_missing("data", error) from error
+    return opened
 
 
 def restore_store(address: str, source: Path, progress: Progress | None = None) -> Backup:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tillroll.core.export import Chosen
     from tillroll.core.field_tally import FieldTally
     from tillroll.core.query import Page, Query
-    from tillroll.core.rejection import RejectedFilter, RejectedSummary
+    from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
 
 Clock = Callable[[], float]  # seconds since 1970; nothing but freshness and the "future" rule depends on it
@@ -300,6 +300,18 @@ class Store(Journal, Aggregates, Definitions, RejectedStore, Fields, Protocol):
     def close(self) -> None:
         """Release everything. The store is unusable afterwards."""
         ...
+
+
+class Opening(NamedTuple):
+    """How a store is to be opened. `tillroll.app` names the module of each kind of store, which has `open_address`.
+
+    `open_address(address: str, opening: Opening) -> Store` raises ConfigError when the address is not of its form, and
+    StoreError when there is no store there, or it cannot be used.
+    """
+
+    make: bool  # whether a directory without a store becomes one; tables are made by a deployment
+    freshness_s: float  # the setting of that name; for stores whose readers do not count what is not folded
+    capacity: Capacity  # of what is not accepted
 
 
 class Message(NamedTuple):

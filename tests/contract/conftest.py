@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
 
 class Bench(Protocol):
-    """A store under test, and what the suite needs besides the port."""
+    """A store under test, and what the suite needs besides the port.
+
+    It is made anew for each test. `opened` lists what was opened; the suite closes it.
+    """
+
+    opened: list[Store]
 
     def open(self, capacity: Capacity = CAPACITY) -> Store:
         """Return another user of the same store, as another process would be."""
@@ -39,17 +45,18 @@ class Bench(Protocol):
         ...
 
     def lose_chunk(self) -> None:
-        """Delete the first chunk of the journal."""
+        """Delete the first chunk of the journal. Skip the test where nothing is stored that could be lost."""
         ...
 
     def flip_bit(self) -> None:
-        """Change one bit of the first chunk of the journal."""
+        """Change one bit of the first chunk of the journal. Skip the test where no bytes are stored."""
         ...
 
 
 class OracleBench:
     def __init__(self) -> None:
         self.store = Oracle()
+        self.opened: list[Store] = []
 
     def open(self, capacity: Capacity = CAPACITY) -> Store:
         self.store.capacity = capacity
@@ -146,12 +153,26 @@ def flipped(data: bytes) -> bytes:
     return data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :]
 
 
-@pytest.fixture(params=["oracle", "sqlite", "dynamodb-local"])
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--bench", metavar="MODULE:CLASS", help="run the suite over this Bench alone: docs/new-store.md")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    given = metafunc.config.getoption("--bench", None)
+    for name, stores in (
+        ("bench", ["oracle", "sqlite", "dynamodb-local"]),
+        ("real_bench", ["sqlite", "dynamodb-local"]),
+    ):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, stores if given is None else [given], indirect=True)
+
+
+@pytest.fixture
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     yield from _bench(request, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "dynamodb-local"])
+@pytest.fixture
 def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A store that has chunks to damage, and other processes: not the oracle."""
     yield from _bench(request, tmp_path)
@@ -161,12 +182,14 @@ def _bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made: Any
     match request.param:
         case "oracle":
-            yield OracleBench()
-            return
+            made = OracleBench()
         case "sqlite":
             made = SqliteBench(tmp_path)
-        case _:
+        case "dynamodb-local":
             made = DynamoDBBench(request.getfixturevalue("dynamodb_local"))
+        case given:
+            module, _, name = given.partition(":")
+            made = getattr(import_module(module), name)(tmp_path)
     yield made
     for store in made.opened:
         store.close()

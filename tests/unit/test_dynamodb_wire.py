@@ -18,7 +18,9 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
+from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError, StoreError
+from tillroll.ports import Opening
 from tillroll.stores.dynamodb import http
 from tillroll.stores.dynamodb.calls import (
     Backoff,
@@ -37,7 +39,7 @@ from tillroll.stores.dynamodb.calls import (
 from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Request, Signer
 from tillroll.stores.dynamodb.schema import EPOCH
 from tillroll.stores.dynamodb.state import FoldState
-from tillroll.stores.dynamodb.store import open_dynamodb_store
+from tillroll.stores.dynamodb.store import open_address
 from tillroll.stores.dynamodb.units import Units, item_bytes, write_units
 from tillroll.stores.dynamodb.wire import Wire, attribute, fault_of, value_of
 
@@ -77,6 +79,9 @@ def test_signatures_are_those_of_botocore(token: str | None, monkeypatch: pytest
     signature = signer.signature(signer.string_to_sign(request, canonical), request)
     assert headers["authorization"].endswith(f"Signature={signature}")
     assert headers["x-amz-date"] == stamp
+
+
+OPENING = Opening(make=True, freshness_s=60.0, capacity=CAPACITY)
 
 
 def test_a_signer_takes_up_renewed_credentials() -> None:
@@ -340,12 +345,12 @@ def test_a_connection_that_cannot_be_made_had_no_effect() -> None:
 )
 def test_an_address_that_names_no_two_tables_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="data: "):
-        open_dynamodb_store(address, freshness_s=60.0)
+        open_address(address, OPENING)
 
 
 def test_an_address_has_no_freshness_and_says_where_it_is_set() -> None:
     with pytest.raises(ConfigError, match="TILLROLL_FRESHNESS_S"):
-        open_dynamodb_store("dynamodb://r/a/b?freshness=5", freshness_s=60.0)
+        open_address("dynamodb://r/a/b?freshness=5", OPENING)
 
 
 def test_missing_credentials_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
@@ -355,7 +360,7 @@ def test_missing_credentials_say_so(monkeypatch: pytest.MonkeyPatch, tmp_path: o
         monkeypatch.setenv(name, f"{tmp_path}/none")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(StoreError, match="no AWS credentials"):
-        open_dynamodb_store("dynamodb://eu-west-1/a/b", freshness_s=60.0)
+        open_address("dynamodb://eu-west-1/a/b", OPENING)
 
 
 def test_a_query_from_the_end_has_no_bound() -> None:

@@ -82,7 +82,7 @@ class Client:
         self._connections.close()
 
 
-def open_client(region: str | None, aggregates: str, journal: str, endpoint: str | None, profile: str | None) -> Client:
+def open_client(region: str | None, aggregates: str, journal: str, endpoint: str | None) -> Client:
     """Return a client. The region, when not given, is the profile's or AWS_REGION; so is the endpoint.
 
     Raises:
@@ -93,7 +93,7 @@ def open_client(region: str | None, aggregates: str, journal: str, endpoint: str
     import botocore.session  # noqa: PLC0415
 
     try:
-        session = botocore.session.Session(profile=profile)
+        session = botocore.session.Session()
         made = session.create_client("dynamodb", region_name=region, endpoint_url=endpoint)
         source = session.get_credentials()
     except botocore.exceptions.BotoCoreError as error:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tillroll.core.query import Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
-    from tillroll.ports import Audit, Clock, JournalPart, Progress, StoredRejection, Trace
+    from tillroll.ports import Audit, Clock, JournalPart, Opening, Progress, StoredRejection, Trace
     from tillroll.stores.dynamodb.calls import Procedure, QueryReply
     from tillroll.stores.dynamodb.client import Client
 
@@ -278,9 +278,7 @@ def _oldest_after(context: Context, folded: int) -> Procedure[float | None]:
     return next((entry.at for _, entry in map(decode_entry, reply.items) if entry.chunks), None)
 
 
-def open_dynamodb_store(
-    address: str, *, freshness_s: float, profile: str | None = None, capacity: Capacity = CAPACITY
-) -> DynamoDBStore:
+def open_address(address: str, opening: Opening) -> DynamoDBStore:
     """Return the store at dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
     An empty region is the profile's. The one option is `endpoint`, a server's URL in place of AWS.
@@ -299,5 +297,5 @@ def open_dynamodb_store(
     if len(tables) != 2 or not all(tables) or options:
         remedy = "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL"
         raise ConfigError("data", f"{address} does not name two tables", remedy)
-    client = open_client(url.netloc or None, tables[0], tables[1], endpoint, profile)
-    return DynamoDBStore(client, freshness_s=freshness_s, capacity=capacity)
+    client = open_client(url.netloc or None, tables[0], tables[1], endpoint)
+    return DynamoDBStore(client, freshness_s=opening.freshness_s, capacity=opening.capacity)

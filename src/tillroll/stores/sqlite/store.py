@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -61,7 +62,6 @@ from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         Clock,
         ImportHead,
         JournalPart,
+        Opening,
         Progress,
         Room,
         Status,
@@ -241,11 +242,6 @@ class SqliteStore:
     def room(self) -> Room:
         """See ports.Watchable."""
         return self._place.room()
-
-    @staticmethod
-    def is_in(directory: Path) -> bool:
-        """Tell whether there is a store in a directory."""
-        return (directory / schema.FILE_NAME).is_file()
 
     def close(self) -> None:
         """Release every connection."""
@@ -832,3 +828,12 @@ def _damage(path: Path, error: ValueError) -> tuple[str, str]:
             return f"{path}: {error}", "Run tillroll audit to see which chunk it is"
         case _:
             return f"{path}: an aggregate is damaged ({error})", "Count the journal again with: tillroll rebuild"
+
+
+def open_address(address: str, opening: Opening) -> SqliteStore:
+    """Return the store in a directory, see ports.Opening."""
+    directory = Path(address)
+    if not opening.make and not (directory / schema.FILE_NAME).is_file():
+        remedy = "Name another with --data, or make one with `tillroll import` or `tillroll serve`"
+        raise StoreError(f"there is no store in {address}", remedy)
+    return SqliteStore(directory, capacity=opening.capacity)
