@@ -12,7 +12,7 @@ from tillroll.core.batch import BatchBuilder, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.field_tally import FieldTally
 from tillroll.core.limits import METHODS
-from tillroll.core.query import Page, Query, Row, answer
+from tillroll.core.query import Aggregate, Page, Query, Row, answer
 from tillroll.core.rejection import (
     CAPACITY,
     EVERY,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch, Event, Identity
     from tillroll.core.definition import Definition
-    from tillroll.core.query import Aggregate
     from tillroll.core.report import Report
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -216,8 +215,12 @@ class Oracle:
             builder.add(event)
         yield builder.build()
 
-    def get(self, datapoints: Sequence[str]) -> list[int]:
-        return [self.aggregates[datapoint] for datapoint in datapoints]
+    def get(self, datapoints: Sequence[str], *, amounts: bool = False) -> list[Aggregate]:
+        folded = [rows_of(event).values() for event in self.events()[: self.folded]] if amounts else []
+        cents = Counter[str]()
+        for row, key in (each for rows in folded for each in rows):
+            cents[key] += row.amount
+        return [Aggregate(datapoint, self.aggregates[datapoint], cents[datapoint]) for datapoint in datapoints]
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         wanted = containing.casefold()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.field_tally import FieldTally
-    from tillroll.core.query import Page, Query
+    from tillroll.core.query import Aggregate, Page, Query
     from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
 
@@ -181,8 +181,14 @@ class Aggregates(Protocol):
         """Return one page of a report, as `core.query.answer` defines it, of one prefix of the journal."""
         ...
 
-    def get(self, datapoints: Sequence[str]) -> list[int]:
-        """Return the events of each datapoint in the order asked, 0 for one that nobody counted yet."""
+    def get(self, datapoints: Sequence[str], *, amounts: bool = False) -> list[Aggregate]:
+        """Return the aggregate of each datapoint in the order asked, of 0 events for one that nobody counted yet.
+
+        `amounts` says whether they are asked for: those that are still being counted are an error then, and else 0.
+
+        Raises:
+            CountingError: they are being counted.
+        """
         ...
 
     def merchants(self, containing: str, limit: int) -> list[str]:

@@ -180,9 +180,9 @@ def test_a_worker_folds_beside_its_commits(tables: Tables) -> None:
     body = b'{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}'
     queue.send([(body, "a")])
     ends_at = time.monotonic() + 20
-    while tables.store().get(["10-50|SLICE_IT"]) != [1] and time.monotonic() < ends_at:
+    while tables.store().get(["10-50|SLICE_IT"])[0].events != 1 and time.monotonic() < ends_at:
         time.sleep(0.1)
     worker.stop()
     thread.join()
-    assert tables.store().get(["10-50|SLICE_IT"]) == [1]
+    assert tables.store().get(["10-50|SLICE_IT"])[0].events == 1
     assert folded_by == {"fold"}

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.aws.test_dynamodb_store import Tables, between, tables
 from tests.contract.test_store import KEY, PURCHASE, check, purchases
+from tests.oracle import counted, events_of
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
-from tillroll.errors import LaterFormatError, StoreError
+from tillroll.core.report import FIVE, REPORTS
+from tillroll.errors import CountingError, LaterFormatError, StoreError
 from tillroll.stores.dynamodb.calls import Call, Count
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY
 
@@ -323,6 +324,13 @@ def test_tables_of_an_older_release_too_large_for_a_fold_keep_counting_events(
     check(tables.store(), events)
     assert tables.store().audit().differences == []
     assert not [item for item in backup(tables)[AGGREGATES] if "amount" in item and "report" in item]
+    datapoints = list(counted(events))
+    for asked in (Query(report=FIVE[0], order="-amount"), Query(report=FIVE[2], amounts=True)):
+        with pytest.raises(CountingError, match="the amount is being counted: 0 of "):
+            tables.store().page(asked)
+    with pytest.raises(CountingError, match="the amount is being counted: 0 of "):
+        tables.store().get(datapoints, amounts=True)
+    assert events_of(tables.store().get(datapoints)) == counted(events)
     tables.store().rebuild()
     right(tables, events)
 

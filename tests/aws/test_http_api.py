@@ -77,8 +77,7 @@ def take_the_condition(deployed: Deployed) -> None:
 def counted(store: Store, datapoint: str) -> int:
     """Fold and count, rather than wait for the minute in which the stack folds."""
     store.fold()
-    [count] = store.get([datapoint])
-    return count
+    return store.get([datapoint])[0].events
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ class World:
     def count(self, datapoint: str = DATAPOINT) -> int:
         store = self.store()
         store.fold()
-        [count] = store.get([datapoint])
+        count = store.get([datapoint])[0].events
         store.close()
         return count
 
@@ -238,7 +238,7 @@ def test_the_scheduled_fold_counts_what_came_last(world: World, code: Path) -> N
         wait_until(
             lambda: runtime.invoke({})["folded_position"] == store.status().journal_position, "a fold of what came last"
         )
-    [count] = store.get([DATAPOINT])
+    count = store.get([DATAPOINT])[0].events
     assert count == 1
     store.close()
 

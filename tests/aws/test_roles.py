@@ -181,7 +181,7 @@ def test_the_functions_role_takes_and_folds_and_the_readers_reads(
     store.close()
     Role(guarded, "reader").take_on(monkeypatch)
     store = open_store(guarded.store)
-    assert store.get([DATAPOINT]) == [2]
+    assert store.get([DATAPOINT])[0].events == 2
     page = store.page(Query(report=REPORTS["hour-bracket-method"]))
     assert events_of(page.aggregates)[DATAPOINT] == 2
     store.close()

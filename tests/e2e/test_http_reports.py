@@ -162,6 +162,24 @@ def test_single_aggregates_and_many(http: httpx.Client) -> None:
     assert http.post("/aggregates", json={"datapoints": []}).json() == []
 
 
+def test_single_aggregates_show_the_measures_that_are_asked_for(http: httpx.Client) -> None:
+    measures = {"measures": "amount,average,events"}
+    some = http.get("/reports/bracket-method", params=measures | {"limit": "3"}).json()
+    assert [list(each) for each in some] == [["datapoint", "amount", "average", "events"]] * 3
+    assert some[0]["amount"]
+    datapoints = [each["datapoint"] for each in some]
+    asked = [("datapoint", each) for each in datapoints] + [("measures", "amount,average"), ("measures", "events")]
+    assert http.get("/aggregates", params=asked).json() == some
+    assert http.post("/aggregates", params=measures, json={"datapoints": datapoints}).json() == some
+    one = http.get(f"/aggregates/{quote(datapoints[1], safe='')}", params={"measures": "amount"}).json()
+    assert one == {"datapoint": datapoints[1], "amount": some[1]["amount"]}
+    for address in (
+        f"/aggregates?datapoint={quote(datapoints[0])}&measures=",
+        "/aggregates/10-50|SLICE_IT?measures=sum",
+    ):
+        assert refused(http, address, 400)["field"] == "measures"
+
+
 def test_what_nobody_counted_is_not_found_alone(http: httpx.Client) -> None:
     assert refused(http, "/aggregates/2031-01-01%7Cnobody", 404)["code"] == "unknown_datapoint"
 

@@ -309,7 +309,7 @@ class Processes:
     def _read(self, store: DynamoDBStore) -> tuple[Counter[str], list[str]]:
         if self.world.random.random() < 0.5:
             asked = sorted(self.world.watch.prefixes[-1]) or ["10-50|PAY_NOW"]
-            return Counter(dict(zip(asked, store.get(asked), strict=True))), asked
+            return Counter(events_of(store.get(asked))), asked
         page = store.page(Query(report=self.world.random.choice(FIVE)))
         seen = Counter(events_of(page.aggregates))
         return seen, list(seen)  # the index may not list the newest datapoints yet

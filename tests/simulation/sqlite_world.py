@@ -273,7 +273,7 @@ class Process:
     def _get(self) -> None:
         least = self._world.witness.events
         wanted = sorted(self._world.witness.prefixes[least]) or ["10-50|PAY_NOW"]
-        found = self._store.get(wanted)
+        found = [each.events for each in self._store.get(wanted)]
         if not any(found == [counts[dp] for dp in wanted] for _, counts in self._since(least)):
             raise WrongError(f"{wanted} are answered as {found}, which is no prefix")
 

@@ -64,7 +64,7 @@ def test_purchases_of_all_times_cost_a_few_bytes_each(tmp_path: Path, merchants:
     assert (len(page.aggregates), page.next) == (100, None)
     assert page.aggregates[0].events == 1
     assert page.aggregates[0].datapoint.startswith("1970-01-01|m")
-    assert store.get([each.datapoint for each in page.aggregates]) == [1] * 100
+    assert {each.events for each in store.get([each.datapoint for each in page.aggregates])} == {1}
     whole = store.page(Query(report=report, limit=1))
     assert whole.totals is not None
     assert whole.totals[:2] == (count * bodies, count * bodies)

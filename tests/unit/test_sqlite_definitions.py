@@ -109,7 +109,9 @@ def check(store: SqliteStore, events: list[Event], names: Iterable[str]) -> None
                 assert store.page(after) == answer(after, rows), (name, order)
         totals = Counter(text for event in events if (text := report.text_of(event, kept_of(event))) is not None)
         some = sorted(totals)[:5]
-        assert store.get([report.datapoint(text) for text in some]) == [totals[text] for text in some]
+        found = store.get([report.datapoint(text) for text in some], amounts=True)
+        assert found == [each for each in answer(Query(report=report, limit=10_000), rows).aggregates if each in found]
+        assert [each.events for each in found] == [totals[text] for text in some]
 
 
 def count_all(store: SqliteStore) -> None:
@@ -457,7 +459,7 @@ def test_a_datapoint_that_is_very_long_is_found_by_its_hash(tmp_path: Path) -> N
         if page is not None:
             assert [row.datapoint[:7] for row in page.aggregates] == ["|long|#"] * 3
             assert all(row.text is not None and len(row.text.encode()) > 1_000 for row in page.aggregates)
-            assert store.get([row.datapoint for row in page.aggregates]) == [10, 10, 10]
+            assert store.get([row.datapoint for row in page.aggregates], amounts=True) == page.aggregates
         count_all(store)
     assert page is not None
     store.close()

@@ -125,6 +125,9 @@ def test_amounts_are_counted_beside_traffic_and_until_then_are_an_error(written:
         for order, amounts in asked.items():
             with pytest.raises(CountingError, match=r"the amount is being counted: [\d,]+ of [\d,]+ so far"):
                 store.page(Query(report=FIVE[0], order=order, amounts=amounts))  # type: ignore[arg-type]
+        with pytest.raises(CountingError, match=r"the amount is being counted: [\d,]+ of [\d,]+ so far"):
+            store.get(["<10|PAY_NOW"], amounts=True)
+        assert store.get(["<10|PAY_NOW"])[0].events
         more = purchases(10, 7, at)
         everything, at, rounds = [*everything, *more], at + 10, rounds + 1
         other.journal(batch_of(more))

@@ -26,7 +26,8 @@ def run(
         if at is None:
             problem = f"{datapoint} is a datapoint of no report ({', '.join(reports.names)})"
             raise QueryError("DATAPOINT", problem, "Quote it as a report shows it")
-        (events,) = store.get([datapoint])
+        (counted,) = store.get([datapoint])
+        events = counted.events
         traces = list(islice(store.trace(datapoint), limit))
     if json:
         found = [{**msgspec.structs.asdict(trace), "event": msgspec.Raw(trace.event)} for trace in traces]

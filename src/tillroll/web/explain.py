@@ -41,7 +41,8 @@ class ExplainRoute:
 
     def _read(self, datapoint: str, after: int, limit: int) -> dict[str, Any]:
         report = find_datapoint(self._state.store.catalogue(), datapoint).report
-        (events,) = self._state.store.get([datapoint])
+        (counted,) = self._state.store.get([datapoint])
+        events = counted.events
         traces = list(islice(self._state.store.trace(datapoint), after, after + limit + 1)) if after < events else []
         found = [{**msgspec.structs.asdict(trace), "event": msgspec.Raw(trace.event)} for trace in traces[:limit]]
         following = str(after + limit) if len(traces) > limit else None

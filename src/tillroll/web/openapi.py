@@ -249,13 +249,12 @@ def _get_report(report: Report, settings: ServerSettings) -> JsonObject:
     if report.window:
         times = {"enum": [report.window.name, *question.spans_of(report)]}
         by |= {"contains": times, "minContains": 0, "maxContains": 1}
-    measures = listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES}
     limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
     orders = [order for order in question.ORDERS if order != "bracket" or "bracket" in report.dimensions]
     cursor = {"type": "string", "minLength": 1, "maxLength": question.CURSOR_CHARACTERS_MAX, "format": "cursor"}
     parameters += [
         _parameter("by", by, "Roll up to these dimensions, in this order, or to a span in place of the window"),
-        _parameter("measures", measures, "What each aggregate has beside its datapoint; the average is in cents"),
+        _measures(),
         _parameter("order", one_of(orders, default=question.ORDERS[0]), "By name, or most events or amount first"),
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
@@ -291,12 +290,17 @@ def _values(dimension: Dimension) -> JsonObject:
     raise TypeError(dimension.name)
 
 
+def _measures() -> JsonObject:
+    schema = listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES}
+    return _parameter("measures", schema, "What each aggregate has beside its datapoint; the average is in cents")
+
+
 def _aggregates(settings: ServerSettings) -> JsonObject:
     many = listed(DATAPOINT, limits.DATAPOINTS_MAX)
     some = listed(DATAPOINT, IN_ADDRESS_MAX) | {"minItems": 1}
     counted = "In the order asked; one that nobody counted yet is 0"
-    asked = [_parameter("datapoint", some, "Repeat it for several", required=True)]
-    codes = ("bad_query", *_STORE)
+    asked = [_parameter("datapoint", some, "Repeat it for several", required=True), _measures()]
+    codes = ("bad_query", "report_counting", *_STORE)
     read = _operation(
         "readAggregates",
         "Aggregates",
@@ -316,6 +320,7 @@ def _aggregates(settings: ServerSettings) -> JsonObject:
         _json(listed(ref("Aggregate")), text=counted),
         ("bad_body", *_BODY, *codes),
         changes=True,
+        parameters=[_measures()],
     )
     schema = shape({"datapoints": many}, additionalProperties=False)
     post["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
@@ -327,7 +332,10 @@ def _aggregates(settings: ServerSettings) -> JsonObject:
         settings,
         _tagged(_json(ref("Aggregate"))),
         ("unknown_datapoint", *codes),
-        parameters=[_parameter("datapoint", DATAPOINT, "As a report writes it", place="path", required=True)],
+        parameters=[
+            _parameter("datapoint", DATAPOINT, "As a report writes it", place="path", required=True),
+            _measures(),
+        ],
     )
     limit = {"type": "integer", "minimum": 1, "maximum": MERCHANTS_MAX, "default": MERCHANTS_DEFAULT}
     search = [

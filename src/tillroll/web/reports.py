@@ -180,44 +180,43 @@ class ReportRoutes:
 
     async def aggregate(self, request: Request) -> Response:
         """GET /aggregates/{datapoint}."""
-        _only(parameters_of(request))
-        datapoint = request.path_params["datapoint"]
-        find_datapoint(self._store.catalogue(), datapoint)
-        (events,) = await self._state.read(self._store.get, [datapoint])
-        if not events:
+        datapoint, measures = request.path_params["datapoint"], _measures(request)
+        (found,) = await self._state.read(self._get, [datapoint], measures)
+        if not found.events:
             detail = f"{datapoint} was not counted yet: no purchase of it has come. A batch read gives 0 for it"
             raise Problem("unknown_datapoint", detail)
-        return json_answer(request, {"datapoint": datapoint, "events": events})
+        return json_answer(request, aggregate_object(found, measures))
 
     async def aggregates(self, request: Request) -> Response:
         """GET /aggregates."""
-        parameters = parameters_of(request)
-        _only(parameters, "datapoint")
-        datapoints = parameters.get("datapoint", [])
+        datapoints, measures = parameters_of(request).get("datapoint", []), _measures(request, "datapoint")
         if not datapoints:
             raise QueryError("datapoint", "none is given", "Give one or several: ?datapoint=2011-12-03%7C...")
         if len(datapoints) > IN_ADDRESS_MAX:
             problem = f"{len(datapoints)} are more than the {IN_ADDRESS_MAX} that an address may have"
             raise QueryError("datapoint", problem, f"POST up to {limits.DATAPOINTS_MAX} of them instead")
-        return await self._many(request, datapoints)
+        return await self._many(request, datapoints, measures)
 
     async def post_aggregates(self, request: Request) -> Response:
         """POST /aggregates."""
-        _only(parameters_of(request))
+        measures = _measures(request)
         body = await small_body(request, self._state)
         try:
             wanted = msgspec.json.decode(body, type=Wanted)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             detail = f'The body is not {{"datapoints": ["...", ...]}} of at most {limits.DATAPOINTS_MAX} ({error})'
             raise Problem("bad_body", detail) from error
-        return await self._many(request, wanted.datapoints)
+        return await self._many(request, wanted.datapoints, measures)
 
-    async def _many(self, request: Request, datapoints: list[str]) -> Response:
+    async def _many(self, request: Request, datapoints: list[str], measures: tuple[str, ...]) -> Response:
+        found = await self._state.read(self._get, datapoints, measures)
+        return answer(request, aggregates_json(found, measures))
+
+    def _get(self, datapoints: list[str], measures: tuple[str, ...]) -> list[Aggregate]:
         reports = self._store.catalogue()
         for datapoint in datapoints:
             find_datapoint(reports, datapoint)
-        counts = await self._state.read(self._store.get, datapoints)
-        return answer(request, aggregates_json(map(Aggregate, datapoints, counts)))
+        return self._store.get(datapoints, amounts=measures != DEFAULT_MEASURES)
 
     async def merchants(self, request: Request) -> Response:
         """GET /merchants."""
@@ -250,6 +249,13 @@ def _only(parameters: dict[str, list[str]], *known: str) -> None:
     for name in parameters:
         if name not in known:
             raise unknown_parameter(name, known)
+
+
+def _measures(request: Request, *others: str) -> tuple[str, ...]:
+    """Return the measures that a request for single aggregates asks for; it may have some other parameters."""
+    parameters = parameters_of(request)
+    _only(parameters, "measures", *others)
+    return measures_of(parameters.get("measures", ()))
 
 
 def _once(parameters: dict[str, list[str]], name: str) -> str | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.accept import encode_event_of
-from tillroll.core.query import Row, answer, matches
+from tillroll.core.query import Aggregate, Row, answer, matches
 from tillroll.core.report import REPORTS
-from tillroll.errors import StoreError
+from tillroll.errors import CountingError
 from tillroll.ports import Trace
 from tillroll.stores.dynamodb.calls import QueryIndex, QueryTable, read_batch, run_call
-from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks
+from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks, read_head
 from tillroll.stores.dynamodb.schema import LEDGER
 from tillroll.stores.dynamodb.state import read_folded
 
@@ -67,10 +67,29 @@ def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Pro
                 wanted[key] = row
     counted = yield from read_counts(context, list(wanted))
     found = [(row, *counted[key]) for key, row in wanted.items() if key in counted]
-    if asked.order == "-amount" and any(amount is None for _, _, amount in found):
-        problem = "amounts of these tables, which are of tillroll 0.1.0, are not counted yet"
-        raise StoreError(problem, "Run tillroll rebuild; docs/aws.md says what it takes")
+    if asked.amounts or asked.order == "-amount":
+        yield from _check_amounts(context, [amount for _, _, amount in found])
     return [row._replace(events=events, amount=amount or 0) for row, events, amount in found if events]
+
+
+def get(context: Context, datapoints: Sequence[str], *, amounts: bool) -> Procedure[list[query.Aggregate]]:
+    """Return the aggregate of each datapoint; see ports.Aggregates."""
+    counted = yield from read_counts(context, datapoints)
+    found = [(datapoint, *counted.get(datapoint, (0, 0))) for datapoint in datapoints]
+    if amounts:
+        yield from _check_amounts(context, [amount for _, _, amount in found])
+    return [Aggregate(datapoint, events, amount or 0) for datapoint, events, amount in found]
+
+
+def _check_amounts(context: Context, amounts: Sequence[int | None]) -> Procedure[None]:
+    """Refuse what has no amount: it was counted by 0.1.0.
+
+    Raises:
+        CountingError: some are so.
+    """
+    if any(amount is None for amount in amounts):
+        head = yield from read_head(context)
+        raise CountingError("the amount", 0, head.number)
 
 
 def _bounds(asked: query.Query) -> tuple[str, str]:

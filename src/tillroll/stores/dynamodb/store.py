@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
     from tillroll.core.export import Chosen
     from tillroll.core.field_tally import FieldTally
-    from tillroll.core.query import Page
+    from tillroll.core.query import Aggregate, Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.ports import Audit, Clock, JournalPart, Opening, Progress, StoredRejection, Trace
@@ -205,10 +205,9 @@ class DynamoDBStore(FiveOnly):
         """See ports.Aggregates."""
         return self.client.run(reader.page(self.context, query))
 
-    def get(self, datapoints: Sequence[str]) -> list[int]:
+    def get(self, datapoints: Sequence[str], *, amounts: bool = False) -> list[Aggregate]:
         """See ports.Aggregates."""
-        counted = self.client.run(reader.read_counts(self.context, datapoints))
-        return [counted.get(datapoint, (0, 0))[0] for datapoint in datapoints]
+        return self.client.run(reader.get(self.context, datapoints, amounts=amounts))
 
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""

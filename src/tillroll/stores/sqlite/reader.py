@@ -10,8 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
-from tillroll.core.query import Query, Row, answer, label
-from tillroll.core.report import FIVE, Report
+from tillroll.core.query import Aggregate, Query, Row, answer, label
+from tillroll.core.report import FIVE, Place, Report
 from tillroll.errors import CountingError, QueryError
 from tillroll.ports import Status
 from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
@@ -205,14 +205,24 @@ class Reader:
             rejected_full=bool(refused),
         )
 
-    def count(self, datapoint: str) -> tuple[int, int]:
-        """Return the events of a datapoint, and their amount."""
+    def get(self, datapoint: str, *, amounts: bool) -> Aggregate:
+        """Return the aggregate of a datapoint.
+
+        Raises:
+            CountingError: amounts are asked for, and not counted yet.
+        """
         at = self.roster.catalogue.place(datapoint)
         if at is None:
-            return 0, 0
+            return Aggregate(datapoint, 0)
+        if amounts:
+            self._check_amounts(at.report)
+        if not at.texts and at.report.by:  # a hash
+            return self._get_hashed(at.report, datapoint)
+        return Aggregate(datapoint, *self._count(at))
+
+    def _count(self, at: Place) -> tuple[int, int]:
+        """Return the events of a place, and their amount."""
         report, tail = at.report, self.tail(at.report)
-        if not at.texts and report.by:  # a hash
-            return self._count_hashed(report, datapoint, tail)
         texts = dict(zip(report.dimensions, at.texts, strict=True))
         numbers = [self.dictionaries.find(each.dictionary, texts[each.name]) for each in report.opens]
         known = tuple(number for number in numbers if number is not None)
@@ -237,11 +247,19 @@ class Reader:
             return events + tail.counts[at], amount + tail.lows[at]
         return events, amount
 
-    def _count_hashed(self, report: Report, datapoint: str, tail: Counts) -> tuple[int, int]:
-        """Return the same of a datapoint that is so long that it stands under its hash."""
+    def _get_hashed(self, report: Report, datapoint: str) -> Aggregate:
+        """Return the aggregate of a datapoint that is so long that it stands under its hash."""
         query = Query(report=report)
-        its = [row for row in self._rows(query, tail) if report.datapoint(label(query, row)) == datapoint]
-        return sum(row.events for row in its), sum(row.amount for row in its)
+        rows = ((label(query, row), row) for row in self._rows(query, self.tail(report)))
+        its = [(text, row) for text, row in rows if report.datapoint(text) == datapoint]
+        events, amount = sum(row.events for _, row in its), sum(row.amount for _, row in its)
+        return Aggregate(datapoint, events, amount, its[0][0] if its else None)
+
+    def _check_amounts(self, report: Report) -> None:
+        """Raise CountingError while the amounts of a report are not counted yet."""
+        if not (report.is_own or self._five.has_sums):
+            done = min(self._positions().get(each.key, 0) for each in FIVE)
+            raise CountingError("the amount", done, self.state.folded)
 
     def search(self, containing: str, limit: int) -> list[str]:
         """Return merchants by a part of their name, those that begin with it first."""
@@ -254,9 +272,8 @@ class Reader:
             CountingError: the report, or the amounts that are asked for, are not counted yet.
         """
         report = query.report
-        if (query.amounts or query.order == "-amount") and not (report.is_own or self._five.has_sums):
-            done = min(self._positions().get(each.key, 0) for each in FIVE)
-            raise CountingError("the amount", done, self.state.folded)
+        if query.amounts or query.order == "-amount":
+            self._check_amounts(report)
         tail = self.tail(report)
         if has_rows(report):
             return answer(query, self._rows(query, tail))

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.identity import IdentityRows
-    from tillroll.core.query import Page, Query
+    from tillroll.core.query import Aggregate, Page, Query
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
     from tillroll.ports import (
@@ -618,9 +618,9 @@ class SqliteStore:
         with self._pages:
             return self._ask(lambda reader: reader.page(query))
 
-    def get(self, datapoints: Sequence[str]) -> list[int]:
+    def get(self, datapoints: Sequence[str], *, amounts: bool = False) -> list[Aggregate]:
         """See ports.Aggregates."""
-        return self._ask(lambda reader: [reader.count(datapoint)[0] for datapoint in datapoints])
+        return self._ask(lambda reader: [reader.get(datapoint, amounts=amounts) for datapoint in datapoints])
 
     def _ask(self, question: Callable[[Reader], _T]) -> _T:
         """Return the answer to a question, having counted and numbered first what it needs."""
