@@ -87,7 +87,7 @@ OPENING = Opening(make=True, freshness_s=60.0, capacity=CAPACITY)
 def test_a_signer_takes_up_renewed_credentials() -> None:
     current = [Credentials("first", "secret", None)]
     signer = Signer(HOST, REGION, lambda: current[0])
-    request = Request("QueryTable", b"{}")
+    request = Request("Query", b"{}")
     assert b"Credential=first/" in signer.request(request, 1_000)
     current[0] = Credentials("second", "other", "token")
     renewed = signer.request(request, 1_001)
@@ -276,7 +276,7 @@ def response(body: bytes, *headers: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % len(body), *headers, b"", body])
 
 
-ASK = [Request("QueryTable", b"{}")]
+ASK = [Request("Query", b"{}")]
 
 
 def test_a_reply_is_read_whole_and_the_connection_kept() -> None:

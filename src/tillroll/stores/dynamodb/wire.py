@@ -138,7 +138,7 @@ class Wire:
         wanted = {"Keys": keys, "ConsistentRead": True}
         return "BatchGetItem", {"RequestItems": {self.names[call.table]: wanted}}
 
-    def _query(self, call: QueryTable) -> tuple[str, dict[str, Any]]:
+    def _querytable(self, call: QueryTable) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {
             "TableName": self.names["journal"],
             "ConsistentRead": True,
@@ -155,7 +155,7 @@ class Wire:
             body["Limit"] = call.limit
         if call.count:
             body["Select"] = "COUNT"
-        return "QueryTable", body
+        return "Query", body
 
     def _queryindex(self, call: QueryIndex) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {
@@ -171,7 +171,7 @@ class Wire:
         }
         if call.after is not None:
             body["ExclusiveStartKey"] = _typed({"report": call.report, "datapoint": call.after})
-        return "QueryTable", body
+        return "Query", body
 
     def _scan(self, call: Scan) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {"TableName": self.names["aggregates"], "ConsistentRead": True}
