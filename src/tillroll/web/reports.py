@@ -254,7 +254,7 @@ def _only(parameters: dict[str, list[str]], *known: str) -> None:
 def _measures(request: Request, *others: str) -> tuple[str, ...]:
     """Return the measures that a request for single aggregates asks for; it may have some other parameters."""
     parameters = parameters_of(request)
-    _only(parameters, "measures", *others)
+    _only(parameters, *others, "measures")
     return measures_of(parameters.get("measures", ()))
 
 
