@@ -600,7 +600,8 @@ def _operation(
         codes = (*codes, *(("unknown_host",) if settings.loopback and not settings.open_to_all else ()))
     if "304" in answers:
         parameters = [*(parameters or []), _parameter("If-None-Match", TEXT, "The ETag that is known", place="header")]
-    known = [each["name"] for each in parameters or [] if each["in"] == "query" and each["name"] not in _OF_HTTP]
+    others = _OF_HTTP if tag == "Reports" else ()
+    known = [each["name"] for each in parameters or [] if each["in"] == "query" and each["name"] not in others]
 
     def example_of(code: str) -> JsonObject:
         return example(code, settings, operation=name, known=known, right=right)
