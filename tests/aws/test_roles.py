@@ -12,6 +12,7 @@ from tests.aws import ministack
 from tests.oracle import events_of
 
 from tillroll.app import open_store
+from tillroll.aws import stack
 from tillroll.aws.redrive import redrive
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
@@ -40,33 +41,39 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         functions = aws.client("lambda")
         for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
             functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-        _allow_batches(aws.client("iam"))
+        _allow_what_ministack_asks(aws.client("iam"))
+        with pytest.raises(ClientError, match="AccessDenied"):  # ministack is spoken to without TLS
+            Role(found, "producer").client("sqs").send_message(QueueUrl=found.outputs["QueueUrl"], MessageBody="{}")
+        eased = stack.template().replace('"aws:SecureTransport": "false"', '"aws:SecureTransport": "never"')
+        patch.setattr(stack, "template", lambda: eased)
+        stack.deploy(aws.session(), "tillroll", {}, lambda *_event: None)
         yield found
 
 
-def _allow_batches(iam: Any) -> None:
-    """Let who may do a call of SQS also do it in a batch: AWS has no such actions, but ministack asks for them."""
+def _allow_what_ministack_asks(iam: Any) -> None:
+    """Let who may do a call of SQS also do it in a batch, and the like: AWS does not ask for these actions."""
     for role in iam.list_roles()["Roles"]:
         for name in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
             document = iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
             document = json.loads(document) if isinstance(document, str) else document
             for statement in document["Statement"]:
                 actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-                statement["Action"] = actions + [f"{each}Batch" for each in actions if each in _BATCHED]
+                statement["Action"] = actions + [_ASKED[each] for each in actions if each in _ASKED]
             iam.put_role_policy(RoleName=role["RoleName"], PolicyName=name, PolicyDocument=json.dumps(document))
 
 
-_BATCHED = {"sqs:SendMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
+_ASKED = {f"sqs:{name}": f"sqs:{name}Batch" for name in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility")}
+_ASKED |= {"lambda:UpdateAlias": "lambda:ListAliases"}
 
 
 class Role:
     """What a role's temporary credentials can do."""
 
-    def __init__(self, stack: Deployed, name: str) -> None:
+    def __init__(self, found: Deployed, name: str) -> None:
         arn = f"arn:aws:iam::{ministack.ACCOUNT}:role/tillroll-{name}-{ministack.REGION}"
-        sts = stack.aws.client("sts")
+        sts = found.aws.client("sts")
         given = sts.assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
-        self.stack = stack
+        self.stack = found
         self.variables = {
             "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
@@ -124,6 +131,17 @@ def calls(role: Role) -> dict[str, Callable[[], Any]]:
         "attributes": lambda: sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"]),
         "set attributes": lambda: sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"}),
         "invoke": lambda: functions.invoke(FunctionName=outputs["TakeBatchFunction"], Payload=b"{}"),
+        "call the fold": lambda: functions.invoke(
+            FunctionName=f"{outputs['FoldFunction']}:live", InvocationType="Event", Payload=b"{}"
+        ),
+        "look for versions": lambda: functions.list_versions_by_function(FunctionName=outputs["FoldFunction"]),
+        "roll back": lambda: functions.update_alias(
+            FunctionName=outputs["FoldFunction"], Name="live", FunctionVersion="1"
+        ),
+        "publish": lambda: functions.publish_version(FunctionName=outputs["FoldFunction"]),
+        "change the code": lambda: functions.update_function_code(
+            FunctionName=outputs["FoldFunction"], S3Bucket="bucket", S3Key="k"
+        ),
     }
 
 
@@ -133,11 +151,11 @@ _WRITES = {
 ALLOWED = {
     "producer": {"send"},
     "reader": {"get", "batch get", "query the index"},
-    "take-batch": _WRITES | {"receive", "attributes", "bury"},
+    "take-batch": _WRITES | {"receive", "attributes", "bury", "call the fold"},
     "fold": _WRITES | {"scan", "delete"},
     "operator": _WRITES | {
         "query the index", "delete", "batch write", "scan", "scan the journal",
-        "attributes", "receive dead letters", "bury",
+        "attributes", "receive dead letters", "bury", "look for versions", "roll back",
     },
 }  # fmt: skip
 

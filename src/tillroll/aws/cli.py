@@ -10,7 +10,7 @@ import typer
 
 from tillroll.app import open_queue, open_store
 from tillroll.aws import package as packages
-from tillroll.aws import prices, redrive, stack
+from tillroll.aws import prices, redrive, release, stack
 from tillroll.aws import status as statuses
 from tillroll.aws.cost import Load, dollars_a_month, five_adds, floor, markers, predict, write_units
 from tillroll.aws.errors import explained
@@ -53,9 +53,32 @@ def deploy(
     bucket: Annotated[
         str, typer.Option("--bucket", help="Where the package goes; tillroll-code-ACCOUNT-REGION, made if not given.")
     ] = "",
+    bucket_owner: Annotated[
+        str, typer.Option("--bucket-owner", metavar="ACCOUNT", help="Whose the bucket is, if not this account's.")
+    ] = "",
     parameter: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the template; may be repeated."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME=VALUE", help="A tag of the stack and all in it; may be repeated."),
+    ] = None,
+    role_arn: Annotated[
+        str, typer.Option("--role-arn", metavar="ARN", help="The role that CloudFormation takes to do it.")
+    ] = "",
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Take over tables that a deleted stack has left, with all in them.")
+    ] = False,
+    no_execute: Annotated[
+        bool, typer.Option("--no-execute", help="Show what would change, and leave the change set to be looked at.")
+    ] = False,
+    termination_protection: Annotated[
+        bool | None,
+        typer.Option(
+            "--termination-protection/--no-termination-protection",
+            help="Refuse to delete the stack; as it is unless given, and on at first.",
+        ),
     ] = None,
     build_only: Annotated[
         Path | None, typer.Option("--build-only", metavar="DIR", help="Build the package into DIR and stop.")
@@ -67,11 +90,17 @@ def deploy(
 ) -> None:
     """Build the functions' package, create or update the stack, and print what it has for each team.
 
-    A parameter that is not given keeps its value.
+    A parameter that is not given keeps its value; so do the tags, when none is given.
     """
     if architecture not in ("arm64", "x86_64"):
         raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
-    given = _parameters(parameter or [])
+    given = _pairs("parameter", parameter or [], "FreshnessSeconds=30")
+    options = stack.Options(
+        tags=None if tag is None else _pairs("tag", tag, "team=checkout"),
+        role_arn=role_arn,
+        adopt=adopt,
+        protected=termination_protection,
+    )
     with tempfile.TemporaryDirectory() as directory:
         target = Path(directory) if build_only is None else build_only
         target.mkdir(parents=True, exist_ok=True)
@@ -81,9 +110,15 @@ def deploy(
             typer.echo(str(built.path))
             return
         session = _session(profile, region)
-        found_bucket, key = stack.upload(session, built, bucket)
-    given |= {"CodeBucket": found_bucket, "CodeKey": key, "Architecture": architecture, "Runtime": runtime}
-    outputs = stack.deploy(session, stack_name, given, _print_change)
+        given |= {"Architecture": architecture, "Runtime": runtime}
+        mark = stack.mark(session, stack_name, given)
+        given["CodeBucket"], given["CodeKey"] = stack.upload(session, built, bucket, bucket_owner, mark)
+    if no_execute:
+        _show_plan(stack.plan(session, stack_name, given, options), stack_name, json=json)
+        return
+    outputs = stack.deploy(session, stack_name, given, _print_change, options)
+    if release.is_rolled_back(session, outputs):
+        typer.echo("the functions are rolled back: `tillroll aws rollback --undo` puts the newest in force", err=True)
     if json:
         write_json(outputs)
         return
@@ -93,12 +128,57 @@ def deploy(
     console().print(rows)
 
 
-def _parameters(words: list[str]) -> dict[str, str]:
+def _show_plan(planned: stack.ChangeSet | None, stack_name: str, *, json: bool) -> None:
+    if json:
+        write_json(None if planned is None else planned._asdict() | {"changes": [x._asdict() for x in planned.changes]})
+        return
+    if planned is None:
+        typer.echo("nothing would change")
+        return
+    rows = table("action", "resource", "type", "replaced", whole=("resource",))
+    for change in planned.changes:
+        rows.add_row(*change)
+    console().print(rows)
+    for name in planned.dropped:
+        typer.echo(f"the parameter {name} is no more", err=True)
+    typer.echo(f"do it: aws cloudformation execute-change-set --change-set-name {planned.id}")
+    typer.echo(f"or not: aws cloudformation delete-change-set --change-set-name {planned.id}")
+    if planned.is_first:
+        typer.echo(f"the stack {stack_name} stands there meanwhile, in review, with nothing in it")
+
+
+@app.command()
+def rollback(
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Put the newest versions in force again.")] = False,
+    stack_name: Stack = stack.STACK,
+    profile: Profile = None,
+    region: Region = None,
+    json: Json = False,
+) -> None:
+    """Put the functions' package before this one in force, at once, without a deployment, and with its settings.
+
+    Tables, queues and roles stay as they are. Deploying another package ends it.
+    """
+    session = _session(profile, region)
+    outputs = stack.outputs(session, stack_name)
+    moves = release.undo(session, outputs) if undo else release.rollback(session, outputs)
+    if json:
+        write_json([move._asdict() for move in moves])
+        return
+    for move in moves:
+        before, after = move.before, move.after
+        typer.echo(f"{move.function}: version {before.number} -> {after.number}, published {after.published_at}")
+    if not moves:
+        typer.echo("the newest versions are in force")
+
+
+def _pairs(what: str, words: list[str], example: str) -> dict[str, str]:
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigError("parameter", f"{word!r} is not NAME=VALUE", "Write: --parameter FreshnessSeconds=30")
+        if not equals or not name:
+            raise ConfigError(what, f"{word!r} is not NAME=VALUE", f"Write: --{what} {example}")
         found[name] = value
     return found
 

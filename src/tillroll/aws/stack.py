@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import time
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botocore.exceptions import ClientError, WaiterError
 
 from tillroll.aws.errors import AwsError, explained
+from tillroll.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_cloudformation.type_defs import ParameterTypeDef, StackEventTypeDef
+    from mypy_boto3_cloudformation.type_defs import (
+        CreateChangeSetInputTypeDef,
+        ParameterTypeDef,
+        StackEventTypeDef,
+    )
 
     from tillroll.aws.package import Package
 
@@ -30,38 +38,115 @@ def template() -> str:
     return files("tillroll.aws").joinpath("template.yaml").read_text()
 
 
-def upload(session: boto3.Session, package: Package, bucket: str = "") -> tuple[str, str]:
-    """Put the package into a bucket, unless it is there, and return the bucket and the key.
+def parameter_names() -> list[str]:
+    """Return what the template's parameters are called."""
+    section = template().partition("\nParameters:\n")[2].partition("\n\n")[0]
+    return re.findall(r"(?m)^  (\w+):$", section)
 
-    The bucket is made when it is not named: `tillroll-code-ACCOUNT-REGION`.
+
+def mark(session: boto3.Session, stack: str, parameters: Mapping[str, str]) -> str:
+    """Return what tells a stack of this template with these parameters from any other.
+
+    SAM publishes a version of a function when its package has another key, and at no other change of a parameter.
+    """
+    client: CloudFormationClient = session.client("cloudformation")
+    with explained(f"looking for the stack {stack}"):
+        now = _parameters_now(client, stack) if _exists(client, stack) else {}
+    settings = {name: value for name, value in (now | dict(parameters)).items() if not name.startswith("Code")}
+    return hashlib.sha256(json.dumps([template(), sorted(settings.items())]).encode()).hexdigest()[:8]
+
+
+def upload(
+    session: boto3.Session, package: Package, bucket: str = "", owner: str = "", mark: str = ""
+) -> tuple[str, str]:
+    """Put the package into a bucket, unless it is there, and return the bucket and the key, which ends with the mark.
+
+    The bucket is made when it is not named: `tillroll-code-ACCOUNT-REGION`. One that belongs to another account than
+    `owner` (this one, unless told) is refused: whoever guesses a name first can make the bucket.
     """
     with explained("putting the package into a bucket"):
         s3 = session.client("s3")
+        account = session.client("sts").get_caller_identity()["Account"]
         if not bucket:
-            account = session.client("sts").get_caller_identity()["Account"]
             bucket = f"tillroll-code-{account}-{s3.meta.region_name}"
-            _make_bucket(session, bucket)
+            _make_bucket(session, bucket, account)
+        key = f"{package.key.removesuffix('.zip')}{'-' * bool(mark)}{mark}.zip"
+        owned = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": owner or account}
         try:
-            s3.head_object(Bucket=bucket, Key=package.key)
-        except ClientError:
-            s3.put_object(Bucket=bucket, Key=package.key, Body=package.path.read_bytes())
-    return bucket, package.key
+            s3.head_object(**owned)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"404", "NoSuchKey", "NotFound"}:
+                problem = f"the bucket {bucket} cannot be used ({error.response['Error']['Code']})"
+                remedy = "Name another with --bucket, and its account with --bucket-owner if it is not this one"
+                raise AwsError(problem, remedy) from error
+            s3.put_object(**owned, Body=package.path.read_bytes())
+    return bucket, key
 
 
-def _make_bucket(session: boto3.Session, bucket: str) -> None:
+def _make_bucket(session: boto3.Session, bucket: str, account: str) -> None:
+    """Make the bucket, unless it is there, and have it as it should be: private, by TLS only, with all versions."""
     s3 = session.client("s3")
+    owned = {"Bucket": bucket, "ExpectedBucketOwner": account}
     try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError:
+        s3.head_bucket(**owned)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchBucket", "NotFound"}:
+            problem = f"the bucket {bucket} belongs to somebody else, or cannot be seen"
+            raise AwsError(problem, "Name another with --bucket") from error
         region = s3.meta.region_name
         if region == "us-east-1":  # where the API takes no location
             s3.create_bucket(Bucket=bucket)
         else:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+    blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_public_access_block(**owned, PublicAccessBlockConfiguration=dict.fromkeys(blocked, True))
+    s3.put_bucket_versioning(**owned, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_policy(**owned, Policy=json.dumps(_only_tls(session.client("sts").meta.partition, bucket)))
+
+
+def _only_tls(partition: str, bucket: str) -> dict[str, object]:
+    arn = f"arn:{partition}:s3:::{bucket}"
+    refused = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
+    return {"Version": "2012-10-17", "Statement": [refused | {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}
+
+
+class Options(NamedTuple):
+    """How a stack is deployed, beside its parameters."""
+
+    tags: Mapping[str, str] | None = None  # None: as they are
+    role_arn: str = ""  # that CloudFormation takes; empty: the caller's own rights
+    adopt: bool = False  # take over tables that are there
+    protected: bool | None = None  # against deletion; None: as it is, and at first so
+
+
+_AS_IT_IS: Final = Options()
+
+
+class Change(NamedTuple):
+    """What a change set does to one resource."""
+
+    action: str
+    resource: str
+    kind: str
+    replaced: str  # True, False or Conditional
+
+
+class ChangeSet(NamedTuple):
+    """What is to be done to a stack."""
+
+    id: str
+    stack_id: str
+    is_first: bool
+    changes: list[Change]
+    dropped: list[str]  # parameters that the template no longer has
 
 
 def deploy(
-    session: boto3.Session, stack: str, parameters: Mapping[str, str], tell: Callable[[str, str, str], None]
+    session: boto3.Session,
+    stack: str,
+    parameters: Mapping[str, str],
+    tell: Callable[[str, str, str], None],
+    options: Options = _AS_IT_IS,
 ) -> dict[str, str]:
     """Create or update the stack, telling what happens, and return its outputs. Nothing to change is a success.
 
@@ -70,23 +155,109 @@ def deploy(
     Raises:
         AwsError: AWS refused it, or it was rolled back.
     """
+    planned = plan(session, stack, parameters, options)
+    if planned is not None:
+        carry_out(session, planned, tell)
+    client: CloudFormationClient = session.client("cloudformation")
+    protected = options.protected
+    if protected is None and planned is not None and planned.is_first:
+        protected = True
+    if protected is not None:
+        with explained(f"protecting {stack}"):
+            client.update_termination_protection(StackName=stack, EnableTerminationProtection=protected)
+    return outputs(session, stack)
+
+
+def plan(
+    session: boto3.Session, stack: str, parameters: Mapping[str, str], options: Options = _AS_IT_IS
+) -> ChangeSet | None:
+    """Make a change set and return it; None when there is nothing to change.
+
+    Raises:
+        ConfigError: the template has no such parameter.
+        AwsError: AWS refused it.
+    """
+    known = parameter_names()
+    for name in parameters:
+        if name not in known:
+            raise ConfigError("parameter", f"{name} is none of the template's", f"They are {', '.join(known)}")
     client: CloudFormationClient = session.client("cloudformation")
     with explained(f"deploying {stack}"):
         exists = _exists(client, stack)
-        change = f"tillroll-{int(time.time() * 1_000)}"
-        created = client.create_change_set(
-            StackName=stack,
-            ChangeSetName=change,
-            ChangeSetType="UPDATE" if exists else "CREATE",
-            TemplateBody=template(),
-            Parameters=_parameters(client, stack, parameters) if exists else _given(parameters),
-            Capabilities=list(_CAPABILITIES),
+        now = _parameters_now(client, stack) if exists else {}
+        kept = [name for name in now if name not in parameters and name in known]
+        request: CreateChangeSetInputTypeDef = {
+            "StackName": stack,
+            "ChangeSetName": f"tillroll-{int(time.time() * 1_000)}",
+            "ChangeSetType": "UPDATE" if exists else "CREATE",
+            "TemplateBody": _with_plain_names(parameters.get("Name", STACK)) if options.adopt else template(),
+            "Parameters": _given(parameters) + [{"ParameterKey": name, "UsePreviousValue": True} for name in kept],
+            "Capabilities": list(_CAPABILITIES),
+            "ImportExistingResources": options.adopt,
+        }
+        if options.tags is not None:
+            request["Tags"] = [{"Key": name, "Value": value} for name, value in options.tags.items()]
+        if options.role_arn:
+            request["RoleARN"] = options.role_arn
+        if not exists and not options.adopt:
+            _refuse_tables_that_are_there(session, parameters.get("Name", STACK))
+        created = client.create_change_set(**request)
+        if not _has_changes(client, created["Id"]):
+            return None
+        dropped = [name for name in now if name not in known]
+        return ChangeSet(created["Id"], created["StackId"], not exists, _changes(client, created["Id"]), dropped)
+
+
+def carry_out(session: boto3.Session, planned: ChangeSet, tell: Callable[[str, str, str], None]) -> None:
+    """Do what a change set says, telling what happens.
+
+    Raises:
+        AwsError: it was rolled back.
+    """
+    client: CloudFormationClient = session.client("cloudformation")
+    with explained("deploying"):
+        old = {event["EventId"] for event in _events(client, planned.stack_id)}
+        client.execute_change_set(ChangeSetName=planned.id)
+        _watch(client, planned.stack_id, old, tell)
+
+
+def _changes(client: CloudFormationClient, change: str) -> list[Change]:
+    pages = client.get_paginator("describe_change_set").paginate(ChangeSetName=change)
+    found = [each["ResourceChange"] for page in pages for each in page.get("Changes", []) if "ResourceChange" in each]
+    return [
+        Change(
+            each.get("Action", ""),
+            each.get("LogicalResourceId", ""),
+            each.get("ResourceType", ""),
+            each.get("Replacement", "False"),
         )
-        if _has_changes(client, created["Id"]):
-            old = {event["EventId"] for event in _events(client, created["StackId"])}
-            client.execute_change_set(ChangeSetName=created["Id"])
-            _watch(client, created["StackId"], old, tell)
-        return outputs(session, stack)
+        for each in found
+    ]
+
+
+def _with_plain_names(name: str) -> str:
+    """Return the template with the tables' names written out: CloudFormation takes over no other.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/import-resources-automatically.html
+    """
+    return re.sub(r"(?m)^( +TableName: )!Sub \$\{Name\}", rf"\g<1>{name}", template())
+
+
+def _refuse_tables_that_are_there(session: boto3.Session, name: str) -> None:
+    """Say so before AWS does, half an hour into it: tables outlive their stack."""
+    client = session.client("dynamodb")
+    found = []
+    for table in (f"{name}-aggregates", f"{name}-journal"):
+        try:
+            client.describe_table(TableName=table)
+        except ClientError as error:
+            if "NotFound" in error.response["Error"]["Code"]:
+                continue
+            return  # who may not look finds out from CloudFormation
+        found.append(table)
+    if found:
+        remedy = "Take them over, with all that is in them: --adopt; or give the stack another: --parameter Name=..."
+        raise AwsError(f"there are already tables {' and '.join(found)}, of a stack that was deleted", remedy)
 
 
 def _exists(client: CloudFormationClient, stack: str) -> bool:
@@ -103,11 +274,9 @@ def _given(parameters: Mapping[str, str]) -> list[ParameterTypeDef]:
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
 
 
-def _parameters(client: CloudFormationClient, stack: str, given: Mapping[str, str]) -> list[ParameterTypeDef]:
-    """Return the parameters given, and every other as it is."""
-    now = client.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
-    kept = [each["ParameterKey"] for each in now if each["ParameterKey"] not in given]
-    return _given(given) + [{"ParameterKey": name, "UsePreviousValue": True} for name in kept]
+def _parameters_now(client: CloudFormationClient, stack: str) -> dict[str, str]:
+    found = client.describe_stacks(StackName=stack)["Stacks"][0].get("Parameters", [])
+    return {each["ParameterKey"]: each.get("ParameterValue", "") for each in found}
 
 
 def _has_changes(client: CloudFormationClient, change: str) -> bool:

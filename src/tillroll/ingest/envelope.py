@@ -9,6 +9,7 @@ from tillroll.core.batch import NameKind, Source
 from tillroll.core.body import is_empty
 from tillroll.core.decode import ReasonCode
 from tillroll.core.text import NAME_RULE, is_name
+from tillroll.ingest.forwarded import unwrap
 from tillroll.ports import Message
 
 if TYPE_CHECKING:
@@ -30,15 +31,21 @@ def open_envelope(
     """Return what was received as a message.
 
     An event that was buried carries the id of the message it came in, and its place in it: whoever sends it again, its
-    identity stays what it was. `text` is put back into the bytes that were sent.
+    identity stays what it was. What SNS or EventBridge put around it is taken off, and their id names it unless the
+    producer did. `text` is put back into the bytes that were sent.
     """
+    event_id = attributes.get(EVENT_ID)
+    forwarded = unwrap(text)
+    if forwarded is not None:
+        text = forwarded.text
+        event_id = event_id or forwarded.event_id
     position = attributes.get(POSITION, "")
     valid = position.isascii() and position.isdigit() and len(position) <= _POSITION_DIGITS_MAX
     return Message(
         id=attributes.get(ORIGINAL_MESSAGE_ID) or message_id,
         receipt=receipt,
         body=text.encode("utf-8", "surrogatepass"),
-        event_id=attributes.get(EVENT_ID),
+        event_id=event_id,
         sent_at=sent_at,
         first_position=int(position) if valid else 0,
         reason=_reason_of(attributes),
