@@ -22,6 +22,7 @@ from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ports import Outcome
 from tillroll.stores.dynamodb import audit
+from tillroll.stores.dynamodb import commit as commit_module
 from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
@@ -42,9 +43,11 @@ from tillroll.stores.dynamodb.store import DynamoDBStore
 from tillroll.stores.dynamodb.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.aws.dynamodb_local import DynamoDBLocal
+
+    from tillroll.core.batch import Batch
 
 
 NEW, REPEAT = Outcome.ACCEPTED, Outcome.DUPLICATE
@@ -319,23 +322,85 @@ def test_a_clock_that_is_set_back_does_not_stop_folds(tables: Tables) -> None:
     assert store.fold_if_due() == 2
 
 
-def test_lanes_split_minutes_and_repeats_are_still_found(tables: Tables) -> None:
+def test_a_journal_in_lanes_of_0_1_0_is_refused(tables: Tables) -> None:
+    store = tables.store()
+    entry = b'{"events": 3, "lanes": [[5, 4], [9, "16/00112233445566778899aabbccddeeff"]]}'
+    item: Any = {"log": {"S": "ledger"}, "number": {"N": "1"}, "entry": {"S": entry.decode()}}
+    tables.boto.put_item(TableName=tables.names[1], Item=item)
+    for work in (store.status, lambda: store.journal(batch_of([PURCHASE])), store.fold, store.audit):
+        with pytest.raises(StoreError, match="split into lanes"):
+            work()
+
+
+def repeats_of(count: int, minutes: int = 1) -> list[Event]:
+    return [Event(NOON + number % (60 * minutes), 0, number, 0, "Shop", f"id {number}") for number in range(count)]
+
+
+def test_a_repeat_is_known_by_its_hash_and_read_where_it_is(tables: Tables) -> None:
     store, other = tables.store(), tables.store()
-    store.journal(batch_of([PURCHASE], KEY))
-    minute = NOON // 60
-    with pytest.raises(StoreError, match="lanes cannot change"):
-        store.split_minutes(4, minute)
-    store.split_minutes(4, minute + 1)
-    events = [Event(NOON + 60 + second % 60, 0, 1, 0, "Shop", f"id {second}") for second in range(40)]
-    assert other.journal(batch_of(events)) == bytes([NEW] * 40)
-    assert store.journal(batch_of(events)) == bytes([REPEAT] * 40)
-    assert store.journal(batch_of([PURCHASE], KEY)) == bytes([REPEAT])
-    refs = [ref for _, entry in store.client.run(read_ledger(store.context, 0)) for ref in entry.chunks]
-    assert {ref.lane for ref in refs if ref.minute == minute + 1} == {0, 1, 2, 3}
-    with pytest.raises(StoreError, match="lanes cannot change"):
-        store.split_minutes(8, minute + 1)
-    check(store, [PURCHASE, *events])
-    assert store.audit().differences == []
+    events = repeats_of(30)
+    for at in range(0, 30, 10):
+        other.journal(batch_of(events[at : at + 10]))
+    store.journal(batch_of([PURCHASE]))
+    asked: list[BatchGet] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, BatchGet):
+            asked.append(call)
+        return make()
+
+    between(store, befall)
+    changed = Event(events[25].seconds, 0, 9_999, 0, "Shop", "id 25")
+    new = Event(NOON, 0, 1, 0, "Shop", "new")
+    outcomes = store.journal(batch_of([new, events[21], changed, events[23], new]))
+    assert outcomes == bytes([NEW, REPEAT, Outcome.CONFLICT, REPEAT, REPEAT])
+    assert [len(call.keys) for call in asked] == [1]
+    asked.clear()
+    assert store.journal(batch_of([Event(NOON, 0, 1, 0, "Shop", "newer")])) == bytes([NEW])
+    assert asked == []
+    check(store, [PURCHASE, *events, new, Event(NOON, 0, 1, 0, "Shop", "newer")])
+
+
+@pytest.mark.parametrize("shared", [1, 2, 5])
+def test_names_that_share_a_hash_are_told_apart(tables: Tables, monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
+    rows = commit_module._name_rows
+
+    def weak(batch: Batch, key: bytes) -> Iterator[tuple[int, int, int]]:
+        return ((index, minute, hashed % shared) for index, minute, hashed in rows(batch, key))
+
+    monkeypatch.setattr(commit_module, "_name_rows", weak)
+    events = repeats_of(40, minutes=3)
+    chance = random.Random(shared)
+    seen: set[Event] = set()
+    stores = [tables.store(), tables.store()]
+    for _ in range(12):
+        some = chance.choices(events, k=7)
+        expected = []
+        for event in some:
+            expected.append(REPEAT if event in seen else NEW)
+            seen.add(event)
+        assert chance.choice(stores).journal(batch_of(some)) == bytes(expected)
+    check(stores[0], sorted(seen, key=lambda event: event.id))
+
+
+def test_what_is_being_written_is_not_forgotten_however_much_it_is(tables: Tables) -> None:
+    store = tables.store()
+    store._logs = commit_module.KnownLogs(events_max=10)
+    store.journal(batch_of(repeats_of(200, minutes=5)))
+    asked: list[QueryTable] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, QueryTable) and call.log != "ledger":
+            asked.append(call)
+        return make()
+
+    between(store, befall)
+    last = Event(NOON + 3 * 60, 0, 1, 0, "Shop", "one more")
+    assert store.journal(batch_of([last])) == bytes([NEW])
+    assert [call.after for call in asked] == [1]
+    asked.clear()
+    assert store.journal(batch_of(repeats_of(1))) == bytes([REPEAT])
+    assert [call.after for call in asked] == [0]
 
 
 def test_a_minute_of_large_events_is_cut_into_chunks_and_commits(tables: Tables) -> None:

@@ -402,16 +402,6 @@ class Processes:
             delivery.sent(self.world.ledger)
         self.start("server", self.server, self._broken)
 
-    def splitter(self, store: DynamoDBStore) -> None:
-        """Split the minutes from one on into lanes, which must be refused for a minute that has events."""
-        for lanes in (2, 3):
-            self.world.scheduler.step("operator", wait_s=20.0)
-            try:
-                store.split_minutes(lanes, self.world.random.choice(_MINUTES))
-            except StoreError as error:
-                if "lanes cannot change" not in str(error):
-                    self._expected(error)
-
     def mover(self, _: DynamoDBStore) -> None:
         """Let SQS itself redrive what was buried, which gives it a new message id."""
         for _round in self._while_busy(6):
@@ -564,7 +554,6 @@ def simulate(seed: int, log: list[str] | None = None, world_class: type[World] =
             "redriver": (processes.redriver, 0.3),
             "mover": (processes.mover, 0.2),
             "rebuilder": (processes.rebuilder, 0.25),
-            "splitter": (processes.splitter, 0.2),
         }
         if random.random() < 0.5:
             processes.serve()

@@ -178,5 +178,5 @@ class Watch:
 def _place(ref: list[int]) -> Place:
     from tillroll.stores.dynamodb.schema import minute_log
 
-    minute, lane, number, _ = ref
-    return minute_log(minute, lane), number
+    minute, _, number, _ = ref
+    return minute_log(minute), number

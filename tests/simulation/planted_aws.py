@@ -14,12 +14,12 @@ from tillroll.ingest import envelope, worker
 from tillroll.ingest.worker import Taken, Worker
 from tillroll.ports import Outcome
 from tillroll.queues.sqs import queue
-from tillroll.stores.dynamodb import audit, commit, fold, store
-from tillroll.stores.dynamodb.calls import Count, Put, QueryTable, read_batch, run_calls
+from tillroll.stores.dynamodb import audit, commit, fold
+from tillroll.stores.dynamodb.calls import Count, Put, QueryTable, Throttled, read_batch, run_calls
 from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
-from tillroll.stores.dynamodb.ledger import append_entry, next_entry, read_ledger
-from tillroll.stores.dynamodb.schema import LEDGER, Lanes, minute_log
+from tillroll.stores.dynamodb.ledger import read_ledger
+from tillroll.stores.dynamodb.schema import LEDGER, minute_log
 from tillroll.stores.dynamodb.state import Folder
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 _transaction = _Attempt._transaction
 _classify = _Attempt._classify
+_judge = _Attempt._judge
 _write = _Attempt._write
-_add = Known.add
 _open_envelope = envelope.open_envelope
 _take_messages = worker.take_messages
 _worker_take = Worker._take
 
 
-def _number_only(known: Known, number: int, batch: Any) -> None:
+def _number_only(known: Known, number: int, batch: Any, _: bytes) -> None:
     """Know how long a log is, and not what is in it."""
     known.last = number
     known.events += len(batch)
@@ -114,52 +114,55 @@ _go_on = _FolderWork._go_on
 
 
 def _counted_before_commit(self: _Attempt, written: Any) -> Any:
-    """Take what is about to be committed for known."""
-    for partition, _, part in written.chunks:
-        known = self.logs.of(partition)
-        last = known.last
-        _add(known, last, part)
-    return (yield from _write(self, written))
+    """Take a commit that was refused for one that was made."""
+    fault = yield from _write(self, written)
+    return None if isinstance(fault, Throttled) else fault
 
 
-def _repeats_inside(self: _Attempt, groups: Any) -> Any:
+def _repeats_inside(self: _Attempt, doubtful: Any, firsts: Any) -> Any:
     """Compare with what is journaled, and not with the batch itself."""
-    outcomes, fresh = _classify(self, groups)
-    by_index = dict(zip(self.piece, outcomes, strict=True))
-    for partition, indexes in groups.items():
-        known = self.logs.of(partition).identities
-        sources = list(self.batch.sources())
-        for index in indexes:
-            identity = self.batch.identity(index, sources[index])
-            if identity is None or identity not in known:
-                by_index[index] = Outcome.ACCEPTED
-        fresh[partition] = [index for index in indexes if by_index[index] == Outcome.ACCEPTED]
-    return bytes(by_index[index] for index in self.piece), fresh
+    sources = list(self.batch.sources())
+    named = {index: self.batch.identity(index, sources[index]) for index in doubtful}
+    return _judge(self, [index for index in doubtful if named[index] in firsts], firsts)
 
 
-def _content_not_compared(self: _Attempt, groups: Any) -> Any:
+def _content_not_compared(self: _Attempt, doubtful: Any, firsts: Any) -> Any:
     """Take a conflict for a repeat."""
-    outcomes, fresh = _classify(self, groups)
-    return bytes(Outcome.DUPLICATE if x == Outcome.CONFLICT else x for x in outcomes), fresh
+    return dict.fromkeys(_judge(self, doubtful, firsts), Outcome.DUPLICATE)
 
 
-def _conflict_is_new(self: _Attempt, groups: Any) -> Any:
+def _hash_decides(self: _Attempt, doubtful: Any, firsts: Any) -> Any:
+    """Take what shares a hash for a repeat, whatever its name."""
+    return dict.fromkeys(doubtful, Outcome.DUPLICATE) | _judge(self, doubtful, firsts)
+
+
+def _weak_rows(batch: Any, key: bytes) -> Any:
+    """Hashes that many names share."""
+    return ((index, minute, hashed % 3) for index, minute, hashed in _name_rows(batch, key))
+
+
+_name_rows = commit._name_rows
+
+
+def _conflict_is_new(self: _Attempt) -> Any:
     """Take a conflict for another purchase."""
-    outcomes, fresh = _classify(self, groups)
+    outcomes, _ = yield from _classify(self)
     by_index = dict(zip(self.piece, outcomes, strict=True))
-    for partition, indexes in groups.items():
-        fresh[partition] = [index for index in indexes if by_index[index] != Outcome.DUPLICATE]
+    fresh = {
+        minute: [index for index in indexes if by_index[index] != Outcome.DUPLICATE]
+        for minute, indexes in self.groups.items()
+    }
     return outcomes, fresh
 
 
-def _first_log_only(context: Any, logs: Any, partitions: Any) -> Any:
+def _first_log_only(context: Any, logs: Any, minutes: Any) -> Any:
     """Read what was never read, and trust what was: another worker's chunks are not seen."""
-    unread = [partition for partition in partitions if not logs.of(partition).last]
+    unread = [minute for minute in minutes if not logs.of(minute).last]
     yield from _read_logs(context, logs, unread)
-    for partition in partitions:
-        if partition not in unread:
-            reply = yield from run_calls(context, [QueryTable(minute_log(*partition), falling=True, limit=1)])
-            logs.of(partition).last = int(reply[0].items[0]["number"])
+    for minute in minutes:
+        if minute not in unread:
+            reply = yield from run_calls(context, [QueryTable(minute_log(minute), falling=True, limit=1)])
+            logs.of(minute).last = int(reply[0].items[0]["number"])
 
 
 _read_logs = commit.read_logs
@@ -192,16 +195,16 @@ def _look_once(context: Any, refs: Any) -> Any:
     return {wanted[str(item["log"]), int(item["number"])]: item for item in items}
 
 
-def _one_page(context: Any, logs: Any, partitions: Any) -> Any:
+def _one_page(context: Any, logs: Any, minutes: Any) -> Any:
     """Read the first page of a log, and take it for the log."""
-    partitions = list(partitions)
-    calls = [QueryTable(minute_log(*partition), logs.of(partition).last) for partition in partitions]
+    minutes = list(minutes)
+    calls = [QueryTable(minute_log(minute), logs.of(minute).last) for minute in minutes]
     replies = yield from run_calls(context, calls)
-    for partition, reply in zip(partitions, replies, strict=True):
-        commit._take(logs.of(partition), minute_log(*partition), reply.items)
+    for minute, reply in zip(minutes, replies, strict=True):
+        commit._take(logs, minute, reply.items)
         if reply.last is not None:
-            newest = yield from run_calls(context, [QueryTable(minute_log(*partition), falling=True, limit=1)])
-            logs.of(partition).last = int(newest[0].items[0]["number"])
+            newest = yield from run_calls(context, [QueryTable(minute_log(minute), falling=True, limit=1)])
+            logs.of(minute).last = int(newest[0].items[0]["number"])
 
 
 def _errors_leave_nothing(*values: Any, **settings: Any) -> Taken:
@@ -222,19 +225,6 @@ def _new_ids(message_id: str, receipt: str, text: str, attributes: Any, sent_at:
     return _open_envelope(message_id, receipt, text, attributes, sent_at)._replace(id=message_id)
 
 
-KEY = "00112233445566778899aabbccddeeff"
-
-
-def _split_anyhow(context: Any, lanes: int, first_minute: int) -> Any:
-    """Split minutes into lanes though they have events."""
-
-    def split(head: Any) -> Any:
-        changed = next_entry(head, (), context.clock(), "", None)
-        return msgspec.structs.replace(changed, lanes=(Lanes(first_minute, f"{lanes}/{KEY}"),))
-
-    return (yield from append_entry(context, split))
-
-
 class _Stale(dynamodb_model.Tables):
     """Strong reads that are not."""
 
@@ -252,8 +242,13 @@ PLANTED: Final = (
     Planted("no dedupe read", 50, ((Known, "add", _number_only),)),
     Planted("a repeat is looked for in the first page of a log", 400, ((commit, "read_logs", _one_page),)),
     Planted("a warm cache is trusted", 200, ((commit, "read_logs", _first_log_only),)),
-    Planted("in-batch repeats not collapsed", 100, ((_Attempt, "_classify", _repeats_inside),)),
-    Planted("content not compared", 200, ((_Attempt, "_classify", _content_not_compared),)),
+    Planted("in-batch repeats not collapsed", 100, ((_Attempt, "_judge", _repeats_inside),)),
+    Planted("content not compared", 200, ((_Attempt, "_judge", _content_not_compared),)),
+    Planted(
+        "a shared hash taken for a repeat",
+        50,
+        ((_Attempt, "_judge", _hash_decides), (commit, "_name_rows", _weak_rows)),
+    ),
     Planted("a conflict is journaled", 200, ((_Attempt, "_classify", _conflict_is_new),)),
     Planted(
         "unconditional chunk put",
@@ -267,7 +262,6 @@ PLANTED: Final = (
     ),
     Planted("lost reply of unnamed events committed again", 600, ((_Attempt, "__init__", _forgets_attempts),)),
     Planted("a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)),
-    Planted("lanes change under a minute that has events", 400, ((store, "append_lanes", _split_anyhow),)),
     Planted(
         "fold range not declared",
         400,

@@ -9,7 +9,7 @@ order the parts of a transaction become visible to others.
 
 from __future__ import annotations
 
-import struct
+import secrets
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
@@ -17,7 +17,8 @@ from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
-from tillroll.core.batch import Run
+from tillroll.core.batch import NameKind, Run
+from tillroll.core.identity import KEY_BYTES
 from tillroll.ports import Outcome
 from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
@@ -38,6 +39,7 @@ from tillroll.stores.dynamodb.ledger import (
     last_of,
     ledger_item,
     next_entry,
+    read_chunks,
     read_end,
     read_head,
 )
@@ -46,20 +48,19 @@ from tillroll.stores.dynamodb.schema import ChunkRef, minute_log
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tillroll.core.batch import Batch, Identity
+    from tillroll.core.batch import Batch, Event, Identity
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
-    from tillroll.stores.dynamodb.schema import Lanes, LedgerEntry
+    from tillroll.stores.dynamodb.schema import LedgerEntry
 
 TRANSACTION_ACTIONS_MAX: Final = 100  # the service's own bounds on TransactWriteItems
 TRANSACTION_BYTES_MAX: Final = 4_000_000
 _ITEM_OVERHEAD_BYTES: Final = 256  # keys and attribute names of a chunk item and its part of the entry, amply
-PARTITIONS_MAX: Final = 90  # in one commit: leaves room for chunks that are split
+MINUTES_MAX: Final = 90  # in one commit: leaves room for chunks that are split
 _THROTTLED_MAX: Final = 3  # then a commit of several chunks is cut in two
-_CACHED_EVENTS_MAX: Final = 400_000
-_HASH_MULTIPLIER: Final = 0x9E3779B97F4A7C15
-_WORD: Final = (1 << 64) - 1
-
-Partition = tuple[int, int]  # minute since 1970, lane
+_KNOWN_EVENTS_MAX: Final = 1_500_000  # some 100 bytes each
+_FIRSTS_AT_ONCE: Final = 25  # chunks, of at most limits.CHUNK_BYTES_MAX each, that repeats are compared with
+# The kernel hashes no names of imports: they take the kind of a message's. What shares a hash is compared anyway.
+_AS_INDEXED: Final = bytes(NameKind.MESSAGE if kind == NameKind.FILE else kind for kind in range(256))
 
 
 class Committed(NamedTuple):
@@ -70,44 +71,71 @@ class Committed(NamedTuple):
 
 
 class Known:
-    """What a log holds, as far as this worker has read it: its identities and its last number."""
+    """What a log holds, as far as this worker has read it: its last number, and hashes of the names in each chunk."""
 
-    __slots__ = ("events", "identities", "last")
+    __slots__ = ("chunks", "events", "last", "shared")
 
     def __init__(self) -> None:
-        self.identities: dict[Identity, tuple[Batch, int]] = {}
+        self.chunks: dict[int, int] = {}  # the first chunk that has a name of this hash
+        self.shared: dict[int, set[int]] = {}  # and others, if another name has it: hardly ever
         self.last = 0
         self.events = 0
 
-    def add(self, number: int, batch: Batch) -> None:
+    def add(self, number: int, batch: Batch, key: bytes) -> None:
         """Take note of the next chunk."""
-        for index, identity in enumerate(batch.identities()):
-            if identity is not None:
-                self.identities[identity] = (batch, index)
+        for _, _, hashed in _name_rows(batch, key):
+            if self.chunks.setdefault(hashed, number) != number:
+                self.shared.setdefault(hashed, set()).add(number)
         self.last = number
         self.events += len(batch)
 
+    def find(self, hashes: Iterable[int]) -> dict[int, set[int]]:
+        """Return the numbers of the chunks that may hold what has one of these hashes, with those."""
+        found: dict[int, set[int]] = {}
+        for hashed in hashes:
+            number = self.chunks.get(hashed)
+            if number is not None:
+                for each in (number, *self.shared.get(hashed, ())):
+                    found.setdefault(each, set()).add(hashed)
+        return found
+
+
+def _name_rows(batch: Batch, key: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield index, minute and hash (below 2^64) of each event that anything names, by minute, then hash, then index."""
+    ids, heap, positions, events, kinds, ends, values = batch.name_columns()
+    columns = ids, heap, positions, events, kinds.translate(_AS_INDEXED), ends, values
+    rows = kernel.name_rows(key, batch.seconds, batch.nanos, *columns)
+    hashes = array("Q", rows[2::3].tobytes())
+    return zip(rows[::3], rows[1::3], hashes, strict=True)
+
 
 class KnownLogs:
-    """The logs that this worker has read, the least recently used forgotten first.
+    """The logs that this worker has read, the least recently used forgotten first, but never the last one.
 
-    Keeping them is safe: a chunk never changes, and what is newer than the last one known is read at every commit.
+    Keeping them is safe: a chunk never changes, and what is newer than the last one known is read at every commit. A
+    name is kept as its hash: what has a known one is looked for in the chunk. The key is drawn, so nobody can choose
+    names that share a hash.
     """
 
-    def __init__(self, events_max: int = _CACHED_EVENTS_MAX) -> None:
-        self._logs: OrderedDict[Partition, Known] = OrderedDict()
+    def __init__(self, events_max: int = _KNOWN_EVENTS_MAX) -> None:
+        self.key = secrets.token_bytes(KEY_BYTES)
+        self._logs: OrderedDict[int, Known] = OrderedDict()
         self._events_max = events_max
 
-    def of(self, partition: Partition) -> Known:
-        """Return what is known of a log."""
-        known = self._logs.setdefault(partition, Known())
-        self._logs.move_to_end(partition)
+    def of(self, minute: int) -> Known:
+        """Return what is known of the log of a minute."""
+        known = self._logs.setdefault(minute, Known())
+        self._logs.move_to_end(minute)
         return known
+
+    def add(self, minute: int, number: int, batch: Batch) -> None:
+        """Take note of the next chunk of a minute."""
+        self.of(minute).add(number, batch, self.key)
 
     def trim(self) -> None:
         """Forget until the bound is kept."""
         events = sum(known.events for known in self._logs.values())
-        while events > self._events_max and self._logs:
+        while events > self._events_max and len(self._logs) > 1:
             _, known = self._logs.popitem(last=False)
             events -= known.events
 
@@ -143,7 +171,7 @@ def _pieces(batch: Batch) -> Iterator[list[int]]:
     piece: list[int] = []
     minutes = 0
     for indexes in by_minute.values():
-        if piece and (minutes == PARTITIONS_MAX or len(piece) + len(indexes) > EVENTS_MAX):
+        if piece and (minutes == MINUTES_MAX or len(piece) + len(indexes) > EVENTS_MAX):
             yield sorted(piece)
             piece, minutes = [], 0
         while len(indexes) > EVENTS_MAX:
@@ -156,11 +184,11 @@ def _pieces(batch: Batch) -> Iterator[list[int]]:
 
 
 class _Written(NamedTuple):
-    """A transaction to be tried: its call, whether it marks, and the chunks by partition and number."""
+    """A transaction to be tried: its call, whether it marks, and the chunks by minute and number."""
 
     call: TransactWrite
     mark: bool
-    chunks: list[tuple[Partition, int, Batch]]
+    chunks: list[tuple[int, int, Batch]]
 
 
 class _Attempt:
@@ -176,6 +204,10 @@ class _Attempt:
         self.freshness_s = freshness_s
         self.token = context.token()
         self.throttled = 0
+        self.groups: dict[int, list[int]] = {}  # the piece by minutes
+        for index in piece:
+            self.groups.setdefault(batch.seconds[index] // 60, []).append(index)
+        self.named = self._named()
         self.lost: dict[int, Committed] = {}  # what each attempt without a reply would have done, by its number
 
     def run(self) -> Procedure[Committed | None]:
@@ -185,11 +217,8 @@ class _Attempt:
             head = yield from self._read_head()
             if isinstance(head, Committed):
                 return head
-            groups = self._group(head.entry)
-            if len(groups) > PARTITIONS_MAX and len(self.piece) > 1:
-                return None
-            yield from read_logs(self.context, self.logs, groups)
-            outcomes, fresh = self._classify(groups)
+            yield from read_logs(self.context, self.logs, self.groups)
+            outcomes, fresh = yield from self._classify()
             if not any(fresh.values()):
                 return Committed(outcomes, marked=False)
             written = self._transaction(head, fresh)
@@ -216,8 +245,8 @@ class _Attempt:
             yield written.call
         except (ConditionFailed, Conflict, Throttled, ReplyLost) as fault:
             return fault
-        for partition, number, part in written.chunks:
-            self.logs.of(partition).add(number, part)
+        for chunk_ in written.chunks:
+            self.logs.add(*chunk_)
         return None
 
     def _read_head(self) -> Procedure[Head | Committed]:
@@ -230,60 +259,79 @@ class _Attempt:
                 return self.lost[number]
         return last_of(entries)
 
-    def _group(self, head: LedgerEntry) -> dict[Partition, list[int]]:
-        groups: dict[Partition, list[int]] = {}
-        seconds = self.batch.seconds
-        if not head.lanes:
-            for index in self.piece:
-                groups.setdefault((seconds[index] // 60, 0), []).append(index)
-            return groups
-        sources = list(self.batch.sources())
-        for index in self.piece:
-            minute = seconds[index] // 60
+    def _named(self) -> dict[int, dict[int, list[int]]]:
+        """Return the piece's events that anything names, by minute, then hash."""
+        inside = set(self.piece)
+        named: dict[int, dict[int, list[int]]] = {}
+        for index, minute, hashed in _name_rows(self.batch, self.logs.key):
+            if index in inside:
+                named.setdefault(minute, {}).setdefault(hashed, []).append(index)
+        return named
+
+    def _classify(self) -> Procedure[tuple[bytes, dict[int, list[int]]]]:
+        """Return an outcome for each event of the piece, and the new ones of each minute."""
+        held: dict[tuple[int, int], set[int]] = {}  # hashes by minute and number of the chunk
+        doubtful: list[int] = []
+        for minute, named in self.named.items():
+            found = self.logs.of(minute).find(named)
+            held.update({(minute, number): hashes for number, hashes in found.items()})
+            known = set().union(*found.values())
+            doubtful += [x for hashed, same in named.items() if hashed in known or len(same) > 1 for x in same]
+        firsts = yield from self._read_firsts(held)
+        outcomes = dict.fromkeys(self.piece, Outcome.ACCEPTED) | self._judge(sorted(doubtful), firsts)
+        fresh = {
+            minute: [index for index in indexes if outcomes[index] == Outcome.ACCEPTED]
+            for minute, indexes in self.groups.items()
+        }
+        return bytes(outcomes.values()), fresh
+
+    def _read_firsts(self, held: dict[tuple[int, int], set[int]]) -> Procedure[dict[Identity, Event]]:
+        """Read the events whose names have some hashes, from the chunks that hold them."""
+        firsts: dict[Identity, Event] = {}
+        wanted = list(held)
+        for at in range(0, len(wanted), _FIRSTS_AT_ONCE):
+            refs = [ChunkRef(minute, 0, number, 0) for minute, number in wanted[at : at + _FIRSTS_AT_ONCE]]
+            items = yield from read_chunks(self.context, refs)
+            for ref in refs:
+                if ref not in items:
+                    raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
+                batch = decode_chunk(items[ref])
+                sources = list(batch.sources())
+                for index, _, hashed in _name_rows(batch, self.logs.key):
+                    identity = batch.identity(index, sources[index])
+                    if identity is not None and hashed in held[ref.minute, ref.number]:
+                        firsts[identity] = batch.event(index)
+        return firsts
+
+    def _judge(self, doubtful: list[int], firsts: dict[Identity, Event]) -> dict[int, Outcome]:
+        """Compare events with the first of their identity, in the journal or before them in the batch."""
+        outcomes = {}
+        sources = list(self.batch.sources()) if doubtful else []
+        for index in doubtful:
+            event = self.batch.event(index)
             identity = self.batch.identity(index, sources[index])
-            lane = lane_of(identity, index, head.lanes_of(minute))
-            groups.setdefault((minute, lane), []).append(index)
-        return groups
+            first = None if identity is None else firsts.setdefault(identity, event)
+            if first is not None and first is not event:
+                outcomes[index] = Outcome.DUPLICATE if first == event else Outcome.CONFLICT
+        return outcomes
 
-    def _classify(self, groups: dict[Partition, list[int]]) -> tuple[bytes, dict[Partition, list[int]]]:
-        """Return an outcome for each event of the piece, and the new ones of each partition."""
-        batch = self.batch
-        sources = list(batch.sources())
-        outcomes = dict.fromkeys(self.piece, Outcome.ACCEPTED)
-        fresh: dict[Partition, list[int]] = {}
-        for partition, indexes in groups.items():
-            known = self.logs.of(partition).identities
-            here: dict[Identity, tuple[Batch, int]] = {}
-            new = fresh[partition] = []
-            for index in indexes:
-                identity = batch.identity(index, sources[index])
-                found = None if identity is None else known.get(identity) or here.get(identity)
-                if found is None:
-                    new.append(index)
-                    if identity is not None:
-                        here[identity] = (batch, index)
-                else:
-                    same = found[0].event(found[1]) == batch.event(index)
-                    outcomes[index] = Outcome.DUPLICATE if same else Outcome.CONFLICT
-        return bytes(outcomes[index] for index in self.piece), fresh
-
-    def _transaction(self, head: Head, fresh: dict[Partition, list[int]]) -> _Written | None:
+    def _transaction(self, head: Head, fresh: dict[int, list[int]]) -> _Written | None:
         """Return the call that commits the new events, or None when they do not fit it."""
         number = head.number + 1
-        chunks: list[tuple[Partition, int, Batch]] = []
+        chunks: list[tuple[int, int, Batch]] = []
         writes: list[Put] = []
         size = 0
-        for partition, indexes in fresh.items():
-            last = self.logs.of(partition).last
+        for minute, indexes in fresh.items():
+            last = self.logs.of(minute).last
             for part, data in encode_chunks(self.batch, indexes):
                 last += 1
-                writes.append(Put({"log": minute_log(*partition), "number": last, "chunk": data, "entry": number}))
-                chunks.append((partition, last, part))
+                writes.append(Put({"log": minute_log(minute), "number": last, "chunk": data, "entry": number}))
+                chunks.append((minute, last, part))
                 size += len(data) + _ITEM_OVERHEAD_BYTES
         too_large = len(writes) >= TRANSACTION_ACTIONS_MAX or size > TRANSACTION_BYTES_MAX
         if too_large and len(self.piece) > 1:
             return None
-        refs = tuple(ChunkRef(minute, lane, last, len(part)) for (minute, lane), last, part in chunks)
+        refs = tuple(ChunkRef(minute, 0, last, len(part)) for minute, last, part in chunks)
         entry = next_entry(head.entry, refs, self.context.clock(), self.token, self.freshness_s)
         writes.append(Put(ledger_item(number, entry)))
         return _Written(TransactWrite(tuple(writes), self.context.token()), entry.mark, chunks)
@@ -312,43 +360,22 @@ def _pick(batch: Batch, indexes: list[int]) -> Batch:
     return part
 
 
-def lane_of(identity: Identity | None, index: int, lanes: Lanes) -> int:
-    """Return the lane of an identity. What nothing names may be in any."""
-    if identity is None:
-        return index % lanes.lanes
-    value = identity.value.encode()
-    if lanes.key is None:
-        return _unkeyed_hash(identity.kind, value, identity.position) % lanes.lanes
-    at = (identity.seconds, identity.nanos)
-    return kernel.hash_name(lanes.key, *at, identity.kind, value, identity.position) % lanes.lanes
-
-
-def _unkeyed_hash(kind: int, value: bytes, position: int) -> int:
-    """Return the hash by which tillroll 0.1.0 chose lanes. Anybody can make names that share one."""
-    padded = value + bytes(-len(value) % 8)
-    state = (_HASH_MULTIPLIER * (kind + 1) ^ len(value)) & _WORD
-    for word in (*struct.unpack(f"<{len(padded) // 8}Q", padded), position):
-        state = (state ^ word) * _HASH_MULTIPLIER & _WORD
-        state ^= state >> 32
-    return state - (1 << 64) if state >> 63 else state
-
-
-def read_logs(context: Context, logs: KnownLogs, partitions: Iterable[Partition]) -> Procedure[None]:
-    """Bring what is known of some logs up to date, strongly."""
-    waiting = list(partitions)
+def read_logs(context: Context, logs: KnownLogs, minutes: Iterable[int]) -> Procedure[None]:
+    """Bring what is known of the logs of some minutes up to date, strongly."""
+    waiting = list(minutes)
     while waiting:
-        calls = [QueryTable(minute_log(*partition), logs.of(partition).last) for partition in waiting]
+        calls = [QueryTable(minute_log(minute), logs.of(minute).last) for minute in waiting]
         replies: list[QueryReply] = yield from run_calls(context, calls)
-        for partition, reply in zip(waiting, replies, strict=True):
-            _take(logs.of(partition), minute_log(*partition), reply.items)
-        waiting = [partition for partition, reply in zip(waiting, replies, strict=True) if reply.last is not None]
+        for minute, reply in zip(waiting, replies, strict=True):
+            _take(logs, minute, reply.items)
+        waiting = [minute for minute, reply in zip(waiting, replies, strict=True) if reply.last is not None]
 
 
-def _take(known: Known, log: str, items: Sequence[Item]) -> None:
+def _take(logs: KnownLogs, minute: int, items: Sequence[Item]) -> None:
     for item in items:
-        number = int(item["number"])
-        if number <= known.last:
+        number, last = int(item["number"]), logs.of(minute).last
+        if number <= last:
             continue
-        if number != known.last + 1:
-            raise damaged(f"chunk {known.last + 1} of {log} is missing from the journal")
-        known.add(number, decode_chunk(item))
+        if number != last + 1:
+            raise damaged(f"chunk {last + 1} of {minute_log(minute)} is missing from the journal")
+        logs.add(minute, number, decode_chunk(item))

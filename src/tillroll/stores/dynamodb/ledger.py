@@ -1,21 +1,19 @@
 """The ledger, the one sequence of all commits: reading it, decoding what it lists, appending to it. No I/O.
 
 Entry n+1 is written only while it does not exist, by a worker that has read entry n. So whatever an entry says of the
-whole journal (how many events, which lanes, where the last range of the fold ended) was true when it was written.
+whole journal (how many events, where the last range of the fold ended) was true when it was written.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tillroll.core import chunk
-from tillroll.core.identity import KEY_BYTES
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.stores.dynamodb.calls import Fault, Put, QueryTable, Throttled, read_batch, read_log, run_call
-from tillroll.stores.dynamodb.schema import JOURNAL_FORMAT, LEDGER, ChunkRef, Lanes, LedgerEntry
+from tillroll.stores.dynamodb.schema import JOURNAL_FORMAT, LEDGER, ChunkRef, LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +43,6 @@ def next_entry(
     events = head.events + sum(ref.events for ref in refs)
     due = freshness_s is not None and abs(now - head.marked_at) >= freshness_s
     mark = due or events - head.marked_events + EVENTS_MAX > RANGE_EVENTS_MAX
-    minutes = [ref.minute for ref in refs]
     return LedgerEntry(
         chunks=refs,
         at=now,
@@ -54,8 +51,6 @@ def next_entry(
         mark=mark,
         marked_at=now if mark else head.marked_at,
         marked_events=events if mark else head.marked_events,
-        high=max(minutes if head.high is None else [head.high, *minutes], default=None),
-        lanes=head.lanes,
         format=head.format,
         needs=head.needs,
     )
@@ -130,6 +125,9 @@ def decode_entry(item: Item) -> tuple[int, LedgerEntry]:
         raise damaged(f"ledger entry {number}: {error}") from error
     if entry.format > JOURNAL_FORMAT:
         raise LaterFormatError(f"this journal is of tillroll {entry.needs} or later, from ledger entry {number} on")
+    if entry.lanes:
+        problem = f"from ledger entry {number} on the journal's minutes are split into lanes, as 0.1.0 could be made to"
+        raise StoreError(problem, "Export it with 0.1.0, and import it into new tables")
     return number, entry
 
 
@@ -179,27 +177,6 @@ def append_mark(context: Context, *, even_at_0: bool = False) -> Procedure[Head]
         return None if head.mark or not (head.events or even_at_0) else next_entry(head, (), now, "", 0)
 
     return (yield from append_entry(context, mark))
-
-
-def append_lanes(context: Context, lanes: int, first_minute: int) -> Procedure[Head]:
-    """Split minutes from one on into so many lanes.
-
-    Raises:
-        StoreError: the journal already holds events of that minute or a later one.
-    """
-    key = hashlib.blake2b(context.token().encode(), digest_size=KEY_BYTES).hexdigest()
-
-    def split(head: LedgerEntry) -> LedgerEntry:
-        high = head.high if head.high is not None else first_minute - 1
-        if head.lanes:
-            high = max(high, head.lanes[-1].first_minute - 1)
-        if first_minute <= high:
-            problem = f"lanes cannot change from minute {first_minute} on: the journal reaches minute {high}"
-            raise StoreError(problem, f"Choose a minute from {high + 1} on")
-        changed = next_entry(head, (), context.clock(), "", None)
-        return msgspec.structs.replace(changed, lanes=(*head.lanes, Lanes(first_minute, f"{lanes}/{key}")))
-
-    return (yield from append_entry(context, split))
 
 
 def read_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[dict[ChunkRef, Item]]:

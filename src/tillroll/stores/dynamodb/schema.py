@@ -11,8 +11,8 @@ so they are in no index, no datapoint can be called so, since every datapoint ho
 
 **Journal**, keyed by the string `log` and the number `number`. Its logs:
 
-- `2011-12-03T10:15`, or `2011-12-03T10:15/1` for the second lane and so on: the chunks of that minute, from 1, each
-  with `chunk` (core.chunk) and `entry` (the ledger entry that lists it). Never changed.
+- `2011-12-03T10:15`: the chunks of that minute, from 1, each with `chunk` (core.chunk) and `entry` (the ledger entry
+  that lists it). Never changed.
 - `ledger`: one item a commit, from 1 without a gap, with `entry` (JSON, see LedgerEntry). Never changed.
 - `rejected/groups`: groups of what was not accepted, by time of arrival; `rejected/part/NUMBER`: a group's bytes;
   `rejected/source/HASH`: where the groups of a source are. Release 0.1.0 had `rejected` and `rejected/ID`.
@@ -76,7 +76,7 @@ JOURNAL_TABLE: Final[dict[str, Any]] = {
 
 
 class ChunkRef(msgspec.Struct, frozen=True, array_like=True):
-    """Where a chunk is: its minute since 1970, its lane, its number there; and how many events it holds."""
+    """Where a chunk is: its minute since 1970, its number there; and how many events it holds. The lane is always 0."""
 
     minute: int
     lane: int
@@ -86,38 +86,14 @@ class ChunkRef(msgspec.Struct, frozen=True, array_like=True):
     @property
     def log(self) -> str:
         """The log of the journal table that the chunk is in."""
-        return minute_log(self.minute, self.lane)
-
-
-class Lanes(msgspec.Struct, frozen=True, array_like=True):
-    """From a minute on, into how many lanes a minute is split, and under which key names are hashed to choose one.
-
-    `split` is a text, such as "4/00112233445566778899aabbccddeeff", so that a tillroll that knows no keys cannot read
-    the ledger: it would look for repeats in other lanes. A number alone is what such a tillroll wrote, without a key.
-    """
-
-    first_minute: int
-    split: int | str = 1
-
-    @property
-    def lanes(self) -> int:
-        """How many lanes."""
-        return self.split if isinstance(self.split, int) else int(self.split.partition("/")[0])
-
-    @property
-    def key(self) -> bytes | None:
-        """The key; None where lanes were chosen without."""
-        return None if isinstance(self.split, int) else bytes.fromhex(self.split.partition("/")[2])
-
-
-_ONE_LANE: Final = Lanes(0)
+        return minute_log(self.minute)
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One commit, as it stands in the ledger. What is said of the whole journal is as of this entry.
 
     A `mark` declares that a range of the fold ends here: ranges are what lies between two marks, so that every worker,
-    whenever it looks, folds the same ranges. An entry that only marks or changes lanes has no chunks.
+    whenever it looks, folds the same ranges. An entry that only marks has no chunks.
     """
 
     chunks: tuple[ChunkRef, ...] = ()
@@ -127,14 +103,9 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     mark: bool = False
     marked_at: float = 0.0  # when the last mark was made
     marked_events: int = 0  # in the journal at the last mark
-    high: int | None = None  # the greatest minute of any chunk
-    lanes: tuple[Lanes, ...] = ()  # by rising minute; before the first, one lane
+    lanes: tuple[msgspec.Raw, ...] = ()  # how 0.1.0 could split minutes; nothing of this release does
     format: int = 1  # of the journal from here on; of a greater one than JOURNAL_FORMAT nothing is read or written
     needs: str = ""  # the first release that knows it
-
-    def lanes_of(self, minute: int) -> Lanes:
-        """Return how a minute is split."""
-        return next((x for x in reversed(self.lanes) if x.first_minute <= minute), _ONE_LANE)
 
 
 def folder_key(generation: int, folder: int) -> str:
@@ -142,10 +113,9 @@ def folder_key(generation: int, folder: int) -> str:
     return f"{FOLD_KEY}/{generation}/{folder}"
 
 
-def minute_log(minute: int, lane: int) -> str:
-    """Return the log that holds the chunks of a minute since 1970, in a lane counted from 0."""
-    text = (_EPOCH + datetime.timedelta(minutes=minute)).isoformat(timespec="minutes")
-    return f"{text}/{lane}" if lane else text
+def minute_log(minute: int) -> str:
+    """Return the log that holds the chunks of a minute since 1970."""
+    return (_EPOCH + datetime.timedelta(minutes=minute)).isoformat(timespec="minutes")
 
 
 def rejected_log(rejected_id: str) -> str:

@@ -28,7 +28,7 @@ from tillroll.stores.dynamodb.client import open_client
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.five_only import FiveOnly
 from tillroll.stores.dynamodb.fold import fold_all, fold_marked, rebuild
-from tillroll.stores.dynamodb.ledger import append_lanes, decode_entry, read_head
+from tillroll.stores.dynamodb.ledger import decode_entry, read_head
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
 from tillroll.stores.dynamodb.state import read_folded, read_folders, read_state
@@ -142,14 +142,6 @@ class DynamoDBStore(FiveOnly):
         while after is not None:
             traces, after = self.client.run(reader.trace(self.context, datapoint, after))
             yield from traces
-
-    def split_minutes(self, lanes: int, first_minute: int) -> None:
-        """Split every minute from one on into lanes, for more than 12,000 events a second.
-
-        Raises:
-            StoreError: the journal already holds events of that minute or a later one.
-        """
-        self.client.run(append_lanes(self.context, lanes, first_minute))
 
     # The aggregates.
 
