@@ -116,6 +116,10 @@ class StoreError(TillrollError):
         self.retry_after_s = retry_after_s
 
 
+class BusyError(StoreError):
+    """Others wrote first, every time. Nothing is wrong but that so many write at once."""
+
+
 class StoreFullError(StoreError):
     """The disk under the store is full. Nothing that was acknowledged is lost."""
 

@@ -53,7 +53,7 @@ def deploy(aws: Ministack, directory: Path, **parameters: str) -> Deployed:
     }
     outputs = stack.deploy(session, "tillroll", given, lambda *event: events.append(event))
     found = Deployed(aws, outputs, events)
-    _make_numbers(found, int(given.get("BatchSize", "2000")), int(given.get("Concurrency", "5")))
+    _make_numbers(found, int(given.get("BatchSize", "2000")), int(given.get("Concurrency", "2")))
     return found
 
 

@@ -19,7 +19,7 @@ from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, Event, batch_of
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
-from tillroll.errors import StoreError
+from tillroll.errors import BusyError, StoreError
 from tillroll.ports import Outcome
 from tillroll.stores.dynamodb import audit
 from tillroll.stores.dynamodb import commit as commit_module
@@ -27,6 +27,8 @@ from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
     Call,
+    ConditionFailed,
+    Conflict,
     Count,
     QueryTable,
     ReplyLost,
@@ -381,6 +383,30 @@ def test_names_that_share_a_hash_are_told_apart(tables: Tables, monkeypatch: pyt
             seen.add(event)
         assert chance.choice(stores).journal(batch_of(some)) == bytes(expected)
     check(stores[0], sorted(seen, key=lambda event: event.id))
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [(ConditionFailed, BusyError), (Conflict, BusyError), (Throttled, StoreError)]
+)
+def test_who_gives_up_says_whether_others_were_first(
+    tables: Tables, fault: type[Exception], error: type[StoreError]
+) -> None:
+    store = tables.store()
+    tried = 0
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        nonlocal tried
+        if not isinstance(call, TransactWrite):
+            return make()
+        tried += 1
+        return fault("planted")
+
+    between(store, befall)
+    store.context = store.context._replace(patience_s=2.0)
+    with pytest.raises(StoreError) as caught:
+        store.journal(batch_of([PURCHASE], KEY))
+    assert type(caught.value) is error
+    assert (tried > 15) == (error is BusyError)  # a race is tried again soon
 
 
 def test_what_is_being_written_is_not_forgotten_however_much_it_is(tables: Tables) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from tests.aws.deployed import wait_until
@@ -20,7 +20,7 @@ from tests.contract.memory_queue import MemoryQueue
 from tillroll.app import open_store
 from tillroll.aws.redrive import look, redrive
 from tillroll.core.accept import Reason
-from tillroll.errors import StoreError
+from tillroll.errors import BusyError, StoreError
 from tillroll.ingest.envelope import open_envelope
 from tillroll.ingest.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock
 from tillroll.ports import Message
@@ -70,6 +70,46 @@ def address(tables: tuple[str, str], endpoint: str = "") -> str:
 def count(store: Store) -> int:
     store.fold()
     return store.get([DATAPOINT])[0].events
+
+
+class Refusing:
+    """A journal that cannot take what there is more than so much of, with an error."""
+
+    def __init__(self, error: StoreError, events_max: int = 0) -> None:
+        self.error = error
+        self.events_max = events_max
+
+    def journal(self, batch: Batch) -> bytes:
+        if len(batch) > self.events_max:
+            raise self.error
+        return bytes(len(batch))
+
+
+@pytest.mark.parametrize(
+    ("error", "back"), [(BusyError("others", "wait"), 3), (StoreError("throttled", "wait", retry_after_s=3.0), 0)]
+)
+def test_what_lost_every_race_is_handed_back_at_once_and_what_is_throttled_is_not(error: StoreError, back: int) -> None:
+    now = 1_400_000_000.0
+    queue = MemoryQueue(lambda: now)
+    queue.send([(GOOD, None)] * 3)
+    worker = Worker(cast("Store", Refusing(error)), queue, 1.0, lambda: now)
+    taken = worker._take(queue.receive(0.0))
+    assert taken.left == [0, 1, 2]
+    now += 1.5
+    assert len(queue.receive(0.0)) == back
+
+
+def test_what_there_is_no_time_for_is_given_up_and_what_comes_after_a_broken_store_is_not(queue: MemoryQueue) -> None:
+    large = GOOD.replace(b'"m"', b'"m", "x": "%b"' % (b"y" * (SLICE_BYTES // 2)))
+    queue.send([(GOOD, None), (large, None), (large, None), (GOOD, None)])
+    messages = queue.receive(0.0)
+    asked = iter([True, False, False])
+    accepting = cast("Store", Refusing(StoreError("", ""), 10))
+    taken = take_messages(accepting, queue, messages, wall_clock, may_go_on=lambda: next(asked))
+    assert taken.left == taken.given_up == [2, 3]
+    broken = cast("Store", Refusing(StoreError("no such table", "make one")))
+    taken = take_messages(broken, queue, messages, wall_clock)
+    assert (taken.left, taken.given_up) == ([0, 1, 2, 3], [])
 
 
 def test_everything_is_taken_buried_and_deleted(store: SqliteStore, queue: MemoryQueue) -> None:

@@ -242,7 +242,7 @@ class Processes:
         self._parts[world.scheduler.current.name] = SimpleNamespace(
             settings=SimpleNamespace(freshness_s=FRESHNESS_S),
             store=store,
-            dead_letters=world.queue(),
+            queue=world.queue(),
             folder=SimpleNamespace(call_if_due=self.call_folder),
             fields=NO_WATCH,
             logger=_Quiet(),

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tillroll.app import open_queue, open_store
 from tillroll.config import load
 from tillroll.core.kept import Keep
+from tillroll.errors import QueueError
 from tillroll.ingest.envelope import open_envelope
 from tillroll.ingest.field_watch import FieldWatch
-from tillroll.ingest.worker import Taken, take_messages, wall_clock
+from tillroll.ingest.worker import HAND_BACK_S, Taken, take_messages, wall_clock
 from tillroll.ports import RangeEnding
 
 if TYPE_CHECKING:
@@ -46,25 +47,32 @@ class _Parts(NamedTuple):
 
     settings: Settings
     store: Store
-    dead_letters: _DeadLetters
+    queue: _LateQueue
     folder: _Folder
     fields: FieldWatch
     logger: Logger
     metrics: Metrics
 
 
-class _DeadLetters:
-    """The dead-letter queue, connected to when the first event is buried: most environments never bury one."""
+class _LateQueue:
+    """The queue, connected to when the first event is buried or handed back: most environments never do."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._queue: Queue | None = None
 
-    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
-        """As Queue.bury."""
+    def _opened(self) -> Queue:
         if self._queue is None:
             self._queue = open_queue(self._settings.queue, self._settings.dead_letters)
-        return self._queue.bury(bodies)
+        return self._queue
+
+    def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
+        """As Queue.bury."""
+        return self._opened().bury(bodies)
+
+    def extend(self, messages: Sequence[Message], visible_after_s: float) -> None:
+        """As Queue.extend."""
+        self._opened().extend(messages, visible_after_s)
 
 
 class _Folder:
@@ -103,7 +111,7 @@ def _parts() -> _Parts:
     return _Parts(
         settings=settings,
         store=store,
-        dead_letters=_DeadLetters(settings),
+        queue=_LateQueue(settings),
         folder=_Folder(settings.fold_function, logger),
         fields=FieldWatch(Keep(settings.events_keep), store),
         logger=logger,
@@ -113,6 +121,8 @@ def _parts() -> _Parts:
 
 def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
     """Take a batch of SQS messages, and return which of them must come back.
+
+    What was given up for lack of time, or since others were first, comes back at once.
 
     Raises:
         BatchFailedError: none of it could be taken.
@@ -125,14 +135,22 @@ def take_batch(event: Mapping[str, Any], context: LambdaContext) -> dict[str, li
     def may_go_on() -> bool:
         return context.get_remaining_time_in_millis() > COMMIT_RESERVE_S * 1_000
 
-    taken = take_messages(
-        parts.store, parts.dead_letters, messages, wall_clock, may_go_on=may_go_on, fields=parts.fields
-    )
+    taken = take_messages(parts.store, parts.queue, messages, wall_clock, may_go_on=may_go_on, fields=parts.fields)
     _record(parts, taken, len(messages))
     parts.folder.call_if_due(parts.store)
+    _hand_back(parts, [messages[index] for index in taken.given_up])
     if messages and len(taken.left) == len(messages):
         raise BatchFailedError(str(taken.error or "the time was up, or no message of the batch could be taken"))
     return {"batchItemFailures": [{"itemIdentifier": records[index]["messageId"]} for index in taken.left]}
+
+
+def _hand_back(parts: _Parts, messages: Sequence[Message]) -> None:
+    if not messages:
+        return
+    try:
+        parts.queue.extend(messages, HAND_BACK_S)
+    except QueueError:
+        parts.logger.warning("messages come back late", exc_info=True)
 
 
 def _message(record: Mapping[str, Any]) -> Message:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import msgspec
 
 from tillroll.core.clock_watch import ClockWatch
-from tillroll.errors import ClockError, QueueError, StoreError, TillrollError
+from tillroll.errors import BusyError, ClockError, QueueError, StoreError, TillrollError
 from tillroll.ingest.envelope import body_of, refusal
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ingest.take import Receipt, take
@@ -34,6 +34,7 @@ _IDLE_WAIT_S_MIN: Final = 1.0
 _PAUSE_S_MAX: Final = 30.0
 _FOLD_EVERY_S: Final = 1.0
 _FOLD_S: Final = 10.0  # at a time: a worker that is told to stop waits for it
+HAND_BACK_S: Final = 1.0  # after which another may take what was given up
 _log: Final = logging.getLogger(__name__)
 
 
@@ -46,9 +47,13 @@ class DeadLetterSink(Protocol):
 
 
 class Taken(msgspec.Struct):
-    """What became of some messages: `left` are the indices of those that must come back, by rising index."""
+    """What became of some messages: `left` are the indices of those that must come back, by rising index.
+
+    `given_up` are those of them with which nothing is wrong, nor with the store: no time is left, or others were first.
+    """
 
     left: list[int] = []
+    given_up: list[int] = []
     receipt: Receipt = msgspec.field(default_factory=Receipt)
     error: TillrollError | None = None  # why some are left
     codes: dict[str, int] = {}  # reason codes of what was not accepted
@@ -56,6 +61,7 @@ class Taken(msgspec.Struct):
     def add(self, other: Taken) -> None:
         """Count another part of the same messages in."""
         self.left = sorted([*self.left, *other.left])
+        self.given_up = sorted([*self.given_up, *other.given_up])
         for name in ("accepted", "duplicates", "conflicts", "rejected"):
             setattr(self.receipt, name, getattr(self.receipt, name) + getattr(other.receipt, name))
         for code, count in other.codes.items():
@@ -82,12 +88,19 @@ def take_messages(
     watches = _Watches(clock_watch, fields)
     for indices in _slices(messages):
         if taken.error is not None or not may_go_on():
-            taken.left.extend(indices)
+            given_up = [] if taken.error and not isinstance(taken.error, BusyError) else indices
+            taken.add(Taken(left=indices, given_up=given_up))
             continue
         part = _take_slice(journal, queue, [messages[index] for index in indices], clock(), watches)
-        part.left = [indices[index] for index in part.left]
-        taken.add(part)
+        taken.add(_at(part, indices))
     return taken
+
+
+def _at(part: Taken, indices: Sequence[int]) -> Taken:
+    """Return what became of a part of the messages, those at some indices, by the indices of all."""
+    part.left = [indices[index] for index in part.left]
+    part.given_up = [indices[index] for index in part.given_up]
+    return part
 
 
 class _Watches(NamedTuple):
@@ -118,10 +131,12 @@ def _take_slice(
         _log.warning("%d messages are left: %s", len(error.bodies), error)
         others = [index for index in range(len(messages)) if index not in error.bodies]
         rest = _take_slice(journal, queue, [messages[index] for index in others], now_s, watches)
-        rest.left = sorted([*error.bodies, *(others[index] for index in rest.left)])
+        rest = _at(rest, others)
+        rest.left = sorted([*error.bodies, *rest.left])
         return rest
     except (StoreError, QueueError) as error:
-        return Taken(left=list(range(len(messages))), error=error)
+        everything = list(range(len(messages)))
+        return Taken(left=everything, given_up=everything if isinstance(error, BusyError) else [], error=error)
     except Exception:  # noqa: BLE001 an entry loop: one message must not hold up the others
         if len(messages) == 1:
             _log.exception("the message %s cannot be taken", messages[0].id)
@@ -129,8 +144,7 @@ def _take_slice(
     middle = len(messages) // 2
     taken = _take_slice(journal, queue, messages[:middle], now_s, watches)
     rest = _take_slice(journal, queue, messages[middle:], now_s, watches)
-    rest.left = [middle + index for index in rest.left]
-    taken.add(rest)
+    taken.add(_at(rest, range(middle, len(messages))))
     return taken
 
 
@@ -253,6 +267,8 @@ class Worker:
             )
             left = set(taken.left)
             self.queue.delete([message for index, message in enumerate(messages) if index not in left])
+        if taken.given_up:
+            self.queue.extend([messages[index] for index in taken.given_up], HAND_BACK_S)
         self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))
         receipt = taken.receipt
         _log.info(

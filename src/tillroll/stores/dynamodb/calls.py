@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from tillroll.errors import StoreError
+from tillroll.errors import BusyError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -264,15 +264,19 @@ class Backoff:
         """Return the next wait.
 
         Raises:
+            BusyError: it has waited long enough, and lost a race again.
             StoreError: it has waited long enough.
         """
+        lost_race = isinstance(why, ConditionFailed | Conflict)
+        if self._left_s <= 0 and lost_race:
+            remedy = "Nothing acknowledged is lost; send it again, and let fewer write at once"
+            raise BusyError("others committed first, every time", remedy, retry_after_s=_RACE_S_MAX) from why
         if self._left_s <= 0:
             problem = f"DynamoDB did not take it, the last time because of {why!r}"
             remedy = "Nothing acknowledged is lost; send it again later, and look at throttling in CloudWatch"
             if isinstance(why, Unreachable):
                 remedy = "Check the network, and the region or endpoint in the store's address"
             raise StoreError(problem, remedy, retry_after_s=_BACKOFF_S_MAX) from why
-        lost_race = isinstance(why, ConditionFailed | Conflict)
         seconds = min(self._wait_s, _RACE_S_MAX if lost_race else _BACKOFF_S_MAX) * (0.1 + 0.9 * self._draw())
         self._left_s -= seconds
         self._wait_s = min(2 * self._wait_s, _BACKOFF_S_MAX)

@@ -33,15 +33,16 @@ from tillroll.stores.dynamodb.calls import (
 )
 from tillroll.stores.dynamodb.ledger import (
     EVENTS_MAX,
+    HEAD,
     Head,
     damaged,
     decode_chunk,
+    head_of,
     last_of,
     ledger_item,
     next_entry,
     read_chunks,
     read_end,
-    read_head,
 )
 from tillroll.stores.dynamodb.schema import ChunkRef, minute_log
 
@@ -214,10 +215,9 @@ class _Attempt:
         """Commit; None when the piece is too large for one transaction."""
         backoff = self.context.backoff()
         while True:
-            head = yield from self._read_head()
+            head = yield from self._read()
             if isinstance(head, Committed):
                 return head
-            yield from read_logs(self.context, self.logs, self.groups)
             outcomes, fresh = yield from self._classify()
             if not any(fresh.values()):
                 return Committed(outcomes, marked=False)
@@ -249,14 +249,19 @@ class _Attempt:
             self.logs.add(*chunk_)
         return None
 
-    def _read_head(self) -> Procedure[Head | Committed]:
-        """Read the end of the ledger; when it shows that an attempt whose reply was lost succeeded, return that."""
+    def _read(self) -> Procedure[Head | Committed]:
+        """Read the logs and the end of the ledger; when that shows that an attempt succeeded, return what it did.
+
+        At the same time, where no attempt may be on its way: the sooner who reads writes, the fewer are first.
+        """
         if not self.lost:
-            return (yield from read_head(self.context))
+            (reply,) = yield from read_logs(self.context, self.logs, self.groups, [HEAD])
+            return head_of(reply)
         entries: list[tuple[int, LedgerEntry]] = yield from read_end(self.context, min(self.lost))
         for number, entry in entries:
             if entry.token == self.token:
                 return self.lost[number]
+        yield from read_logs(self.context, self.logs, self.groups)
         return last_of(entries)
 
     def _named(self) -> dict[int, dict[int, list[int]]]:
@@ -360,15 +365,23 @@ def _pick(batch: Batch, indexes: list[int]) -> Batch:
     return part
 
 
-def read_logs(context: Context, logs: KnownLogs, minutes: Iterable[int]) -> Procedure[None]:
-    """Bring what is known of the logs of some minutes up to date, strongly."""
+def read_logs(
+    context: Context, logs: KnownLogs, minutes: Iterable[int], beside: Sequence[QueryTable] = ()
+) -> Procedure[list[QueryReply]]:
+    """Bring what is known of the logs of some minutes up to date, strongly; return the replies to other queries."""
     waiting = list(minutes)
-    while waiting:
+    others: list[QueryReply] = []
+    first = list(beside)
+    while waiting or first:
         calls = [QueryTable(minute_log(minute), logs.of(minute).last) for minute in waiting]
-        replies: list[QueryReply] = yield from run_calls(context, calls)
+        replies: list[QueryReply] = yield from run_calls(context, [*first, *calls])
+        others += replies[: len(first)]
+        replies = replies[len(first) :]
+        first = []
         for minute, reply in zip(waiting, replies, strict=True):
             _take(logs, minute, reply.items)
         waiting = [minute for minute, reply in zip(waiting, replies, strict=True) if reply.last is not None]
+    return others
 
 
 def _take(logs: KnownLogs, minute: int, items: Sequence[Item]) -> None:

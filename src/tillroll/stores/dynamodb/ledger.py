@@ -79,7 +79,14 @@ def damaged(problem: str) -> StoreError:
 
 def read_head(context: Context) -> Procedure[Head]:
     """Read the last ledger entry, strongly."""
-    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, limit=1, falling=True))
+    return head_of((yield from run_call(context, HEAD)))
+
+
+HEAD: Final = QueryTable(LEDGER, limit=1, falling=True)  # what `head_of` takes the reply to
+
+
+def head_of(reply: QueryReply) -> Head:
+    """Return the last ledger entry, as HEAD found it."""
     return Head(*decode_entry(reply.items[0])) if reply.items else Head(0, LedgerEntry())
 
 
