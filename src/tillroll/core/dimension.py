@@ -299,14 +299,15 @@ class Window(Dimension, ABC):
     def bounds(self, window: int) -> tuple[int, int]:
         """Return moments between which all of a window lies (half-open); more may lie there."""
         slack = 0 if self.clocks.is_utc else 2 * DAY_S
-        return self._begins(window) - slack, self._begins(window + 1) + slack
+        return self.begins(window) - slack, self.begins(window + 1) + slack
 
     def cuts_near(self, moment: int) -> tuple[int, int]:
         """Return the last moment up to this one, and the first after it, that windows can be cut at."""
         window = self.at(moment)
-        return self._begins(window), self._begins(window + 1)
+        return self.begins(window), self.begins(window + 1)
 
-    def _begins(self, window: int) -> int:
+    def begins(self, window: int) -> int:
+        """Return the moment at which a window begins. Of an hour that the clocks show twice, that of the first."""
         return self.clocks.first_at(self.hour(window) * HOUR_S)
 
 
@@ -359,7 +360,8 @@ class Hour(Window):
         """See Window."""
         return window if self.clocks.is_utc else self.clocks.shown_hour(window)[0]
 
-    def _begins(self, window: int) -> int:
+    def begins(self, window: int) -> int:
+        """See Window."""
         return self.clocks.first_of_hour(window)
 
 

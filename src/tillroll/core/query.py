@@ -50,6 +50,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = limits.PAGE_DEFAULT
     after: str | None = None
     brackets_by_amount: bool = False  # in the order datapoint: core.bracket_order sees to it, stores need not
+    rolled: bool = False  # datapoints are values alone, without the name of the report, whatever `by` has
     totals: bool = True  # over all pages; may be dear, so whoever turns pages asks for them once
 
     @property
@@ -65,7 +66,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_whole(self) -> bool:
         """Whether the answer's datapoints are the report's own."""
-        return not self.by or self.by == self.report.dimensions
+        return not self.rolled and (not self.by or self.by == self.report.dimensions)
 
     def span_code(self, span: Span, window: int) -> int:
         """Return the code of the span that a window lies in.

@@ -36,7 +36,7 @@ _MERCHANT_REPORT: Final = "merchant-method"  # the report over all time that has
 def page(context: Context, asked: query.Query) -> Procedure[query.Page]:
     """Answer a query as core.query.answer does; without totals, read no more than the page where the order allows."""
     low, high = _bounds(asked)
-    in_order = asked.order == "datapoint" and asked.by in {(), asked.report.dimensions}
+    in_order = asked.order == "datapoint" and asked.is_whole
     rows: list[Row] = []
     if in_order and not asked.totals:
         low = max(low, asked.after or low)

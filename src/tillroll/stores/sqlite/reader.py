@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tillroll.core import kernel
 from tillroll.core.query import Aggregate, Query, Row, answer, label
 from tillroll.core.report import FIVE, Place, Report
+from tillroll.core.smallest import smallest
 from tillroll.errors import CountingError, QueryError
 from tillroll.ports import Status
 from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
@@ -271,6 +272,7 @@ class Reader:
         Raises:
             CountingError: the report, or the amounts that are asked for, are not counted yet.
         """
+        query = smallest(query, self.roster.catalogue)
         report = query.report
         if query.amounts or query.order == "-amount":
             self._check_amounts(report)
