@@ -37,8 +37,8 @@ format: $(VENV)/.dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.bench $(VENV)/.tools ## Measure speed, memory and cost, beside the alternatives
-	$(BIN)/python -m bench
+bench: $(VENV)/.bench $(VENV)/.tools ## Measure speed, memory and cost, beside the alternatives (FULL=1: the page over 10^8 purchases)
+	$(BIN)/python -m bench $(if $(FULL),--full)
 
 soak: $(VENV)/.dev ## Simulate faults for as long as MINUTES= says (default 10)
 	$(BIN)/python -m tests.simulation.soak --minutes $(or $(MINUTES),10)

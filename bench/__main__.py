@@ -1,5 +1,7 @@
 """Measures tillroll beside the alternatives, in one run: `make bench`, or `python -m bench NAME...` for some of it.
 
+`--full` measures the page over a hundred million purchases, which take minutes to make, and not over ten.
+
 Figures of one run are comparable with each other; the machine is noisy, so between runs only ratios are. Each section
 prints how to repeat it.
 """
@@ -7,6 +9,7 @@ prints how to repeat it.
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import subprocess
 import sys
@@ -18,6 +21,9 @@ SECTIONS = ("kernel", "imports", "posts", "repeats", "queries", "merchants", "dy
 
 def main() -> None:
     """Run the sections named, or all."""
+    if "--full" in sys.argv:
+        sys.argv.remove("--full")
+        os.environ["BENCH_FULL"] = "1"
     wanted = sys.argv[1:] or SECTIONS
     unknown = [name for name in wanted if name not in SECTIONS]
     if unknown:

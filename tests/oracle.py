@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from tillroll.core.accept import encode_event
@@ -12,6 +13,7 @@ from tillroll.core.batch import BatchBuilder, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.field_tally import FieldTally
 from tillroll.core.limits import METHODS
+from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.core.query import Aggregate, Page, Query, Row, answer
 from tillroll.core.rejection import (
     CAPACITY,
@@ -92,6 +94,7 @@ class Oracle:
 
     def __init__(self, capacity: Capacity = CAPACITY) -> None:
         self.fields = FieldTally()
+        self.outcomes = OutcomeTally()
         self.capacity = capacity
         self.refused = False
         self.gone: set[str] = set()
@@ -287,6 +290,12 @@ class Oracle:
 
     def noted_fields(self) -> FieldTally:
         return self.fields
+
+    def note_outcomes(self, tally: OutcomeTally) -> None:
+        self.outcomes.add(tally)
+
+    def noted_outcomes(self) -> OutcomeTally:
+        return deepcopy(self.outcomes)
 
     def discard(self, rejected_ids: Sequence[str]) -> None:
         self.gone.update(rejected_ids)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.field_tally import FieldTally
+    from tillroll.core.outcome_tally import OutcomeTally
     from tillroll.core.query import Aggregate, Page, Query
     from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary
     from tillroll.core.report import Report, Reports
@@ -246,6 +247,22 @@ class Fields(Protocol):
         ...
 
 
+class Outcomes(Protocol):
+    """What became of events over time: a picture for people. The counts themselves stand in the journal."""
+
+    def note_outcomes(self, tally: OutcomeTally) -> None:
+        """Count in what a process has seen. Some may be lost when two do so at once.
+
+        Raises:
+            StoreError: it cannot be stored now; nothing of it was.
+        """
+        ...
+
+    def noted_outcomes(self) -> OutcomeTally:
+        """Return what all processes have noted, of the newest windows. The caller may change it."""
+        ...
+
+
 class ReportState(NamedTuple):
     """One version of a report, and how far it is counted. Positions are the store's own, as in Status."""
 
@@ -300,7 +317,7 @@ class Definitions(Protocol):
         ...
 
 
-class Store(Journal, Aggregates, Definitions, RejectedStore, Fields, Protocol):
+class Store(Journal, Aggregates, Definitions, RejectedStore, Fields, Outcomes, Protocol):
     """A technology that keeps all of them."""
 
     def close(self) -> None:
@@ -359,12 +376,49 @@ class Queue(Protocol):
         ...
 
 
+class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
+    """How many messages a queue has, approximately."""
+
+    waiting: int
+    in_flight: int  # received, and neither deleted nor back
+
+
+@runtime_checkable
+class MeasuredQueue(Protocol):
+    """A queue that can say how full it is.
+
+    Raises:
+        QueueError: it cannot now, or whoever asks may not.
+    """
+
+    def depth(self) -> QueueDepth:
+        """Return how many messages there are."""
+        ...
+
+    def dead_letters_depth(self) -> QueueDepth:
+        """Return how many messages were set aside."""
+        ...
+
+
 class ImportHead(msgspec.Struct, frozen=True):
     """An import: its name, and the hash of so many bytes at the beginning of its content."""
 
     name: str
     head_bytes: int
     sha256: str
+
+
+class ImportRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of an import, as it was last noted. Times are seconds since 1970."""
+
+    name: str
+    began_at: float
+    noted_at: float
+    done: bool  # false while it runs, and for ever when it was stopped
+    accepted: int
+    duplicates: int
+    conflicts: int
+    rejected: int
 
 
 @runtime_checkable
@@ -377,6 +431,14 @@ class ImportList(Protocol):
 
     def note_import(self, head: ImportHead) -> None:
         """Note an import durably. One that is noted already is not noted again."""
+        ...
+
+    def note_run(self, run: ImportRun) -> None:
+        """Note how far a run of an import has come. One of the same name and beginning is replaced."""
+        ...
+
+    def import_runs(self, limit: int) -> list[ImportRun]:
+        """Return the newest runs, those that began last first. At least the last thousand are kept."""
         ...
 
 

@@ -40,7 +40,7 @@ class Server:
         token: str | None = None,
         environ: dict[str, str] | None = None,
     ) -> None:
-        self._store = address or str(data)
+        self.data = address or str(data)
         self._folder = data.parent
         self._environ = environ or {}
         self.port = free_port()
@@ -52,7 +52,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        command = [sys.executable, "-m", "tillroll", "serve", "--data", self._store, "--port", str(self.port)]
+        command = [sys.executable, "-m", "tillroll", "serve", "--data", self.data, "--port", str(self.port)]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
         self._process = subprocess.Popen(
             [*command, "--log-level", "warning", *self._flags], env=inherited | self._environ, cwd=self._folder

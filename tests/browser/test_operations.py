@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.conftest import close
 from tests.browser.reading import ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from playwright.sync_api import Page
     from tests.browser.process import Server
@@ -97,3 +102,32 @@ def test_rejected_are_narrowed_by_reason_and_dropped_or_sent_again_at_once(
     expect(
         page.locator(".sub", has_text="0 events counted now, 0 were there already, 2 still rejected.")
     ).to_be_visible()
+
+
+def test_imports_fields_and_outcomes_of_all_ways_outlive_a_restart(
+    open_page: Callable[..., Page], troubled: Server, tmp_path: Path, pages: list[Page]
+) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    file = tmp_path / "more.ndjson"
+    file.write_text(json.dumps(GOOD | {"id": "p-7", hostile: 1, "country": "SE"}) + "\n")
+    command = [sys.executable, "-m", "tillroll", "import", "--data", troubled.data, "--name", hostile, str(file)]
+    subprocess.run(command, check=True, capture_output=True)
+    troubled.stop()
+    troubled.start()
+    page = open_page(f"{troubled.url}/#/operations")
+    ready(page)
+    expect(page.locator(".span", has_text="Duplicates").locator(".big")).to_have_text("1")
+    expect(page.locator(".imports tbody tr")).to_contain_text([hostile])
+    expect(page.locator(".imports tbody tr")).to_contain_text(["done"])
+    seen = page.get_by_role("region", name="Seen and not kept")
+    expect(seen.locator("tbody tr")).to_have_count(2)
+    expect(seen).to_contain_text(hostile)
+    page.get_by_label("Came in by").select_option("import")
+    chart = page.get_by_role("slider")
+    chart.focus()
+    chart.press("End")
+    assert "Accepted 1" in (chart.get_attribute("aria-valuetext") or "")
+    page.get_by_text("90 days").click()
+    expect(page.get_by_text("Events per day")).to_be_visible()
+    expect(page.locator("tr[data-report=hour-bracket]")).to_contain_text("2")
+    close(pages)

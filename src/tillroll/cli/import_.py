@@ -21,7 +21,7 @@ from tillroll.core.text import visible
 from tillroll.errors import ConfigError
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.files import Input, InputError, Listed, Tally, import_events, read_ahead
-from tillroll.ingest.imports import Imports, name_of
+from tillroll.ingest.imports import Imports, RunLog, name_of
 from tillroll.ingest.take import CONFLICT
 from tillroll.ports import ImportList, Store
 
@@ -121,13 +121,25 @@ def _import_file(
                     if not anyway:
                         imports.check(name, content.head)
                     imports.add(name, content.head)
-                tally = import_events(opened_store, checked, time.time, on_commit, fields, content.header)
+                with RunLog(opened_store, name, time.time) as run_log:
+                    note = _both(run_log.note, on_commit)
+                    tally = import_events(opened_store, checked, time.time, note, fields, content.header)
+                    run_log.note(tally, done=True)
         except KeyboardInterrupt:
             _say(f"{visible(file)}: interrupted. Import it again to go on; nothing is counted twice")
             raise
     if not quiet:
         _tell_not_accepted(visible(file), tally)
     return tally
+
+
+def _both(note: Callable[[Tally], None], show: Callable[[Tally], None] | None) -> Callable[[Tally], None]:
+    def on_commit(tally: Tally) -> None:
+        note(tally)
+        if show is not None:
+            show(tally)
+
+    return on_commit
 
 
 def _path_of(file: str) -> str:

@@ -6,8 +6,21 @@ other content under a name that was used would be told from the first only by it
 
 from __future__ import annotations
 
+import logging
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from tillroll.core.outcome_tally import IMPORT
 from tillroll.errors import TillrollError
-from tillroll.ports import ImportHead, ImportList
+from tillroll.ingest.outcome_watch import OutcomeWatch
+from tillroll.ports import ImportHead, ImportList, ImportRun
+
+if TYPE_CHECKING:
+    from tillroll.ingest.files import Tally
+    from tillroll.ports import Clock, Store
+
+_NOTED_S: Final = 5.0
+_log: Final = logging.getLogger(__name__)
 
 
 class ImportNameError(TillrollError):
@@ -49,6 +62,49 @@ class Imports:
         """Note durably that content of this head comes in under a name."""
         if head:
             self._store.note_import(ImportHead(name, len(head), _hash(head)))
+
+
+class RunLog:
+    """Notes how far a run of an import has come, for whoever watches the store. One that fails costs no import."""
+
+    def __init__(self, store: Store, name: str, clock: Clock) -> None:
+        self._list = store if isinstance(store, ImportList) else None
+        self._outcomes = OutcomeWatch(IMPORT, store, clock)
+        self._name = name
+        self._clock = clock
+        self._began_at = clock()
+        self._noted = [0, 0, 0, 0]
+        self._noted_at = float("-inf")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Store what became of the events, however it ended."""
+        self._outcomes.flush()
+
+    def note(self, tally: Tally, *, done: bool = False) -> None:
+        """Note what became of the events so far: every few seconds, and when it is done."""
+        counts = [tally.accepted, tally.duplicates, tally.conflicts, tally.rejected]
+        self._outcomes.note([now - before for now, before in zip(counts, self._noted, strict=True)])
+        self._noted = counts
+        if self._list is None or not (done or time.monotonic() - self._noted_at >= _NOTED_S):
+            return
+        self._noted_at = time.monotonic()
+        run = ImportRun(
+            name=self._name,
+            began_at=self._began_at,
+            noted_at=self._clock(),
+            done=done,
+            accepted=tally.accepted,
+            duplicates=tally.duplicates,
+            conflicts=tally.conflicts,
+            rejected=tally.rejected,
+        )
+        try:
+            self._list.note_run(run)
+        except TillrollError as error:
+            _log.debug("how far the import has come is noted later: %s", error)
 
 
 def _begins(noted: ImportHead, head: bytes) -> bool:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import msgspec
 
 from tillroll.core.clock_watch import ClockWatch
+from tillroll.core.outcome_tally import QUEUE
 from tillroll.errors import BusyError, ClockError, QueueError, StoreError, TillrollError
 from tillroll.ingest.envelope import body_of, refusal
 from tillroll.ingest.field_watch import NO_WATCH
+from tillroll.ingest.outcome_watch import OutcomeWatch
 from tillroll.ingest.take import Receipt, take
 
 if TYPE_CHECKING:
@@ -210,6 +212,7 @@ class Worker:
         self._idle_wait_s = min(_IDLE_WAIT_S, max(freshness_s / 2, _IDLE_WAIT_S_MIN))
         self._visible_after_s = visible_after_s
         self._clock_watch = ClockWatch()
+        self._outcomes = OutcomeWatch(QUEUE, store, clock)
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -223,6 +226,7 @@ class Worker:
         """
         with self._folding():
             self._work(until_empty=until_empty)
+        self._outcomes.flush()
         self.store.fold()
 
     def _work(self, *, until_empty: bool) -> None:
@@ -271,6 +275,7 @@ class Worker:
             self.queue.extend([messages[index] for index in taken.given_up], HAND_BACK_S)
         self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))
         receipt = taken.receipt
+        self._outcomes.note([receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.rejected])
         _log.info(
             "%d messages: %d accepted, %d duplicates, %d conflicts, %d rejected %s; %d messages left",
             len(messages),

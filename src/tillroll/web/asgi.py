@@ -24,6 +24,7 @@ from tillroll.web.explain import ExplainRoute
 from tillroll.web.fields import FieldsRoute
 from tillroll.web.journal import JournalRoutes
 from tillroll.web.live import LiveRoutes
+from tillroll.web.outcomes import OutcomeRoutes
 from tillroll.web.problem import MEDIA_TYPE, Problem, problem_of
 from tillroll.web.rejected import RejectedRoutes
 from tillroll.web.reports import ReportRoutes
@@ -80,7 +81,7 @@ CONVERTOR_TYPES.setdefault("rejected_id", _RejectedId())
 def endpoints(state: ServerState) -> list[Endpoint]:
     """Return every operation but POST /events, which stands in front."""
     reports, rejected, audits = ReportRoutes(state), RejectedRoutes(state), AuditRoutes(state)
-    live = LiveRoutes(state, audits)
+    live, outcomes = LiveRoutes(state, audits), OutcomeRoutes(state)
     return [
         Endpoint("GET", "/reports", Right.READ, reports.list_reports, validated=True),
         Endpoint("POST", "/reports/preview", Right.MANAGE, reports.preview),
@@ -107,6 +108,9 @@ def endpoints(state: ServerState) -> list[Endpoint]:
         Endpoint("POST", "/audit", Right.SEND, audits.start),
         Endpoint("GET", "/live", Right.READ, live.live),
         Endpoint("GET", "/status", Right.READ, live.status),
+        Endpoint("GET", "/outcomes", Right.READ, outcomes.outcomes),
+        Endpoint("GET", "/imports", Right.READ, outcomes.imports),
+        Endpoint("GET", "/queue", Right.READ, outcomes.queue),
         Endpoint("GET", "/metrics", Right.READ, live.metrics),
         Endpoint("GET", "/healthz", Right.NONE, live.health),
         Endpoint("GET", "/openapi.json", Right.NONE, live.description, validated=True),

@@ -15,11 +15,12 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from tillroll import __version__
+from tillroll.core.outcome_tally import OUTCOMES
 from tillroll.ingest.take import ONE
 from tillroll.web.problem import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tillroll.errors import ClockError
     from tillroll.ingest.group_commit import Committed
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from tillroll.ports import Clock, Room, Status
 
 _log: Final = logging.getLogger(__name__)
-OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")
 _MINUTES_KEPT: Final = 24 * 60
 _COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000)
@@ -36,8 +36,10 @@ _SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000)
 class Metrics:
     """Counters and histograms of one server. Safe to use from any thread."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, note: Callable[[Sequence[int]], None] = lambda _: None) -> None:
+        """`note` is told the events of each commit by outcome, in the order of OUTCOMES."""
         self._clock = clock
+        self._note = note
         self._lock = threading.Lock()
         self._clock_told = -1  # the minute in which it was said last that the clock is in doubt
         self._totals = dict.fromkeys(OUTCOMES, 0)
@@ -115,6 +117,7 @@ class Metrics:
             row = self._minutes[-1]
             for index, count in enumerate(counts, 1):
                 row[index] += count
+        self._note(counts)
 
     def note_problem(self, code: str) -> None:
         """Count an answer that is no success."""

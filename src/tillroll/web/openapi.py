@@ -8,6 +8,7 @@ from tillroll import __version__
 from tillroll.core import limits, question
 from tillroll.core.csv_form import COLUMNS
 from tillroll.core.dimension import HOUR, Closed, Dimension, Open
+from tillroll.core.outcome_tally import GRAINS
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES
 from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import UTC
@@ -17,6 +18,7 @@ from tillroll.web.events import NDJSON_TYPES
 from tillroll.web.examples import example
 from tillroll.web.explain import EXPLAINED_DEFAULT, EXPLAINED_MAX
 from tillroll.web.journal import POSITION_MAX
+from tillroll.web.outcomes import IMPORTS_DEFAULT, IMPORTS_MAX
 from tillroll.web.problem import CODES, MEDIA_TYPE
 from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX, SWITCH
 from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, one_of, ref, shape
@@ -539,6 +541,42 @@ def _watching(settings: ServerSettings) -> JsonObject:
         settings,
         _content("text/event-stream", "A `tick` whenever something changed, at most two a second"),
     )
+    outcomes = _operation(
+        "listOutcomes",
+        "Server",
+        "List outcomes",
+        "What became of events, by the way they came in, across restarts. Windows without events are left out.",
+        settings,
+        _json(listed(ref("Outcomes")), text="Oldest first"),
+        ("bad_query", *_STORE),
+        parameters=[
+            _parameter(
+                "by",
+                one_of(list(GRAINS)) | {"default": "quarter"},
+                "Minutes of the last hour, quarters of an hour of the last day, or 90 days",
+            )
+        ],
+    )
+    limit = {"type": "integer", "minimum": 1, "maximum": IMPORTS_MAX, "default": IMPORTS_DEFAULT}
+    imports = _operation(
+        "listImports",
+        "Server",
+        "List imports",
+        "Runs of `tillroll import` into a directory. A store on AWS keeps no list of them.",
+        settings,
+        _json(listed(ref("Import")), text="Those that began last first"),
+        ("bad_query", *_STORE),
+        parameters=[_parameter("limit", limit, "How many")],
+    )
+    queue = _operation(
+        "getQueue",
+        "Server",
+        "Get the queue's depth",
+        "How many messages wait on the queue that the server sends to, and among the dead letters.",
+        settings,
+        _json(ref("Queue")),
+        ("bad_query",),
+    )
     status = _operation(
         "getStatus",
         "Server",
@@ -572,6 +610,9 @@ def _watching(settings: ServerSettings) -> JsonObject:
         "/audit": {"post": audit},
         "/live": {"get": live},
         "/status": {"get": status},
+        "/outcomes": {"get": outcomes},
+        "/imports": {"get": imports},
+        "/queue": {"get": queue},
         "/metrics": {"get": measures},
         "/healthz": {"get": health},
         "/openapi.json": {"get": described},

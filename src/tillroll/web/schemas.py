@@ -8,6 +8,7 @@ from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.dimension import BRACKETS, KEYS, WINDOWS
 from tillroll.core.limits import METHODS
+from tillroll.core.outcome_tally import OUTCOMES
 from tillroll.core.rejection import SOURCES_MAX
 from tillroll.core.report import FIVE
 from tillroll.web.described import KINDS
@@ -109,6 +110,11 @@ _SOURCE_KIND: Final[Schema] = one_of(["none", "id", "key", "message", "file"])
 _BY_CODE: Final[Schema] = {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"}
 
 _SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
+_DEPTH: Final = {
+    "oneOf": [{"type": "null"}, shape({"waiting": COUNT, "in_flight": COUNT}, additionalProperties=False)],
+    "description": "How many messages there are, approximately",
+}
+
 SCHEMAS: Final[Schema] = {
     "Bracket": one_of(
         BRACKETS,
@@ -326,6 +332,39 @@ SCHEMAS: Final[Schema] = {
         },
         additionalProperties=False,
     ),
+    "Outcomes": shape(
+        {
+            "from": COUNT | {"description": "When the window begins, in seconds since 1970"},
+            "way": TEXT | {"description": "How they came in: http, import or queue"},
+        }
+        | dict.fromkeys(OUTCOMES, COUNT),
+        description="What became of the events of a window, by the way they came in",
+        additionalProperties=False,
+    ),
+    "Import": shape(
+        {
+            "name": TEXT,
+            "began_at": {"type": "number", "description": "In seconds since 1970"},
+            "noted_at": {"type": "number", "description": "When it was last known how far it is"},
+            "done": {"type": "boolean", "description": "False while it runs, and of one that was stopped"},
+        }
+        | dict.fromkeys(OUTCOMES, COUNT),
+        description="A run of `tillroll import` over a file",
+        additionalProperties=False,
+    ),
+    "Queue": {
+        "oneOf": [
+            {"type": "null", "description": "The server puts nothing on a queue"},
+            shape(
+                {
+                    "queue": _DEPTH,
+                    "dead_letters": _DEPTH,
+                    "error": {"type": ["string", "null"], "description": "Why it is not known"},
+                },
+                additionalProperties=False,
+            ),
+        ]
+    },
     "AuditBegun": shape({"running": {"type": "boolean"}}, additionalProperties=False),
     "Audit": shape(
         {

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from tillroll.core import limits
 from tillroll.core.kept import Keep
+from tillroll.core.outcome_tally import HTTP
 from tillroll.errors import OverloadedError
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.group_commit import GroupCommit
+from tillroll.ingest.outcome_watch import OutcomeWatch
 from tillroll.web.auth import Gate
 from tillroll.web.body import BodyReader
 from tillroll.web.metrics import Metrics
@@ -38,7 +40,8 @@ class ServerState:
         self.settings = settings
         self.queue = queue
         self.clock = time.time
-        self.metrics = Metrics(self.clock)
+        self.outcomes = OutcomeWatch(HTTP, store, self.clock)
+        self.metrics = Metrics(self.clock, self.outcomes.note)
         self.gate = Gate(settings)
         self.body_reader = BodyReader(settings.body_bytes_max)
         folding = cast("Store", _TimedFolds(store, self.metrics))
@@ -84,6 +87,7 @@ class ServerState:
         """Finish what was accepted, and release the threads. The store is the caller's."""
         await self.group_commit.close()
         await asyncio.to_thread(self.fields.flush)
+        await asyncio.to_thread(self.outcomes.flush)
         self._pool.shutdown(wait=True)
 
 

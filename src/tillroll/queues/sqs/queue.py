@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from tillroll.errors import ConfigError, QueueError
 from tillroll.ingest import envelope
+from tillroll.ports import QueueDepth
 from tillroll.queues.sqs.errors import explain
 from tillroll.queues.sqs.session import open_session
 
@@ -157,6 +158,26 @@ class SqsQueue:
             refused = self._post(self._find_dead_letters(), [letters[number] for number in fitting])
             unburied |= {bodies[fitting[number]][0].receipt for number in refused}
         return unburied
+
+    def depth(self) -> QueueDepth:
+        """See ports.MeasuredQueue."""
+        return self._depth(self.url)
+
+    def dead_letters_depth(self) -> QueueDepth:
+        """See ports.MeasuredQueue."""
+        return self._depth(self._find_dead_letters())
+
+    def _depth(self, url: str) -> QueueDepth:
+        with explain("sqs:GetQueueAttributes", url):
+            reply = self.client.get_queue_attributes(
+                QueueUrl=url,
+                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+            )
+        found = reply["Attributes"]
+        return QueueDepth(
+            waiting=int(found["ApproximateNumberOfMessages"]),
+            in_flight=int(found["ApproximateNumberOfMessagesNotVisible"]),
+        )
 
     def close(self) -> None:
         """Release everything."""

@@ -17,11 +17,13 @@ import msgspec
 
 from tillroll.core import own_names
 from tillroll.core.export import ALL_EVENTS
+from tillroll.core.field_tally import FieldTally
+from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import ConfigError
 from tillroll.ports import Outcome, Status
 from tillroll.stores.dynamodb import audit as audit_module
-from tillroll.stores.dynamodb import export, fields, reader
+from tillroll.stores.dynamodb import export, notes, reader
 from tillroll.stores.dynamodb import rejected as rejected_module
 from tillroll.stores.dynamodb.calls import Context, QueryTable, run_call
 from tillroll.stores.dynamodb.client import open_client
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.export import Chosen
-    from tillroll.core.field_tally import FieldTally
     from tillroll.core.query import Aggregate, Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
@@ -209,11 +210,21 @@ class DynamoDBStore(FiveOnly):
 
     def note_fields(self, tally: FieldTally) -> None:
         """See ports.Fields."""
-        self.client.run(fields.note(self.context, tally))
+        self.client.run(notes.note(self.context, notes.FIELDS, tally))
 
     def noted_fields(self) -> FieldTally:
         """See ports.Fields."""
-        return self.client.run(fields.read(self.context))[0]
+        return self.client.run(notes.read(self.context, notes.FIELDS, FieldTally))[0]
+
+    # Outcomes.
+
+    def note_outcomes(self, tally: OutcomeTally) -> None:
+        """See ports.Outcomes."""
+        self.client.run(notes.note(self.context, notes.OUTCOMES, tally))
+
+    def noted_outcomes(self) -> OutcomeTally:
+        """See ports.Outcomes."""
+        return self.client.run(notes.read(self.context, notes.OUTCOMES, OutcomeTally))[0]
 
     # Rejected events.
 

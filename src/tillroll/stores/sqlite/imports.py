@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tillroll.ports import ImportHead
+from tillroll.ports import ImportHead, ImportRun
 
 if TYPE_CHECKING:
     import sqlite3
 
+_RUNS_KEPT: Final = 1_000
 FILE_NAME: Final = "imports.ndjson"  # where earlier releases had the list, beside the database
 _TABLE: Final = """
 CREATE TABLE import (
@@ -50,3 +51,36 @@ def read(connection: sqlite3.Connection) -> list[ImportHead]:
     """Return all that are noted."""
     rows = connection.execute("SELECT name, head_bytes, sha256 FROM import ORDER BY name, head_bytes, sha256")
     return [ImportHead(*row) for row in rows]
+
+
+def note_run(connection: sqlite3.Connection, run: ImportRun) -> None:
+    """Note how far a run has come, and forget the oldest of too many."""
+    values = (run.began_at, run.name, run.noted_at, run.done, run.accepted, run.duplicates, run.conflicts, run.rejected)
+    connection.execute("INSERT OR REPLACE INTO import_run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute(
+        "DELETE FROM import_run WHERE began_at <= "
+        "(SELECT began_at FROM import_run ORDER BY began_at DESC LIMIT 1 OFFSET ?)",
+        (_RUNS_KEPT,),
+    )
+
+
+def runs(connection: sqlite3.Connection, limit: int) -> list[ImportRun]:
+    """Return the newest runs."""
+    rows = connection.execute(
+        "SELECT began_at, name, noted_at, done, accepted, duplicates, conflicts, rejected FROM import_run "
+        "ORDER BY began_at DESC, name LIMIT ?",
+        (limit,),
+    )
+    return [
+        ImportRun(
+            name=name,
+            began_at=began_at,
+            noted_at=noted_at,
+            done=bool(done),
+            accepted=accepted,
+            duplicates=duplicates,
+            conflicts=conflicts,
+            rejected=rejected,
+        )
+        for began_at, name, noted_at, done, accepted, duplicates, conflicts, rejected in rows
+    ]

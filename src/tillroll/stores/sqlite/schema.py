@@ -122,6 +122,23 @@ CREATE TABLE field_tally (
 ) STRICT;
 """,
     begin_imports,
+    """
+CREATE TABLE outcome_tally (
+  id INTEGER PRIMARY KEY CHECK (id = 0),
+  tally TEXT NOT NULL                  -- core.outcome_tally, as JSON
+) STRICT;
+CREATE TABLE import_run (
+  began_at REAL NOT NULL,              -- seconds since 1970, as noted_at
+  name TEXT NOT NULL,
+  noted_at REAL NOT NULL,
+  done INTEGER NOT NULL,
+  accepted INTEGER NOT NULL,
+  duplicates INTEGER NOT NULL,
+  conflicts INTEGER NOT NULL,
+  rejected INTEGER NOT NULL,
+  PRIMARY KEY (began_at, name)
+) STRICT, WITHOUT ROWID;
+""",
 )
 
 

@@ -18,21 +18,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import msgspec
-
 from tillroll.core import chunk, kernel, limits, own_names
 from tillroll.core.dimension import MERCHANT
 from tillroll.core.export import ALL_EVENTS
 from tillroll.core.field_tally import FieldTally
 from tillroll.core.fold import codes_of
 from tillroll.core.fold import fold as fold_into
+from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import FIVE
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.ports import ReportState
 from tillroll.stores.sqlite import audit as audit_module
 from tillroll.stores.sqlite import backup as backup_module
-from tillroll.stores.sqlite import export, reindex, schema
+from tillroll.stores.sqlite import export, notes, reindex, schema
 from tillroll.stores.sqlite import head as head_module
 from tillroll.stores.sqlite import imports as imports_module
 from tillroll.stores.sqlite import rejected as rejected_module
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
         Backup,
         Clock,
         ImportHead,
+        ImportRun,
         JournalPart,
         Opening,
         Progress,
@@ -225,6 +225,16 @@ class SqliteStore:
         """See ports.ImportList."""
         with self._write():
             imports_module.note(self._connection, head)
+
+    def note_run(self, run: ImportRun) -> None:
+        """See ports.ImportList."""
+        with self._write():
+            imports_module.note_run(self._connection, run)
+
+    def import_runs(self, limit: int) -> list[ImportRun]:
+        """See ports.ImportList."""
+        with self._read() as reader:
+            return imports_module.runs(reader.connection, limit)
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
         """See ports.Copyable. By a connection of its own, in one read transaction: nobody waits for it."""
@@ -676,15 +686,24 @@ class SqliteStore:
     def note_fields(self, tally: FieldTally) -> None:
         """See ports.Fields."""
         with self._write():
-            total = _field_tally(self._connection)
-            total.add(tally)
-            text = msgspec.json.encode(total).decode()
-            self._connection.execute("INSERT OR REPLACE INTO field_tally VALUES (0, ?)", (text,))
+            notes.add(self._connection, notes.FIELDS, tally)
 
     def noted_fields(self) -> FieldTally:
         """See ports.Fields."""
         with self._read() as reader:
-            return _field_tally(reader.connection)
+            return notes.read(reader.connection, notes.FIELDS, FieldTally)
+
+    # Outcomes.
+
+    def note_outcomes(self, tally: OutcomeTally) -> None:
+        """See ports.Outcomes."""
+        with self._write():
+            notes.add(self._connection, notes.OUTCOMES, tally)
+
+    def noted_outcomes(self) -> OutcomeTally:
+        """See ports.Outcomes."""
+        with self._read() as reader:
+            return notes.read(reader.connection, notes.OUTCOMES, OutcomeTally)
 
     # Proof and repair.
 
@@ -801,15 +820,6 @@ class SqliteStore:
                         self._readers.append(reader)
                 else:
                     reader.close()
-
-
-def _field_tally(connection: sqlite3.Connection) -> FieldTally:
-    """Return what is noted; nothing where it cannot be read: samples can be spared."""
-    try:
-        (text,) = connection.execute("SELECT tally FROM field_tally").fetchone() or ("{}",)
-        return msgspec.json.decode(text, type=FieldTally)
-    except (msgspec.MsgspecError, TypeError):
-        return FieldTally()
 
 
 def _damaged(path: Path, error: ValueError) -> StoreDamagedError:

@@ -14,6 +14,7 @@ export const whole = (count) => WHOLE.format(count);
 export const short = (count) => (count < 10_000 ? WHOLE.format(Math.round(count * 10) / 10) : SHORT.format(count));
 export const average = (count) => (count < 100 ? ONE.format(count) : WHOLE.format(Math.round(count)));
 export const percent = (share) => (share > 0 && share < 0.0005 ? "<0.1%" : (share > 0 && share < 0.1 ? PERCENT_FINE : PERCENT).format(share));
+export const bytes = (count) => (count < 1_000 ? `${count} B` : `${SHORT.format(count).replace("K", " k").replace("M", " M").replace("B", " G")}B`);
 export const plural = (count, one, many = `${one}s`) => `${whole(count)} ${count === 1 ? one : many}`;
 
 /** Write cents as euro, exactly: €1,234.56. Takes whole numbers of any size. */

@@ -1,18 +1,19 @@
 // How far each report is counted: every version of it, its position, and what it takes.
 
 import { h } from "../dom.js";
-import { short, whole } from "../format.js";
+import { bytes, whole } from "../format.js";
 
 /** Return the table of `GET /reports`. `drop(state)` is what may be done with one of one's own. */
 export function statesTable(states, drop = null) {
   const sized = states.some((state) => state.datapoints !== null || state.bytes !== null);
-  const head = ["Report", "Version", "Counted", ...(sized ? ["Datapoints", "Bytes"] : []), ...(drop ? ["Drop"] : [])];
+  const droppable = drop && states.some((state) => state.own);
+  const head = ["Report", "Version", "Counted", "Position", ...(sized ? ["Datapoints", "Size"] : []), ...(droppable ? ["Drop"] : [])];
   return h(
     "table",
     { class: "data states" },
     h("caption", { class: "sr" }, "Reports and how far they are counted"),
     h("thead", {}, h("tr", {}, ...head.map((title, index) => h("th", { scope: "col", class: index > 1 && title !== "Drop" ? "num" : null }, title)))),
-    h("tbody", {}, ...states.map((state) => h("tr", { "data-report": state.name }, ...cells(state, drop, sized)))),
+    h("tbody", {}, ...states.map((state) => h("tr", { "data-report": state.name }, ...cells(state, droppable ? drop : null, sized)))),
   );
 }
 
@@ -24,7 +25,8 @@ function cells(state, drop, sized) {
     h("td", { class: "name" }, title, state.readable ? null : h("span", { class: "tag" }, "being counted")),
     h("td", {}, state.own ? whole(state.version) : "fixed"),
     h("td", { class: "num", title: `${whole(state.position)} of ${whole(state.journal_position)}` }, state.whole ? null : progress, counted),
-    ...(sized ? [state.datapoints, state.bytes].map((count) => h("td", { class: "num side" }, count === null ? "" : short(count))) : []),
+    h("td", { class: "num side" }, whole(state.position)),
+    ...(sized ? [h("td", { class: "num side" }, state.datapoints === null ? "" : whole(state.datapoints)), h("td", { class: "num side" }, state.bytes === null ? "" : bytes(state.bytes))] : []),
     drop ? h("td", {}, state.own ? sure("Drop", `drop-${state.name}-${state.version}`, () => drop(state)) : null) : null,
   ];
 }

@@ -4,11 +4,12 @@ import { getJson, request } from "../api.js";
 import { legend } from "../charts/bars.js";
 import { Columns } from "../charts/columns.js";
 import { announce, h, icon } from "../dom.js";
-import { plural, whole } from "../format.js";
+import { percent, plural, whole } from "../format.js";
 import { RejectedList } from "../parts/rejected.js";
 import { statesTable } from "../parts/states.js";
 import { modelTable } from "../parts/table.js";
-import { DAY, HOUR, UTC, agoText, floor, now } from "../time.js";
+import { choice, segmented } from "../parts/tools.js";
+import { DAY, UTC, agoText, floor, now } from "../time.js";
 import { View, rebuild } from "./view.js";
 
 const OUTCOMES = [
@@ -17,8 +18,13 @@ const OUTCOMES = [
   ["conflicts", "Conflicts"],
   ["rejected", "Rejected"],
 ];
-const MINUTE = 60;
-const QUARTER = 15 * MINUTE;
+// What can be looked at: how it is said, how long a window is, how many windows, and what the API calls it.
+const SPANS = {
+  hour: { label: "Last hour", window: 60, count: 60, by: "minute", per: "minute" },
+  day: { label: "24 hours", window: 900, count: 96, by: "quarter", per: "quarter of an hour" },
+  days: { label: "90 days", window: DAY, count: 90, by: "day", per: "day" },
+};
+const WAYS = { http: "HTTP", import: "Imports", queue: "Queue" };
 
 export class Operations extends View {
   #columns = new Columns({ size: "low" });
@@ -29,7 +35,11 @@ export class Operations extends View {
   #table = h("div");
   #reports = h("div");
   #look = 0; // while an audit runs
-  #span = DAY;
+  #span = "day";
+  #way = "";
+  #imports = h("div");
+  #fields = h("div");
+  #queue = h("div");
   #timer;
 
   constructor(page) {
@@ -48,11 +58,24 @@ export class Operations extends View {
   }
 
   async load(_, signal) {
-    const [status, states] = await Promise.all([getJson("/status", { signal }), getJson("/reports", { signal }), this.#rejected.load(signal)]);
+    const get = (path) => getJson(path, { signal });
+    const [status, states, rows, day, runs, fields, queue] = await Promise.all([
+      get("/status"),
+      get("/reports"),
+      get(`/outcomes?by=${SPANS[this.#span].by}`),
+      get("/outcomes?by=quarter"),
+      get("/imports?limit=20"),
+      get("/fields"),
+      get("/queue"),
+      this.#rejected.load(signal),
+    ]);
     if (!this.#cards.isConnected) this.#frame();
-    rebuild(this.#cards, cards(status));
-    this.#draw(status.series ?? []);
+    rebuild(this.#cards, cards(status, day));
+    this.#draw(rows);
     this.#showAudit(status);
+    rebuild(this.#queue, queueCard(queue, status));
+    rebuild(this.#imports, importsCard(runs));
+    rebuild(this.#fields, fieldsCard(fields));
     rebuild(this.#reports, h("section", { class: "card table-card" }, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Reports and how far they are counted"), h("p", { class: "sub" }, `The journal is at ${whole(status.journal_position)}, folded to ${whole(status.folded_position)}. `, h("a", { href: "#/reports" }, "Make or drop a report")))), statesTable(states)));
   }
 
@@ -62,9 +85,12 @@ export class Operations extends View {
       h("div", {}, h("h1", {}, "Operations"), h("p", { class: "lead" }, "What became of the events that came in.")),
       this.#cards,
       h("section", { class: "card" }, this.#head, this.#columns.node, h("details", { class: "behind" }, h("summary", {}, "As a table"), this.#table)),
+      this.#queue,
       this.#rejected.node,
       this.#audit,
       this.#reports,
+      this.#imports,
+      this.#fields,
     );
   }
 
@@ -80,68 +106,122 @@ export class Operations extends View {
     this.#showAudit(await getJson("/status"));
   }
 
-  #draw(series) {
-    const [window, to] = this.#span === DAY ? [QUARTER, floor(now(), QUARTER) + QUARTER] : [MINUTE, floor(now(), MINUTE) + MINUTE];
-    const model = outcomeModel(series, window, to - this.#span, to);
-    const span = (seconds, label) =>
-      h(
-        "label",
-        { class: "segmented-item" },
-        h("input", { type: "radio", name: "span", id: `span-${seconds}`, class: "sr", checked: this.#span === seconds, onchange: () => this.#choose(seconds, series) }),
-        h("span", {}, label),
-      );
-    const choice = h("fieldset", { class: "segmented small" }, h("legend", { class: "sr" }, "Span"), span(HOUR, "Last hour"), span(DAY, "24 hours"));
-    rebuild(
-      this.#head,
-      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Outcomes over time"), h("p", { class: "sub" }, `Events per ${model.per}, as this server saw them (UTC)`)), choice),
-      legend(model.series),
-    );
+  #draw(rows) {
+    const chosen = SPANS[this.#span];
+    const to = floor(now(), chosen.window) + chosen.window;
+    const ways = [...new Set(rows.map((row) => row.way))].sort();
+    if (this.#way && !ways.includes(this.#way)) ways.push(this.#way);
+    const model = outcomeModel(this.#way ? rows.filter((row) => row.way === this.#way) : rows, chosen, to - chosen.count * chosen.window, to);
+    const spans = segmented("Span", "span", Object.entries(SPANS).map(([name, { label }]) => [name, label]), this.#span, (name) => this.#choose(name));
+    spans.classList.add("small");
+    const way = ways.length > 1 || this.#way ? choice("way", "Came in by", [["", "All ways"], ...ways.map((name) => [name, WAYS[name] ?? name])], this.#way, (name) => this.#narrow(name, rows)) : null;
+    const said = ways.length === 1 ? `, all by ${WAYS[ways[0]] ?? ways[0]}` : "";
+    rebuild(this.#head, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Outcomes over time"), h("p", { class: "sub" }, `Events per ${chosen.per} (UTC)${said}`)), h("div", { class: "tools-row" }, way, spans)), legend(model.series));
     this.#columns.draw(model);
     this.#table.replaceChildren(modelTable(model));
   }
 
-  #choose(seconds, series) {
-    this.#span = seconds;
-    this.#draw(series);
+  #narrow(way, rows) {
+    this.#way = way;
+    this.#draw(rows);
+  }
+
+  async #choose(span) {
+    this.#span = span;
+    await this.refresh();
   }
 }
 
-/** Return the chart of [minute, accepted, duplicates, conflicts, rejected] rows. */
-function outcomeModel(rows, window, from, to) {
+/** Return the chart of the rows of `GET /outcomes`. */
+function outcomeModel(rows, { window, per }, from, to) {
   const columns = Array.from({ length: (to - from) / window }, (_, index) => ({ start: from + index * window, from: from + index * window, to: from + (index + 1) * window, open: false, part: false }));
   const series = OUTCOMES.map(([, label], place) => ({ label, color: `outcome-${place + 1}`, values: new Array(columns.length).fill(0) }));
-  for (const [minute, ...counts] of rows) {
-    const index = Math.floor((minute * MINUTE - from) / window);
+  for (const row of rows) {
+    const index = Math.floor((row.from - from) / window);
     if (index < 0 || index >= columns.length) continue;
-    for (const [place, count] of counts.entries()) series[place].values[index] += count;
+    for (const [place, [outcome]] of OUTCOMES.entries()) series[place].values[index] += row[outcome];
   }
-  const per = window === MINUTE ? "minute" : "quarter of an hour";
   const clock = (index) => UTC.text("clock", columns[index].start);
+  const day = (index) => UTC.text("dateShort", columns[index].start);
+  const long = window === DAY;
   return {
     columns,
     series,
     per,
     measure: "events",
     label: `Events by outcome per ${per}`,
-    text: (index) => `${UTC.text("dateLong", columns[index].start)}, ${clock(index)}–${UTC.text("clock", columns[index].to)}`,
-    tick: (index, first) => (first ? `${clock(index)}\n${UTC.text("dateShort", columns[index].start)}` : clock(index)),
+    text: (index) => (long ? UTC.text("dateLong", columns[index].start) : `${UTC.text("dateLong", columns[index].start)}, ${clock(index)}–${UTC.text("clock", columns[index].to)}`),
+    tick: (index, first) => (long ? day(index) : first ? `${clock(index)}\n${day(index)}` : clock(index)),
     ticks: (room) => {
-      const step = [1, 2, 4, 5, 10, 12, 20, 24].find((one) => columns.length / one <= room) ?? 48;
+      const step = (long ? [7, 14, 28] : [1, 2, 4, 5, 10, 12, 16, 20, 24, 32]).find((one) => columns.length / one <= room) ?? 48;
       return columns.map((_, index) => index).filter((index) => (columns[index].start / window) % step === 0);
     },
   };
 }
 
-function cards({ counters = /** @type {Record<string, number>} */ ({}), rejected, events, visible_position: visible, journal_position: journaled }) {
-  const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, whole(count ?? 0)), h("p", { class: "against" }, note));
+function cards({ rejected, events, visible_position: visible, journal_position: journaled }, day) {
+  const card = (title, count, note) => h("li", { class: "card span" }, h("h2", {}, title), h("p", { class: "big num" }, count === null ? "–" : whole(count)), h("p", { class: "against" }, note));
+  const lately = (outcome) => day.reduce((sum, row) => sum + row[outcome], 0);
   const behind = journaled > visible ? `${whole(journaled - visible)} behind the journal` : "All of them are in the reports";
   return h(
     "ul",
     { class: "cards", "aria-label": "Outcomes" },
-    card("Accepted", events ?? counters.accepted, behind),
-    card("Duplicates", counters.duplicates, "Recognised since this server started"),
-    card("Conflicts", counters.conflicts, "Same name, other content, since the start"),
-    card("Rejected, waiting", rejected ?? counters.rejected, "Kept until corrected or dropped"),
+    card("Accepted", events ?? lately("accepted"), events === null ? "In the last 24 hours" : behind),
+    card("Duplicates", lately("duplicates"), "Recognised in the last 24 hours"),
+    card("Conflicts", lately("conflicts"), "Same name, other content, in the last 24 hours"),
+    card("Rejected, waiting", rejected, "Kept until corrected or dropped"),
+  );
+}
+
+/** Return how the queue stands; nothing where the server has none. */
+function queueCard(found, { lag_s: lag }) {
+  if (!found) return null;
+  const depth = (title, one, note) => h("div", {}, h("dt", {}, title), h("dd", { class: "num" }, one === null ? "not known" : whole(one)), h("dd", { class: "sub" }, note));
+  return h(
+    "section",
+    { class: "card queue", "aria-labelledby": "queue-title" },
+    h("h2", { id: "queue-title" }, "Queue"),
+    found.error ? h("p", { class: "note" }, icon("warning"), found.error) : null,
+    h(
+      "dl",
+      {},
+      depth("Waiting", found.queue?.waiting ?? null, "messages, approximately"),
+      depth("In flight", found.queue?.in_flight ?? null, "received, and not done with"),
+      depth("Dead letters", found.dead_letters?.waiting ?? null, "messages set aside, with the reason"),
+      depth("Lag", Math.round(lag), "seconds that the reports are behind the journal"),
+    ),
+  );
+}
+
+const STOPPED_S = 60;
+
+/** Return the list of imports. */
+function importsCard(runs) {
+  if (!runs.length) return h("section", { class: "card" }, h("h2", {}, "Imports"), h("p", { class: "sub" }, "None is listed. Those of ", h("code", {}, "tillroll import"), " into a directory are; into tables on AWS they are not."));
+  const state = (run) => (run.done ? "done" : now() - run.noted_at < STOPPED_S ? "running" : "stopped: import it again to go on");
+  const count = (value) => h("td", { class: "num" }, whole(value));
+  const row = (run) => h("tr", {}, h("td", { class: "name" }, run.name), h("td", { title: `${UTC.instantText(run.began_at)} UTC` }, agoText(run.began_at)), h("td", {}, state(run)), ...OUTCOMES.map(([name]) => count(run[name])));
+  return h(
+    "section",
+    { class: "card table-card" },
+    h("h2", {}, "Imports"),
+    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Imports" }, h("table", { class: "data imports" }, h("caption", { class: "sr" }, "Imports, the newest first"), h("thead", {}, h("tr", {}, ...["Name", "Began", "State"].map((title) => h("th", { scope: "col" }, title)), ...OUTCOMES.map(([, label]) => h("th", { scope: "col", class: "num" }, label)))), h("tbody", {}, ...runs.map(row)))),
+  );
+}
+
+/** Return which fields of events are kept, and which others are seen. */
+function fieldsCard({ kept, not_kept: others, looked_at: looked }) {
+  const listed = (title, rows, texts, heads) =>
+    rows.length ? h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": title }, h("table", { class: "data fields" }, h("caption", {}, title), h("thead", {}, h("tr", {}, ...heads.map((head, index) => h("th", { scope: "col", class: index ? "num" : null }, head)))), h("tbody", {}, ...rows.map((row) => h("tr", {}, ...texts(row).map((text, index) => h("td", { class: index ? "num" : "name" }, text))))))) : null;
+  const types = (found) => Object.keys(found).join(", ");
+  return h(
+    "section",
+    { class: "card table-card", "aria-labelledby": "fields-title" },
+    h("h2", { id: "fields-title" }, "Fields beside the contract's"),
+    h("p", { class: "sub" }, kept.length || others.length ? `Names only, never a value. Which are kept says the setting events.keep. Others are seen in samples: ${plural(looked, "event")}.` : "Events bring no others. Those that the setting events.keep names are kept with the event."),
+    listed("Kept", kept, (one) => [one.name, `${one.distinct_is_exact ? "" : "about "}${whole(one.distinct)}`, whole(one.events), percent(one.absent_share)], ["Field", "Values", "Events", "Without it"]),
+    listed("Seen and not kept", others.slice(0, 20), (one) => [one.name, types(one.types), percent(one.share)], ["Field", "JSON type", "Of the events seen"]),
+    others.length > 20 ? h("p", { class: "sub" }, `${plural(others.length - 20, "more field")} in `, h("code", {}, "tillroll fields"), ".") : null,
   );
 }
 
