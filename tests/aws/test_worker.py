@@ -305,7 +305,7 @@ def test_redrive_leaves_what_is_still_wrong_and_takes_a_correction_once(store: S
     assert letter.reason is not None
     assert letter.reason.code == "invalid_amount"
     assert letter.message.first_position == 1
-    assert len(look(queue.dead)) == 1
+    assert len(look(queue.dead).letters) == 1
     assert redrive(store, queue.dead, wall_clock, {letter.id: GOOD}).receipt.accepted == 1
     assert len(queue.dead) == 0
     assert store.get([DATAPOINT])[0].events == 2
@@ -339,9 +339,10 @@ def test_redrive_is_done_with_a_slice_before_it_receives_the_next(
         dead.put(Message(f"m{number}", f"r{number}", GOOD if number % 10 else BAD, None, None))
     done = redrive(store, dead, wall_clock)
     assert (done.receipt.accepted, len(done.left), len(dead)) == (85, 10, 10)
-    assert {letter.id for letter in done.left} == {f"m{number}:0" for number in range(0, 95, 10)}
+    assert {letter.message.id for letter in done.left} == {f"m{number}" for number in range(0, 95, 10)}
     assert dead.most < 20 + 10 + 10
-    assert [letter.id for letter in look(dead)] == [letter.id for letter in done.left]
+    assert [letter.id for letter in look(dead).letters] == [letter.id for letter in done.left]
+    assert look(dead).is_all
 
 
 def test_redrive_stops_when_very_many_are_still_wrong(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,8 +351,61 @@ def test_redrive_stops_when_very_many_are_still_wrong(store: SqliteStore, monkey
     dead = MemoryQueue(time.monotonic)
     for number in range(95):
         dead.put(Message(f"m{number}", f"r{number}", BAD, None, None))
-    assert 30 <= len(redrive(store, dead, wall_clock).left) < 95
+    done = redrive(store, dead, wall_clock)
+    assert 30 <= len(done.left) < 95
+    assert not done.is_all
     assert len(dead) == 95
+    assert not look(dead).is_all
+
+
+def test_a_redrive_ends_although_letters_keep_coming(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillroll.aws.redrive._SLICE", 20)
+
+    class Filling(MemoryQueue):
+        def receive(self, wait_s: float) -> list[Message]:
+            self.put(Message(f"late-{len(self)}", "", GOOD, None, time.time() + 3_600))
+            return super().receive(wait_s)
+
+    dead = Filling(time.monotonic)
+    for number in range(50):
+        dead.put(Message(f"m{number}", "", GOOD, None, time.time()))
+    told: list[int] = []
+    done = redrive(store, dead, wall_clock, tell=lambda so_far: told.append(so_far.tried))
+    assert (done.receipt.accepted, done.tried, done.left) == (50, 50, [])
+    assert told[-1] == 50
+    assert len(told) > 2
+
+
+def test_copies_of_a_letter_are_one_and_other_letters_of_its_place_are_not(store: SqliteStore) -> None:
+    dead = MemoryQueue(time.monotonic)
+    other = BAD.replace(b"42.85", b'"x"')
+    for body in (BAD, other, BAD):
+        dead.put(Message("m", "", body, None, None, first_position=3))
+    found = {letter.message.body: letter for letter in look(dead).letters}
+    assert {body: letter.copies for body, letter in found.items()} == {BAD: 2, other: 1}
+    done = redrive(store, dead, wall_clock, {found[other].id: GOOD})
+    assert (done.receipt.accepted, done.tried, len(dead)) == (1, 1, 2)
+    assert [(letter.message.body, letter.copies) for letter in look(dead).letters] == [(BAD, 2)]
+    assert len(dead.receive(0.0)) == 2  # all of them were given back at once
+
+
+def test_letters_that_take_long_stay_hidden(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillroll.aws.redrive._HIDDEN_S", 0.3)
+    dead = MemoryQueue(time.monotonic)
+    dead.put(Message("m", "", GOOD, None, None))
+    seen: list[int] = []
+
+    def slow() -> float:
+        ends_at = time.monotonic() + (0 if not seen else 1)
+        while time.monotonic() < ends_at:
+            seen.append(len(dead.receive(0.0)))
+            time.sleep(0.02)
+        seen.append(0)
+        return time.time()
+
+    assert redrive(store, dead, slow).receipt.accepted == 1
+    assert set(seen) == {0}
+    assert len(seen) > 10
 
 
 def test_a_dead_letter_says_why_it_is_one() -> None:

@@ -360,7 +360,7 @@ class Processes:
     def _corrections(self, queue: SqsQueue) -> dict[str, bytes] | None:
         """Correct what was buried, each event by itself. Its name stays that of the message it first came in."""
         corrections = {}
-        for letter in look(queue):
+        for letter in look(queue).letters:
             message = letter.message
             carrier = self.world.bad.get(message.body.decode())
             if carrier is not None:

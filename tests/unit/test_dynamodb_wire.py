@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import botocore.auth
@@ -35,11 +35,13 @@ from tillroll.stores.dynamodb.calls import (
     ReplyLost,
     Throttled,
     TransactWrite,
+    Unreachable,
 )
 from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Request, Signer
 from tillroll.stores.dynamodb.schema import EPOCH
 from tillroll.stores.dynamodb.state import FoldState
 from tillroll.stores.dynamodb.store import open_address
+from tillroll.stores.dynamodb.tunnel import proxy_for
 from tillroll.stores.dynamodb.units import Units, item_bytes, write_units
 from tillroll.stores.dynamodb.wire import Wire, attribute, fault_of, value_of
 
@@ -240,7 +242,42 @@ def test_after_a_lost_race_the_wait_stays_short_and_after_a_refusal_it_grows() -
 
 
 @contextmanager
-def serving(*replies: bytes | None, certificate: Path | None = None) -> Iterator[Connections]:
+def tunnelling(seen: list[bytes], refusal: bytes = b"") -> Iterator[str]:
+    """Be a proxy for one connection: connect it to where CONNECT says, or refuse it; note what was asked."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            seen.append(client.recv(65_536))
+            if refusal:
+                client.sendall(refusal)
+                return
+            host, _, port = seen[0].split(b" ")[1].decode().rpartition(":")
+            with socket.create_connection((host, int(port))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 here\r\n\r\n")
+                back = threading.Thread(target=pass_on, args=(server, client))
+                back.start()
+                pass_on(client, server)
+                back.join(10)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        thread.join(10)
+        listener.close()
+
+
+@contextmanager
+def serving(*replies: bytes | None, certificate: Path | None = None, proxy: str | None = None) -> Iterator[Connections]:
     """Answer one request after the other with these bytes, None closes the connection unanswered."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -263,7 +300,7 @@ def serving(*replies: bytes | None, certificate: Path | None = None) -> Iterator
     thread.start()
     endpoint = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
     signer = Signer(endpoint.partition("://")[2], REGION, lambda: Credentials("k", "s", None))
-    connections = Connections(endpoint, signer, ca_file=str(certificate) if certificate else None)
+    connections = Connections(endpoint, signer, ca_file=str(certificate) if certificate else None, proxy=proxy)
     try:
         yield connections
     finally:
@@ -312,16 +349,75 @@ def test_a_reply_that_does_not_come_whole_is_lost(reply: bytes | None, monkeypat
         connections.make(ASK)
 
 
-def test_requests_go_over_tls_to_a_trusted_server(tmp_path: Path) -> None:
-    certificate = tmp_path / "both.pem"
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate of localhost, in one file."""
+    directory = tmp_path_factory.mktemp("certificate")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost"]
-    command += ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
+    command += ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
     subprocess.run(command, check=True, capture_output=True)
-    certificate.write_bytes((tmp_path / "key.pem").read_bytes() + (tmp_path / "cert.pem").read_bytes())
+    both = directory / "both.pem"
+    both.write_bytes((directory / "key.pem").read_bytes() + (directory / "cert.pem").read_bytes())
+    return both
+
+
+def test_requests_go_over_tls_to_a_trusted_server(certificate: Path) -> None:
     with serving(response(b"{}"), response(b"x" * 300_000), certificate=certificate) as connections:
         assert connections.make(ASK) == [Reply(200, b"{}")]
         assert connections.make(ASK) == [Reply(200, b"x" * 300_000)]
+
+
+def test_requests_go_through_the_tunnel_of_a_proxy(certificate: Path) -> None:
+    seen: list[bytes] = []
+    with (
+        tunnelling(seen) as proxy,
+        serving(
+            response(b"{}"), response(b"[]"), certificate=certificate, proxy=f"http://me:s%40y@{proxy}"
+        ) as connections,
+    ):
+        assert connections.make(ASK) == [Reply(200, b"{}")]
+        assert connections.make(ASK) == [Reply(200, b"[]")]
+        connections.close()
+    [asked] = seen
+    assert asked.startswith(b"CONNECT localhost:")
+    assert b"\r\nProxy-Authorization: Basic bWU6c0B5\r\n" in asked
+
+
+def test_a_proxy_that_refuses_is_for_a_person_and_one_that_cannot_is_tried_again() -> None:
+    signer = Signer("db.test", REGION, lambda: Credentials("k", "s", None))
+    with tunnelling([], b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n") as proxy:
+        connections = Connections("https://db.test", signer, proxy=proxy)
+        with pytest.raises(StoreError, match=r"127.0.0.1.*db.test:443.*407.*HTTPS_PROXY"):
+            connections.make(ASK)
+    with tunnelling([], b"HTTP/1.1 503 Service Unavailable\r\n\r\n") as proxy:
+        (fault,) = Connections("https://db.test", signer, proxy=proxy).make(ASK)
+    assert isinstance(fault, Unreachable)
+
+
+@pytest.mark.parametrize("proxy", ["https://secret@proxy:1", "socks5://proxy:1", "http://proxy:none", "http://"])
+def test_a_proxy_that_is_none_is_told_without_its_secrets(proxy: str) -> None:
+    signer = Signer("db.test", REGION, lambda: Credentials("k", "s", None))
+    with pytest.raises(StoreError, match="HTTPS_PROXY") as raised:
+        Connections("https://db.test", signer, proxy=proxy)
+    assert "secret" not in str(raised.value)
+
+
+def test_the_proxy_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "localhost,.internal")
+    assert proxy_for("https://dynamodb.eu-west-1.amazonaws.com") == "http://proxy:3128"
+    assert proxy_for("https://dynamodb.internal") is None
+    assert proxy_for("http://127.0.0.1:8000") is None
+
+
+def test_a_refusal_says_by_what_aws_finds_it() -> None:
+    refused = b"HTTP/1.1 400 Bad Request\r\nx-amzn-RequestId: 4KBNV9\r\nContent-Length: 2\r\n\r\n{}"
+    with serving(refused) as connections:
+        (reply,) = connections.make(ASK)
+    assert isinstance(reply, Reply)
+    with pytest.raises(StoreError, match="request 4KBNV9"):
+        fault_of(reply, "https://there", TABLES)
 
 
 def test_a_connection_that_cannot_be_made_had_no_effect() -> None:

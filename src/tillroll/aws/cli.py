@@ -28,6 +28,7 @@ from tillroll.queues.sqs.session import open_session
 
 _STILL_REJECTED_CODE = 3
 _SHOWN_CHARACTERS = 60
+_TOO_OFTEN = "received too often, and not taken"  # the queue's own redrive policy moved it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Stack = Annotated[str, typer.Option("--stack", metavar="NAME", help="The CloudFormation stack.")]
@@ -308,21 +309,35 @@ def redrive_(
     outputs = stack.outputs(_session(profile, region), stack_name)
     queue = open_queue(outputs["DeadLettersUrl"])
     if dry_run:
-        _show_letters(redrive.look(queue), json=json)
+        found = redrive.look(queue)
+        _show_letters(found.letters, json=json)
+        if not found.is_all:
+            typer.echo("there are more: no more than these may be looked at at once", err=True)
         return 0
     store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
     try:
         kept = load_config({"events_keep": outputs.get("KeptFields", "")}, {}).settings.events_keep
         fields = FieldWatch(Keep(kept))
         corrections = {only: body.read_bytes()} if only is not None and body is not None else None
-        done = redrive.redrive(store, queue, wall_clock, corrections, fields)
+        done = redrive.redrive(store, queue, wall_clock, corrections, fields, tell=_print_progress)
     finally:
         store.close()
+    if only is not None and not done.tried:
+        raise ConfigError("only", f"there is no dead letter {only}", "See --dry-run for those that there are")
     if not json:
         receipt = done.receipt
         typer.echo(f"{receipt.accepted:,} counted, {receipt.duplicates:,} were counted before, {len(done.left):,} left")
+    if not done.is_all:
+        typer.echo("it ended early, for so many are still wrong: correct or delete these, then go on", err=True)
     _show_letters(done.left, json=json)
     return _STILL_REJECTED_CODE if done.left else 0
+
+
+def _print_progress(done: redrive.Redriven) -> None:
+    receipt = done.receipt
+    typer.echo(
+        f"{done.tried:,} letters tried: {receipt.accepted:,} events counted, {receipt.duplicates:,} before", err=True
+    )
 
 
 def _show_letters(letters: list[redrive.DeadLetter], *, json: bool) -> None:
@@ -333,11 +348,14 @@ def _show_letters(letters: list[redrive.DeadLetter], *, json: bool) -> None:
     for letter in letters:
         text = letter.message.body.decode(errors="replace")
         shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-        rows.add_row(letter.id, "" if letter.reason is None else reason_line(letter.reason), shown)
+        reason = _TOO_OFTEN if letter.reason is None else reason_line(letter.reason)
+        copies = f" ({letter.copies:,} copies)" if letter.copies > 1 else ""
+        rows.add_row(letter.id, f"{reason}{copies}", shown)
     if letters:
         console().print(rows)
-        for reason, count in Counter(each.reason.code if each.reason else "-" for each in letters).items():
-            typer.echo(f"{count:,} {reason}", err=True)
+        codes = Counter(letter.reason.code if letter.reason else _TOO_OFTEN for letter in letters)
+        for code, count in codes.items():
+            typer.echo(f"{count:,} {code}", err=True)
 
 
 def _plain(letter: redrive.DeadLetter) -> dict[str, Any]:
@@ -347,6 +365,7 @@ def _plain(letter: redrive.DeadLetter) -> dict[str, Any]:
         "event_id": message.event_id,
         "body": message.body.decode(errors="replace"),
         "reason": letter.reason,
+        "copies": letter.copies,
     }
 
 

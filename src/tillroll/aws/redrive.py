@@ -9,15 +9,16 @@ eventId and for events with an id; for others use this.)
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from tillroll.ingest.field_watch import NO_WATCH
-from tillroll.ingest.worker import Taken, take_messages
+from tillroll.ingest.worker import Taken, hidden, take_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tillroll.core.accept import Reason, Rejection
     from tillroll.ingest.field_watch import FieldWatch
@@ -28,25 +29,38 @@ if TYPE_CHECKING:
 HELD_MAX: Final = 100_000  # SQS lets 120,000 messages of a queue be received and not deleted
 _SLICE: Final = 1_000
 _HIDDEN_S: Final = 600.0
+_LATER_S: Final = 300.0  # what dies so long after the beginning is left to the next redrive: it ends, whatever comes
+_HASH_DIGITS: Final = 8
 
 
 class DeadLetter(NamedTuple):
-    """One dead letter and, after it was tried, why it is still one: None when the store or the queue was the reason."""
+    """A dead letter, or copies of one, and why it is still one: None when it was only received too often."""
 
     message: Message
     reason: Reason | None
+    copies: int = 1
 
     @property
     def id(self) -> str:
-        """What names it: the message it came in and where in it."""
-        return f"{self.message.id}:{self.message.first_position}"
+        """What names it: the message it came in, where in it, and the hash of what it holds."""
+        digest = hashlib.sha256(self.message.body).hexdigest()[:_HASH_DIGITS]
+        return f"{self.message.id}:{self.message.first_position}:{digest}"
+
+
+class DeadLetterList(NamedTuple):
+    """The dead letters that there are; all of them, or as many as may be held at once."""
+
+    letters: list[DeadLetter]
+    is_all: bool
 
 
 class Redriven(msgspec.Struct):
-    """What a redrive did."""
+    """What a redrive did, or has done so far."""
 
     receipt: Receipt
     left: list[DeadLetter]
+    tried: int = 0
+    is_all: bool = True  # it did not end early because very many are still wrong
 
 
 class _Kept:
@@ -61,13 +75,49 @@ class _Kept:
         return {message.receipt for message, _ in bodies}
 
 
-def look(queue: Queue) -> list[DeadLetter]:
+class _Held:
+    """Letters that were received and stay: each with all its copies, so that every one is given back."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, list[Message]] = {}  # by what they are
+        self._count = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether no more may be received beside what is held."""
+        return self._count >= HELD_MAX
+
+    def add(self, messages: Iterable[Message]) -> None:
+        """Hold some more."""
+        for message in messages:
+            self._messages.setdefault(_id(message), []).append(message)
+            self._count += 1
+
+    def __contains__(self, message: Message) -> bool:
+        return _id(message) in self._messages
+
+    def letters(self, reasons: Mapping[str, Reason] | None = None) -> list[DeadLetter]:
+        """Return each letter once, with the reason that was found, or without those with the one it came with."""
+        found = []
+        for copies in self._messages.values():
+            reason = copies[0].reason if reasons is None else reasons.get(copies[0].receipt)
+            found.append(DeadLetter(copies[0], reason, len(copies)))
+        return found
+
+    def release(self, queue: Queue) -> None:
+        """Give all of them back."""
+        queue.extend([message for copies in self._messages.values() for message in copies], 0)
+
+
+def look(queue: Queue) -> DeadLetterList:
     """Return the dead letters that there are, each once, with the reasons they were buried for. Changes nothing."""
-    held: dict[str, Message] = {}
-    for some in _slices(queue, held):
-        held.update((_letter_key(message), message) for message in some)
-    queue.extend(list(held.values()), 0)
-    return [DeadLetter(message, message.reason) for message in held.values()]
+    held = _Held()
+    try:
+        for some in _slices(queue, (held,), math.inf):
+            held.add(some)
+    finally:
+        held.release(queue)
+    return DeadLetterList(held.letters(), not held.is_full)
 
 
 def redrive(
@@ -76,46 +126,62 @@ def redrive(
     clock: Clock,
     corrections: Mapping[str, bytes] | None = None,
     fields: FieldWatch = NO_WATCH,
+    *,
+    tell: Callable[[Redriven], None] = lambda _done: None,
 ) -> Redriven:
     """Try all dead letters once, a slice at a time: delete those whose events are all counted now. Then fold.
 
     `corrections` has the body to take instead of a dead letter's own, by its id: then only those are tried. Interrupted
-    anywhere and called again, it counts nothing twice. It ends early when very many are still wrong.
+    anywhere and called again, it counts nothing twice. `tell` is called after each slice. It ends when all that was
+    there at the beginning has been tried, and early when very many are still wrong.
 
     Raises:
         StoreError, QueueError: what was not tried is left.
     """
     kept = _Kept()
-    held: dict[str, Message] = {}  # still wrong, or not to be tried
-    still: list[Message] = []
-    done = Taken()
+    wrong, others = _Held(), _Held()
+    total = Taken()
+    done = Redriven(total.receipt, [])
+    ends_s = clock() + _LATER_S
+    error = None
     try:
-        for some in _slices(queue, held):
-            chosen = some if corrections is None else [message for message in some if _id(message) in corrections]
-            bodies = chosen
-            if corrections is not None:
-                bodies = [message._replace(body=corrections[_id(message)]) for message in chosen]
-            taken = take_messages(store, kept, bodies, clock, fields=fields)
+        for some in _slices(queue, (wrong, others), ends_s):
+            chosen = [message for message in some if corrections is None or _id(message) in corrections]
+            others.add(message for message in some if not (corrections is None or _id(message) in corrections))
+            bodies = [_corrected(message, corrections) for message in chosen]
+            with hidden(queue, chosen, _HIDDEN_S):
+                taken = take_messages(store, kept, bodies, clock, fields=fields)
             left = set(taken.left)
             queue.delete([message for index, message in enumerate(chosen) if index not in left])
-            still += [bodies[index] for index in taken.left]
-            tried = {message.receipt for index, message in enumerate(chosen) if index not in left}
-            held.update((_letter_key(message), message) for message in some if message.receipt not in tried)
-            done.add(Taken(receipt=taken.receipt, error=taken.error))
+            wrong.add(chosen[index] for index in taken.left)
+            total.add(Taken(receipt=taken.receipt))
+            done.tried += len(chosen)
+            tell(done)
             if taken.error is not None:
+                error = taken.error
                 break
     finally:
-        queue.extend(list(held.values()), 0)
-    if done.error is not None:
-        raise done.error
+        wrong.release(queue)
+        others.release(queue)
+    if error is not None:
+        raise error
     store.fold()
-    return Redriven(done.receipt, [DeadLetter(message, kept.reasons.get(message.receipt)) for message in still])
+    done.left = wrong.letters(kept.reasons)
+    done.is_all = not (wrong.is_full or others.is_full)
+    return done
 
 
-def _slices(queue: Queue, held: Mapping[str, Message]) -> Iterator[list[Message]]:
-    """Receive dead letters, some at a time, until no more come but those that are held, or too many are held."""
+def _corrected(message: Message, corrections: Mapping[str, bytes] | None) -> Message:
+    return message if corrections is None else message._replace(body=corrections[_id(message)])
+
+
+def _slices(queue: Queue, held: Sequence[_Held], ends_s: float) -> Iterator[list[Message]]:
+    """Receive dead letters, some at a time, until no more come but those that are held, or too many are held.
+
+    What was sent after `ends_s` is added to the last of those that hold.
+    """
     empty = 0
-    while empty < 2 and len(held) < HELD_MAX:  # a short poll asks only some of SQS's servers
+    while empty < 2 and not any(each.is_full for each in held):  # a short poll asks only some of SQS's servers
         found: list[Message] = []
         while len(found) < _SLICE:
             messages = queue.receive(1.0 if not found else 0.0)
@@ -123,7 +189,15 @@ def _slices(queue: Queue, held: Mapping[str, Message]) -> Iterator[list[Message]
                 break
             found.extend(messages)
         queue.extend(found, _HIDDEN_S)
-        fresh = [message for message in found if _letter_key(message) not in held]
+        fresh = []
+        for message in found:  # a copy of what is held, or it again, is no other letter
+            holder = next((each for each in held if message in each), None)
+            if holder is None and message.sent_at is not None and message.sent_at > ends_s:
+                holder = held[-1]
+            if holder is None:
+                fresh.append(message)
+            else:
+                holder.add([message])
         empty = 0 if fresh else empty + 1
         if fresh:
             yield fresh
@@ -131,8 +205,3 @@ def _slices(queue: Queue, held: Mapping[str, Message]) -> Iterator[list[Message]
 
 def _id(message: Message) -> str:
     return DeadLetter(message, None).id
-
-
-def _letter_key(message: Message) -> str:
-    """What tells a dead letter from another: a copy, and one that comes again under another receipt, have the same."""
-    return f"{_id(message)}:{hashlib.sha256(message.body).hexdigest()}"

@@ -265,7 +265,7 @@ class Worker:
         return messages
 
     def _take(self, messages: list[Message]) -> Taken:
-        with self._held(messages):
+        with hidden(self.queue, messages, self._visible_after_s):
             taken = take_messages(
                 self.store, self.queue, messages, self._clock, clock_watch=self._clock_watch, fields=self._fields
             )
@@ -288,18 +288,19 @@ class Worker:
         )
         return taken
 
-    @contextmanager
-    def _held(self, messages: Sequence[Message]) -> Iterator[None]:
-        """Keep messages from coming back while they are worked on, however long that takes."""
 
-        def extend() -> None:
-            try:
-                self.queue.extend(messages, self._visible_after_s)
-            except QueueError as error:  # they come back early, which is safe
-                _log.warning("messages may come back early: %s", error)
+@contextmanager
+def hidden(queue: Queue, messages: Sequence[Message], visible_after_s: float) -> Iterator[None]:
+    """Keep messages from coming back while they are worked on, however long that takes."""
 
-        with _every(self._visible_after_s / 3, "extend", extend):
-            yield
+    def extend() -> None:
+        try:
+            queue.extend(messages, visible_after_s)
+        except QueueError as error:  # they come back early, which is safe
+            _log.warning("messages may come back early: %s", error)
+
+    with _every(visible_after_s / 3, "extend", extend):
+        yield
 
 
 @contextmanager

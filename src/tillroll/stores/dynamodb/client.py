@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, Count, Fault, Sleep
 from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Signer
+from tillroll.stores.dynamodb.tunnel import proxy_for
 from tillroll.stores.dynamodb.units import Units
 from tillroll.stores.dynamodb.wire import Wire, fault_of
 
@@ -114,4 +115,5 @@ def open_client(region: str | None, aggregates: str, journal: str, endpoint: str
 
     signer = Signer(url.partition("://")[2].rstrip("/"), str(made.meta.region_name), credentials)
     ca_file = session.get_config_variable("ca_bundle")  # AWS_CA_BUNDLE, or the profile's
-    return Client(Connections(url, signer, ca_file=ca_file), url, Wire(aggregates, journal))
+    connections = Connections(url, signer, ca_file=ca_file, proxy=proxy_for(url))
+    return Client(connections, url, Wire(aggregates, journal))

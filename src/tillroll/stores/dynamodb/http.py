@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Fault, ReplyLost, Throttled, Unreachable
+from tillroll.stores.dynamodb.tunnel import open_tunnel, read_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,10 +56,11 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An HTTP status and the JSON that came with it."""
+    """An HTTP status and the JSON that came with it; of one that is no success, by what AWS finds it in its logs."""
 
     status: int
     body: bytes
+    request_id: str = ""
 
 
 class Signer:
@@ -126,12 +128,24 @@ class Connections:
     """Kept connections to one endpoint, used by any number of threads."""
 
     def __init__(
-        self, endpoint: str, signer: Signer, clock: Callable[[], float] = time.time, ca_file: str | None = None
+        self,
+        endpoint: str,
+        signer: Signer,
+        clock: Callable[[], float] = time.time,
+        ca_file: str | None = None,
+        proxy: str | None = None,
     ) -> None:
-        """Use an endpoint. `ca_file` holds the certificates to trust instead of the system's."""
+        """Use an endpoint, by a proxy's tunnel if one is given and the endpoint is https.
+
+        `ca_file` holds the certificates to trust instead of the system's.
+
+        Raises:
+            StoreError: the proxy's address is none.
+        """
         url = urlsplit(endpoint)
         self._secure = url.scheme == "https"
         self._address = (url.hostname or "", url.port or (443 if self._secure else 80))
+        self._proxy = read_proxy(proxy) if proxy and self._secure else None
         self._signer = signer
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
@@ -180,7 +194,8 @@ class Connections:
         try:
             connection = self._take()
         except socket.gaierror as error:
-            problem = f"there is no address for {self._address[0]} ({error})"
+            host = self._address[0] if self._proxy is None else self._proxy.address[0]
+            problem = f"there is no address for {host} ({error})"
             raise StoreError(problem, "Check the region or endpoint in the store's address, and the network") from error
         except OSError as error:
             return Unreachable(f"no connection to {self._address[0]}: {error}")
@@ -202,7 +217,8 @@ class Connections:
             connection.close()
 
     def _open(self) -> _Connection:
-        plain = socket.create_connection(self._address, _CONNECT_S)
+        address = self._address if self._proxy is None else self._proxy.address
+        plain = socket.create_connection(address, _CONNECT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         plain.settimeout(_REPLY_S)
         if not self._secure:
@@ -210,8 +226,10 @@ class Connections:
         with self._lock:
             self._tls = self._tls or ssl.create_default_context(cafile=self._ca_file)
         try:
+            if self._proxy is not None:
+                open_tunnel(plain, self._proxy, self._address)
             return _Connection(self._tls.wrap_socket(plain, server_hostname=self._address[0]))
-        except OSError:
+        except (OSError, StoreError):
             plain.close()
             raise
 
@@ -326,7 +344,10 @@ class _Connection:
         if crc is not None and int(crc) != binascii.crc32(body):
             raise OSError("the reply is damaged")
         self._last = time.monotonic()
-        return Reply(int(head[9:12]), body), _header(head, b"\r\nconnection:") != b"close"
+        status = int(head[9:12])
+        request_id = b"" if status == 200 else _header(head, b"\r\nx-amzn-requestid:") or b""
+        reply = Reply(status, body, request_id.decode("latin-1").upper())
+        return reply, _header(head, b"\r\nconnection:") != b"close"
 
     def _body(self, rest: bytes, length: int) -> bytes:
         if len(rest) > length or length > _REPLY_BYTES_MAX:

@@ -355,6 +355,7 @@ def fault_of(reply: Reply, endpoint: str, tables: Mapping[str, str]) -> Fault:
         return _cancelled(data, message)
     if code in _CONFLICTS:
         return Conflict(message)
+    message += f" (request {reply.request_id})" if reply.request_id else ""
     if code in _THROTTLES or reply.status == 429:
         return Throttled(f"{code}: {message}")
     if reply.status >= 500:
