@@ -16,11 +16,14 @@ import sys
 import time
 
 # Each module has run(); in the order of printing.
-SECTIONS = ("kernel", "imports", "posts", "repeats", "queries", "merchants", "dynamodb", "write_units", "page")
+SECTIONS = ("kernel", "imports", "posts", "repeats", "queries", "merchants", "dynamodb", "write_units", "scale", "page")
 
 
 def main() -> None:
     """Run the sections named, or all."""
+    if sys.argv[1:2] == ["scale"]:  # the one that has options
+        importlib.import_module("bench.scale").run(sys.argv[2:])
+        return
     if "--full" in sys.argv:
         sys.argv.remove("--full")
         os.environ["BENCH_FULL"] = "1"

@@ -70,7 +70,7 @@ def serving() -> Iterator[str]:
 
 def updates(count: int) -> list[Count]:
     return [
-        Count(f"2011-12-03|1bb53ed1-787b-4543-9def-{number:012}", "day-merchant", 3, 7_000_001)
+        Count(f"2011-12-03|1bb53ed1-787b-4543-9def-{number:012}", "day-merchant", 3, 12_855, 7_000_001, 0)
         for number in range(count)
     ]
 

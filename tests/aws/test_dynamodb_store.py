@@ -365,12 +365,12 @@ def test_a_repeat_is_known_by_its_hash_and_read_where_it_is(tables: Tables) -> N
 
 @pytest.mark.parametrize("shared", [1, 2, 5])
 def test_names_that_share_a_hash_are_told_apart(tables: Tables, monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
-    rows = commit_module._name_rows
+    rows = commit_module.hash_names
 
     def weak(batch: Batch, key: bytes) -> Iterator[tuple[int, int, int]]:
         return ((index, minute, hashed % shared) for index, minute, hashed in rows(batch, key))
 
-    monkeypatch.setattr(commit_module, "_name_rows", weak)
+    monkeypatch.setattr(commit_module, "hash_names", weak)
     events = repeats_of(40, minutes=3)
     chance = random.Random(shared)
     seen: set[Event] = set()

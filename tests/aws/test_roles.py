@@ -103,9 +103,9 @@ def calls(role: Role) -> dict[str, Callable[[], Any]]:
         "batch get": lambda: dynamodb.batch_get_item(RequestItems={aggregates: {"Keys": [KEY]}}),
         "query the index": lambda: dynamodb.query(
             TableName=aggregates,
-            IndexName="report-datapoint",
-            KeyConditionExpression="report = :r",
-            ExpressionAttributeValues={":r": {"S": "hour-bracket"}},
+            IndexName="shard-datapoint",
+            KeyConditionExpression="shard = :s",
+            ExpressionAttributeValues={":s": {"S": "hour-bracket#0"}},
         ),
         "put": lambda: dynamodb.put_item(TableName=aggregates, Item=ITEM),
         "update": lambda: dynamodb.update_item(TableName=aggregates, Key=KEY),

@@ -12,7 +12,7 @@ import yaml
 from tests.aws.fetch_environments import install
 
 from tillroll.aws import package, stack
-from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE
+from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE, OLD_INDEX
 
 if TYPE_CHECKING:
     from tests.aws.deployed import Deployed
@@ -65,11 +65,21 @@ def test_the_tables_are_those_of_the_store(template: dict[str, Any]) -> None:
     for name, schema in (("Aggregates", AGGREGATES_TABLE), ("Journal", JOURNAL_TABLE)):
         properties = template["Resources"][name]["Properties"]
         assert properties["KeySchema"] == schema["KeySchema"]
-        assert properties["AttributeDefinitions"] == schema["AttributeDefinitions"]
-        indexes = properties.get("GlobalSecondaryIndexes", [])
+        attributes = [each for each in properties["AttributeDefinitions"] if "If" not in each]
+        assert attributes == schema["AttributeDefinitions"]
+        indexes = [each for each in properties.get("GlobalSecondaryIndexes", []) if "If" not in each]
         plain = [{key: value for key, value in each.items() if key != "ProvisionedThroughput"} for each in indexes]
         assert plain == schema.get("GlobalSecondaryIndexes", [])
         assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_index_of_0_1_0_stays_in_a_stack_that_has_it_until_it_is_dropped(template: dict[str, Any]) -> None:
+    assert template["Parameters"]["OldIndex"]["Default"] == "true"
+    properties = template["Resources"]["Aggregates"]["Properties"]
+    condition, index, none = properties["GlobalSecondaryIndexes"][1]["If"]
+    assert (condition, index["IndexName"], none) == ("HasOldIndex", OLD_INDEX, {"Ref": "AWS::NoValue"})
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["report", "datapoint"]
+    assert properties["AttributeDefinitions"][-1]["If"][0] == "HasOldIndex"
 
 
 def test_the_queue_gives_the_function_time_and_tries(template: dict[str, Any]) -> None:

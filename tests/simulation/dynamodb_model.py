@@ -42,6 +42,7 @@ from tillroll.stores.dynamodb.calls import (
     Throttled,
     TransactWrite,
 )
+from tillroll.stores.dynamodb.schema import shard_key, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,7 +162,10 @@ class Tables:
         found = sorted(
             datapoint
             for since, report, datapoint in self.indexed
-            if since <= self._scheduler.now and report == call.report and call.low <= datapoint <= call.high
+            if since <= self._scheduler.now
+            and report == call.report
+            and call.low <= datapoint <= call.high
+            and (call.shard is None or shard_of(report, datapoint) == shard_key(report, call.shard))
         )
         found = found[bisect_right(found, call.after) :] if call.after is not None else found
         return IndexReply(found[:_PAGE], found[_PAGE - 1] if len(found) > _PAGE else None)

@@ -138,10 +138,10 @@ def _hash_decides(self: _Attempt, doubtful: Any, firsts: Any) -> Any:
 
 def _weak_rows(batch: Any, key: bytes) -> Any:
     """Hashes that many names share."""
-    return ((index, minute, hashed % 3) for index, minute, hashed in _name_rows(batch, key))
+    return ((index, minute, hashed % 3) for index, minute, hashed in _hash_names(batch, key))
 
 
-_name_rows = commit._name_rows
+_hash_names = commit.hash_names
 
 
 def _conflict_is_new(self: _Attempt) -> Any:
@@ -249,7 +249,7 @@ PLANTED: Final = (
     Planted(
         "a shared hash taken for a repeat",
         50,
-        ((_Attempt, "_judge", _hash_decides), (commit, "_name_rows", _weak_rows)),
+        ((_Attempt, "_judge", _hash_decides), (commit, "hash_names", _weak_rows)),
     ),
     Planted("a conflict is journaled", 200, ((_Attempt, "_classify", _conflict_is_new),)),
     Planted(

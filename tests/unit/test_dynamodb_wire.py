@@ -110,27 +110,28 @@ def test_a_count_is_sent_with_its_guard() -> None:
     body = {
         "TableName": "tallies",
         "Key": {"datapoint": {"S": '2011-12-03|"Ü"\\'}},
-        "UpdateExpression": "ADD #e :n, #a :a SET #f = :t, #r = :r",
+        "UpdateExpression": "ADD #e :n, #a :a SET #f = :t, #r = :r, #s = :s",
         "ConditionExpression": "attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",
-        "ExpressionAttributeNames": {"#e": "events", "#a": "amount", "#f": "fold", "#r": "report"},
+        "ExpressionAttributeNames": {"#e": "events", "#a": "amount", "#f": "fold", "#r": "report", "#s": "shard"},
         "ExpressionAttributeValues": {
             ":n": {"N": "3"},
             ":a": {"N": f"{10**30}"},
             ":b": {"N": "1000000000000000"},
             ":t": {"N": "1000000000000017"},
             ":r": {"S": "day-merchant"},
+            ":s": {"S": "day-merchant#4"},
         },
         "ReturnValues": "UPDATED_OLD",
     }
     assert json.loads(request.body) == body
     anew = json.loads(wire.request(msgspec.structs.replace(call, anew=True)).body)
-    assert anew["UpdateExpression"] == "SET #e = :n, #a = :a, #f = :t, #r = :r"
+    assert anew["UpdateExpression"] == "SET #e = :n, #a = :a, #f = :t, #r = :r, #s = :s"
     assert anew["ConditionExpression"] == "attribute_not_exists(#f) OR #f < :b"
 
 
 def test_a_count_without_an_amount_leaves_that_attribute_alone() -> None:
     body = json.loads(Wire("tallies", "book").request(Count("<10|PAY_NOW", "bracket-method", 3, None, 17, 0)).body)
-    assert body["UpdateExpression"] == "ADD #e :n SET #f = :t, #r = :r"
+    assert body["UpdateExpression"] == "ADD #e :n SET #f = :t, #r = :r, #s = :s"
     assert "#a" not in body["ExpressionAttributeNames"]
     assert ":a" not in body["ExpressionAttributeValues"]
 

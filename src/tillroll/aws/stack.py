@@ -184,6 +184,8 @@ def plan(
     client: CloudFormationClient = session.client("cloudformation")
     with explained(f"deploying {stack}"):
         exists = _exists(client, stack)
+        if not exists and not options.adopt:
+            parameters = {"OldIndex": "false", **parameters}  # which only tables of 0.1.0 need
         now = _parameters_now(client, stack) if exists else {}
         kept = [name for name in now if name not in parameters and name in known]
         request: CreateChangeSetInputTypeDef = {

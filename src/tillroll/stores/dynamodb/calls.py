@@ -67,6 +67,10 @@ class Unreachable(Throttled):
     """No connection could be made."""
 
 
+class NoIndex(Fault):
+    """The table has not the index, or it is still being made."""
+
+
 class ReplyLost(Fault):
     """No reply came. The call has had its effect, or has it later, or never."""
 
@@ -114,12 +118,17 @@ class QueryReply(NamedTuple):
 
 
 class QueryIndex(Call, frozen=True):
-    """Read datapoints of a report from the index, between two texts inclusive, eventually; replies IndexReply."""
+    """Read datapoints of a report from an index, between two texts inclusive, eventually; replies IndexReply.
+
+    From the index by report, or of one shard from the one by shard; else NoIndex.
+    """
 
     report: str
     low: str
     high: str
     after: str | None = None  # a datapoint
+    shard: int | None = None
+    limit: int | None = None
 
 
 class IndexReply(NamedTuple):
@@ -184,7 +193,7 @@ class TransactWrite(Call, frozen=True):
 
 
 class Count(Call, frozen=True):
-    """Give a counter the sum of a range, with its fold and report, unless it has it; else ConditionFailed.
+    """Give a counter the sum of a range, with its fold, report and shard, unless it has it; else ConditionFailed.
 
     ADD events and amount if the counter has no fold, or one from `epoch` on and less; with `anew` SET them if it has
     none, or one before `epoch`. `amount` None leaves that attribute alone. Replies None.

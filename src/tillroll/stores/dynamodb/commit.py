@@ -84,7 +84,7 @@ class Known:
 
     def add(self, number: int, batch: Batch, key: bytes) -> None:
         """Take note of the next chunk."""
-        for _, _, hashed in _name_rows(batch, key):
+        for _, _, hashed in hash_names(batch, key):
             if self.chunks.setdefault(hashed, number) != number:
                 self.shared.setdefault(hashed, set()).add(number)
         self.last = number
@@ -101,7 +101,7 @@ class Known:
         return found
 
 
-def _name_rows(batch: Batch, key: bytes) -> Iterator[tuple[int, int, int]]:
+def hash_names(batch: Batch, key: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield index, minute and hash (below 2^64) of each event that anything names, by minute, then hash, then index."""
     ids, heap, positions, events, kinds, ends, values = batch.name_columns()
     columns = ids, heap, positions, events, kinds.translate(_AS_INDEXED), ends, values
@@ -268,7 +268,7 @@ class _Attempt:
         """Return the piece's events that anything names, by minute, then hash."""
         inside = set(self.piece)
         named: dict[int, dict[int, list[int]]] = {}
-        for index, minute, hashed in _name_rows(self.batch, self.logs.key):
+        for index, minute, hashed in hash_names(self.batch, self.logs.key):
             if index in inside:
                 named.setdefault(minute, {}).setdefault(hashed, []).append(index)
         return named
@@ -302,7 +302,7 @@ class _Attempt:
                     raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
                 batch = decode_chunk(items[ref])
                 sources = list(batch.sources())
-                for index, _, hashed in _name_rows(batch, self.logs.key):
+                for index, _, hashed in hash_names(batch, self.logs.key):
                     identity = batch.identity(index, sources[index])
                     if identity is not None and hashed in held[ref.minute, ref.number]:
                         firsts[identity] = batch.event(index)

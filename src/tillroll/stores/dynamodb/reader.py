@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from tillroll.core.accept import encode_event_of
 from tillroll.core.query import Aggregate, Row, answer, matches
 from tillroll.core.report import REPORTS
-from tillroll.errors import CountingError
+from tillroll.errors import CountingError, StoreError
 from tillroll.ports import Trace
-from tillroll.stores.dynamodb.calls import QueryIndex, QueryTable, read_batch, run_call
+from tillroll.stores.dynamodb.calls import NoIndex, QueryIndex, QueryTable, read_batch, run_call, run_calls
 from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks, read_head
-from tillroll.stores.dynamodb.schema import LEDGER
-from tillroll.stores.dynamodb.state import read_folded
+from tillroll.stores.dynamodb.schema import INDEX, LEDGER, OLD_INDEX, SHARDS
+from tillroll.stores.dynamodb.state import read_folded, read_folders, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LOWEST: Final = "\x01"
 _HIGHEST: Final = "\U0010ffff"
 _KEYS_AT_ONCE: Final = 3_200
+_KEYS_A_SHARD: Final = 10  # at least, in one request
+_OLD: Final = (None,)
 _MERCHANT_REPORT: Final = "merchant-method"  # the report over all time that has every merchant
 
 
@@ -40,16 +42,12 @@ def page(context: Context, asked: query.Query) -> Procedure[query.Page]:
     rows: list[Row] = []
     if in_order and not asked.totals:
         low = max(low, asked.after or low)
-        last: str | None = None
-        while len(rows) <= asked.limit:
-            reply: IndexReply = yield from run_call(context, QueryIndex(asked.report.name, low, high, last))
-            keys = reply.datapoints
+        listing = _Listing(context, asked.report.name, low, high)
+        while len(rows) <= asked.limit and not listing.done:
+            keys = yield from listing.next(2 * asked.limit)
             while keys and len(rows) <= asked.limit:
                 some, keys = keys[: 2 * asked.limit], keys[2 * asked.limit :]
                 rows += yield from _read_rows(context, asked, [key for key in some if key != asked.after])
-            last = reply.last
-            if last is None:
-                break
     else:
         found = yield from _list(context, asked.report.name, low, high)
         rows = yield from _read_rows(context, asked, found)
@@ -103,13 +101,60 @@ def _bounds(asked: query.Query) -> tuple[str, str]:
     return (low, high) if low <= high else (low, low)
 
 
+class _Listing:
+    """The datapoints of a report between two texts, in order, some at a time."""
+
+    def __init__(self, context: Context, report: str, low: str, high: str) -> None:
+        self.done = False
+        self._context = context
+        self._report = report
+        self._low = low
+        self._high = high
+        self._shards: Sequence[int | None] = ()
+
+    def next(self, wanted: int | None = None) -> Procedure[list[str]]:
+        """Return those that come next, about as many as wanted; `done` says whether these were the last.
+
+        Raises:
+            StoreError: no index has them all.
+        """
+        if not self._shards:
+            self._shards = yield from _shards(self._context)
+        limit = None if wanted is None else max(_KEYS_A_SHARD, wanted // len(self._shards))
+        calls = [QueryIndex(self._report, self._low, self._high, None, shard, limit) for shard in self._shards]
+        replies: list[IndexReply | NoIndex] = yield from run_calls(self._context, calls)
+        found = [reply for reply in replies if not isinstance(reply, NoIndex)]
+        if len(found) < len(calls):
+            self._fall_back()
+            return []
+        upto = min((reply.last for reply in found if reply.last is not None), default=self._high)
+        self.done = upto >= self._high
+        self._low = upto + "\0"  # no datapoint has it
+        return sorted(key for reply in found for key in reply.datapoints if key <= upto)
+
+    def _fall_back(self) -> None:
+        """Take the index of 0.1.0, which lists whatever the other does; where there is only that."""
+        if self._shards == _OLD:
+            remedy = f"Run tillroll rebuild, which completes {INDEX}; without that index, tillroll aws deploy makes it"
+            raise StoreError(f"{OLD_INDEX} was dropped, and {INDEX} does not list all datapoints yet", remedy)
+        self._shards = _OLD
+
+
+def _shards(context: Context) -> Procedure[Sequence[int | None]]:
+    """Return the shards of the index, if each counter is in it, else what stands for the index of 0.1.0."""
+    state = yield from read_state(context)
+    if state is None:
+        return range(SHARDS)
+    folders = yield from read_folders(context, state)
+    is_complete = all(folder.position >= state.first for folder in folders)
+    return range(state.shards) if state.shards and is_complete else _OLD
+
+
 def _list(context: Context, report: str, low: str, high: str) -> Procedure[list[str]]:
+    listing = _Listing(context, report, low, high)
     found: list[str] = []
-    reply: IndexReply = yield from run_call(context, QueryIndex(report, low, high))
-    found += reply.datapoints
-    while reply.last is not None:
-        reply = yield from run_call(context, QueryIndex(report, low, high, reply.last))
-        found += reply.datapoints
+    while not listing.done:
+        found += yield from listing.next()
     return found
 
 

@@ -24,7 +24,7 @@ from tillroll.stores.dynamodb.calls import (
     run_calls,
 )
 from tillroll.stores.dynamodb.ledger import append_mark, read_entry
-from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, FORMAT, NEEDED_RELEASE, folder_key
+from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, FORMAT, NEEDED_RELEASE, SHARDS, folder_key
 
 if TYPE_CHECKING:
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, ScanReply
@@ -45,6 +45,7 @@ class FoldState(NamedTuple):
     token: str = ""  # of the ledger entry there
     first: int = 0
     first_token: str = ""
+    shards: int = 0  # of the index in which every counter of this epoch is; 0 where some are not
     format: int = FORMAT
 
     @property
@@ -109,7 +110,7 @@ def open_state(context: Context) -> Procedure[FoldState]:
     """Read the state. Where there is none, begin one; where it is that of 0.1.0, take it over and fence 0.1.0 out."""
     while True:
         item: Item | None = yield from run_call(context, Get(FOLD_KEY))
-        state = (yield from _state_of(context, item)) or FoldState()
+        state = (yield from _state_of(context, item)) or FoldState(shards=SHARDS)
         if item is not None and "format" in item:
             return state
         if (yield from put_state(context, state.item(), item)):
@@ -150,7 +151,7 @@ def take_epoch(context: Context) -> Procedure[Head]:
         state = yield from _state_of(context, item)
         epoch = 1 + max(state.epoch if state else 0, (yield from _greatest_epoch(context)))
         generation, folders = (state.generation, state.folders) if state else (0, 1)
-        new = FoldState(generation + 1, epoch, folders, first=head.number, first_token=head.entry.token)
+        new = FoldState(generation + 1, epoch, folders, first=head.number, first_token=head.entry.token, shards=SHARDS)
         if (yield from put_state(context, new.item(), item)):
             yield from run_calls(context, [DropState(folder_key(generation, number)) for number in range(folders)])
             return head

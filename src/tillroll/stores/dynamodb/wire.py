@@ -27,6 +27,7 @@ from tillroll.stores.dynamodb.calls import (
     Fault,
     Get,
     IndexReply,
+    NoIndex,
     Put,
     PutState,
     QueryIndex,
@@ -40,7 +41,7 @@ from tillroll.stores.dynamodb.calls import (
     TransactWrite,
 )
 from tillroll.stores.dynamodb.http import Request
-from tillroll.stores.dynamodb.schema import INDEX
+from tillroll.stores.dynamodb.schema import INDEX, OLD_INDEX, shard_key, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +49,15 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb.calls import Call, Item, Value
     from tillroll.stores.dynamodb.http import Reply
 
-_NAMES: Final = b'"ExpressionAttributeNames":{"#e":"events",%b"#f":"fold","#r":"report"},"ReturnValues":"UPDATED_OLD",'
-_COUNT_ADD: Final = b'}},"UpdateExpression":"ADD #e :n SET #f = :t, #r = :r",' + _NAMES % b""
-_COUNT_ADD_BOTH: Final = b'}},"UpdateExpression":"ADD #e :n, #a :a SET #f = :t, #r = :r",' + _NAMES % b'"#a":"amount",'
-_COUNT_SET: Final = b'}},"UpdateExpression":"SET #e = :n, #f = :t, #r = :r",' + _NAMES % b""
-_COUNT_SET_BOTH: Final = b'}},"UpdateExpression":"SET #e = :n, #a = :a, #f = :t, #r = :r",' + _NAMES % b'"#a":"amount",'
+_NAMES: Final = (
+    b'"ExpressionAttributeNames":{"#e":"events",%b"#f":"fold","#r":"report","#s":"shard"},"ReturnValues":"UPDATED_OLD",'
+)
+_WITH_AMOUNT: Final = _NAMES % b'"#a":"amount",'
+_ALWAYS: Final = b'#f = :t, #r = :r, #s = :s",'
+_COUNT_ADD: Final = b'}},"UpdateExpression":"ADD #e :n SET ' + _ALWAYS + _NAMES % b""
+_COUNT_ADD_BOTH: Final = b'}},"UpdateExpression":"ADD #e :n, #a :a SET ' + _ALWAYS + _WITH_AMOUNT
+_COUNT_SET: Final = b'}},"UpdateExpression":"SET #e = :n, ' + _ALWAYS + _NAMES % b""
+_COUNT_SET_BOTH: Final = b'}},"UpdateExpression":"SET #e = :n, #a = :a, ' + _ALWAYS + _WITH_AMOUNT
 _ADD_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",'
 _SET_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR #f < :b",'
 _encode: Final = msgspec.json.encode
@@ -113,16 +118,20 @@ class Wire:
             update, guard = (_COUNT_SET if call.amount is None else _COUNT_SET_BOTH), _SET_GUARD
         else:
             update, guard = (_COUNT_ADD if call.amount is None else _COUNT_ADD_BOTH), _ADD_GUARD
-        body = b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b%b":t":{"N":"%d"},":r":{"S":"%b"}}}' % (
-            self._count_head,
-            _encode(call.datapoint),
-            update,
-            guard if call.guarded else b"",
-            call.events,
-            b"" if call.amount is None else b'":a":{"N":"%d"},' % call.amount,
-            b'":b":{"N":"%d"},' % call.epoch if call.guarded else b"",
-            call.fold,
-            call.report.encode(),
+        body = (
+            b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b%b":t":{"N":"%d"},":r":{"S":"%b"},":s":{"S":"%b"}}}'
+            % (
+                self._count_head,
+                _encode(call.datapoint),
+                update,
+                guard if call.guarded else b"",
+                call.events,
+                b"" if call.amount is None else b'":a":{"N":"%d"},' % call.amount,
+                b'":b":{"N":"%d"},' % call.epoch if call.guarded else b"",
+                call.fold,
+                call.report.encode(),
+                shard_of(call.report, call.datapoint).encode(),
+            )
         )
         return Request("UpdateItem", body)
 
@@ -158,19 +167,24 @@ class Wire:
         return "Query", body
 
     def _queryindex(self, call: QueryIndex) -> tuple[str, dict[str, Any]]:
+        index, name, value = OLD_INDEX, "report", call.report
+        if call.shard is not None:
+            index, name, value = INDEX, "shard", shard_key(call.report, call.shard)
         body: dict[str, Any] = {
             "TableName": self.names["aggregates"],
-            "IndexName": INDEX,
+            "IndexName": index,
             "KeyConditionExpression": "#r = :r AND #d BETWEEN :low AND :high",
-            "ExpressionAttributeNames": {"#r": "report", "#d": "datapoint"},
+            "ExpressionAttributeNames": {"#r": name, "#d": "datapoint"},
             "ExpressionAttributeValues": {
-                ":r": {"S": call.report},
+                ":r": {"S": value},
                 ":low": {"S": call.low},
                 ":high": {"S": call.high},
             },
         }
         if call.after is not None:
-            body["ExclusiveStartKey"] = _typed({"report": call.report, "datapoint": call.after})
+            body["ExclusiveStartKey"] = _typed({name: value, "datapoint": call.after})
+        if call.limit is not None:
+            body["Limit"] = call.limit
         return "Query", body
 
     def _scan(self, call: Scan) -> tuple[str, dict[str, Any]]:
@@ -258,7 +272,9 @@ class Wire:
             body["ExpressionAttributeValues"] = values
         if call.events is None:
             return "DeleteItem", {**body, "Key": {"datapoint": {"S": call.datapoint}}}
-        item: Item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold, "report": call.report}
+        shard = shard_of(call.report, call.datapoint)
+        item: Item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold}
+        item = {**item, "report": call.report, "shard": shard}
         if call.amount is not None:
             item = {**item, "amount": call.amount}
         return "PutItem", {**body, "Item": _typed(item)}
@@ -358,6 +374,8 @@ def fault_of(reply: Reply, endpoint: str, tables: Mapping[str, str]) -> Fault:
     message += f" (request {reply.request_id})" if reply.request_id else ""
     if code in _THROTTLES or reply.status == 429:
         return Throttled(f"{code}: {message}")
+    if code == "ValidationException" and ("specified index" in message or "backfilling" in message):
+        return NoIndex(message)
     if reply.status >= 500:
         return ReplyLost(f"{reply.status} {code}: {message}")
     raise _must_act(code, message, endpoint, tables)
