@@ -10,7 +10,7 @@ WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$((n < 8 ? n : 7)) + 1
 export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test attack prove check format wheel advisories bench soak kill-rounds fuzz screenshots lock clean
+.PHONY: help run test attack prove check format wheel docs advisories bench soak kill-rounds fuzz screenshots lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -51,6 +51,9 @@ fuzz: $(VENV)/.fuzz ## Fuzz every decoder for MINUTES= (default 30) each
 
 wheel: $(VENV)/.dev ## Build a wheel for every Python from 3.11, a source archive and a list of what is in them, into dist
 	$(BIN)/python -m release
+
+docs: $(VENV)/.dev ## Build a site of the guides into build/site, with every link checked
+	$(BIN)/python -m release.site
 
 advisories: $(VENV)/.dev ## Ask for known advisories of what is locked; needs a network that reaches a database of them
 	$(BIN)/uv tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip --requirement requirements/run.txt

@@ -22,6 +22,7 @@ from tillroll.web.cors import answering
 from tillroll.web.events import EventsRoute
 from tillroll.web.explain import ExplainRoute
 from tillroll.web.fields import FieldsRoute
+from tillroll.web.guide import GuideRoutes
 from tillroll.web.journal import JournalRoutes
 from tillroll.web.live import LiveRoutes
 from tillroll.web.outcomes import OutcomeRoutes
@@ -167,6 +168,10 @@ class Application:
         pages = StaticPages(STATIC)
         routes.append(Route("/", pages.page("index.html"), methods=["GET"]))
         routes.append(Route("/docs", pages.page("docs/index.html"), methods=["GET"]))
+        guides = GuideRoutes(state)
+        routes.append(Route("/guide", guides.page, methods=["GET"]))
+        routes.append(Route("/guide/index.json", guides.index, methods=["GET"]))
+        routes.append(Route("/guide/{name}", guides.page, methods=["GET"]))
         routes.append(Mount("/static", pages.files))
         return routes
 

@@ -6,7 +6,7 @@ function show() {
   const chosen = localStorage.getItem("tillroll.theme");
   const isDark = chosen === "dark" || (chosen !== "light" && dark.matches);
   document.documentElement.classList.toggle("dark-mode", isDark);
-  document.documentElement.style.colorScheme = isDark ? "dark" : "light";
+  document.documentElement.dataset.theme = isDark ? "dark" : "light";
 }
 
 dark.addEventListener("change", show);

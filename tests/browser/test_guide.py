@@ -1,0 +1,59 @@
+"""The guides in the product: read, searched and walked through under the server's strict policy, in either theme."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+    from tests.browser.process import Server
+
+
+def test_a_guide_is_found_read_and_left_for_the_api_and_back(open_page: Callable[..., Page], server: Server) -> None:
+    page = open_page(server.url)
+    page.get_by_role("link", name="Guide", exact=True).click()
+    expect(page.get_by_role("heading", name="Guides", level=1)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("peer_connections_max")
+    found = page.locator("#found li").first
+    expect(found).to_contain_text("peer_connections_max")
+    found.get_by_role("link").click()
+    expect(page.locator("#found")).to_be_hidden()
+    expect(page.locator("main")).to_contain_text("peer_connections_max")
+    page.goto(f"{server.url}/guide/operations")
+    page.locator("main a[href='/guide/aws']").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tillroll on AWS")
+    expect(page.locator(".guides [aria-current]")).to_have_text("Tillroll on AWS")
+    page.get_by_label("Places").get_by_role("link", name="API").click()
+    expect(page.locator(".opblock").first).to_be_visible(timeout=20_000)
+    page.get_by_role("link", name="The guide to it").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("HTTP")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1360, 900), (390, 844)], ids=["desk", "phone"])
+def test_a_guide_has_no_accessibility_fault_and_no_sideways_scroll(
+    open_page: Callable[..., Page], server: Server, axe: str, theme: str, size: tuple[int, int]
+) -> None:
+    viewport = {"width": size[0], "height": size[1]}
+    page = open_page(f"{server.url}/guide/operations", color_scheme=theme, viewport=viewport, bypass_csp=True)
+    page.add_script_tag(content=axe)
+    found = page.evaluate("() => axe.run()")
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_no_guide_answers_under_another_name(server: Server) -> None:
+    for path in ("/guide/", "/guide/index", "/guide/..%2Findex", "/guide/nothing", "/guide/http.md", "/guide/a/b"):
+        reply = server.client.get(path)
+        assert (reply.status_code, json.loads(reply.content)["code"]) == (404, "not_found"), path
+    reply = server.client.get("/guide/http")
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+    assert "<script>" not in reply.text
+    assert " style=" not in reply.text
