@@ -1,7 +1,7 @@
 """Build a site of the guides from docs/: `python -m release.site [FOLDER]`.
 
-A file of the sources has no address there: it is named and not linked. A warning, a link that leads nowhere, or what the
-site would fetch from elsewhere fails it.
+A file of the sources has no address there: it is named and not linked. A warning, a link that leads nowhere, or what
+the site would fetch from elsewhere fails it.
 """
 
 from __future__ import annotations

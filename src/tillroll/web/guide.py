@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from markdown_it.token import Token
     from starlette.requests import Request
@@ -39,7 +39,8 @@ class Section(NamedTuple):
 class Guide:
     """One guide, rendered."""
 
-    def __init__(self, name: str, markdown: str) -> None:
+    def __init__(self, name: str, markdown: str, titles: Mapping[str, str] = {}) -> None:
+        """`titles` are those of all guides: a link that says no more than a file says the title of that."""
         from markdown_it import MarkdownIt  # noqa: PLC0415 only when somebody reads
 
         self.name = name
@@ -52,6 +53,8 @@ class Guide:
                 token.attrSet("id", next(anchors).anchor)
             for child in token.children or ():
                 _mend(child)
+                if child.content.endswith(".md"):
+                    child.content = titles.get(child.content.removesuffix(".md"), child.content)
         body: str = parser.renderer.render(tokens, parser.options, {})
         # What is wider than the page is scrolled, also with the keys alone.
         numbers = count(1)
@@ -112,7 +115,8 @@ class Guides:
         """The guides by name, in the order in which the index names them."""
         order = _LINK.findall((self._folder / f"{INDEX}.md").read_text("utf-8"))
         texts = {path.stem: path.read_text("utf-8") for path in sorted(self._folder.glob("*.md"))}
-        return {name: Guide(name, texts[name]) for name in dict.fromkeys((INDEX, *order, *texts))}
+        titles = {name: text.partition("\n")[0].removeprefix("# ") for name, text in texts.items()}
+        return {name: Guide(name, texts[name], titles) for name in dict.fromkeys((INDEX, *order, *texts))}
 
     @cached_property
     def index(self) -> bytes:
