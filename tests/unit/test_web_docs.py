@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DOC = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
 DESCRIPTION = describe(ServerSettings(read_tokens=("t",)))
 # Served, and no part of the interface that programs use.
-PAGES = {"/", "/docs", "/static/..."}
+PAGES = {"/", "/docs", "/guide", "/static/..."}
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
