@@ -70,7 +70,8 @@ class Guide:
 def _sections(tokens: Sequence[Token]) -> Iterator[Section]:
     """Yield each heading with the text up to the next, and an anchor as other renderers of Markdown give it."""
     taken: dict[str, int] = {}
-    level, title, texts = 0, "", []
+    level, title = 0, ""
+    texts: list[str] = []
     for index, token in enumerate(tokens):
         if token.type == "heading_open":
             if level:
