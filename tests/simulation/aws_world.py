@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import takewhile
 from random import Random
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from tests.oracle import events_of
 from tests.simulation import older, sqs_model
@@ -47,11 +47,55 @@ if TYPE_CHECKING:
     from tillroll.ports import Message
 
 FRESHNESS_S: Final = 20.0
-FAULTS: Final = tuple(Fault)
 _MINUTES: Final = [*sorted({second // 60 for second in SECONDS}), max(SECONDS) // 60 + 1]
 # A fold that has a few hundred counters notes its progress as one of a million would.
 _SMALL: Final = {"_UPDATES_AT_ONCE": 3, "_UPDATES_AT_ONCE_MAX": 6, "_NOTE_S": 0.1, "_SLICE_EVENTS": 3}
 Plan = dict[int, Fault]
+
+
+class Mix(NamedTuple):
+    """What a run is drawn from. A narrow one meets a certain kind of fault more often."""
+
+    rates: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1)  # of faults at a call
+    faults: tuple[Fault, ...] = tuple(Fault)
+    impatient: float = 0.3  # the chance of a store that gives up after a second
+    messages: tuple[int, int] = (3, 8)
+    pollers: tuple[int, int] = (1, 3)
+    serves: float = 0.5  # the chance of a server, and so on
+    older: float = 0.2
+    workers: float = 0.3
+    schedules: tuple[float, ...] = (0.6, 0.3)
+    readers: float = 0.3
+    auditors: float = 0.2
+    redrivers: float = 0.3
+    movers: float = 0.2
+    rebuilders: float = 0.25
+
+
+EVERYTHING: Final = Mix()
+_QUIET: Final = Mix(
+    serves=0,
+    older=0,
+    workers=0,
+    schedules=(0,),
+    readers=0,
+    auditors=0,
+    redrivers=0,
+    movers=0,
+    rebuilders=0,
+    splitters=0,
+)
+FOLDS: Final = _QUIET._replace(rates=(0.0,), impatient=0, messages=(8, 12), pollers=(2, 3), schedules=(1,) * 6)
+REFUSALS: Final = _QUIET._replace(
+    rates=(0.15,), faults=(Fault.THROTTLE, Fault.LOSE_REQUEST), impatient=1, messages=(3, 5)
+)
+KILLED_WORKERS: Final = _QUIET._replace(
+    rates=(0.1, 0.2), faults=(Fault.THROTTLE, Fault.KILL_BEFORE, Fault.KILL_AFTER), messages=(5, 10), workers=1
+)
+LOST_REPLIES: Final = _QUIET._replace(
+    rates=(0.1,), faults=(Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.REPEAT), pollers=(1, 2), serves=1
+)
+REDRIVES: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(5, 10), redrivers=1, movers=1)
 
 
 class World:
@@ -59,7 +103,7 @@ class World:
 
     store_class: type[DynamoDBStore] = DynamoDBStore  # a planted fault may change it
 
-    def __init__(self, random: Random, *, plan: Plan | None = None, rate: float = 0.0) -> None:
+    def __init__(self, random: Random, *, plan: Plan | None = None, mix: Mix = EVERYTHING) -> None:
         self.random = random
         self.injected: Counter[str] = Counter()
         self.scheduler = Scheduler(random, self.injected)
@@ -72,7 +116,8 @@ class World:
         self.pollers = 0  # that are not through
         self.traffic = Traffic(random)
         self.plan = plan
-        self.rate = rate
+        self.mix = mix
+        self.rate = random.choice(mix.rates)
         self.calls = 0
         self.storm = True
         self._tokens = 0
@@ -90,14 +135,14 @@ class World:
         rate = 3 * self.rate if isinstance(call, TransactWrite | Put | Count | PutState | Discard) else self.rate
         if not self.storm or self.random.random() >= rate:
             return None
-        return self.random.choice(FAULTS)
+        return self.random.choice(self.mix.faults)
 
     def store(self) -> DynamoDBStore:
         """Return a store as a process opens it, knowing nothing yet."""
         client = ModelClient(self.tables, self.scheduler, self.fault)
         clock, monotonic = self.scheduler.clock, lambda: self.scheduler.now
         store = self.store_class(cast("Any", client), clock=clock, monotonic=monotonic, freshness_s=FRESHNESS_S)
-        patience_s = 30.0 if self.plan is not None or self.random.random() < 0.7 else 1.0
+        patience_s = 1.0 if self.plan is None and self.random.random() < self.mix.impatient else 30.0
         store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s)
         return store
 
@@ -497,7 +542,10 @@ def settle(world: World) -> None:
         _check_at_rest(world, store)
 
     processes.start("at rest", finish)
-    world.scheduler.run()
+    try:
+        world.scheduler.run()
+    except (StoreError, QueueError) as error:
+        raise WrongError(f"at rest the store refuses: {error}") from error
 
 
 def _check_at_rest(world: World, store: DynamoDBStore) -> None:
@@ -532,36 +580,35 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
         raise WrongError(f"not in the dead-letter queue: {lost}")
 
 
-def simulate(seed: int, log: list[str] | None = None, world_class: type[World] = World) -> Scheduler:
+def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> Scheduler:
     """Run one seed. Raises WrongError when a promise is broken."""
     random = Random(seed)
-    world = world_class(random, rate=random.choice((0.0, 0.02, 0.05, 0.1)))
+    world = World(random, mix=mix)
     world.scheduler.log = log
     world.sending = True
     with simulated_time(world):
         processes = Processes(world)
-        messages = random.randint(3, 8)
+        messages = random.randint(*mix.messages)
         world.scheduler.spawn("sender", lambda: send_all(world, messages))
-        world.pollers = random.randint(1, 3)
+        world.pollers = random.randint(*mix.pollers)
         for number in range(world.pollers):
             processes.start(f"lambda {number}", processes.lambda_function)
-        extras = {
-            "worker": (processes.worker, 0.3),
-            "schedule": (processes.scheduled_fold, 0.6),
-            "schedule 2": (processes.scheduled_fold, 0.3),
-            "reader": (processes.reader, 0.3),
-            "auditor": (processes.auditor, 0.2),
-            "redriver": (processes.redriver, 0.3),
-            "mover": (processes.mover, 0.2),
-            "rebuilder": (processes.rebuilder, 0.25),
-        }
-        if random.random() < 0.5:
+        extras = [
+            ("worker", processes.worker, mix.workers),
+            *[(f"schedule {number}", processes.scheduled_fold, chance) for number, chance in enumerate(mix.schedules)],
+            ("reader", processes.reader, mix.readers),
+            ("auditor", processes.auditor, mix.auditors),
+            ("redriver", processes.redriver, mix.redrivers),
+            ("mover", processes.mover, mix.movers),
+            ("rebuilder", processes.rebuilder, mix.rebuilders),
+        ]
+        if random.random() < mix.serves:
             processes.serve()
-        if random.random() < 0.2:
+        if random.random() < mix.older:
             world.tables.aggregates[FOLD_KEY] = dict(older.state(0))
             processes.start("older", processes.older)
             processes.start("older 2", processes.older)
-        for name, (work, chance) in extras.items():
+        for name, work, chance in extras:
             if random.random() < chance:
                 processes.start(name, work)
         world.scheduler.run()

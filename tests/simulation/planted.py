@@ -17,7 +17,7 @@ class Planted(NamedTuple):
     name: str
     seeds: int  # within so many it must be found
     changes: tuple[tuple[Any, str, Any], ...]  # (where, attribute, what stands there instead)
-    begin: int = 0  # the seed that a short run begins with, where finding it from 0 takes long
+    mix: Any = None  # what a short run draws from, where everything at once finds it rarely
 
     @contextmanager
     def grown(self) -> Iterator[None]:
@@ -28,12 +28,13 @@ class Planted(NamedTuple):
                 setattr(where, attribute, instead)
             yield
 
-    def find(self, simulate: Callable[[int], object], begin: int = 0) -> tuple[int, str] | None:
-        """Return the first seed that finds it and what it says, None when none does."""
+    def find(self, simulate: Callable[..., object], *, long: bool = False) -> tuple[int, str] | None:
+        """Return the first seed that finds it and what it says, or None. A long run draws from everything."""
+        settings = {} if self.mix is None or long else {"mix": self.mix}
         with self.grown():
-            for seed in range(begin, begin + self.seeds):
+            for seed in range(self.seeds):
                 try:
-                    simulate(seed)
+                    simulate(seed, **settings)
                 except WrongError as error:
                     return seed, str(error)
         return None

@@ -256,6 +256,7 @@ PLANTED: Final = (
         "unconditional chunk put",
         1000,
         ((_Attempt, "_transaction", _unconditional(lambda put: put.item["log"] != LEDGER)),),
+        aws_world.LOST_REPLIES,
     ),
     Planted(
         "unconditional ledger put",
@@ -279,20 +280,21 @@ PLANTED: Final = (
         "a chunk that is not visible yet is left out",
         3_000,
         ((fold, "require_chunks", _skip_missing),),
-        begin=600,
+        aws_world.FOLDS,
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),
     Planted(
         "message deleted though its commit failed",
         2_500,
         ((functions, "take_messages", _errors_leave_nothing), (worker, "take_messages", _errors_leave_nothing)),
-        begin=1_000,
+        aws_world.REFUSALS,
     ),
-    Planted("message deleted before its commit", 800, ((Worker, "_take", _deleted_first),)),
+    Planted("message deleted before its commit", 800, ((Worker, "_take", _deleted_first),), aws_world.KILLED_WORKERS),
     Planted("rejected events not buried", 50, ((queue.SqsQueue, "bury", _unburied),)),
     Planted(
         "redrive under new ids",
         400,
         ((functions, "open_envelope", _new_ids), (envelope, "open_envelope", _new_ids)),
+        aws_world.REDRIVES,
     ),
 )

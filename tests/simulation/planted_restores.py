@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from tests.simulation.planted import Planted
+from tests.simulation.restores import FOLDED, REBUILT
 
 from tillroll.stores.dynamodb import fold, restore, state
 from tillroll.stores.dynamodb.calls import Count
@@ -48,11 +49,11 @@ PLANTED: Final = (
             (restore, "_is_counted_from_here", _yes),
         ),
     ),
-    Planted("the position does not go back after a restore", 300, ((restore, "_go_back", _nothing),)),
+    Planted("the position does not go back after a restore", 300, ((restore, "_go_back", _nothing),), FOLDED),
     Planted("a ledger in parts is not cut", 60, ((restore, "_cut_ledger", _zero),)),
     Planted("chunks that no entry lists are left", 60, ((restore, "_delete_chunks_after", _nothing),)),
     Planted("the epoch of a counter is not checked", 60, ((_FolderWork, "_call", _older_added_to),)),
     Planted("a recount leaves what it lacks", 60, ((_FolderWork, "_discard_older", _nothing),)),
-    Planted("an epoch that counters have is taken again", 1_500, ((state, "_greatest_epoch", _zero),), begin=1_040),
+    Planted("an epoch that counters have is taken again", 1_500, ((state, "_greatest_epoch", _zero),), REBUILT),
     Planted("the guard is left out", 60, ((fold, "Count", partial(Count, guarded=False)),)),
 )

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.simulation.planted import Planted
+from tests.simulation.sqlite_world import FULL_DISK, OWN_REPORTS, READERS, REBUILDS
 
 from tillroll.core.report import FIVE
 from tillroll.ports import Outcome
@@ -220,10 +221,16 @@ _applied = reports.applied
 
 
 PLANTED: Final = (
-    Planted("a report joins in the middle of a range", 400, ((sqlite_store, "find_lag", _joins_in_the_middle),)),
-    Planted("a stride written though the version changed", 800, ((Stride, "write", _written_though_changed),)),
-    Planted("a version readable before it has caught up", 400, ((Stride, "write", _whole_too_early),)),
-    Planted("a definition changed under its name", 400, ((sqlite_store, "applied", _changed_under_its_name),)),
+    Planted(
+        "a report joins in the middle of a range", 400, ((sqlite_store, "find_lag", _joins_in_the_middle),), OWN_REPORTS
+    ),
+    Planted(
+        "a stride written though the version changed", 800, ((Stride, "write", _written_though_changed),), OWN_REPORTS
+    ),
+    Planted("a version readable before it has caught up", 400, ((Stride, "write", _whole_too_early),), OWN_REPORTS),
+    Planted(
+        "a definition changed under its name", 400, ((sqlite_store, "applied", _changed_under_its_name),), OWN_REPORTS
+    ),
     Planted("fold position moved in a later transaction", 50, ((SqliteStore, "fold", _fold_in_two),)),
     Planted("fold position moved in an earlier transaction", 50, ((SqliteStore, "fold", _position_first),)),
     Planted("identities not indexed", 50, ((Dedupe, "add_all_new", _indexes_nothing),)),
@@ -232,13 +239,13 @@ PLANTED: Final = (
     Planted("content not compared", 200, ((Dedupe, "classify", _content_not_compared),)),
     Planted("journaled and indexed in two transactions", 200, ((SqliteStore, "_commit", _committed_apart),)),
     Planted("answered before the commit", 50, ((SqliteStore, "_commit", _answers_first),)),
-    Planted("tail counted twice", 200, ((Tail, "catch_up", _counts_again),)),
+    Planted("tail counted twice", 200, ((Tail, "catch_up", _counts_again),), READERS),
     Planted("tail not counted", 50, ((Tail, "catch_up", _aggregates_lag),)),
-    Planted("a reader without a transaction", 200, ((reader_module, "transaction", _no_transaction),)),
-    Planted("rebuild taken for whole", 400, ((audit, "take_over", _rebuild_to_the_end),)),
-    Planted("rebuild forgets the tail's merchants", 800, ((audit, "take_over", _without_merchants),)),
-    Planted("rebuild does not tell", 800, ((audit, "take_over", _not_renumbered),)),
-    Planted("names shared before the commit", 800, ((Merchants, "ids", _shares_early),), begin=140),
+    Planted("a reader without a transaction", 200, ((reader_module, "transaction", _no_transaction),), READERS),
+    Planted("rebuild taken for whole", 400, ((audit, "take_over", _rebuild_to_the_end),), REBUILDS),
+    Planted("rebuild forgets the tail's merchants", 800, ((audit, "take_over", _without_merchants),), REBUILDS),
+    Planted("rebuild does not tell", 800, ((audit, "take_over", _not_renumbered),), REBUILDS),
+    Planted("names shared before the commit", 800, ((Merchants, "ids", _shares_early),), FULL_DISK),
     Planted("head written before the commit", 200, ((SqliteStore, "_append", _head_first),)),
     Planted("rejected events not kept", 50, ((SqliteStore, "set_aside", _set_aside_nothing),)),
 )

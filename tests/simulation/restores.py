@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from tests.simulation import oracle
 from tests.simulation.dynamodb_model import ModelClient, Tables, key_of
@@ -32,10 +32,26 @@ if TYPE_CHECKING:
 
     from tillroll.stores.dynamodb.calls import Put
 
-_SKEW_S: Final = 0.9  # between items of one backup
 _FAULTS: Final = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.THROTTLE)
 _KILLS: Final = (Fault.KILL_BEFORE, Fault.KILL_AFTER)
 _AGGREGATES, _JOURNAL = "aggregates", "journal"
+
+
+class Mix(NamedTuple):
+    """What a run is drawn from. A narrow one meets a certain kind of fault more often."""
+
+    rates: tuple[float, ...] = (0.0, 0.02, 0.1)  # of faults at a call
+    rebuilds: float = 0.3  # the chance of a rebuild beside the traffic
+    steps: tuple[int, int] = (2, 6)
+    restored: tuple[tuple[str, ...], ...] = ((_AGGREGATES,), (_JOURNAL,), (_JOURNAL,), (_AGGREGATES, _JOURNAL))
+    skew_s: float = 0.9  # between items of one backup
+    at_changes: float = 0.0  # the chance that a backup is made just after the state of the fold changed
+    unseen: float = 0.3  # the chance that nobody looks before the traffic goes on
+
+
+EVERYTHING: Final = Mix()
+REBUILT: Final = Mix((0.0,), 1.0, (2, 4), ((_AGGREGATES,),), unseen=0.0, at_changes=1.0)
+FOLDED: Final = Mix((0.0,), 0.0, (2, 4), ((_AGGREGATES,),), unseen=0.0, at_changes=1.0)
 
 
 class RecordedTables(Tables):
@@ -76,8 +92,17 @@ class RecordedTables(Tables):
         at = self._scheduler.now
         self.history.setdefault((table, key), []).append((at, None if item is None else dict(item)))
 
+    def changes(self) -> list[float]:
+        """Return when what says how far the fold is was written."""
+        return [
+            at
+            for (table, key), versions in self.history.items()
+            if table == _AGGREGATES and key.startswith(STATE_PREFIX)
+            for at, _ in versions
+        ]
+
     def restored(self, random: Random, moments: dict[str, float], skew_s: float) -> RecordedTables:
-        """Return tables as a backup of a moment has them, each item as it was then or up to `skew_s` before."""
+        """Return tables as backups of moments have them, each item as it was then or up to `skew_s` before."""
         made = RecordedTables(self._scheduler)
         for (table, key), versions in self.history.items():
             moment = moments[table] - skew_s * random.random()
@@ -97,13 +122,14 @@ class RecordedTables(Tables):
 class _Run:
     """One seed."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, mix: Mix) -> None:
         self.random = random
+        self.mix = mix
         self.scheduler = Scheduler(random, Counter())
         self.tables = RecordedTables(self.scheduler)
         self.traffic = Traffic(random, ids=1.0)
         self.sent: list[Purchase] = []
-        self.rate = random.choice((0.0, 0.02, 0.1))
+        self.rate = random.choice(mix.rates)
         self.tokens = 0
         self.alone_again = False
         self.kills_left = 0  # else a long task would never come to its end
@@ -142,7 +168,7 @@ class _Run:
             ("folds", lambda: self.folds(steps)),
             ("folds 2", lambda: self.folds(steps)),
         ]
-        if self.random.random() < 0.3:
+        if self.random.random() < self.mix.rebuilds:
             plans.append(("rebuilds", lambda: self.wait_and(lambda: self.store().rebuild())))
         self.kills_left = 10
         for name, work in plans:
@@ -181,8 +207,10 @@ class _Run:
         """Put backups of earlier moments in the place of one table, or of both."""
         random, now = self.random, self.scheduler.now
         moments = {_AGGREGATES: now, _JOURNAL: now}
-        for table in random.choice(([_AGGREGATES], [_JOURNAL], [_JOURNAL], [_AGGREGATES, _JOURNAL])):
+        for table in random.choice(self.mix.restored):
             moments[table] = random.choice([*self.tables.moments, now])
+            if random.random() < self.mix.at_changes:
+                moments[table] = random.choice(self.tables.changes())
             if skew_s:
                 moments[table] += 2 * skew_s * random.random()
         if random.random() < 0.2:
@@ -224,18 +252,19 @@ def _event(purchase: Purchase) -> Event:
     return Event(purchase.second, purchase.nanos, purchase.cents, method, purchase.merchant, purchase.id)
 
 
-def simulate(seed: int) -> Scheduler:
+def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> Scheduler:
     """Run one seed. Raises WrongError when a count is wrong at the end."""
     random = Random(seed)
-    run = _Run(random)
-    run.traffic_for(random.randint(2, 6))
+    run = _Run(random, mix)
+    run.scheduler.log = log
+    run.traffic_for(random.randint(*mix.steps))
     for _ in range(random.choice((1, 1, 2))):
-        if random.random() < 0.3:  # nobody looks at first: as if nothing had been restored
+        if random.random() < mix.unseen:  # nobody looks at first: as if nothing had been restored
             run.restore(0.0)
             run.traffic_for(random.randint(1, 3))
             _accept(run)
         else:
-            run.restore(_SKEW_S)
+            run.restore(mix.skew_s)
             _accept(run)
             run.traffic_for(random.randint(1, 3))
     run.rate = 0.0

@@ -17,7 +17,7 @@ from functools import cache, partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from tests.oracle import EPOCH, events_of
 from tests.simulation.deliveries import Delivery, Senders
@@ -50,10 +50,33 @@ DISK_FULL: Final = "disk full at a statement"
 Plan = dict[int, Fault]  # which fault befalls which statement, counted over the whole run
 
 
+class Mix(NamedTuple):
+    """What a run is drawn from. A narrow one meets a certain kind of fault more often."""
+
+    operations: tuple[str, ...] = (
+        *("fold", "fold", "page", "get", "audit", "rebuild"),
+        *("apply", "drop", "count", "count", "count", "own_page"),
+    )
+    extras: tuple[float, ...] = (0.15, 0.5)  # the chance of one more operation before a delivery is taken
+    rates: tuple[float, ...] = (0.0, 0.01, 0.03, 0.08)  # of faults at a statement
+    faults: tuple[Fault, ...] = (Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.PARTIAL, Fault.PAUSE_BEFORE)
+    deliveries: tuple[int, int] = (4, 10)
+    processes: tuple[int, int] = (1, 3)
+
+
+EVERYTHING: Final = Mix()
+OWN_REPORTS: Final = Mix(
+    ("apply", "drop", "count", "count", "count", "own_page"), (0.5, 0.7), (0.0, 0.01), processes=(2, 3)
+)
+READERS: Final = Mix(("page", "page", "get", "get", "fold"), (0.5, 0.7), (0.0, 0.01), processes=(2, 3))
+REBUILDS: Final = Mix(("rebuild", "page", "fold"), (0.5, 0.6), (0.0, 0.02), deliveries=(8, 12), processes=(3, 4))
+FULL_DISK: Final = Mix(("page", "fold"), (0.3, 0.5), (0.1, 0.2), (Fault.PARTIAL,), (6, 10), (1, 2))
+
+
 class World:
     """One file, its processes, and what is known about it from outside."""
 
-    def __init__(self, random: Random, *, plan: Plan | None = None, rate: float = 0.0) -> None:
+    def __init__(self, random: Random, *, plan: Plan | None = None, mix: Mix | None = None) -> None:
         self.random = random
         self.injected: Counter[str] = Counter()
         self.scheduler = Scheduler(random, self.injected)
@@ -61,7 +84,8 @@ class World:
         self.refused: set[bytes] = set()  # texts that must be among the rejected
         self.statements = 0
         self.plan = plan or {}
-        self.rate = rate
+        self.rate = random.choice(mix.rates) if mix else 0.0
+        self.faults = mix.faults if mix else ()
         self.storm = True
         self.writer: Task | None = None
         self.directory = Path(tempfile.mkdtemp(prefix="tillroll-sim-", dir=ROOT))
@@ -81,7 +105,7 @@ class World:
             return self.plan.get(self.statements)
         if not self.storm or self.random.random() >= self.rate:
             return None
-        return self.random.choice((Fault.KILL_BEFORE, Fault.KILL_AFTER, Fault.PARTIAL, Fault.PAUSE_BEFORE))
+        return self.random.choice(self.faults)
 
 
 class Connection(sqlite3.Connection):
@@ -173,11 +197,12 @@ def _empty_store() -> Path:
 class Process:
     """What one process does: takes deliveries, folds, reads, audits; begun anew when it is killed."""
 
-    def __init__(self, world: World, name: str, todo: list[Delivery], extras: float) -> None:
+    def __init__(self, world: World, name: str, todo: list[Delivery], mix: Mix = EVERYTHING) -> None:
         self._world = world
         self._name = name
         self._todo = todo
-        self._extras = extras
+        self._extras = world.random.choice(mix.extras)
+        self._operations = [getattr(self, f"_{name}") for name in mix.operations]
         self._store: SqliteStore
         self._in_hand: list[Delivery] = []
         self._spawn()
@@ -208,15 +233,8 @@ class Process:
         self._open()
         random = self._world.random
         while self._todo:
-            if random.random() < self._extras:
-                self._guarded(
-                    random.choice(
-                        (
-                            *(self._fold, self._fold, self._page, self._get, self._audit, self._rebuild),
-                            *(self._apply, self._drop, self._count, self._count, self._count, self._own_page),
-                        )
-                    )
-                )
+            while random.random() < self._extras:
+                self._guarded(random.choice(self._operations))
             self._guarded(self._take)
         self._guarded(self._page)
         self._store.close()
@@ -397,23 +415,23 @@ def lost_conflicts(world: World) -> list[str]:
     ]
 
 
-def simulate(seed: int, log: list[str] | None = None) -> Scheduler:
+def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> Scheduler:
     """Run one seed. Raises WrongError when a promise is broken."""
     random = Random(seed)
-    world = World(random, rate=random.choice((0.0, 0.01, 0.03, 0.08)))
+    world = World(random, mix=mix)
     world.scheduler.log = log
     try:
         with connected(world):
             senders = Senders(random)
-            todo = [senders.draw() for _ in range(random.randint(4, 10))]
+            todo = [senders.draw() for _ in range(random.randint(*mix.deliveries))]
             todo += [random.choice(todo) for _ in range(random.randint(0, 4))]
             todo = [
                 delivery for index, delivery in enumerate(todo) if delivery.source.value or delivery not in todo[:index]
             ]
             for delivery in todo:
                 delivery.sent(world.ledger)
-            for number in range(random.randint(1, 3)):
-                Process(world, f"process {number}", todo, random.choice((0.2, 0.6)))
+            for number in range(random.randint(*mix.processes)):
+                Process(world, f"process {number}", todo, mix)
             world.scheduler.run()
             settle(world)
             lost = lost_conflicts(world)

@@ -20,6 +20,6 @@ def test_after_a_restore_of_any_moments_no_count_is_wrong(request: pytest.Fixtur
 
 @pytest.mark.parametrize("planted", planted_restores.PLANTED, ids=lambda planted: planted.name)
 def test_a_fault_planted_in_what_follows_a_restore_is_found(planted: Planted, request: pytest.FixtureRequest) -> None:
-    found = planted.find(restores.simulate, 0 if request.config.getoption("--long") else planted.begin)
+    found = planted.find(restores.simulate, long=request.config.getoption("--long"))
     assert found is not None, f"{planted.name}: not found in {planted.seeds} seeds"
     figures.note("AWS, planted faults of restores caught", f"{planted.name}: at seed {found[0]} of {planted.seeds}")

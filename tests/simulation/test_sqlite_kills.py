@@ -61,7 +61,7 @@ def _run(plan: dict[int, Fault], script: type[_Script] = _Script, bodies: int = 
             todo = _deliveries()[:bodies]
             for delivery in todo:
                 delivery.sent(world.ledger)
-            script(world, "process", todo, 0.0)
+            script(world, "process", todo)
             world.scheduler.run()
             statements = world.statements
             settle(world)
