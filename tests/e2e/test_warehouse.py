@@ -22,7 +22,7 @@ from tillroll.errors import PARQUET_EXTRA
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 20
+KILLS = 8
 
 
 def body(number: int) -> list[bytes]:

@@ -83,7 +83,6 @@ _QUIET: Final = Mix(
     redrivers=0,
     movers=0,
     rebuilders=0,
-    splitters=0,
 )
 FOLDS: Final = _QUIET._replace(rates=(0.0,), impatient=0, messages=(8, 12), pollers=(2, 3), schedules=(1,) * 6)
 REFUSALS: Final = _QUIET._replace(

@@ -305,7 +305,7 @@ def test_what_is_no_json_is_none_beside_half_a_pair(bad: str, half: str) -> None
     assert reason_of(line) == ("not_json", None)
 
 
-@pytest.mark.parametrize("depth", [500, 1_000, 5_000, 100_000, 400_000])
+@pytest.mark.parametrize("depth", [500, 5_000, 400_000])
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
 def test_a_field_that_is_ignored_may_nest_as_deep_as_an_event_is_long(depth: int, opened: str, closed: str) -> None:
     depth = min(depth, 170_000) if opened != "[" else depth

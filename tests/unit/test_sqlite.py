@@ -436,10 +436,10 @@ def row_of(report: Report, event: Event) -> Row:
 @pytest.mark.parametrize("report", FIVE, ids=lambda report: report.name)
 def test_every_page_in_every_order_is_the_references(tmp_path: Path, report: Report) -> None:
     store = SqliteStore(tmp_path)
-    everything = purchases(1_500)
-    store.journal(batch_of(everything[:1_000]))
+    everything = purchases(600)
+    store.journal(batch_of(everything[:400]))
     store.fold()
-    store.journal(batch_of(everything[1_000:]))
+    store.journal(batch_of(everything[400:]))
     rows = [row_of(report, event) for event in everything]
     roll_ups: list[tuple[str, ...]] = [(), *[(one,) for one in report.dimensions], report.dimensions[::-1]]
     if report.window:
