@@ -492,6 +492,17 @@ class Watchable(Protocol):
 
 
 @runtime_checkable
+class BilledByMinute(Protocol):
+    """A journal that writes an item, and is billed for it, for each minute of `date` that a commit has events of."""
+
+    writes_minutes: bool
+
+    def journal(self, batch: Batch) -> bytes:
+        """As Journal.journal. The fewer minutes a batch is spread over, the less it costs."""
+        ...
+
+
+@runtime_checkable
 class RangeEnding(Protocol):
     """A store whose commits say, from time to time, that a fold is due."""
 

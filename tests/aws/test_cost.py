@@ -4,14 +4,17 @@ import json
 import math
 from collections import Counter
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tillroll.aws import prices
+from tillroll.aws import stack
 from tillroll.aws.cost import (
+    ALARMS,
     BRACKET_SHARES,
     METHOD_SHARES,
     Load,
+    backfill,
     batch_events,
     distinct_datapoints,
     dollars_a_month,
@@ -19,10 +22,16 @@ from tillroll.aws.cost import (
     floor,
     markers,
     predict,
+    storage,
     write_units,
 )
 from tillroll.aws.measured import Measured
+from tillroll.aws.prices import PRICES, read_prices
 from tillroll.cli.main import run
+from tillroll.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_shares_are_whole() -> None:
@@ -56,7 +65,7 @@ def test_distinct_datapoints_agree_with_what_was_drawn_before(events: int, disti
 @pytest.mark.parametrize("freshness_s", [10, 60])
 @pytest.mark.parametrize("rate", [1, 10, 100, 1_000])
 def test_write_units_lie_between_the_floor_and_five(rate: float, freshness_s: float) -> None:
-    load = Load(events_a_second=rate, freshness_s=freshness_s, batch_window_s=freshness_s)
+    load = Load(events_a_second=rate, freshness_s=freshness_s, batch_window_s=freshness_s, pollers=1)
     assert floor(load) < write_units(load).total < five_adds() < markers()
 
 
@@ -77,10 +86,75 @@ def test_every_item_is_its_units_times_its_price() -> None:
     load = Load(events_a_second=100, http=True)
     items = {(item.service, item.what): item for item in predict(load)}
     aggregates = items["DynamoDB", "aggregates"]
-    assert aggregates.dollars_a_million == pytest.approx(aggregates.units_an_event * prices.WRITE_UNIT * 1e6)
+    assert aggregates.dollars_a_million == pytest.approx(aggregates.units_an_event * PRICES.write_unit * 1e6)
     assert items["API Gateway", "POST /events"].dollars_a_million == pytest.approx(3.5)
     month = dollars_a_month(load, predict(load))
     assert month == pytest.approx(sum(item.dollars_a_million for item in items.values()) * 100 * 30 * 86_400 / 1e6)
+
+
+def test_pollers_split_what_comes_in_a_window() -> None:
+    whole, split = (write_units(Load(events_a_second=10, pollers=pollers)) for pollers in (1, 5))
+    assert batch_events(Load(events_a_second=10)) == 10
+    assert (whole.split, whole.journal) == (0, split.journal)
+    assert split.split == pytest.approx(4 / 10 - 8 / 50)  # chunks of 1 and 3 KiB, and entries, twice in a transaction
+    assert write_units(Load(events_a_second=10_000)).split == pytest.approx(0)
+
+
+def test_a_race_that_is_lost_is_billed() -> None:
+    slow, fast = (write_units(Load(events_a_second=rate, batch_size=100)) for rate in (1, 3_000))
+    assert slow.lost_races < (slow.journal + slow.split) / 20
+    assert fast.lost_races > fast.journal / 2
+    assert write_units(Load(events_a_second=3_000, batch_size=100, concurrency=10)).lost_races > fast.lost_races
+
+
+def test_each_folder_reads_the_whole_journal_and_has_a_state() -> None:
+    one, four = ({each.what: each for each in predict(Load(events_a_second=100, folders=n))} for n in (1, 4))
+    assert four["fold state"].units_an_event == pytest.approx(4 * one["fold state"].units_an_event)
+    more = four["deduplication and fold"].units_an_event - one["deduplication and fold"].units_an_event
+    assert more == pytest.approx(3 * 40 / 4_096)
+    assert four["aggregates"] == one["aggregates"]
+
+
+def test_what_is_kept_grows_month_by_month() -> None:
+    year = storage(Load(events_a_second=100))
+    assert [month.month for month in year] == list(range(1, 13))
+    assert year[11].journal_gigabytes == pytest.approx(12 * year[0].journal_gigabytes)
+    events = 100 * 30 * 86_400
+    assert 40 * events / 1e9 < year[0].journal_gigabytes < 60 * events / 1e9
+    assert year[11].dollars == pytest.approx(23 * year[0].dollars)
+
+
+def test_the_alarms_are_as_many_as_the_template_has() -> None:
+    assert stack.template().count("Type: AWS::CloudWatch::Alarm") == ALARMS
+
+
+def test_old_purchases_are_dearer_in_any_order() -> None:
+    found = backfill(Load(events_a_second=100), 10_000_000, 365, 1_000)
+    assert found.hours == pytest.approx(10_000 / 3_600)
+    assert found.write_units_in_any_order > 3 * found.write_units
+    assert found.dollars == pytest.approx(found.write_units * PRICES.write_unit)
+    dense = backfill(Load(events_a_second=100), 10_000_000, 1, 1_000)
+    assert dense.write_units < found.write_units
+
+
+def test_prices_of_ones_own_take_the_place_of_the_lists(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text('as_of = "2026-11"\nregion = "sa-east-1"\nwrite_unit = 0.000001\n')
+    found = read_prices(file, {"sqs_request": "0"})
+    assert (found.write_unit, found.sqs_request, found.read_unit) == (1e-6, 0, PRICES.read_unit)
+    assert run(["aws", "cost", "--prices", str(file), "--price", "alarm_month=7", "--backfill", "1000", "--json"]) == 0
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["prices"]["region"], shown["prices"]["alarm_month"]) == ("sa-east-1", 7)
+    assert len(shown["storage"]) == 12
+    assert shown["backfill"]["write_units"] > 0
+
+
+@pytest.mark.parametrize("text", ["write_units = 1", "write_unit = -1", 'write_unit = "dear"', "write_unit ="])
+def test_a_price_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="prices"):
+        read_prices(file, {})
 
 
 def test_the_measured_stands_beside_the_line_it_is_of() -> None:
@@ -97,7 +171,7 @@ def test_the_command_prints_the_bill_and_its_date(capfd: pytest.CaptureFixture[s
     assert run(["aws", "cost", "--rate", "100", "--freshness-s", "10"]) == 0
     out = capfd.readouterr().out
     assert "write units" in out
-    assert prices.AS_OF in out
+    assert PRICES.as_of in out
     assert run(["aws", "cost", "--rate", "100", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert found["write_units_an_event"] == pytest.approx(write_units(Load(events_a_second=100)).total)

@@ -9,6 +9,7 @@ import boto3
 import typer
 
 from tillroll.app import open_queue, open_store
+from tillroll.aws import cost as costs
 from tillroll.aws import package as packages
 from tillroll.aws import prices, redrive, release, stack
 from tillroll.aws import status as statuses
@@ -228,6 +229,17 @@ def cost(
     http: Annotated[bool, typer.Option("--http", help="Events come through API Gateway.")] = False,
     sent_in_tens: Annotated[bool, typer.Option("--sent-in-tens", help="The producer sends in batches of ten.")] = False,
     provisioned: Annotated[bool, typer.Option("--provisioned", help="Tables with provisioned capacity.")] = False,
+    concurrency: Annotated[int, typer.Option("--concurrency", min=2, max=20, help="Batches at once.")] = 2,
+    folders: Annotated[int, typer.Option("--folders", min=1, help="Folds that share the datapoints.")] = 1,
+    backfill: Annotated[int, typer.Option("--backfill", min=0, help="Old purchases to import, priced too.")] = 0,
+    backfill_days: Annotated[float, typer.Option("--backfill-days", min=1, help="Over how many days they are.")] = 365,
+    backfill_rate: Annotated[float, typer.Option("--backfill-rate", min=1, help="Of them a second.")] = 1_000,
+    prices_file: Annotated[
+        Path | None, typer.Option("--prices", metavar="FILE", help="A TOML file of prices of your own.")
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option("--price", metavar="NAME=DOLLARS", help="One price; may be repeated.")
+    ] = None,
     measured: Annotated[bool, typer.Option("--measured", help="Show what the deployed stack took, beside it.")] = False,
     hours: Annotated[int, typer.Option("--hours", min=1, max=24, help="Measured over the last hours.")] = 1,
     stack_name: Stack = stack.STACK,
@@ -249,21 +261,30 @@ def cost(
         sent_in_tens=sent_in_tens,
         http=http,
         capacity="provisioned" if provisioned else "on-demand",
+        concurrency=concurrency,
+        folders=folders,
     )
+    listed = prices.read_prices(prices_file, _pairs("price", price or [], "write_unit=0.0000007"))
+    old = costs.backfill(load, backfill, backfill_days, backfill_rate, listed) if backfill else None
     found = None
     if measured:
         session = _session(profile, region)
         found = measure(session, stack.outputs(session, stack_name), hours)
-    _show_cost(load, found, json=json)
+    _show_cost(load, listed, found, old, json=json)
 
 
-def _show_cost(load: Load, found: Measured | None, *, json: bool) -> None:
-    items = predict(load)
+def _show_cost(
+    load: Load, listed: prices.Prices, found: Measured | None, old: costs.Backfill | None, *, json: bool
+) -> None:
+    items = predict(load, listed)
     units = write_units(load)
     total = sum(item.dollars_a_million for item in items)
+    year = costs.storage(load, listed)
     if json:
         summary = {"write_units_an_event": units.total, "floor": floor(load), "dollars_a_million": total}
-        write_json({"load": load, **summary, "items": [item._asdict() for item in items], "measured": found})
+        parts = {"items": [item._asdict() for item in items], "storage": [month._asdict() for month in year]}
+        once = None if old is None else old._asdict()
+        write_json({"load": load, "prices": listed, **summary, **parts, "backfill": once, "measured": found})
         return
     numbers = ("units an event", "$ a million", "measured")
     rows = table("service", "what", "units an event", "unit", "$ a million", "measured", right=numbers)
@@ -274,13 +295,23 @@ def _show_cost(load: Load, found: Measured | None, *, json: bool) -> None:
         rows.add_row(item.service, item.what, f"{item.units_an_event:,.6f}", item.unit, dollars, shown)
     rows.add_row("", "all", "", "", f"{total:,.2f}", "")
     console().print(rows)
+    last = year[-1]
+    kept = sum(month.dollars for month in year)
     typer.echo(
         f"\n{load.events_a_second:g} events a second, {load.merchants:,} merchants, "
-        f"folded every {load.freshness_s:g} s: ${dollars_a_month(load, items):,.2f} a month.\n"
+        f"folded every {load.freshness_s:g} s: ${dollars_a_month(load, items):,.2f} a month, and what is kept.\n"
+        f"After a year: {last.journal_gigabytes:,.1f} GB of journal, {last.aggregates_gigabytes:,.1f} GB of counters: "
+        f"${year[0].dollars:,.2f} for the first month, ${last.dollars:,.2f} for the twelfth, ${kept:,.2f} in all.\n"
         f"Write units an event: {units.total:.3f}; the floor is {floor(load):.3f}, five counters at once take "
-        f"{five_adds():.0f} and are wrong after a crash, a marker an event {markers():.0f} and more.\n"
-        f"Prices: {prices.REGION}, {prices.AS_OF}, without free tiers; see src/tillroll/aws/prices.py."
+        f"{five_adds():.0f} and are wrong after a crash, a marker an event {markers():.0f} and more."
     )
+    if old is not None:
+        typer.echo(
+            f"Old purchases: {old.hours:,.1f} hours, {old.write_units:,.0f} write units, ${old.dollars:,.2f} in order "
+            f"of date, as `tillroll import` takes them; {old.write_units_in_any_order:,.0f} and "
+            f"${old.dollars_in_any_order:,.2f} in any order."
+        )
+    typer.echo(f"Prices: {listed.region}, as of {listed.as_of}, without free tiers; --prices FILE gives others.")
 
 
 @app.command("redrive")

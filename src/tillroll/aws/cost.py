@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from tillroll.aws import prices
+from tillroll.aws.prices import MILLION, PRICES, Prices
 from tillroll.core.dimension import BRACKET, MERCHANT, METHOD
 from tillroll.core.report import FIVE, Report
 
@@ -25,12 +25,17 @@ METHOD_SHARES: Final = (0.60, 0.25, 0.15)
 _CHUNK_BYTES_AN_EVENT: Final = 40.0  # the most a purchase takes in a chunk, with a name and a merchant of its own
 _CHUNK_HEAD_BYTES: Final = 150  # keys, attribute names, the chunk's head
 _LEDGER_BYTES: Final = 300
-_POLLERS: Final = 5  # that Lambda keeps at an SQS queue, each asking every 20 s when nothing comes
+POLLERS: Final = 5  # that Lambda keeps at an SQS queue, each with batches of its own
+_POLL_S: Final = 20  # each asks so often when nothing comes
+_COMMIT_S: Final = 0.050  # from reading the ledger's end to writing it: another commit meanwhile makes it fail
 _LAMBDA_START_S: Final = 0.030  # a batch of one, warm: two round trips to DynamoDB
 _LAMBDA_EVENT_S: Final = 0.000_040  # and each event of it, decoded by Python alone
 _FOLD_WRITE_S: Final = 1 / 5_000  # the store's bound on one processor
 _LOG_BYTES: Final = 1_500  # of a call: its own lines, its metrics and Lambda's
 _METRICS: Final = 7
+ALARMS: Final = 12  # as the template has them
+_COUNTER_BYTES: Final = 330  # an item and its entry in the index, with the 100 bytes that DynamoDB adds to each
+_ITEM_BYTES: Final = 100  # which it adds to a chunk and to an entry of the ledger
 
 Capacity = Literal["on-demand", "provisioned"]
 
@@ -49,6 +54,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     http: bool = False
     capacity: Capacity = "on-demand"
     lag_minutes: float = 1.0  # across how many minutes of `date` the events of a commit are spread
+    pollers: int = POLLERS  # among whom the messages of a window are split
+    concurrency: int = 2  # batches at once, which race for the ledger's next entry
+    folders: int = 1  # that share the datapoints among them; each reads the whole journal
 
 
 class Item(NamedTuple):
@@ -108,6 +116,8 @@ class WriteUnits(NamedTuple):
     new_keys: float
     fold_state: float
     journal: float
+    split: float  # what the journal takes more since pollers split a window's messages
+    lost_races: float  # commits whose condition failed since another was first: billed, and tried again
 
     @property
     def total(self) -> float:
@@ -116,8 +126,25 @@ class WriteUnits(NamedTuple):
 
 
 def batch_events(load: Load) -> float:
-    """Return how many events a batch has, when no poller gets in another's way."""
-    return min(load.batch_size, max(1.0, load.events_a_second * load.batch_window_s))
+    """Return how many events a batch has: the pollers split what comes in a window."""
+    return _batch_of(load, load.pollers)
+
+
+def _batch_of(load: Load, pollers: int) -> float:
+    return min(load.batch_size, max(1.0, load.events_a_second * load.batch_window_s / pollers))
+
+
+def _commit_units(load: Load, batch: float) -> float:
+    minutes = min(load.lag_minutes, batch) if load.lag_minutes > 1 else 1.0
+    chunk = math.ceil((_CHUNK_HEAD_BYTES + _CHUNK_BYTES_AN_EVENT * batch / minutes) / KB)
+    return 2 * (minutes * chunk + math.ceil(_LEDGER_BYTES / KB))
+
+
+def _lost_share(load: Load) -> float:
+    """Return how many attempts fail for one that succeeds: as many as others end while it is under way, on average."""
+    commits_a_second = load.events_a_second / batch_events(load)
+    others = (load.concurrency - 1) / load.concurrency
+    return min(load.concurrency - 1.0, commits_a_second * _COMMIT_S * others)
 
 
 def write_units(load: Load) -> WriteUnits:
@@ -125,16 +152,17 @@ def write_units(load: Load) -> WriteUnits:
     window = load.events_a_second * load.freshness_s
     folded = max(window, 1.0)  # nobody folds nothing
     changed = distinct_datapoints(folded, load.merchants)
-    batch = batch_events(load)
-    minutes = min(load.lag_minutes, batch) if load.lag_minutes > 1 else 1.0
-    chunk = math.ceil((_CHUNK_HEAD_BYTES + _CHUNK_BYTES_AN_EVENT * batch / minutes) / KB)
-    commit = 2 * (minutes * chunk + math.ceil(_LEDGER_BYTES / KB))
+    whole, batch = _batch_of(load, 1), batch_events(load)
+    journal = _commit_units(load, whole) / whole
+    split = _commit_units(load, batch) / batch
     return WriteUnits(
         aggregates=changed / folded,
         new_keys=_new_datapoints_a_second(load) / load.events_a_second,
-        fold_state=2
-        / folded,  # the range that is begun, then that it is done; the commit that ends it marks it, at no cost
-        journal=commit / batch,
+        # The range that is begun, then that it is done; the commit that ends it marks it, at no cost.
+        fold_state=2 * load.folders / folded,
+        journal=journal,
+        split=max(0.0, split - journal),
+        lost_races=split * _lost_share(load),
     )
 
 
@@ -154,57 +182,126 @@ def markers() -> float:
     return 2.0 * (1 + len(FIVE)) - len(FIVE)
 
 
-def predict(load: Load) -> list[Item]:
-    """Return the bill, item by item."""
+def predict(load: Load, prices: Prices = PRICES) -> list[Item]:
+    """Return the bill of taking and counting events, item by item. What is kept is in `storage`."""
     rate, batch = load.events_a_second, batch_events(load)
     sends = 0.1 if load.sent_in_tens else 1.0
-    idle = _POLLERS / 20 / rate
-    items = [_item("SQS", "send", sends, "requests", prices.SQS_REQUEST)]
+    idle = load.pollers / _POLL_S / rate
+    items = [_item("SQS", "send", sends, "requests", prices.sqs_request)]
     items.append(
-        _item("SQS", "receive, delete, idle polls", 2 / min(10.0, batch) + idle, "requests", prices.SQS_REQUEST)
+        _item("SQS", "receive, delete, idle polls", 2 / min(10.0, batch) + idle, "requests", prices.sqs_request)
     )
     if load.http:
-        items.append(_item("API Gateway", "POST /events", 1.0, "requests", prices.API_REQUEST))
-    items += _lambda_items(load, batch)
+        items.append(_item("API Gateway", "POST /events", 1.0, "requests", prices.api_request))
+    items += _lambda_items(load, batch, prices)
     units = write_units(load)
     if load.capacity == "on-demand":
-        for what, count in zip(("aggregates", "index", "fold state", "journal"), units, strict=True):
-            items.append(_item("DynamoDB", what, count, "write units", prices.WRITE_UNIT))
+        names = ("aggregates", "index", "fold state", "journal", "batches split over pollers", "lost races")
+        for what, count in zip(names, units, strict=True):
+            items.append(_item("DynamoDB", what, count, "write units", prices.write_unit))
     else:
-        each = prices.PROVISIONED_WRITE_HOUR / 3_600 / 0.7  # of what is provisioned, 70 % is used
+        each = prices.provisioned_write_hour / 3_600 / 0.7  # of what is provisioned, 70 % is used
         items.append(_item("DynamoDB", "provisioned, 70 % used", units.total, "write units", each))
-    in_minute = (
-        load.events_a_second * 60 / 2 * _CHUNK_BYTES_AN_EVENT
-    )  # a commit reads the minute as far as it is written
-    reads = (in_minute / batch + _CHUNK_BYTES_AN_EVENT) / _READ_BYTES + 2 / batch
-    items.append(_item("DynamoDB", "deduplication and fold", reads, "read units", prices.READ_UNIT))
-    kept = _CHUNK_BYTES_AN_EVENT / 1e9 * (prices.STORED_GIGABYTE_MONTH + prices.RECOVERY_GIGABYTE_MONTH)
-    items.append(
-        Item("DynamoDB", "keeping the journal, a month", _CHUNK_BYTES_AN_EVENT, "bytes", kept * prices.MILLION)
-    )
+    in_minute = rate * 60 / 2 * _CHUNK_BYTES_AN_EVENT  # a commit reads the minute as far as it is written
+    reads = (in_minute / batch + _CHUNK_BYTES_AN_EVENT * load.folders) / _READ_BYTES + 2 / batch
+    items.append(_item("DynamoDB", "deduplication and fold", reads, "read units", prices.read_unit))
     return items
 
 
-def _lambda_items(load: Load, batch: float) -> list[Item]:
+def _lambda_items(load: Load, batch: float, prices: Prices) -> list[Item]:
     rate = load.events_a_second
-    gigabyte_s = prices.LAMBDA_GIGABYTE_SECOND[load.architecture]
+    arm = load.architecture == "arm64"
+    gigabyte_s = prices.lambda_gigabyte_second_arm64 if arm else prices.lambda_gigabyte_second_x86_64
     calls = 1 / batch + 1 / 60 / rate
     writes = write_units(load)
     busy = (_LAMBDA_START_S / batch + _LAMBDA_EVENT_S + writes.aggregates * _FOLD_WRITE_S) * load.memory_gigabytes
     watching = (60.0 if load.freshness_s < 60 else 0.1) / 60 / rate * 0.5
     return [
-        _item("Lambda", "calls", calls, "requests", prices.LAMBDA_REQUEST),
+        _item("Lambda", "calls", calls, "requests", prices.lambda_request),
         _item("Lambda", "batches and folds", busy, "GB-seconds", gigabyte_s),
         _item("Lambda", "the fold function, waiting", watching, "GB-seconds", gigabyte_s),
-        _item("CloudWatch", "logs", calls * _LOG_BYTES, "bytes", prices.LOG_GIGABYTE / 1e9),
-        _item("CloudWatch", "metrics", _METRICS / MONTH_S / rate, "metric months", prices.METRIC_MONTH),
+        _item("CloudWatch", "logs", calls * _LOG_BYTES, "bytes", prices.log_gigabyte / 1e9),
+        _item("CloudWatch", "metrics", _METRICS / MONTH_S / rate, "metric months", prices.metric_month),
+        _item("CloudWatch", "alarms", ALARMS / MONTH_S / rate, "alarm months", prices.alarm_month),
+        _item("CloudWatch", "dashboard", 1 / MONTH_S / rate, "dashboard months", prices.dashboard_month),
     ]
 
 
 def _item(service: str, what: str, units: float, unit: str, price: float) -> Item:
-    return Item(service, what, units, unit, units * price * prices.MILLION)
+    return Item(service, what, units, unit, units * price * MILLION)
 
 
 def dollars_a_month(load: Load, items: list[Item]) -> float:
-    """Return the bill of a month at this rate."""
-    return sum(item.dollars_a_million for item in items) * load.events_a_second * MONTH_S / prices.MILLION
+    """Return the bill of a month at this rate, without what is kept."""
+    return sum(item.dollars_a_million for item in items) * load.events_a_second * MONTH_S / MILLION
+
+
+class Month(NamedTuple):
+    """What is kept at the end of a month from the beginning on, and what keeping it cost in that month."""
+
+    month: int
+    journal_gigabytes: float
+    aggregates_gigabytes: float
+    dollars: float
+
+
+def storage(load: Load, prices: Prices = PRICES, months: int = 12) -> list[Month]:
+    """Return what is kept, and costs, month by month: the journal and the datapoints only grow."""
+    batch = batch_events(load)
+    a_commit = _LEDGER_BYTES + _CHUNK_HEAD_BYTES + 2 * _ITEM_BYTES
+    journal = (_CHUNK_BYTES_AN_EVENT + a_commit / batch) * load.events_a_second * MONTH_S / 1e9
+    aggregates = _new_datapoints_a_second(load) * _COUNTER_BYTES * MONTH_S / 1e9
+    price = prices.stored_gigabyte_month + prices.recovery_gigabyte_month
+    return [
+        Month(month, journal * month, aggregates * month, (journal + aggregates) * (month - 0.5) * price)
+        for month in range(1, months + 1)
+    ]
+
+
+class Backfill(NamedTuple):
+    """What bringing in old purchases takes once."""
+
+    hours: float
+    write_units: float
+    dollars: float
+    write_units_in_any_order: float
+    dollars_in_any_order: float
+
+
+def backfill(load: Load, events: int, days: float, rate: float, prices: Prices = PRICES) -> Backfill:
+    """Return what it takes to import so many purchases of so many days at a rate, in order of date and in any order."""
+    minutes = days * 1_440
+    commit = min(20_000.0, rate)
+    folds = max(1.0, events / rate / load.freshness_s)
+    ledger = 2 * math.ceil(_LEDGER_BYTES / KB) * events / commit
+    a_minute = events / minutes
+    in_order = 2 * min(minutes, events) * _chunk_units(a_minute) + ledger
+    spread = distinct_of(commit, minutes)  # minutes that a commit of purchases in any order has
+    any_order = 2 * spread * _chunk_units(commit / spread) * events / commit + ledger
+    ordered = folds * _datapoints_over(load, events / folds, days / folds)
+    mixed = folds * _datapoints_over(load, events / folds, days)
+    fixed = 2 * folds * load.folders + _datapoints_over(load, events, days)  # the state; the index
+    units = (in_order + ordered + fixed, any_order + mixed + fixed)
+    dollars = [each * prices.write_unit for each in units]
+    return Backfill(events / rate / 3_600, units[0], dollars[0], units[1], dollars[1])
+
+
+def _chunk_units(events: float) -> int:
+    return math.ceil((_CHUNK_HEAD_BYTES + _CHUNK_BYTES_AN_EVENT * max(events, 1.0)) / KB)
+
+
+def distinct_of(draws: float, boxes: float) -> float:
+    """Return how many of so many boxes are expected to have one of some draws, each as likely."""
+    return boxes if boxes <= 1 else -boxes * math.expm1(draws * math.log1p(-1 / boxes))
+
+
+def _datapoints_over(load: Load, events: float, days: float) -> float:
+    """Return how many datapoints so many purchases are expected to touch that are spread over so many days."""
+    touched = 0.0
+    for report in FIVE:
+        windows = 1.0
+        if report.window is not None:
+            windows = max(1.0, days * (24 if report.window.unit_hours == 1 else 1))
+        for share in _cell_shares(report, load.merchants):
+            touched += windows * (1.0 if share >= 1 else -math.expm1(events / windows * math.log1p(-share)))
+    return touched

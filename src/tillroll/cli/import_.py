@@ -19,6 +19,7 @@ from tillroll.core.batch import NameKind, Source
 from tillroll.core.kept import Keep
 from tillroll.core.text import visible
 from tillroll.errors import ConfigError
+from tillroll.ingest.by_date import Pace
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.files import Input, InputError, Listed, Tally, import_events, read_ahead
 from tillroll.ingest.imports import Imports, RunLog, name_of
@@ -56,6 +57,9 @@ def run(
             "--anyway", help="Import although name and content do not go together as before, or it seems no events."
         ),
     ] = False,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=1, help="Events a second at most: as many as it can, unless given.")
+    ] = None,
     data: Data = None,
     events_keep: EventsKeep = None,
     config_file: ConfigFile = None,
@@ -76,10 +80,11 @@ def run(
     tallies = {}
     settings = config.load({"data": data, "events_keep": events_keep, "config": config_file}).settings
     fields = FieldWatch(Keep(settings.events_keep))
+    pace = None if rate is None else Pace(rate)
     with ExitStack() as stack:
         store = cache(lambda: stack.enter_context(opened(settings.data, config_file, make=True)))
         for file in files:
-            tallies[file] = _import_file(store, file, name, file_format, fields, anyway=anyway, quiet=json)
+            tallies[file] = _import_file(store, file, name, file_format, fields, pace, anyway=anyway, quiet=json)
             if not json:
                 _print_tally(file, tallies[file])
     seconds = time.monotonic() - started
@@ -97,6 +102,7 @@ def _import_file(
     name: str | None,
     file_format: FileFormat | None,
     fields: FieldWatch,
+    pace: Pace | None,
     *,
     anyway: bool,
     quiet: bool,
@@ -123,7 +129,7 @@ def _import_file(
                     imports.add(name, content.head)
                 with RunLog(opened_store, name, time.time) as run_log:
                     note = _both(run_log.note, on_commit)
-                    tally = import_events(opened_store, checked, time.time, note, fields, content.header)
+                    tally = import_events(opened_store, checked, time.time, note, fields, content.header, pace)
                     run_log.note(tally, done=True)
         except KeyboardInterrupt:
             _say(f"{visible(file)}: interrupted. Import it again to go on; nothing is counted twice")

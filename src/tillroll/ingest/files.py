@@ -29,6 +29,7 @@ from tillroll.core.file_kind import kind_of
 from tillroll.core.named import with_names
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
+from tillroll.ingest.by_date import journal_stretches
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ingest.take import CONFLICT
 from tillroll.ports import Outcome
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Source
     from tillroll.core.body import Parts
     from tillroll.core.parse import Text
+    from tillroll.ingest.by_date import Pace
     from tillroll.ingest.field_watch import FieldWatch
     from tillroll.ports import Clock, Store
 
@@ -235,11 +237,13 @@ def import_events(
     on_commit: Callable[[Tally], None] | None = None,
     fields: FieldWatch = NO_WATCH,
     header: Header | None = None,
+    pace: Pace | None = None,
 ) -> Tally:
     """Take the events of a file, as `read_ahead` gives them, into a store and return what became of them.
 
-    Each stretch is one commit; `on_commit` hears of it. Calling this again with the same content and source, whatever
-    stopped it before, counts nothing twice. What is not accepted is kept with the rejected under its source and place.
+    `on_commit` hears of each stretch of it, and `pace` says how fast they may come. Calling this again with the same
+    content and source, whatever stopped it before, counts nothing twice. What is not accepted is kept with the rejected
+    under its source and place.
     `header` is that of a CSV file.
 
     Raises:
@@ -247,8 +251,8 @@ def import_events(
         StoreError: the store cannot take it.
     """
     tally = Tally()
-    for stretch in stretches:
-        _commit(store, stretch, clock, tally)
+    for stretch, outcomes in journal_stretches(store, stretches, pace):
+        _count(store, stretch, outcomes, clock, tally)
         fields.look([stretch.text] if header is None else sample_of(stretch.text, header))
         if on_commit is not None:
             on_commit(tally)
@@ -318,9 +322,8 @@ def _parsed(
     yield from map(named, csv_reader.finish(clock, _UNSURE_MAX))
 
 
-def _commit(store: Store, stretch: Stretch, clock: Clock, tally: Tally) -> None:
-    batch = stretch.batch
-    outcomes = store.journal(batch) if len(batch) else b""
+def _count(store: Store, stretch: Stretch, outcomes: bytes, clock: Clock, tally: Tally) -> None:
+    """Note what became of a stretch that is journaled, and keep what was not accepted."""
     accepted = outcomes.count(Outcome.ACCEPTED)
     conflicts = outcomes.count(Outcome.CONFLICT) if accepted < len(outcomes) else 0
     refused = stretch.rejections

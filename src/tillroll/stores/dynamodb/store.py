@@ -76,6 +76,7 @@ class DynamoDBStore(FiveOnly):
         self._monotonic = monotonic
         self._journals = False
         self.ranges_ended = 0  # by commits of this store
+        self.writes_minutes = True  # ports.BilledByMinute
         self._fold_is_due = True  # what others marked and did not fold
         self._unfolded_since: float | None = None  # the oldest commit of this store that no mark covers
         self._room = rejected_module.Room(capacity)
