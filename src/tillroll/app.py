@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tillroll.config import FRESHNESS_S
 from tillroll.core.rejection import CAPACITY
@@ -40,6 +40,17 @@ def open_store(
     except ModuleNotFoundError as error:
         raise _aws_missing("data", error) from error
     return opened
+
+
+def open_server(url: str, token: str) -> Store:
+    """Return the store of a server at an address of HTTP: what it offers of it, which is not to write.
+
+    Raises:
+        ConfigError: the address is not one of HTTP.
+    """
+    from tillroll.stores.http.store import HttpStore  # noqa: PLC0415 only when it is used
+
+    return cast("Store", HttpStore(url, token))
 
 
 def restore_store(address: str, source: Path, progress: Progress | None = None) -> Backup:

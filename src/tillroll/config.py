@@ -72,8 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], msgspec.Meta(description="debug, info, warning or error")
     ] = "info"
     log_json: Annotated[bool, msgspec.Meta(description="Log one JSON object a line")] = False
-    url: Annotated[str, msgspec.Meta(description="The server that `top` watches instead of the store")] = ""
-    token: Annotated[str, msgspec.Meta(description="The token that `top` and `generate` show to a server")] = ""
+    url: Annotated[str, msgspec.Meta(description="The server that is asked instead of a store")] = ""
+    token: Annotated[str, msgspec.Meta(description="The token that is shown to a server")] = ""
     merchants: Annotated[
         str,
         msgspec.Meta(description="A CSV file of lines id,name: what the page calls merchants; read when it changes"),

@@ -143,6 +143,16 @@ class StoreGoneError(StoreError):
         super().__init__(f"{path} was {became} while it was open; nothing more is taken", remedy)
 
 
+class ServerError(TillrollError):
+    """A server is not there, or refuses. `code` and `answer` are its problem's, where it has told one."""
+
+    def __init__(self, message: str, exit_code: int, code: str = "", answer: bytes = b"") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.code = code
+        self.answer = answer
+
+
 class QueueError(TillrollError):
     """The queue cannot do it, now or at all."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -460,6 +460,23 @@ class Copyable(Protocol):
             StoreError: the store cannot be read, or the copy is not whole.
             OSError: the file cannot be written.
         """
+        ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A store behind a server, which does by itself what callers do with a store of their own."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return which fields are kept and which others events bring, as `GET /fields` has it."""
+        ...
+
+    def retry(self, rejected_id: str, body: bytes | None) -> dict[str, Any] | None:
+        """Have a rejected event taken again; return what became of it. None when nothing is kept under the id."""
+        ...
+
+    def retry_some(self, which: RejectedFilter, after: str | None) -> dict[str, Any]:
+        """Have some taken again as they were; return what became of them, and where to go on."""
         ...
 
 

@@ -106,7 +106,7 @@ def asking(http: httpx.Client, method: str, path: str, code: str) -> Asked | Non
     if code == "too_large" and path == "/events":
         content = b"x" * (16 * 2**20 + 1)
     sends = (path, method) == ("/events", "post") or method in {"delete", "put"}
-    sends = sends or path.endswith(("/retry", "/audit", "/preview"))
+    sends = sends or path.endswith(("/retry", "/preview")) or (path, method) == ("/audit", "post")
     token = (READ if sends else SEND) if code == "token_forbids" else BOTH
     headers = {"Authorization": f"Bearer {token}"} | headers
     if not headers["Authorization"]:

@@ -13,7 +13,7 @@ from tillroll.cli.main import COMMANDS, load_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLI = (DOCS / "cli.md").read_text()
-COMMON = {"--config", "--data", "--json", "--help", "--version"}  # the last is the root's
+COMMON = {"--config", "--data", "--url", "--token", "--json", "--help", "--version"}  # the last is the root's
 
 
 def section(command: str) -> str:
@@ -35,6 +35,13 @@ def test_every_command_and_flag_is_documented(name: str) -> None:
     assert not missing
     for subcommand in getattr(command, "commands", {}):
         assert f"`{subcommand}" in text
+
+
+def test_the_commands_that_ask_a_server_are_documented() -> None:
+    found = {name for name in COMMANDS if "--url" in flags_of(load_command(name))} - {"top"}  # which has it in its own
+    listed = re.search(r"^## A server instead of a store\n.*?\n\n(.*?)\n\n", CLI, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    assert set(re.findall(r"`(\w+)`", listed[1])) == found
 
 
 def test_no_flag_is_documented_that_there_is_not() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tillroll.core.kept import ABSENT, UNKEPT, Keep, KeepError, json_of, spell
+from tillroll.core.kept import ABSENT, UNKEPT, Keep, KeepError, json_of, path_text, spell
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ from tillroll.core.kept import ABSENT, UNKEPT, Keep, KeepError, json_of, spell
 )
 def test_a_name_says_where_the_field_is(name: str, path: tuple[str, ...]) -> None:
     assert Keep([name]).paths == (path,)
+    assert path_text(path) == name
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.core import kernel, limits
@@ -38,6 +38,8 @@ def run(
         typer.Option("--slow", help="See as well that the kernel and plain Python count a sample of chunks alike."),
     ] = False,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> int:
@@ -49,7 +51,7 @@ def run(
     """
     kernel.keep_memory()
     start = 0 if since is None else _day(since)
-    with opened(data, config_file) as store, event_progress("audit") as progress:
+    with reached(data, url, token, config_file) as store, event_progress("audit") as progress:
         with suppress(StoreError):  # damage is for the audit to name
             store.fold()  # so that the newest events are compared as well
         audit = store.audit(since=start, progress=progress, repair=repair)

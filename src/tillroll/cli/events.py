@@ -11,7 +11,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, EventsKeep, opened
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Token, Url, reached
 from tillroll.cli.progress import event_progress
 from tillroll.core import export, question
 from tillroll.core.batch import Batch
@@ -63,6 +63,8 @@ def run(
     ] = 10,
     events_keep: EventsKeep = None,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Write the journal's events, in the order they were accepted, each with the name by which a repeat is known.
@@ -71,7 +73,7 @@ def run(
     twice. At the end standard error has the position that was reached, from which --after goes on. A directory has a
     file for each day and range of positions, and a manifest: run again, it gets what it has not got yet.
     """
-    chosen = _chosen(start, stop, merchant)
+    chosen = question.chosen_of(start, stop, merchant)
     is_directory = target.endswith("/") or Path(target).is_dir()
     if until is not None and until < after:
         raise QueryError("--until", f"{until} is before --after {after}", "Give a later position")
@@ -85,7 +87,7 @@ def run(
         raise OutputError("standard output", "Parquet is nothing to read on a terminal")
     keep = config.load({"events_keep": events_keep, "config": config_file}).settings.events_keep
     fields = Keep(keep).names if form is not Format.NDJSON else ()
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         if is_directory:
             merchants = None if chosen.merchants is None else tuple(sorted(chosen.merchants))
             wanted = Manifest(
@@ -111,17 +113,6 @@ def run(
                     position = max(position, upto)
                     out.flush()
     typer.echo(f"{events:,} events, up to position {position}", err=True)
-
-
-def _chosen(start: str | None, stop: str | None, merchants: list[str] | None) -> Chosen:
-    chosen = Chosen(
-        None if start is None else question.instant("--from", start),
-        None if stop is None else question.instant("--to", stop),
-        frozenset(merchants) if merchants else None,
-    )
-    if chosen.start is not None and chosen.stop is not None and chosen.start >= chosen.stop:
-        raise QueryError("--to", f"{stop} is not after {start}", "Give a later one")
-    return chosen
 
 
 def _ends(store: Store, until: int | None, interval_s: float | None) -> Iterator[int]:

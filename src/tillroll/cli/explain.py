@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
 from tillroll.cli.output import console, table, write_json
 from tillroll.errors import QueryError
 
@@ -16,11 +16,13 @@ def run(
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many of its events.")] = 100,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
     """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         reports = store.catalogue()
         at = reports.place(datapoint)
         if at is None:

@@ -2,23 +2,36 @@
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, kept_fields, opened
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, Token, Url, kept_fields, reached
 from tillroll.cli.output import console, instant, table, write_json
 from tillroll.core.text import visible
+from tillroll.errors import ConfigError
 from tillroll.ingest.field_watch import FieldWatch
+from tillroll.ports import Served
 
 _PERCENT = 100
 
 
 def run(
-    *, events_keep: EventsKeep = None, data: Data = None, config_file: ConfigFile = None, json: Json = False
+    *,
+    events_keep: EventsKeep = None,
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
 ) -> None:
     """Show the fields that the journal keeps, and those that events bring and are not kept: never a value of them.
 
     The first are counted in the journal, which is read whole; the others are of samples.
     """
-    with opened(data, config_file) as store:
-        found = FieldWatch(kept_fields(config_file, events_keep)).shown(store)
+    with reached(data, url, token, config_file) as store:
+        if isinstance(store, Served):
+            if events_keep is not None:
+                raise ConfigError("--keep", "a server has its own list", "Leave it out, or ask a store with --data")
+            found = store.fields()
+        else:
+            found = FieldWatch(kept_fields(config_file, events_keep)).shown(store)
     if json:
         write_json(found)
         return

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from tillroll import config
-from tillroll.app import open_store
+from tillroll.app import open_server, open_store
 from tillroll.core.kept import Keep
 from tillroll.core.rejection import Capacity
+from tillroll.errors import ConfigError
 from tillroll.ports import Store
 
 Data = Annotated[
@@ -18,6 +19,12 @@ Data = Annotated[
 ]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings, instead of ./tillroll.toml.")
+]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="Ask a server, instead of a store on this machine.")
+]
+Token = Annotated[
+    str | None, typer.Option("--token", help="The token the server wants; better given as TILLROLL_TOKEN.")
 ]
 Freshness = Annotated[
     float | None, typer.Option("--freshness-s", help="How old reports may be on DynamoDB; longer is cheaper.")
@@ -56,3 +63,25 @@ def opened(
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def reached(data: str | None, url: str | None, token: str | None, config_file: str | None) -> Iterator[Store]:
+    """Open the store, or the server's, for the body's time: a flag comes before what a file or the environment names.
+
+    Raises:
+        ConfigError: the addresses are both given, or name none.
+        StoreError: there is no such store.
+    """
+    if data is not None and url is not None:
+        raise ConfigError("url", f"--data {data} is given too", "Give one of them")
+    settings = config.load({"url": url, "token": token, "config": config_file}).settings
+    if data is None and settings.url:
+        store = open_server(settings.url, settings.token)
+        try:
+            yield store
+        finally:
+            store.close()
+        return
+    with opened(data, config_file) as own:
+        yield own

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, kept_fields, opened
+from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, kept_fields, reached
 from tillroll.cli.output import console, explained, instant, table, write_json
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.kept import Keep
 from tillroll.core.rejection import EVERY, RejectedFilter
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
@@ -42,12 +43,14 @@ def list_(
     code: CodeOption = None,
     source: SourceOption = None,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
     """List what is kept, oldest first: where each came from and why it was not accepted."""
     which = _which(code, source)
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         every = _kept(store, after, which, min(limit + 1, _PAGE))
         found = list(islice(every, limit))
         more = next(every, None) is not None
@@ -68,9 +71,11 @@ def list_(
 
 
 @app.command()
-def summary(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def summary(
+    *, data: Data = None, url: Url = None, token: Token = None, config_file: ConfigFile = None, json: Json = False
+) -> None:
     """Count what is kept, by reason and by source; of the sources, the hundred with the most."""
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         found = store.rejected_summary()
     if json:
         write_json(found)
@@ -88,12 +93,20 @@ def summary(*, data: Data = None, config_file: ConfigFile = None, json: Json = F
 
 
 @app.command()
-def show(rejected_id: Id, *, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def show(
+    rejected_id: Id,
+    *,
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
     """Write one rejected event, byte for byte; its reason goes to standard error.
 
     On a terminal what could steer it is escaped; into a file or a pipe go the bytes themselves.
     """
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         kept = correction.find(store, rejected_id)
     if json:
         write_json(correction.plain(kept))
@@ -122,6 +135,8 @@ def retry(
     code: CodeOption = None,
     source: SourceOption = None,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> int:
@@ -133,9 +148,10 @@ def retry(
     if (rejected_id is None) == (which == EVERY) or (rejected_id is None and body is not None):
         raise NothingNamedError("retry", "name one rejected event, or some by --code or --source (as they were)")
     if rejected_id is None:
-        return _retry_all(which, data, config_file, json=json)
+        with reached(data, url, token, config_file) as store:
+            return _retry_all(store, which, kept_fields(config_file), json=json)
     content = None if body is None else _read(body)
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         corrected = correction.retry(store, rejected_id, content, time.time(), kept_fields(config_file))
         store.fold()
     outcome = corrected.word
@@ -149,19 +165,17 @@ def retry(
     return 0 if corrected.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE} else _STILL_REJECTED_CODE
 
 
-def _retry_all(which: RejectedFilter, data: str | None, config_file: str | None, *, json: bool) -> int:
+def _retry_all(store: Store, which: RejectedFilter, keep: Keep, *, json: bool) -> int:
     total = correction.Retried()
-    keep = kept_fields(config_file)
-    with opened(data, config_file) as store:
-        _check_some(store, which)
-        after: str | None = None
-        while True:
-            part = correction.retry_some(store, which, after, time.time(), keep)
-            total = total.plus(part)
-            after = part.after
-            if after is None:
-                break
-        store.fold()
+    _check_some(store, which)
+    after: str | None = None
+    while True:
+        part = correction.retry_some(store, which, after, time.time(), keep)
+        total = total.plus(part)
+        after = part.after
+        if after is None:
+            break
+    store.fold()
     if json:
         write_json({"accepted": total.accepted, "duplicates": total.duplicates, "still_rejected": total.still_rejected})
     else:
@@ -182,13 +196,15 @@ def drop(
     source: SourceOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Give rejected events up: they were never counted, are no longer listed, and their bytes are erased."""
     which = _which(code, source)
     if [bool(rejected_ids), everything, which != EVERY].count(True) != 1:
         raise NothingNamedError("drop", "name the rejected events, or some by --code or --source, or say --all")
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         if rejected_ids:
             dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
             store.discard(rejected_ids)

@@ -10,7 +10,7 @@ import typer
 
 from tillroll import config
 from tillroll.cli import report_chart
-from tillroll.cli.options import ConfigFile, Data, opened
+from tillroll.cli.options import ConfigFile, Data, Token, Url, reached
 from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
 from tillroll.core import limits, question
 from tillroll.core.bracket_order import read_page
@@ -91,6 +91,8 @@ def run(
     ] = None,
     bom: Annotated[bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")] = False,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
 ) -> None:
     """Show a report as a table, a chart, CSV, JSON or Parquet.
@@ -105,7 +107,7 @@ def run(
     _add_only(parameters, only or [])
     shown = question.measures_of([] if measures is None else [measures])
     _refuse(form, columns, bom=bom, chart=chart)
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         query = _asked(store, name, parameters, config_file)
         query = msgspec.structs.replace(query, amounts=shown != DEFAULT_MEASURES)
         if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people

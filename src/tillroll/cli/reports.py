@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
 from tillroll.cli.output import console, table, write_aggregates_json, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.cli.report import euro
@@ -29,12 +29,18 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The report's name.")]
 
 @app.callback()
 def list_reports(
-    context: typer.Context, *, data: Data = None, config_file: ConfigFile = None, json: Json = False
+    context: typer.Context,
+    *,
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
 ) -> None:
     """List the reports: how far each is counted, what it takes, and whether it can be read."""
     if context.invoked_subcommand is not None:
         return
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         states = store.report_states()
     if json:
         write_json([state_object(state) for state in states])
@@ -67,10 +73,18 @@ def _said(state: ReportState) -> str:
 
 
 @app.command()
-def plan(file: File, *, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def plan(
+    file: File,
+    *,
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
     """Say what applying a file would change, how long it would take here, and what it would cost on AWS."""
     definitions = _read(file)
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         changed = compare(definitions, stored_definitions(store))
         events = store.status().events
         found = [planned(definition, store, events) for definition in changed]
@@ -95,6 +109,8 @@ def apply(
     ] = False,
     rate: Annotated[int | None, typer.Option("--rate", min=1, help="Count at most so many events a second.")] = None,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
@@ -104,7 +120,7 @@ def apply(
     before it is read; it takes its place at one instant.
     """
     definitions = _read(file)
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         changed = compare(definitions, stored_definitions(store))
         store.apply(changed)
         if not no_wait:
@@ -145,9 +161,17 @@ def _counted(store: Store, names: list[str]) -> tuple[int, int]:
 
 
 @app.command()
-def show(name: Name, *, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def show(
+    name: Name,
+    *,
+    data: Data = None,
+    url: Url = None,
+    token: Token = None,
+    config_file: ConfigFile = None,
+    json: Json = False,
+) -> None:
     """Show a report: its definition, and each version's state."""
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         states = [state for state in store.report_states() if state.report.name == name]
     if not states:
         raise QueryError("NAME", f"there is no report {name}", "See them with: tillroll reports")
@@ -164,9 +188,9 @@ def show(name: Name, *, data: Data = None, config_file: ConfigFile = None, json:
 
 
 @app.command()
-def drop(name: Name, *, data: Data = None, config_file: ConfigFile = None) -> int:
+def drop(name: Name, *, data: Data = None, url: Url = None, token: Token = None, config_file: ConfigFile = None) -> int:
     """Forget a report of one's own, and its aggregates."""
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         dropped = store.drop(name)
         while dropped and store.count_some(_SLICE_S):
             pass
@@ -182,12 +206,14 @@ def preview_file(
         int, typer.Option("--events", min=1, max=1_000_000, help="Count so many of the newest.")
     ] = EVENTS,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
     """Show what the reports of a file say of the newest events. Stores nothing."""
     definitions = _read(file)
-    with opened(data, config_file) as store:
+    with reached(data, url, token, config_file) as store:
         for definition in definitions:
             aggregates, seen = preview(definition.report(0), store.last_events(events))
             if json:

@@ -22,6 +22,7 @@ ABSENT: Final = "(absent)"  # what an event has that came without the field, or 
 UNKEPT: Final = "#"  # what stands, in memory alone, for a value that is none of these; no value is spelled so
 OWN_FIELDS: Final = frozenset({"date", "amount", "paymentMethod", "merchantId", "id", "_name"})
 _SEGMENT: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"|[^".]++')
+_BARE_STEP: Final = re.compile(r'[^".]+')
 _UNBARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f|]")
 
 
@@ -151,6 +152,11 @@ def _path(name: str) -> tuple[str, ...]:
     if len(steps) == 1 and steps[0] in OWN_FIELDS:
         raise KeepError(f"{name} is a field of every event", "List others: those of the contract are always there")
     return tuple(steps)
+
+
+def path_text(path: Sequence[str]) -> str:
+    """Return the name of a field that is reached by these steps."""
+    return ".".join(step if _BARE_STEP.fullmatch(step) else json.dumps(step, ensure_ascii=False) for step in path)
 
 
 def _step(text: str, name: str, remedy: str) -> str:

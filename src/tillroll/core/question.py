@@ -13,6 +13,7 @@ from tillroll.core import limits
 from tillroll.core.bracket_order import can_order
 from tillroll.core.clocks import UTC_CLOCKS
 from tillroll.core.dimension import HOUR, KEYS, WINDOWS, Closed, Open
+from tillroll.core.export import Chosen
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Order, Query
 from tillroll.core.report import FIVE, Place, Report, Reports
 from tillroll.core.spans import SPANS, parse_day
@@ -143,6 +144,22 @@ def instant(field: str, text: str) -> int:
     return seconds
 
 
+def chosen_of(start: str | None, stop: str | None, merchants: Sequence[str] | None, prefix: str = "--") -> Chosen:
+    """Return which events are exported, of a range of instants and of some merchants; `prefix` is that of the names.
+
+    Raises:
+        QueryError: the range is none.
+    """
+    chosen = Chosen(
+        None if start is None else instant(f"{prefix}from", start),
+        None if stop is None else instant(f"{prefix}to", stop),
+        frozenset(merchants) if merchants else None,
+    )
+    if chosen.start is not None and chosen.stop is not None and chosen.start >= chosen.stop:
+        raise QueryError(f"{prefix}to", f"{stop} is not after {start}", "Give a later one")
+    return chosen
+
+
 def whole_number(field: str, text: str, low: int, high: int) -> int:
     """Return the number a text holds.
 
@@ -200,7 +217,7 @@ def _window(field: str, text: str, report: Report, zone: Zone | None) -> int:
         raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no bound")
     window = report.window.cut(seconds) if exact else None
     if window is None:
-        near = [_instant_text(bound) for bound in report.window.cuts_near(seconds)]
+        near = [instant_text(bound) for bound in report.window.cuts_near(seconds)]
         article = "an" if report.window.unit_hours == 1 else "a"
         problem = f"{_shown(text)} lies inside {article} {report.window.name} of the report"
         raise QueryError(field, problem, f"The nearest it can answer are {near[0]} and {near[1]}")
@@ -236,7 +253,8 @@ def _instant(field: str, text: str, first_at: Callable[[int], int]) -> tuple[int
     return at, not (fraction or "").strip("0")
 
 
-def _instant_text(seconds: int) -> str:
+def instant_text(seconds: int) -> str:
+    """Return an instant in UTC as questions have it, within the years that they may name."""
     seconds = min(max(seconds, FIRST_LOCAL_S), LAST_LOCAL_S - HOUR_S)
     moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=seconds)
     return moment.isoformat().replace("+00:00", "Z")

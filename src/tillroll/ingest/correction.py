@@ -13,7 +13,7 @@ from tillroll.core.parse import BOM, KEEP_NOTHING
 from tillroll.core.rejection import may_go_on
 from tillroll.errors import TillrollError
 from tillroll.ingest.take import CONFLICT
-from tillroll.ports import Outcome, StoredRejection
+from tillroll.ports import Outcome, Served, StoredRejection
 
 if TYPE_CHECKING:
     from tillroll.core.accept import Rejection
@@ -108,6 +108,11 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep
         NoSuchRejectedError: nothing is kept under the id.
         StoreError: the store cannot take it now.
     """
+    if isinstance(store, Served):
+        told = store.retry(rejected_id, body)
+        if told is None:
+            raise NoSuchRejectedError(rejected_id)
+        return _told(told)
     kept = find(store, rejected_id)
     events = _events_of(kept, body, now_s, keep)
     if isinstance(events, Reason):
@@ -121,6 +126,15 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep
         return Corrected(Outcome.CONFLICT, CONFLICT, accepted, duplicates)
     store.discard([rejected_id])
     return Corrected(Outcome.ACCEPTED if accepted else Outcome.DUPLICATE, None, accepted, duplicates)
+
+
+def _told(answer: dict[str, Any]) -> Corrected:
+    """Return what a server says became of a correction: the inverse of `Corrected.plain`."""
+    word, reason = answer["outcome"], answer.get("reason")
+    outcome = None if word == "rejected" else Outcome[word.upper()]
+    single = {"accepted": int(outcome is Outcome.ACCEPTED), "duplicates": int(outcome is Outcome.DUPLICATE)}
+    counts = {name: answer.get(name, 0 if reason or "accepted" in answer else one) for name, one in single.items()}
+    return Corrected(outcome, None if reason is None else Reason(**reason), **counts)
 
 
 def _events_of(
@@ -207,6 +221,8 @@ def retry_some(
     Raises:
         StoreError: the store cannot take it now.
     """
+    if isinstance(store, Served):
+        return Retried(**store.retry_some(which, after))
     page = store.rejected(after=after, limit=RETRIED_AT_ONCE, which=which)
     builder = BatchBuilder(keep.names)
     valid = []

@@ -59,14 +59,23 @@ def single_parameters(request: Request, *names: str) -> dict[str, str]:
     Raises:
         QueryError: one is none of the names, or is given twice.
     """
-    found = {}
-    for name, values in parameters_of(request).items():
+    found = parameters_of(request)
+    for name in found:
         if name not in names:
             raise unknown_parameter(name, names)
+    return single_values(found)
+
+
+def single_values(parameters: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return parameters that may each be given once.
+
+    Raises:
+        QueryError: one is given twice.
+    """
+    for name, values in parameters.items():
         if len(values) > 1:
             raise QueryError(name, f"it is given {len(values)} times", "Give it once")
-        found[name] = values[0]
-    return found
+    return {name: values[0] for name, values in parameters.items()}
 
 
 async def small_body(request: Request, state: ServerState) -> bytes:

@@ -106,6 +106,7 @@ def endpoints(state: ServerState) -> list[Endpoint]:
         Endpoint("GET", "/rejected/{id}", Right.READ, rejected.show),
         Endpoint("DELETE", "/rejected/{id}", Right.SEND, rejected.drop),
         Endpoint("POST", "/rejected/{id}/retry", Right.SEND, rejected.retry),
+        Endpoint("GET", "/audit", Right.READ, audits.show),
         Endpoint("POST", "/audit", Right.SEND, audits.start),
         Endpoint("GET", "/live", Right.READ, live.live),
         Endpoint("GET", "/status", Right.READ, live.status),

@@ -7,8 +7,9 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.errors import StoreError, TillrollError
-from tillroll.web.answers import json_answer
+from tillroll.core.spans import parse_day
+from tillroll.errors import QueryError, StoreError, TillrollError
+from tillroll.web.answers import json_answer, single_parameters
 from tillroll.web.settings import parse_time
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class AuditRoutes:
     def __init__(self, state: ServerState) -> None:
         self._state = state
         self._running: asyncio.Task[None] | None = None
-        self.last: dict[str, Any] | None = None
+        self._last: dict[str, Any] | None = None
         self.error: str | None = None  # why the last audit could not be made
         self._done: tuple[int, int] | None = None
         at = parse_time(state.settings.audit_at) if state.settings.audit_at else None
@@ -49,14 +50,31 @@ class AuditRoutes:
         return dict(zip(("done", "of"), self._done, strict=True))
 
     async def start(self, request: Request) -> Response:
-        """POST /audit: begin one, unless one is under way. `GET /status` has what it found."""
-        self._begin()
+        """POST /audit: begin one, of windows from a day on, unless one is under way. `GET /audit` has what it found."""
+        since = single_parameters(request, "since").get("since")
+        day = 0 if since is None else parse_day(since)
+        if day is None:
+            raise QueryError("since", f"{since} is not a day", "Write it like 2026-11-03")
+        self._begin(day)
         return json_answer(request, {"running": True}, status=202)
 
-    def _begin(self) -> None:
+    async def show(self, request: Request) -> Response:
+        """GET /audit: how far the audit under way is, and what the last one found, with all that it lists."""
+        single_parameters(request)
+        found = {"running": self.running, "progress": self.progress, "error": self.error, "last": self._last}
+        return json_answer(request, found)
+
+    @property
+    def last(self) -> dict[str, Any] | None:
+        """What the last audit found, with its first differences."""
+        if self._last is None:
+            return None
+        return self._last | {"differences": self._last["differences"][:_DIFFERENCES_SHOWN_MAX]}
+
+    def _begin(self, since: int = 0) -> None:
         if not self.running:
             self._done = None
-            self._running = asyncio.create_task(self._audit())
+            self._running = asyncio.create_task(self._audit(since))
 
     async def _every_day(self, at_s: int) -> None:
         """Audit whenever a time of day is passed. The clock is looked at often, since it may be set."""
@@ -69,10 +87,10 @@ class AuditRoutes:
                 self._begin()
             looked_at = now
 
-    async def _audit(self) -> None:
+    async def _audit(self, since: int) -> None:
         metrics = self._state.metrics
         try:
-            audit = await asyncio.to_thread(self._make)
+            audit = await asyncio.to_thread(self._make, since)
         except _StoppingError:
             return
         except Exception as error:  # noqa: BLE001 an entry loop: whatever it was, it must be told
@@ -81,7 +99,7 @@ class AuditRoutes:
             metrics.audit_failed.set(1)
             return
         now = self._state.clock()
-        self.last, self.error = _told(audit, now), None
+        self._last, self.error = _told(audit, now), None
         metrics.audit_failed.set(0)
         metrics.audit_at.set(now)
         metrics.audit_differences.set(audit.differences_total)
@@ -90,10 +108,10 @@ class AuditRoutes:
         else:
             _log.info("the audit passed: %d events, %d datapoints", audit.events, audit.datapoints)
 
-    def _make(self) -> Audit:
+    def _make(self, since: int) -> Audit:
         with suppress(StoreError):  # damage is for the audit to name
             self._state.store.fold()  # an audit compares what is folded: let that be all there is
-        return self._state.store.audit(progress=self._go_on)
+        return self._state.store.audit(since=since, progress=self._go_on)
 
     def _go_on(self, done: int, of: int) -> None:
         self._done = done, of
@@ -111,6 +129,6 @@ def _told(audit: Audit, at: float) -> dict[str, Any]:
         "position": audit.position,
         "events": audit.events,
         "datapoints": audit.datapoints,
-        "differences": audit.differences[:_DIFFERENCES_SHOWN_MAX],
+        "differences": audit.differences,
         "differences_total": audit.differences_total,
     }

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response, StreamingResponse
 
 from tillroll.core import export
-from tillroll.core.question import whole_number
+from tillroll.core.question import chosen_of, whole_number
 from tillroll.errors import QueryError
-from tillroll.web.answers import parameters_of, unknown_parameter
+from tillroll.web.answers import parameters_of, single_values, unknown_parameter
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from tillroll.core.export import Chosen
     from tillroll.ports import JournalPart
     from tillroll.web.state import ServerState
 
-PARAMETERS: Final = ("after",)
+PARAMETERS: Final = ("after", "until", "from", "to", "merchant")
 POSITION_MAX: Final = 10**18 - 1
 EXPORTS_MAX: Final = 4  # at once: each holds a chunk of the journal
 _LINES_AT_ONCE: Final = 10_000
@@ -40,24 +41,26 @@ class JournalRoutes:
         unknown = next((name for name in parameters if name not in PARAMETERS), None)
         if unknown is not None:
             raise unknown_parameter(unknown, PARAMETERS)
-        values = parameters.get("after", ["0"])
-        if len(values) > 1:
-            raise QueryError("after", f"it is given {len(values)} times", "Give it once")
-        after = whole_number("after", values[0], 0, POSITION_MAX)
+        merchants = parameters.pop("merchant", None)
+        given = single_values(parameters)
+        chosen = chosen_of(given.get("from"), given.get("to"), merchants, prefix="")
+        after = whole_number("after", given.get("after", "0"), 0, POSITION_MAX)
         upto = (await self._state.read(self._state.store.status)).journal_position
         if after > upto:
             raise QueryError("after", f"the journal ends at position {upto}", "Give a position that it has reached")
+        if "until" in given:
+            upto = min(upto, whole_number("until", given["until"], after, POSITION_MAX))
         headers = {"Cache-Control": "no-store", "Tillroll-Position": str(upto)}
         if request.method == "HEAD":
             return Response(headers=headers, media_type=_NDJSON)
         if self._exports >= EXPORTS_MAX:
             detail = f"{self._exports} readers take the journal already. Ask again after one of them"
             raise Problem("overloaded", detail, headers={"Retry-After": "10"})
-        return _Export(self._lines(after, upto), self, headers)
+        return _Export(self._lines(after, upto, chosen), self, headers)
 
-    async def _lines(self, after: int, upto: int) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, after: int, upto: int, chosen: Chosen) -> AsyncGenerator[bytes, None]:
         """Yield the lines between two positions, some at a time. An error breaks the answer off."""
-        some = _pieces(self._state.store.read(after, upto))
+        some = _pieces(self._state.store.read(after, upto, chosen))
         try:
             while lines := await self._state.read(next, some, b""):
                 yield lines

@@ -114,7 +114,9 @@ def _paths(settings: ServerSettings) -> JsonObject:
 def _list_reports(settings: ServerSettings) -> JsonObject:
     text = "The reports there are, with the dimensions that they count by."
     answers = _tagged(_json(listed(ref("Report")), text=text))
-    return _operation("listReports", "Reports", "List reports", text, settings, answers, ("bad_query",))
+    parameters = [_parameter("definitions", one_of(SWITCH), "1 adds to each of one's own its definition, as stored")]
+    codes = ("bad_query",)
+    return _operation("listReports", "Reports", "List reports", text, settings, answers, codes, parameters=parameters)
 
 
 _REPORT_NAME: Final = {
@@ -226,7 +228,15 @@ def _get_events(settings: ServerSettings) -> JsonObject:
         "Streams the journal's events, one a line, in the order they were accepted, up to its end as it was when this "
         "was asked. An answer that breaks off has reached no position."
     )
-    parameters = [_parameter("after", position, "Only what was journaled after this position")]
+    end = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
+    bound = BOUNDS[HOUR.name]
+    parameters = [
+        _parameter("after", position, "Only what was journaled after this position"),
+        _parameter("until", end, "Only what was journaled up to this position"),
+        _parameter("from", bound, "Only what is dated from this day, hour or instant on"),
+        _parameter("to", bound, "Only what is dated before this day, hour or instant"),
+        _parameter("merchant", listed(NAME) | {"minItems": 1}, "Only this merchant's; repeat it for several"),
+    ]
     codes = ("bad_query", "overloaded", *_STORE)
     return _operation("exportEvents", "Events", "Export events", text, settings, answers, codes, parameters=parameters)
 
@@ -417,7 +427,7 @@ def _rejected(settings: ServerSettings) -> JsonObject:
     ]
     filters = [
         _parameter("code", TEXT, "Only those of this reason"),
-        _parameter("source", TEXT, "Only those that came with this key, in this message, or from this file"),
+        _parameter("source", listed(TEXT), "Only those of this key, message or file; repeat it for several"),
     ]
     codes = ("unknown_rejected", *_STORE)
     listing = _operation(
@@ -530,8 +540,19 @@ def _watching(settings: ServerSettings) -> JsonObject:
         "Start an audit",
         "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
         settings,
-        _json(ref("AuditBegun"), "202", "It is under way; /status has what it finds"),
+        _json(ref("AuditBegun"), "202", "It is under way; `GET /audit` has what it finds"),
+        ("bad_query",),
         right=Right.SEND,
+        parameters=[_parameter("since", BOUNDS["day"], "Compare only the windows from this day on")],
+    )
+    audited = _operation(
+        "getAudit",
+        "Server",
+        "Get the last audit",
+        "How far the audit under way is, and what the last one found: up to 1,000 differences.",
+        settings,
+        _json(ref("AuditState")),
+        ("bad_query",),
     )
     live = _operation(
         "streamChanges",
@@ -607,7 +628,7 @@ def _watching(settings: ServerSettings) -> JsonObject:
         right=Right.NONE,
     )
     return {
-        "/audit": {"post": audit},
+        "/audit": {"get": audited, "post": audit},
         "/live": {"get": live},
         "/status": {"get": status},
         "/outcomes": {"get": outcomes},

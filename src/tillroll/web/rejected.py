@@ -14,7 +14,14 @@ from tillroll.errors import QueryError
 from tillroll.ingest import correction
 from tillroll.ingest.group_commit import Committed
 from tillroll.ingest.take import Receipt
-from tillroll.web.answers import json_answer, single_parameters, small_body
+from tillroll.web.answers import (
+    json_answer,
+    parameters_of,
+    single_parameters,
+    single_values,
+    small_body,
+    unknown_parameter,
+)
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -37,9 +44,8 @@ class RejectedRoutes:
 
     async def list_rejected(self, request: Request) -> Response:
         """GET /rejected."""
-        given = single_parameters(request, "after", "limit", "code", "source")
+        given, which = _asked(request, "after", "limit")
         limit = whole_number("limit", given.get("limit", "100"), 1, limits.REJECTED_LISTED_MAX)
-        which = _which(given)
         kept = await self._state.read(self._store.rejected, after=given.get("after"), limit=limit, which=which)
         return await self._state.read(json_answer, request, [correction.plain(each) for each in kept])
 
@@ -50,8 +56,8 @@ class RejectedRoutes:
 
     async def retry_some(self, request: Request) -> Response:
         """POST /rejected/retry: those of a reason or a source, as they were, so many at once."""
-        given = single_parameters(request, "after", "code", "source")
-        retried = await self._state.read(self._take_some, _which(given), given.get("after"))
+        given, which = _asked(request, "after")
+        retried = await self._state.read(self._take_some, which, given.get("after"))
         return json_answer(request, retried._asdict())
 
     def _take_some(self, which: RejectedFilter, after: str | None) -> Retried:
@@ -65,11 +71,11 @@ class RejectedRoutes:
 
     async def drop_some(self, request: Request) -> Response:
         """DELETE /rejected: those of a reason or a source that had come by a moment, so many at once."""
-        given = single_parameters(request, "before", "code", "source")
+        given, which = _asked(request, "before")
         if "before" not in given:
             raise QueryError("before", "it is not given", "Say up to when those were received that are meant")
         before = whole_number("before", given["before"], 0, _SECONDS_MAX)
-        dropped = await self._state.read(self._drop_some, _which(given), before)
+        dropped = await self._state.read(self._drop_some, which, before)
         return json_answer(request, {"dropped": dropped})
 
     def _drop_some(self, which: RejectedFilter, before: int) -> int:
@@ -120,8 +126,20 @@ class RejectedRoutes:
         return kept
 
 
-def _which(given: dict[str, str]) -> RejectedFilter:
-    return RejectedFilter(given.get("code"), (given["source"],) if "source" in given else ())
+def _asked(request: Request, *names: str) -> tuple[dict[str, str], RejectedFilter]:
+    """Return the parameters of these names, each given once, and which rejected events are meant: of several sources.
+
+    Raises:
+        QueryError: there is another parameter, or one is given twice.
+    """
+    parameters = parameters_of(request)
+    sources = tuple(parameters.pop("source", ()))
+    known = (*names, "code", "source")
+    for name in parameters:
+        if name not in known:
+            raise unknown_parameter(name, known)
+    given = single_values(parameters)
+    return given, RejectedFilter(given.get("code"), sources)
 
 
 def _unknown(rejected_id: str) -> Problem:

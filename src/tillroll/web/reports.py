@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tillroll.core.definition import Definition
     from tillroll.core.query import Query
     from tillroll.core.report import Report
+    from tillroll.ports import ReportState
     from tillroll.web.state import ServerState
 
 _T = TypeVar("_T", bound=str)
@@ -63,9 +64,11 @@ class ReportRoutes:
 
     async def list_reports(self, request: Request) -> Response:
         """GET /reports."""
-        _only(parameters_of(request))
+        parameters = parameters_of(request)
+        defined = _choice(parameters, "definitions", SWITCH) == "1"
+        _only(parameters, "definitions")
         states = await self._state.read(self._store.report_states)
-        return json_answer(request, [state_object(state) | described(state.report) for state in states])
+        return json_answer(request, [_listed(state, defined=defined) for state in states])
 
     async def dimensions(self, request: Request) -> Response:
         """GET /dimensions."""
@@ -242,6 +245,14 @@ class ReportRoutes:
         if not ids or len(ids) > IN_ADDRESS_MAX:
             raise QueryError("id", f"{len(ids)} are given", f"Give 1 to {IN_ADDRESS_MAX}: ?id=...&id=...")
         return json_answer(request, await self._state.read(self._state.names.of, ids))
+
+
+def _listed(state: ReportState, *, defined: bool) -> dict[str, Any]:
+    """Return a version as `GET /reports` lists it; with its definition as it is stored, if that is wanted."""
+    found = state_object(state) | described(state.report)
+    if defined and state.report.is_own:
+        found["definition"] = msgspec.Raw((state.report.definition or "").encode())
+    return found
 
 
 def _only(parameters: dict[str, list[str]], *known: str) -> None:

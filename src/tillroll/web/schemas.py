@@ -109,6 +109,13 @@ _NOT_KEPT: Final[Schema] = {
 _SOURCE_KIND: Final[Schema] = one_of(["none", "id", "key", "message", "file"])
 _BY_CODE: Final[Schema] = {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"}
 
+_KINDS_OF_DIFFERENCE: Final = ("aggregate", "chunk", "index", "rejected", "file", "ledger", "position", "recount")
+_AUDIT_PROGRESS: Final[Schema] = {
+    "oneOf": [{"type": "null"}, shape({"done": COUNT, "of": COUNT}, additionalProperties=False)],
+    "description": "How far the audit under way has come, in events",
+}
+_AUDIT_ERROR: Final[Schema] = {"type": ["string", "null"], "description": "Why the last audit could not be made"}
+_LAST_AUDIT: Final[Schema] = {"oneOf": [{"type": "null"}, ref("Audit")]}
 _SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 _DEPTH: Final = {
     "oneOf": [{"type": "null"}, shape({"waiting": COUNT, "in_flight": COUNT}, additionalProperties=False)],
@@ -320,15 +327,9 @@ SCHEMAS: Final[Schema] = {
             "zone": TEXT | {"description": "The time zone that the page shows unless told otherwise"},
             "merchant_names": {"type": "boolean", "description": "Whether merchants have names beside their ids"},
             "audit_running": {"type": "boolean"},
-            "audit_progress": {
-                "oneOf": [
-                    {"type": "null"},
-                    shape({"done": COUNT, "of": COUNT}, additionalProperties=False),
-                ],
-                "description": "How far the audit under way has come, in events",
-            },
-            "audit_error": {"type": ["string", "null"], "description": "Why the last audit could not be made"},
-            "last_audit": {"oneOf": [{"type": "null"}, ref("Audit")]},
+            "audit_progress": _AUDIT_PROGRESS,
+            "audit_error": _AUDIT_ERROR,
+            "last_audit": _LAST_AUDIT,
         },
         additionalProperties=False,
     ),
@@ -365,6 +366,10 @@ SCHEMAS: Final[Schema] = {
             ),
         ]
     },
+    "AuditState": shape(
+        {"running": {"type": "boolean"}, "progress": _AUDIT_PROGRESS, "error": _AUDIT_ERROR, "last": _LAST_AUDIT},
+        additionalProperties=False,
+    ),
     "AuditBegun": shape({"running": {"type": "boolean"}}, additionalProperties=False),
     "Audit": shape(
         {
@@ -375,7 +380,9 @@ SCHEMAS: Final[Schema] = {
             "differences": listed(
                 shape(
                     {
-                        "kind": one_of(["aggregate", "chunk", "index", "ledger", "position"]),
+                        "kind": one_of(
+                            ["aggregate", "chunk", "index", "rejected", "file", "ledger", "position", "recount"]
+                        ),
                         "subject": TEXT,
                         "stored": {"type": ["integer", "null"]},
                         "recounted": {"type": ["integer", "null"]},
