@@ -52,7 +52,8 @@ FRESHNESS_S: Final = 60.0
 NOON: Final = 1_322_913_600 // 86_400 * 86_400 + 43_200
 MIDNIGHT: Final = NOON + 43_200
 EVENT_BYTES: Final = 150  # of a purchase as JSON
-RESERVE_S: Final = 10.0  # as functions.COMMIT_RESERVE_S
+RESERVE_S: Final = 30.0  # as functions.COMMIT_RESERVE_S
+COMMIT_S: Final = 25.0  # as functions.COMMIT_S
 FOLD_RESERVE_S: Final = 20.0
 BACKLOG_S: Final = 15.0
 _SAMPLES: Final = 8  # of a commit's events, whose times are told
@@ -383,7 +384,9 @@ class _Invocation:
             return sum(map(_events, reply.items)) * assumed("processor, known")
 
         def begin() -> None:
-            protocol = commit(world.context, self.poller.logs, world.traffic.batch(events), FRESHNESS_S)
+            ends_at = clock.now + COMMIT_S
+            batch = world.traffic.batch(events)
+            protocol = commit(world.context, self.poller.logs, batch, FRESHNESS_S, lambda: clock.now < ends_at)
             self.process = Process(clock, world.tables, self.poller.machine, protocol, cost, done)
 
         clock.at(at, begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -21,7 +22,12 @@ _STORES: Final = {"": "tillroll.stores.sqlite.store", "dynamodb": "tillroll.stor
 
 
 def open_store(
-    address: str, *, make: bool = True, freshness_s: float = FRESHNESS_S, capacity: Capacity = CAPACITY
+    address: str,
+    *,
+    make: bool = True,
+    freshness_s: float = FRESHNESS_S,
+    capacity: Capacity = CAPACITY,
+    commit_s: float = math.inf,
 ) -> Store:
     """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
@@ -36,7 +42,8 @@ def open_store(
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
     try:
-        opened: Store = import_module(_STORES[scheme]).open_address(address, Opening(make, freshness_s, capacity))
+        opening = Opening(make, freshness_s, capacity, commit_s)
+        opened: Store = import_module(_STORES[scheme]).open_address(address, opening)
     except ModuleNotFoundError as error:
         raise _aws_missing("data", error) from error
     return opened

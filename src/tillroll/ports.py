@@ -5,6 +5,7 @@ The contract suite in tests/contract runs every adapter, and the oracle, against
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -335,6 +336,7 @@ class Opening(NamedTuple):
     make: bool  # whether a directory without a store becomes one; tables are made by a deployment
     freshness_s: float  # the setting of that name; for stores whose readers do not count what is not folded
     capacity: Capacity  # of what is not accepted
+    commit_s: float = math.inf  # after which a commit that cannot be made is given up, where there is a deadline
 
 
 class Message(NamedTuple):

@@ -38,7 +38,7 @@ class Faults:
     delay_s: float = 0.05
     updates_a_second: float = float(
         "inf"
-    )  # of single items; what is more is throttled, as a table of so many units does
+    )  # of items, by themselves or in transactions; what is more is throttled, as a table of so many units does
 
 
 class Proxy:
@@ -91,13 +91,17 @@ class Proxy:
             self._connections.discard(asyncio.current_task())
 
     def _is_within_rate(self, request: bytes) -> bool:
-        if self.faults.updates_a_second == float("inf") or b"DynamoDB_20120810.UpdateItem" not in request:
+        writes = request.count(b'"Put":') if b"DynamoDB_20120810.TransactWriteItems" in request else 0
+        writes += b"DynamoDB_20120810.UpdateItem" in request
+        if self.faults.updates_a_second == float("inf") or not writes:
             return True
         now = time.monotonic()
         self._left += (now - self._left_at) * self.faults.updates_a_second
         self._left, self._left_at = min(self._left, self.faults.updates_a_second / 5), now
-        self._left -= self._left >= 1
-        return self._left >= 1
+        if self._left < writes:
+            return False
+        self._left -= writes
+        return True
 
     def _fault(self) -> str:
         drawn = self._random.random()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,19 +12,21 @@ from tests.aws.proxy import Faults, Proxy, proxying
 from tests.aws.test_dynamodb_restores import backup, right
 from tests.aws.test_dynamodb_store import Tables, between, tables
 from tests.contract.memory_queue import MemoryQueue
-from tests.contract.test_store import KEY, purchases
+from tests.contract.test_store import KEY, NOON, purchases
 
-from tillroll.core.batch import batch_of
+from tillroll.aws import functions
+from tillroll.core.batch import Event, batch_of
+from tillroll.errors import StoreError
 from tillroll.ingest.worker import Worker, wall_clock
 from tillroll.stores.dynamodb import fold as fold_module
 from tillroll.stores.dynamodb.calls import Call, ConditionFailed, Count
 from tillroll.stores.dynamodb.state import read_folders, read_state
+from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tillroll.stores.dynamodb.state import Folder
-    from tillroll.stores.dynamodb.store import DynamoDBStore
 
 __all__ = ["tables"]
 EVENTS = purchases(30, days=1)
@@ -44,9 +47,9 @@ def limited(tables: Tables) -> Iterator[tuple[Tables, Proxy]]:
         yield tables, proxy
 
 
-def through(tables: Tables, proxy: Proxy) -> DynamoDBStore:
+def through(tables: Tables, proxy: Proxy, commit_s: float = math.inf) -> DynamoDBStore:
     local = type(tables.local)(proxy.endpoint)
-    store = local.store(tables.names, time.time, 0.0)
+    store = DynamoDBStore(local.client(tables.names), freshness_s=0.0, commit_s=commit_s)
     tables.opened.append(store)
     return store
 
@@ -71,6 +74,29 @@ def test_with_50_writes_a_second_every_call_moves_on(
     assert calls > 2
     assert proxy.seen["throttled"]
     right(tables, EVENTS)
+
+
+def test_with_50_writes_a_second_a_batch_of_many_minutes_is_cut_until_it_passes(
+    limited: tuple[Tables, Proxy],
+) -> None:
+    tables, proxy = limited
+    events = [Event(NOON + 60 * number, 0, number, 0, "m", f"id {number}") for number in range(30)]
+    began = time.monotonic()
+    assert through(tables, proxy, commit_s=20.0).journal(batch_of(events)) == bytes(30)
+    assert time.monotonic() - began < 20
+    assert proxy.seen["throttled"]
+    right(tables, events)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_batch_that_cannot_be_committed_ends_before_its_deadline(tables: Tables, *, reads: bool) -> None:
+    faults = Faults(throttled=1.0) if reads else Faults(updates_a_second=0.1)
+    with proxying(tables.local.endpoint, faults) as proxy:
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="send it again later"):
+            through(tables, proxy, commit_s=0.5).journal(batch_of(EVENTS, KEY))
+        assert time.monotonic() - began < 5
+    assert functions.COMMIT_S + 5 <= functions.COMMIT_RESERVE_S <= 30
 
 
 def test_counters_that_are_done_are_not_written_again(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def _conflict_is_new(self: _Attempt) -> Any:
     return outcomes, fresh
 
 
-def _first_log_only(context: Any, logs: Any, minutes: Any, beside: Any = ()) -> Any:
+def _first_log_only(context: Any, logs: Any, minutes: Any, beside: Any = (), _: Any = None) -> Any:
     """Read what was never read, and trust what was: another worker's chunks are not seen."""
     unread = [minute for minute in minutes if not logs.of(minute).last]
     yield from _read_logs(context, logs, unread)
@@ -196,7 +196,7 @@ def _look_once(context: Any, refs: Any) -> Any:
     return {wanted[str(item["log"]), int(item["number"])]: item for item in items}
 
 
-def _one_page(context: Any, logs: Any, minutes: Any, beside: Any = ()) -> Any:
+def _one_page(context: Any, logs: Any, minutes: Any, beside: Any = (), _: Any = None) -> Any:
     """Read the first page of a log, and take it for the log."""
     minutes = list(minutes)
     calls = [QueryTable(minute_log(minute), logs.of(minute).last) for minute in minutes]

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tillroll.ports import Message, Queue, Store
 
 NAMESPACE: Final = "Tillroll"
-COMMIT_RESERVE_S: Final = 10.0  # a commit is begun only with so much time left: slow days included
+COMMIT_S: Final = 25.0  # after which a commit is given up
+COMMIT_RESERVE_S: Final = 30.0  # a commit is begun only with so much time left: a batch ends before its deadline
 FOLD_RESERVE_S: Final = 20.0
 _SCHEDULE_S: Final = 60.0
 _PAUSE_S_MIN: Final = 1.0
@@ -107,7 +108,7 @@ def _parts() -> _Parts:
     settings = load().settings
     logger = Logger(level=settings.log_level.upper())
     copy_config_to_registered_loggers(logger, include={"tillroll"}, ignore_log_level=False)
-    store = open_store(settings.data, freshness_s=settings.freshness_s)
+    store = open_store(settings.data, freshness_s=settings.freshness_s, commit_s=COMMIT_S)
     return _Parts(
         settings=settings,
         store=store,

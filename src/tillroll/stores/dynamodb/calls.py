@@ -269,18 +269,19 @@ class Backoff:
         self._patience_s = self._left_s = patience_s
         self._wait_s = _BACKOFF_S
 
-    def wait(self, why: Fault) -> Sleep:
-        """Return the next wait.
+    def wait(self, why: Fault, *, in_time: bool = True) -> Sleep:
+        """Return the next wait, if there is time for one.
 
         Raises:
             BusyError: it has waited long enough, and lost a race again.
             StoreError: it has waited long enough.
         """
         lost_race = isinstance(why, ConditionFailed | Conflict)
-        if self._left_s <= 0 and lost_race:
+        given_up = self._left_s <= 0 or not in_time
+        if given_up and lost_race:
             remedy = "Nothing acknowledged is lost; send it again, and let fewer write at once"
             raise BusyError("others committed first, every time", remedy, retry_after_s=_RACE_S_MAX) from why
-        if self._left_s <= 0:
+        if given_up:
             problem = f"DynamoDB did not take it, the last time because of {why!r}"
             remedy = "Nothing acknowledged is lost; send it again later, and look at throttling in CloudWatch"
             if isinstance(why, Unreachable):

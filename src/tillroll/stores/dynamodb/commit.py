@@ -47,7 +47,7 @@ from tillroll.stores.dynamodb.ledger import (
 from tillroll.stores.dynamodb.schema import ChunkRef, minute_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch, Event, Identity
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
@@ -141,10 +141,21 @@ class KnownLogs:
             events -= known.events
 
 
-def commit(context: Context, logs: KnownLogs, batch: Batch, freshness_s: float | None) -> Procedure[Committed]:
+def commit(
+    context: Context,
+    logs: KnownLogs,
+    batch: Batch,
+    freshness_s: float | None,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Procedure[Committed]:
     """Journal a batch, in several transactions when it does not fit one; returns an outcome for each event.
 
-    The commit is marked as the end of a range of the fold when the last mark is older than `freshness_s`.
+    The commit is marked as the end of a range of the fold when the last mark is older than `freshness_s`. Once
+    `may_go_on` says no, what cannot be done at once is given up; some of the batch may be journaled by then.
+
+    Raises:
+        BusyError: it was given up, and others were first.
+        StoreError: it was given up.
     """
     outcomes = bytearray(len(batch))
     marked = False
@@ -152,7 +163,7 @@ def commit(context: Context, logs: KnownLogs, batch: Batch, freshness_s: float |
     waiting.reverse()
     while waiting:
         piece = waiting.pop()
-        done = yield from _Attempt(context, logs, batch, piece, freshness_s).run()
+        done = yield from _Attempt(context, logs, batch, piece, freshness_s, may_go_on).run()
         if done is None:
             middle = len(piece) // 2
             waiting += [piece[middle:], piece[:middle]]
@@ -196,13 +207,20 @@ class _Attempt:
     """The attempts to commit one piece. All carry one token, since at most one of them can succeed."""
 
     def __init__(
-        self, context: Context, logs: KnownLogs, batch: Batch, piece: list[int], freshness_s: float | None
+        self,
+        context: Context,
+        logs: KnownLogs,
+        batch: Batch,
+        piece: list[int],
+        freshness_s: float | None,
+        may_go_on: Callable[[], bool],
     ) -> None:
         self.context = context
         self.logs = logs
         self.batch = batch
         self.piece = piece
         self.freshness_s = freshness_s
+        self.may_go_on = may_go_on
         self.token = context.token()
         self.throttled = 0
         self.groups: dict[int, list[int]] = {}  # the piece by minutes
@@ -215,7 +233,11 @@ class _Attempt:
         """Commit; None when the piece is too large for one transaction."""
         backoff = self.context.backoff()
         while True:
-            head = yield from self._read()
+            try:
+                head = yield from self._read()
+            except Fault as refused:
+                yield backoff.wait(refused, in_time=self.may_go_on())
+                continue
             if isinstance(head, Committed):
                 return head
             outcomes, fresh = yield from self._classify()
@@ -232,7 +254,7 @@ class _Attempt:
                 self.lost[head.number + 1] = done
             elif self._is_too_much(fault, written):
                 return None
-            yield backoff.wait(fault)
+            yield backoff.wait(fault, in_time=self.may_go_on())
 
     def _is_too_much(self, fault: Fault, written: _Written) -> bool:
         """Tell whether a smaller transaction may pass: a log takes 1,000 write units a second."""
@@ -255,7 +277,7 @@ class _Attempt:
         At the same time, where no attempt may be on its way: the sooner who reads writes, the fewer are first.
         """
         if not self.lost:
-            (reply,) = yield from read_logs(self.context, self.logs, self.groups, [HEAD])
+            (reply,) = yield from read_logs(self.context, self.logs, self.groups, [HEAD], self.may_go_on)
             return head_of(reply)
         entries: list[tuple[int, LedgerEntry]] = yield from read_end(self.context, min(self.lost))
         for number, entry in entries:
@@ -366,15 +388,26 @@ def _pick(batch: Batch, indexes: list[int]) -> Batch:
 
 
 def read_logs(
-    context: Context, logs: KnownLogs, minutes: Iterable[int], beside: Sequence[QueryTable] = ()
+    context: Context,
+    logs: KnownLogs,
+    minutes: Iterable[int],
+    beside: Sequence[QueryTable] = (),
+    may_go_on: Callable[[], bool] = lambda: True,
 ) -> Procedure[list[QueryReply]]:
-    """Bring what is known of the logs of some minutes up to date, strongly; return the replies to other queries."""
+    """Bring what is known of the logs of some minutes up to date, strongly; return the replies to other queries.
+
+    Raises:
+        Fault: a query was refused, and `may_go_on` says no.
+    """
     waiting = list(minutes)
     others: list[QueryReply] = []
     first = list(beside)
     while waiting or first:
         calls = [QueryTable(minute_log(minute), logs.of(minute).last) for minute in waiting]
-        replies: list[QueryReply] = yield from run_calls(context, [*first, *calls])
+        replies: list[QueryReply] = yield from run_calls(context, [*first, *calls], may_go_on)
+        for reply in replies:
+            if isinstance(reply, Fault):
+                raise reply
         others += replies[: len(first)]
         replies = replies[len(first) :]
         first = []

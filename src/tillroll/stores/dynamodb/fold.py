@@ -190,7 +190,7 @@ class _FolderWork:
 
     def _fold_range(self, stride: Range) -> Procedure[None]:
         """Count a range, then move the position past it. Returns early when another worker has come as far."""
-        slices = self.folder.slices if self.folder.until else 1 + stride.events // _SLICE_EVENTS
+        slices = self.folder.slices if self.folder.until else 1 + stride.events // (_SLICE_EVENTS * self.state.folders)
         declared = self.folder._replace(until=stride.until, until_token=stride.token, slices=slices)
         if not (yield from self._put(self._at_work(declared))):
             return

@@ -6,6 +6,7 @@ dynamodb_fold, audit_module, reader, rejected_module. The tables are described i
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -63,14 +64,16 @@ class DynamoDBStore(FiveOnly):
         monotonic: Clock = time.monotonic,
         patience_s: float = 30.0,
         capacity: Capacity = CAPACITY,
+        commit_s: float = math.inf,
     ) -> None:
         """Use the tables of a client. `freshness_s` is how often commits let a range of the fold end.
 
-        `capacity` is that of the rejected.
+        `capacity` is that of the rejected; a commit that cannot be made in `commit_s` is given up.
         """
         self.client = client
         self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s)
         self._freshness_s = freshness_s
+        self._commit_s = commit_s
         self._logs = KnownLogs()
         self._commits = threading.Lock()  # guards _logs; commits of one process would only race each other
         self._monotonic = monotonic
@@ -98,7 +101,8 @@ class DynamoDBStore(FiveOnly):
     def _journal(self, batch: Batch) -> bytes:
         self._journals = True
         with self._commits:
-            done = self.client.run(commit(self.context, self._logs, batch, self._freshness_s))
+            in_time = self._until(self._commit_s)
+            done = self.client.run(commit(self.context, self._logs, batch, self._freshness_s, in_time))
             if done.marked:
                 self.ranges_ended += 1
                 self._fold_is_due = True
@@ -301,4 +305,4 @@ def open_address(address: str, opening: Opening) -> DynamoDBStore:
         remedy = "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL"
         raise ConfigError("data", f"{address} does not name two tables", remedy)
     client = open_client(url.netloc or None, tables[0], tables[1], endpoint)
-    return DynamoDBStore(client, freshness_s=opening.freshness_s, capacity=opening.capacity)
+    return DynamoDBStore(client, freshness_s=opening.freshness_s, capacity=opening.capacity, commit_s=opening.commit_s)
