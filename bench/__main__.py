@@ -16,7 +16,19 @@ import sys
 import time
 
 # Each module has run(); in the order of printing.
-SECTIONS = ("kernel", "imports", "posts", "repeats", "queries", "merchants", "dynamodb", "write_units", "scale", "page")
+SECTIONS = (
+    "kernel",
+    "imports",
+    "posts",
+    "repeats",
+    "queries",
+    "reports",
+    "merchants",
+    "dynamodb",
+    "write_units",
+    "scale",
+    "page",
+)
 
 
 def main() -> None:

@@ -1,0 +1,192 @@
+"""Reports of one's own: how fast a new one is counted, with nothing beside it and beside posts, and many of them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.measure import DATA, ROOT, TILLROLL, events_file, percentile, show, timed
+from bench.posts import served
+from bench.repeats import ONE, post
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Table = dict[str, object]
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "10_000_000"))  # 100,000,000 takes some minutes to make
+BESIDE_EVENTS = min(EVENTS, 3_000_000)
+POSTS_A_SECOND = 1_000
+SENDERS = 8
+STEADY_S = 10
+MANY = 200
+WEEKDAYS: Table = {"name": "weekdays", "by": ["weekday", "method"]}
+LARGE: Table = {"name": "hours-merchants", "by": ["hour", "merchant", "method"]}
+DAYS: Table = {"name": "days", "by": ["day", "bracket", "method"]}
+
+
+def run() -> None:
+    """Print how long new reports take, what posts wait meanwhile, and what many reports cost."""
+    with _store(EVENTS) as directory:
+        rows = [_counted(directory, table) for table in (WEEKDAYS, LARGE)]
+        rows.append(_smallest(directory))
+    title = f"a report counted over {EVENTS:,} events, nothing beside it"
+    show(title, ("by", "wall", "processor", "events", "datapoints"), rows)
+    _beside()
+    _many()
+
+
+@contextmanager
+def _store(events: int) -> Iterator[Path]:
+    """Make a store of so many events, of 400 days, that is removed afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="tillroll-bench-", dir=ROOT / ".tools"))
+    try:
+        timed([*TILLROLL, "import", "--data", str(directory), str(events_file(events, days=400))])
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def _definition(table: Table) -> Path:
+    lines = ["[[reports]]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    path = DATA / "report.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def _counted(directory: Path, table: Table) -> tuple[str, ...]:
+    its = timed([*TILLROLL, "reports", "apply", "--data", str(directory), str(_definition(table))])
+    words = [*TILLROLL, "reports", "--data", str(directory), "--json"]
+    listed = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    (found,) = (each for each in listed if each["name"] == table["name"])
+    speed = f"{EVENTS / its.wall_s / 1e6:.1f} M/s"
+    by = ", ".join(found["dimensions"])
+    return by, f"{its.wall_s:.2f} s", f"{its.cpu_s:.2f} s", speed, f"{found['datapoints'] or 0:,}"
+
+
+def _smallest(directory: Path) -> tuple[str, ...]:
+    question = [*TILLROLL, "report", "hour-bracket", "--by", "day", "--data", str(directory), "--format", "json"]
+    before = min(timed(question).cpu_s for _ in range(3))
+    _counted(directory, DAYS)
+    after = min(timed(question).cpu_s for _ in range(3))
+    return "hour-bracket by day, without and with a report by day", f"{before:.2f} s", f"{after:.2f} s", "", ""
+
+
+def _beside() -> None:
+    rows = []
+    with _store(BESIDE_EVENTS) as directory, _server(directory) as port:
+        waits = _posts(port, STEADY_S)
+        rows.append(_waits("nothing", waits))
+        call = http.client.HTTPConnection("127.0.0.1", port)
+        started, counting = time.perf_counter(), threading.Event()
+        found: list[float] = []
+        sender = threading.Thread(target=lambda: found.extend(_posts(port, 600, counting)))
+        sender.start()
+        _apply(call, LARGE)
+        while not _is_whole(call, LARGE["name"]):
+            time.sleep(0.1)
+        took = time.perf_counter() - started
+        counting.set()
+        sender.join()
+        rows.append(_waits(f"a report by hour, merchant, method, {took:.1f} s", found))
+        ratio = percentile(found, 0.99) / percentile(waits, 0.99)
+    show(
+        f"{POSTS_A_SECOND:,} single posts a second; p99 beside counting {ratio:.2f} times as long",
+        ("beside", "p50", "p99", "posts"),
+        rows,
+    )
+
+
+def _many() -> None:
+    rows = []
+    with _store(BESIDE_EVENTS // 10) as directory, _server(directory) as port:
+        rows.append((*_waits("the five", _posts(port, STEADY_S)), _question(port)))
+        call = http.client.HTTPConnection("127.0.0.1", port)
+        tables = [_some(number) for number in range(MANY)]
+        started = time.perf_counter()
+        for table in tables:
+            _apply(call, table)
+        while not all(_is_whole(call, table["name"]) for table in tables[-3:]):
+            time.sleep(0.1)
+        took = time.perf_counter() - started
+        name = f"and {MANY} of one's own, counted in {took:.0f} s"
+        rows.append((*_waits(name, _posts(port, STEADY_S)), _question(port)))
+    title = f"many reports: {POSTS_A_SECOND:,} posts a second, then a question to each report"
+    show(title, ("reports", "p50", "p99", "posts", "question p99"), rows)
+
+
+def _some(number: int) -> Table:
+    windows, closed = ("hour", "day", "week", "month"), ("method", "bracket", "weekday", "merchant", "hour-of-day")
+    by = [windows[number % 4], closed[number // 4 % 5], closed[(number // 4 + 1 + number // 20 % 4) % 5]]
+    return {"name": f"own-{number}", "by": by}
+
+
+@contextmanager
+def _server(directory: Path) -> Iterator[int]:
+    command = [*TILLROLL, "serve", "--data", str(directory), "--port", "0", "--log-level", "info"]
+    with served(command, ready=r"http://127\.0\.0\.1:(\d+)") as port:
+        yield port
+
+
+def _apply(call: http.client.HTTPConnection, table: Mapping[str, object]) -> None:
+    body = json.dumps({name: value for name, value in table.items() if name != "name"})
+    call.request("PUT", f"/reports/{table['name']}", body, {"Content-Type": "application/json"})
+    reply = call.getresponse()
+    text = reply.read()
+    if reply.status not in {200, 202}:
+        raise RuntimeError(text)
+
+
+def _is_whole(call: http.client.HTTPConnection, name: object) -> bool:
+    call.request("GET", "/reports")
+    listed = json.loads(call.getresponse().read())
+    return any(each["name"] == name and each["readable"] for each in listed)
+
+
+def _question(port: int) -> str:
+    call = http.client.HTTPConnection("127.0.0.1", port)
+    call.request("GET", "/reports")
+    names = [each["name"] for each in json.loads(call.getresponse().read())]
+    waits = []
+    for name in names * (1 if len(names) > MANY else 20):
+        started = time.perf_counter()
+        call.request("GET", f"/reports/{name}?limit=100")
+        call.getresponse().read()
+        waits.append(time.perf_counter() - started)
+    return f"{percentile(waits, 0.99) * 1e3:.0f} ms"
+
+
+def _waits(name: str, waits: Sequence[float]) -> tuple[str, ...]:
+    return name, f"{percentile(waits, 0.5) * 1e3:.1f} ms", f"{percentile(waits, 0.99) * 1e3:.1f} ms", f"{len(waits):,}"
+
+
+def _posts(port: int, seconds: float, stop: threading.Event | None = None) -> list[float]:
+    """Post single events at a steady rate, by some connections; return what each waited, from when it was due."""
+    waits: list[float] = []
+    begins = time.perf_counter()
+
+    def send(first: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        number = first
+        while (due := begins + number / POSTS_A_SECOND) < begins + seconds and not (stop and stop.is_set()):
+            time.sleep(max(0.0, due - time.perf_counter()))
+            post(connection, ONE % time.perf_counter_ns(), {})
+            waits.append(time.perf_counter() - due)
+            number += SENDERS
+        connection.close()
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return waits
