@@ -89,6 +89,6 @@ def planned(definition: Definition, store: Store, events: int | None) -> dict[st
         "events": events,
         "seconds": round(each_s * (events or seen), 1),
         "datapoints_min": len(aggregates),
-        "write_units_min": len(aggregates),
-        "dollars_min": round(len(aggregates) * WRITE_UNIT, 2),
+        "write_units_min": 2 * len(aggregates),  # the counter, and its entry in the index
+        "dollars_min": round(2 * len(aggregates) * WRITE_UNIT, 2),
     }

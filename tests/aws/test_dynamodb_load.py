@@ -36,7 +36,7 @@ def folder_of(tables: Tables) -> Folder:
     store = tables.store()
     state = store.client.run(read_state(store.context))
     assert state is not None
-    (folder,) = store.client.run(read_folders(store.context, state))
+    (folder,) = store.client.run(read_folders(store.context, state.main))
     return folder
 
 

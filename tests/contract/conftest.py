@@ -16,7 +16,6 @@ from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.rejection import CAPACITY, Capacity
 from tillroll.core.report import REPORTS
-from tillroll.stores.dynamodb.schema import report_of
 from tillroll.stores.sqlite.segments import Segments
 
 if TYPE_CHECKING:
@@ -126,11 +125,13 @@ class DynamoDBBench:
         return self.opened[-1]
 
     def add(self, datapoint: str, events: int) -> None:
+        at = REPORTS.place(datapoint)
+        assert at is not None
         self.boto.update_item(
             TableName=self.tables[0],
             Key={"datapoint": {"S": datapoint}},
             UpdateExpression="ADD events :n SET report = :r",
-            ExpressionAttributeValues={":n": {"N": str(events)}, ":r": {"S": report_of(datapoint)}},
+            ExpressionAttributeValues={":n": {"N": str(events)}, ":r": {"S": at.report.name}},
         )
 
     def first_chunk(self) -> dict[str, Any]:

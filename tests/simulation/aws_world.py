@@ -20,6 +20,7 @@ from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.dynamodb_model import ModelClient, Tables
 from tests.simulation.dynamodb_watch import Watch
 from tests.simulation.oracle import Ledger, Name, Purchase
+from tests.simulation.own_reports import OWN
 from tests.simulation.scheduler import Fault, Scheduler
 from tests.simulation.sqs_model import DEAD_LETTERS, QUEUE, ModelSqsClient
 from tests.simulation.traffic import SECONDS, Traffic
@@ -27,23 +28,26 @@ from tests.simulation.witness import WrongError
 
 from tillroll.aws import functions
 from tillroll.aws.redrive import look, redrive
+from tillroll.core.definition import define
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
-from tillroll.errors import QueueError, StoreError
+from tillroll.errors import CountingError, QueryError, QueueError, StoreError
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ingest.take import take
-from tillroll.ingest.worker import Taken, Worker, fold_if_due
+from tillroll.ingest.worker import Taken, Worker, count_some, fold_if_due
 from tillroll.queues.sqs import queue as queue_module
 from tillroll.queues.sqs.queue import SqsQueue
 from tillroll.stores.dynamodb import fold as fold_module
+from tillroll.stores.dynamodb import store as store_module
 from tillroll.stores.dynamodb.calls import Context, Count, Discard, Put, PutState, TransactWrite
-from tillroll.stores.dynamodb.schema import FOLD_KEY
+from tillroll.stores.dynamodb.schema import FOLD_KEY, key_of
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.accept import Rejection
+    from tillroll.core.report import Report
     from tillroll.ports import Message
 
 FRESHNESS_S: Final = 20.0
@@ -70,6 +74,8 @@ class Mix(NamedTuple):
     redrivers: float = 0.3
     movers: float = 0.2
     rebuilders: float = 0.25
+    definers: tuple[float, ...] = (0.5, 0.2)
+    counters: float = 0.4
 
 
 EVERYTHING: Final = Mix()
@@ -83,6 +89,8 @@ _QUIET: Final = Mix(
     redrivers=0,
     movers=0,
     rebuilders=0,
+    definers=(),
+    counters=0,
 )
 FOLDS: Final = _QUIET._replace(rates=(0.0,), impatient=0, messages=(8, 12), pollers=(2, 3), schedules=(1,) * 6)
 REFUSALS: Final = _QUIET._replace(
@@ -94,6 +102,7 @@ KILLED_WORKERS: Final = _QUIET._replace(
 LOST_REPLIES: Final = _QUIET._replace(
     rates=(0.1,), faults=(Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.REPEAT), pollers=(1, 2), serves=1
 )
+DEFINITIONS: Final = FOLDS._replace(definers=(1, 1), counters=1)
 REDRIVES: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(5, 10), redrivers=1, movers=1)
 
 
@@ -142,7 +151,7 @@ class World:
         clock, monotonic = self.scheduler.clock, lambda: self.scheduler.now
         store = self.store_class(cast("Any", client), clock=clock, monotonic=monotonic, freshness_s=FRESHNESS_S)
         patience_s = 1.0 if self.plan is None and self.random.random() < self.mix.impatient else 30.0
-        store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s)
+        store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s, {})
         return store
 
     def _token(self) -> str:
@@ -208,6 +217,8 @@ class SimulatedWorker(Worker):
     def _take(self, messages: list[Message]) -> Taken:
         taken = super()._take(messages)
         fold_if_due(self.store, self._world.random.choice((None, 0.0, 0.1)))
+        if self._world.random.random() < 0.2:
+            count_some(self.store, self._world.random.choice((0.0, 0.1)))
         return taken
 
 
@@ -354,9 +365,56 @@ class Processes:
         if self.world.random.random() < 0.5:
             asked = sorted(self.world.watch.prefixes[-1]) or ["10-50|PAY_NOW"]
             return Counter(events_of(store.get(asked))), asked
+        own = [each for each in store.catalogue() if each.is_own]
+        if own and self.world.random.random() < 0.5:
+            return self._read_own(store, self.world.random.choice(own)), []
         page = store.page(Query(report=self.world.random.choice(FIVE)))
         seen = Counter(events_of(page.aggregates))
         return seen, list(seen)  # the index may not list the newest datapoints yet
+
+    def _read_own(self, store: DynamoDBStore, report: Report) -> Counter[str]:
+        """Read a report of one's own, which shows no less than what was folded before."""
+        watch = self.world.watch
+        low = watch.own_counts(report.key, watch.folded_position())[0]
+        seen = Counter[str]()
+        try:
+            for each in store.page(Query(report=report)).aggregates:
+                seen[key_of(report, each.datapoint)] = each.events
+        except (CountingError, QueryError):  # dropped, or changed, meanwhile
+            return seen
+        high = watch.own_counts(report.key, len(watch.prefixes) - 1)[0]
+        wrong = {dp: (low[dp], events, high[dp]) for dp, events in seen.items() if not low[dp] <= events <= high[dp]}
+        if wrong:
+            self.world.fail(f"a reader saw of a report of one's own, as (least, seen, most): {wrong}")
+        return Counter()
+
+    def definer(self, store: DynamoDBStore) -> None:
+        """Define, change and drop reports beside the traffic, as operators do; some of it counts what lags."""
+        random = self.world.random
+        for _ in self._while_busy(8):
+            self.world.scheduler.step("operator", wait_s=random.choice((0.1, 5.0, 20.0)))
+            try:
+                match random.randrange(5):
+                    case 0 | 1:
+                        titles = random.sample(sorted(OWN), random.choice((1, 1, 2)))
+                        by_name = {OWN[title].table["name"]: OWN[title] for title in titles}
+                        store.apply([define(own.table) for own in by_name.values()])
+                    case 2:
+                        store.drop(random.choice(("one", "two")))
+                    case _:
+                        store.count_some(random.choice((0.0, 1.0)))
+            except StoreError as error:
+                if "of tillroll 0.1.0" not in str(error):
+                    self._expected(error)
+
+    def counter(self, store: DynamoDBStore) -> None:
+        """Count what lags, as a server does."""
+        for _ in self._while_busy(12):
+            try:
+                store.count_some(self.world.random.choice((0.0, 0.5)))
+            except StoreError as error:
+                self._expected(error)
+            self.world.scheduler.step("counts", wait_s=self.world.random.choice((0.1, 5.0)))
 
     def rebuilder(self, store: DynamoDBStore) -> None:
         """Count everything anew beside the traffic, as an operator may."""
@@ -482,7 +540,11 @@ def simulated_time(world: World) -> Iterator[None]:
     propagate, parts = log.propagate, functions._parts
     log.propagate = False
     log.addHandler(listener)
-    clocks = {(functions, "wall_clock"): world.scheduler.clock, (queue_module, "time"): _Time(world.scheduler)}
+    clocks = {
+        (store_module, "_COUNT_S_MIN"): 0.1,
+        (functions, "wall_clock"): world.scheduler.clock,
+        (queue_module, "time"): _Time(world.scheduler),
+    }
     settings: dict[tuple[Any, str], Any] = clocks | {(fold_module, name): value for name, value in _SMALL.items()}
     before = {place: getattr(*place) for place in settings}
     for place, clock in settings.items():
@@ -537,6 +599,8 @@ def settle(world: World) -> None:
             redriven = not world.busy
             redrive(store, world.queue(DEAD_LETTERS), world.scheduler.clock)
             world.scheduler.step("at rest", wait_s=10.0)
+        while store.count_some(1.0):
+            world.scheduler.step("counts", wait_s=1.0)
         store.fold()
         _check_at_rest(world, store)
 
@@ -567,6 +631,7 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
         shown.update(events_of(store.page(Query(report=report)).aggregates))
     if shown != watch.prefixes[-1]:
         raise WrongError(f"the reports at rest show {shown}")
+    _check_own(world, store)
     dead = [*world.service.buried, *(message.body for message in world.service.queues[DEAD_LETTERS].values())]
     refused = [
         purchase.text().decode()
@@ -577,6 +642,16 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
     lost = [text for text in [*refused, *world.bad] if not any(text in body for body in dead)]
     if lost:
         raise WrongError(f"not in the dead-letter queue: {lost}")
+
+
+def _check_own(world: World, store: DynamoDBStore) -> None:
+    for report in [each for each in store.catalogue() if each.is_own]:
+        found = Counter(
+            {key_of(report, each.datapoint): each.events for each in store.page(Query(report=report)).aggregates}
+        )
+        right = world.watch.own_counts(report.key, len(world.watch.prefixes) - 1)[0]
+        if found != right:
+            raise WrongError(f"{report.key} at rest shows {found}, not {right}")
 
 
 def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> Scheduler:
@@ -600,6 +675,8 @@ def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> 
             ("redriver", processes.redriver, mix.redrivers),
             ("mover", processes.mover, mix.movers),
             ("rebuilder", processes.rebuilder, mix.rebuilders),
+            *[(f"definer {number}", processes.definer, chance) for number, chance in enumerate(mix.definers)],
+            ("counter", processes.counter, mix.counters),
         ]
         if random.random() < mix.serves:
             processes.serve()

@@ -159,13 +159,16 @@ class Tables:
         return QueryReply([] if call.count else [log[n] for n in numbers], last, len(numbers))
 
     def _query_index(self, call: QueryIndex) -> IndexReply:
+        self.indexed = [entry for entry in self.indexed if entry[2] in self.aggregates]
         found = sorted(
-            datapoint
-            for since, report, datapoint in self.indexed
-            if since <= self._scheduler.now
-            and report == call.report
-            and call.low <= datapoint <= call.high
-            and (call.shard is None or shard_of(report, datapoint) == shard_key(report, call.shard))
+            {
+                datapoint
+                for since, report, datapoint in self.indexed
+                if since <= self._scheduler.now
+                and report == call.report
+                and call.low <= datapoint <= call.high
+                and (call.shard is None or shard_of(report, datapoint) == shard_key(report, call.shard))
+            }
         )
         found = found[bisect_right(found, call.after) :] if call.after is not None else found
         return IndexReply(found[:_PAGE], found[_PAGE - 1] if len(found) > _PAGE else None)
@@ -200,6 +203,8 @@ class Tables:
         item["events"] = call.events if call.anew else before.get("events", 0) + call.events
         if call.amount is not None:
             item["amount"] = call.amount if call.anew else before.get("amount", 0) + call.amount
+        if call.text is not None:
+            item["text"] = call.text
         self._put_aggregate(call.datapoint, item)
         self.on_write(call)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tests.simulation import oracle
+from tests.simulation.own_reports import OWN, OwnReport
 from tests.simulation.witness import journaled
 
 from tillroll.core import chunk
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.simulation.dynamodb_model import Tables
 
 Place = tuple[str, int]
+_STANDS = {"counting", "readable"}
 
 
 class Watch:
@@ -34,6 +36,9 @@ class Watch:
         self.prefixes: list[Counter[str]] = [Counter()]  # what the reports show after each ledger entry
         self.amounts: list[Counter[str]] = [Counter()]
         self.folded: dict[str, int] = {}  # how far each folder has come
+        self.versions: dict[str, OwnReport] = {}  # of reports of one's own, as they were when they came
+        self.purchases: list[list[oracle.Purchase]] = [[]]  # of each ledger entry
+        self._readable: set[str] = set()
         self._chunks: dict[Place, list[oracle.Purchase]] = {}
         self._listed: dict[Place, int] = {}
         self._entries: dict[int, list[Place]] = {}
@@ -49,6 +54,10 @@ class Watch:
                 self._chunk((str(call.item["log"]), int(call.item["number"])), call.item["chunk"])
             case Count():
                 self._counter(call.datapoint)
+            case PutState() if str(call.item["datapoint"]) == FOLD_KEY:
+                self._changed(call.item)
+            case PutState() if call.item.get("version"):
+                self._check_version(f"{str(call.item['datapoint'])[1:-1]}.{int(call.item['version'])}")
             case PutState():
                 self._moved(call.item)
             case Discard():
@@ -100,19 +109,68 @@ class Watch:
         else:
             self._check(datapoint, item, entry)
 
+    def own_counts(self, version: str, entry: int) -> tuple[Counter[str], Counter[str]]:
+        """Return events and amounts of the counters of a version, as they must be at a ledger entry."""
+        counts, amounts = Counter[str](), Counter[str]()
+        for purchase in (each for some in self.purchases[: entry + 1] for each in some):
+            text = self.versions[version].counts_for(purchase)
+            if text is not None:
+                counts[f"|{version}|{text}"] += 1
+                amounts[f"|{version}|{text}"] += purchase.cents
+        return counts, amounts
+
+    @property
+    def _root(self) -> dict[str, Any]:
+        root = self._tables.aggregates[FOLD_KEY]
+        return {**root, **{name: msgspec.json.decode(root[name]) for name in ("groups", "versions")}}
+
+    def standing(self) -> set[str]:
+        """Return the versions that are counted now."""
+        return {f"{name}.{number}" for name, number, _, state, _ in self._root["versions"] if state in _STANDS}
+
+    def _changed(self, item: Mapping[str, Any]) -> None:
+        """Note versions that come, and check one that is read from now on: it stands where the reports do."""
+        self._extend()
+        for name, number, digest, state, _ in msgspec.json.decode(item["versions"]):
+            key = f"{name}.{number}"
+            if key not in self.versions:
+                definition = self._tables.aggregates[f"#definition/{digest}"]["text"]
+                self.versions[key] = OWN[msgspec.json.decode(definition)["title"]]
+            if state == "readable" and key not in self._readable:
+                self._readable.add(key)
+                self._check_version(key)
+
+    def _check_version(self, key: str) -> None:
+        self._extend()
+        if key in self.standing():
+            self._check_all(self.folded_position(), self.own_counts(key, self.folded_position())[0])
+
     def _check(self, datapoint: str, item: Mapping[str, Any], entry: int) -> None:
-        right = self.prefixes[entry][datapoint]
+        counts, amounts = self.prefixes[entry], self.amounts[entry]
+        if datapoint.startswith("|"):
+            version = datapoint[1:].partition("|")[0]
+            if version not in self.standing():
+                return  # nobody reads it any more
+            counts, amounts = self.own_counts(version, entry)
+        right = counts[datapoint]
         if item["events"] != right:
             self._fail(f"{datapoint} is {item['events']} at {entry}, not {right}")
-        right = self.amounts[entry][datapoint]
+        right = amounts[datapoint]
         if item["fold"] >= EPOCH and item["amount"] != right:
             self._fail(f"{datapoint} has the amount {item['amount']} at {entry}, not {right}")
 
     def _discarded(self, call: Discard) -> None:
         self._extend()
-        first = self._tables.aggregates[FOLD_KEY]["first"]
-        if call.epoch == self._tables.aggregates[FOLD_KEY]["epoch"] * EPOCH and self.prefixes[first][call.datapoint]:
-            self._fail(f"a recount deleted {call.datapoint}, which it has")
+        root, counts = self._root, self.prefixes[-1]
+        version = call.datapoint[1:].partition("|")[0] if call.datapoint.startswith("|") else ""
+        if version and version in self.standing():
+            counts = self.own_counts(version, len(self.prefixes) - 1)[0]
+        elif not version:
+            counts = self.prefixes[root["groups"][0].get("first", 0)]
+        if (call.epoch > 10**29 and version in self.standing()) or (
+            call.epoch == root["epoch"] * EPOCH and counts[call.datapoint]
+        ):
+            self._fail(f"{call.datapoint} was deleted, which there is")
 
     def _extend(self) -> None:
         """Extend the prefixes by the entries that are visible with all their chunks."""
@@ -120,6 +178,7 @@ class Watch:
             places = self._entries.get(len(self.prefixes))
             if places is None or not all(place in self._chunks for place in places):
                 return
+            self.purchases.append([each for place in places for each in self._chunks[place]])
             counts, amounts = self.prefixes[-1].copy(), self.amounts[-1].copy()
             for place in places:
                 for purchase in self._chunks[place]:
@@ -131,12 +190,13 @@ class Watch:
     def _moved(self, item: Mapping[str, Any]) -> None:
         """Check a folder's state: its position only grows, and all its counters have taken what lies before it."""
         key = str(item["datapoint"])
-        if key == FOLD_KEY:
+        if not key.startswith(f"{FOLD_KEY}/"):
             return
         self._extend()
-        generation, folder = map(int, key.split("/")[1:])
-        root = self._tables.aggregates[FOLD_KEY]
-        if root["generation"] != generation:
+        number, folder = map(int, key.split("/")[1:])
+        root = self._root
+        group = next((each for each in root["groups"] if each["id"] == number), None)
+        if group is None:
             return  # nobody reads it any more
         position = int(item["position"])
         before = self.folded.get(key, position)
@@ -145,11 +205,16 @@ class Watch:
             return
         self.folded[key] = position
         if position > before or not item["until"]:
-            self._check_all(position, folder, root)
+            own = self.standing().intersection(group.get("own", ()))
+            counts = Counter(self.prefixes[position] if group == root["groups"][0] else {})
+            for version in own:
+                counts += self.own_counts(version, position)[0]
+            self._check_all(position, counts, folder, group.get("folders", 1))
 
-    def _check_all(self, position: int, folder: int, root: Mapping[str, Any]) -> None:
-        for datapoint, events in self.prefixes[position].items():
-            if zlib.crc32(datapoint.encode()) % root["folders"] != folder:
+    def _check_all(self, position: int, counts: Counter[str], folder: int = 0, folders: int = 1) -> None:
+        root = self._root
+        for datapoint, events in counts.items():
+            if zlib.crc32(datapoint.encode()) % folders != folder:
                 continue
             item = self._tables.aggregates.get(datapoint)
             if item is None or item["fold"] // EPOCH != root["epoch"] or item["events"] < events:
@@ -164,11 +229,10 @@ class Watch:
             return 0
         if "format" not in root:
             return int(root["upto"])
-        found = [self._tables.aggregates.get(f"{FOLD_KEY}/{root['generation']}/{n}") for n in range(root["folders"])]
-        return min(
-            0 if root["first"] and item is None else (item or {"position": root["begins"]})["position"]
-            for item in found
-        )
+        main = self._root["groups"][0]
+        found = [self._tables.aggregates.get(f"{FOLD_KEY}/{main['id']}/{n}") for n in range(main.get("folders", 1))]
+        begins = 0 if main.get("first") else main.get("begins", 0)
+        return min(int(begins if item is None else item["position"]) for item in found)
 
     def folded_counts(self) -> Counter[str]:
         """Return the least that the reports may show."""

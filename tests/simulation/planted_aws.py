@@ -74,7 +74,7 @@ def _unchecked(*_: Any) -> Any:
 def _moved_early(self: _FolderWork, stride: Any) -> Any:
     """Move the position, then count."""
     yield from self._put(Folder(stride.until, stride.token))
-    totals = yield from fold.count_range(self.context, stride, Share())
+    totals = yield from fold.count_range(self.context, stride, self.reports, Share())
     yield from self._count(totals, stride.until, anew=False)
 
 

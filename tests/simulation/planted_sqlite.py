@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.simulation.planted import Planted
 from tests.simulation.sqlite_world import FULL_DISK, OWN_REPORTS, READERS, REBUILDS
 
+from tillroll.core import versions
 from tillroll.core.report import FIVE
 from tillroll.ports import Outcome
-from tillroll.stores.sqlite import audit, counting, reports
+from tillroll.stores.sqlite import audit, counting
 from tillroll.stores.sqlite import reader as reader_module
 from tillroll.stores.sqlite import store as sqlite_store
 from tillroll.stores.sqlite.counters import Counters
@@ -18,12 +19,14 @@ from tillroll.stores.sqlite.counting import Lag, Stride
 from tillroll.stores.sqlite.dedupe import Classified, Dedupe, Tried
 from tillroll.stores.sqlite.merchants import Merchants
 from tillroll.stores.sqlite.reader import Tail
-from tillroll.stores.sqlite.reports import Version, read_versions, write_positions
+from tillroll.stores.sqlite.reports import read_versions, write_positions
 from tillroll.stores.sqlite.state import StoreState, read_state, write_state
 from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tillroll.core.versions import Version
 
 _classify = Dedupe.classify
 _take_over = audit.take_over
@@ -217,7 +220,7 @@ def _changed_under_its_name(versions: Any, definitions: Any) -> list[Version]:
 
 _find_lag = counting.find_lag
 _write_stride = Stride.write
-_applied = reports.applied
+_applied = versions.applied
 
 
 PLANTED: Final = (

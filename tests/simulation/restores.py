@@ -138,7 +138,7 @@ class _Run:
         """Return a store as a process opens it."""
         client = ModelClient(self.tables, self.scheduler, self.fault)
         store = DynamoDBStore(cast("Any", client), clock=self.scheduler.clock, freshness_s=20.0)
-        store.context = Context(self.scheduler.clock, self.random.random, self.token, 30.0)
+        store.context = Context(self.scheduler.clock, self.random.random, self.token, 30.0, {})
         return store
 
     def token(self) -> str:

@@ -47,7 +47,7 @@ KEPT: list[dict[str, Any]] = [
     {"name": "of-sweden", "by": ["method"], "where": {"country": ["SE", "nowhere"]}},
     {"name": "three", "by": ["channel", "country", "merchant"]},
 ]
-COUNTRIES = ["SE", "NO", '"x|y"'.replace("|", "\\u007c"), "1", '"1"', "(absent)", "å" * 200, "\\" * 150]
+COUNTRIES = ["SE", "NO", '"x|y"'.replace("|", "\\u007c"), "1", '"1"', "(absent)", "å" * 300, "\\" * 150]
 CHANNELS = ["web", "shop", "(absent)", "null"]
 
 

@@ -35,6 +35,7 @@ COMMIT_S: Final = 25.0  # after which a commit is given up
 COMMIT_RESERVE_S: Final = 30.0  # a commit is begun only with so much time left: a batch ends before its deadline
 FOLD_RESERVE_S: Final = 20.0
 _SCHEDULE_S: Final = 60.0
+_COUNT_S: Final = 10.0
 _PAUSE_S_MIN: Final = 1.0
 _GRACE_S_MAX: Final = 5.0
 
@@ -181,8 +182,9 @@ def _record(parts: _Parts, taken: Taken, messages: int) -> None:
 def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     """Fold what is due, and look again until the next minute's call, if the freshness asks it.
 
-    It stops before its deadline: the next call goes on from there. Returns the folded position. An error is raised: the
-    next call tries again, and an alarm tells when reports stay old.
+    Between the folds it counts reports of one's own that lag. It stops before its deadline: the next call goes on from
+    there. Returns the folded position. An error is raised: the next call tries again, and an alarm tells when reports
+    stay old.
     """
     del event
     parts = _parts()
@@ -192,10 +194,20 @@ def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
     pause_s = _SCHEDULE_S if freshness_s >= _SCHEDULE_S else max(freshness_s / 2, _PAUSE_S_MIN)
     while True:
         position = _fold_once(parts, context.get_remaining_time_in_millis() / 1_000 - FOLD_RESERVE_S)
+        look_at = time.monotonic() + pause_s
+        _count(parts.store, min(look_at, ends_at), context)
+        rest_s = max(0.0, look_at - time.monotonic())
         time_left = context.get_remaining_time_in_millis() / 1_000
-        if time.monotonic() + pause_s >= ends_at or time_left < pause_s + FOLD_RESERVE_S:
+        if look_at >= ends_at or time_left < rest_s + FOLD_RESERVE_S:
             return {"folded_position": position}
-        time.sleep(pause_s)
+        time.sleep(rest_s)
+
+
+def _count(store: Store, until: float, context: LambdaContext) -> None:
+    """Count reports of one's own that lag, until it is time to fold again, or the deadline is near."""
+    while time.monotonic() < until and context.get_remaining_time_in_millis() > (FOLD_RESERVE_S + _COUNT_S) * 1_000:
+        if not store.count_some(min(_COUNT_S, until - time.monotonic())):
+            return
 
 
 def _fold_once(parts: _Parts, seconds: float) -> int:

@@ -95,7 +95,7 @@ def plan(
         size = "all events" if events is None else f"{events:,} events"
         typer.echo(f"{each['name']}: {each['change']}; {size} to count, about {each['seconds']:,} s here")
         units = f"{each['write_units_min']:,} write units at least"
-        typer.echo(f"  on AWS: one write unit a datapoint, {units} (${each['dollars_min']:.2f})")
+        typer.echo(f"  on AWS: two write units a datapoint, {units} (${each['dollars_min']:.2f})")
     if not found:
         typer.echo("nothing changes")
 

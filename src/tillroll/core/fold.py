@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.codes import Codes, Numbers
-from tillroll.core.dimension import MERCHANT
+from tillroll.core.dimension import FIELD_PREFIX, MERCHANT, Open
 from tillroll.core.report import FIVE, Condition, Report
 
 if TYPE_CHECKING:
@@ -88,6 +88,25 @@ def _group(reports: Sequence[Report], codes: Codes) -> list[Counts]:
         )
         for first, ((windows, *cells), counts, sums) in zip(firsts, grouped, strict=True)
     ]
+
+
+def batch_codes(batch: Batch, reports: Sequence[Report]) -> tuple[Codes, dict[str, list[str]]]:
+    """Return the codes of a batch by its own lists of values, and these lists, of each dictionary that reports need."""
+    dimensions = [each for report in reports for each in (*report.by, *(part.dimension for part in report.where))]
+    opens: dict[str, Numbers] = {}
+    texts: dict[str, list[str]] = {}
+    for dictionary in dict.fromkeys(each.dictionary for each in dimensions if isinstance(each, Open)):
+        if dictionary == MERCHANT.dictionary:
+            indexes, texts[dictionary] = batch.merchants, batch.merchant_names
+        else:
+            column = batch.kept_column(dictionary.removeprefix(FIELD_PREFIX))
+            indexes, texts[dictionary] = column.indexes, column.values
+        opens[dictionary] = Numbers(indexes, None, len(texts[dictionary]))
+
+    def find(dictionary: str, text: str) -> int | None:
+        return texts[dictionary].index(text) if text in texts[dictionary] else None
+
+    return Codes(batch.seconds, batch.amounts, batch.methods, opens, find), texts
 
 
 def codes_of(batch: Batch, numbers: array[int]) -> Codes:

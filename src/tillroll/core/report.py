@@ -122,15 +122,11 @@ class Report:
             return text
         return f"{self.prefix}{_HASHED}{hashlib.sha256(encoded).hexdigest()}"
 
-    def forms(self, window: int) -> list[tuple[str, str]]:
-        """Return what stands before and after the open dimension's text in a window's datapoints, by inner code.
-
-        For a report of at most one open dimension; what has none stands before.
-        """
+    def forms(self, window: int) -> list[tuple[str, ...]]:
+        """Return what stands around open dimensions' texts in a window's datapoints, by inner code."""
         told = {self.window.name: self.window.text(window)} if self.window else {}
         texts = [told | self.inner_texts(code) for code in range(self.inner)]
-        forms = (self.text(each.get(name, _OPEN) for name in self.dimensions).partition(_OPEN) for each in texts)
-        return [(before, after) for before, _, after in forms]
+        return [tuple(self.text(each.get(name, _OPEN) for name in self.dimensions).split(_OPEN)) for each in texts]
 
     def text_of(self, event: Event, kept: Mapping[str, str]) -> str | None:
         """Return the datapoint, in full, that an event counts for; None when a condition leaves it out."""

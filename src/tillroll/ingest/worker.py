@@ -35,6 +35,7 @@ _IDLE_WAIT_S: Final = 20.0  # a long poll, by SQS at most
 _IDLE_WAIT_S_MIN: Final = 1.0
 _PAUSE_S_MAX: Final = 30.0
 _FOLD_EVERY_S: Final = 1.0
+_COUNT_S: Final = 5.0
 _FOLD_S: Final = 10.0  # at a time: a worker that is told to stop waits for it
 HAND_BACK_S: Final = 1.0  # after which another may take what was given up
 _log: Final = logging.getLogger(__name__)
@@ -191,6 +192,14 @@ def fold_if_due(store: Store, seconds: float | None = None) -> bool:
         return False
 
 
+def count_some(store: Store, seconds: float) -> None:
+    """Count reports of one's own that lag. No error of that may cost anybody a message: it is put off."""
+    try:
+        store.count_some(seconds)
+    except Exception as error:  # noqa: BLE001 as above
+        _log.warning("reports cannot be counted now: %s", error, exc_info=not isinstance(error, TillrollError))
+
+
 class Worker:
     """Receives, takes, deletes and folds until it is told to stop."""
 
@@ -243,8 +252,11 @@ class Worker:
 
     @contextmanager
     def _folding(self) -> Iterator[None]:
-        """Fold beside the commits, in a thread of its own: a slow fold holds up no message."""
-        with _every(_FOLD_EVERY_S, "fold", lambda: fold_if_due(self.store, _FOLD_S)):
+        """Fold and count beside the commits, in threads of their own: a slow fold holds up no message."""
+        with (
+            _every(_FOLD_EVERY_S, "fold", lambda: fold_if_due(self.store, _FOLD_S)),
+            _every(_FOLD_EVERY_S, "count", lambda: count_some(self.store, _COUNT_S)),
+        ):
             yield
 
     def _wait_out(self, error: TillrollError, pause_s: float) -> float:

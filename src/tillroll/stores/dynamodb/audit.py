@@ -12,19 +12,31 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core import limits
 from tillroll.core.recount import Recount, records
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE, Place, Reports
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference
 from tillroll.stores.dynamodb.calls import Correct, QueryTable, Scan, run_call, run_calls
+from tillroll.stores.dynamodb.definitions import reports_of
 from tillroll.stores.dynamodb.ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
-from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX, LedgerEntry, report_of
+from tillroll.stores.dynamodb.schema import (
+    EPOCH,
+    FOLD_KEY,
+    LEDGER,
+    LedgerEntry,
+    datapoint_of,
+    index_key,
+    is_state,
+    key_of,
+    version_of,
+)
 from tillroll.stores.dynamodb.spill import Spill
-from tillroll.stores.dynamodb.state import FoldState, read_folders, read_state
+from tillroll.stores.dynamodb.state import FoldState, read_least, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tillroll.core.batch import Batch
+    from tillroll.core.report import Report
     from tillroll.ports import Progress
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.schema import ChunkRef
@@ -35,6 +47,7 @@ _ENTRIES_A_PAGE: Final = 500
 _CORRECTIONS_AT_ONCE: Final = 500
 _EVENTS, _FOLD, _AMOUNT = 0, 1, 2  # the positions under which a stored counter's numbers are spilled
 _DAY_MINUTES: Final = 1_440
+_FIVE: Final = Reports()
 
 
 class _Found:
@@ -74,7 +87,8 @@ class _Audit:
         self.since = since
         self.progress = progress
         self.found = _Found()
-        self.reports = tuple(REPORTS)
+        self.reports: tuple[Report, ...] = FIVE
+        self.own: dict[str, Report] = {}  # by version
         self.recount = Spill()
         self.stored = Spill()
         self.chunks = Spill()
@@ -84,14 +98,15 @@ class _Audit:
         self.of = 0
         self.range_has_events = False
         self.last = LedgerEntry()
-        self.state: FoldState | None = None
+        self.state = FoldState()
+        self.furthest = 0  # that any counter is folded
 
     def close(self) -> None:
         for spill in (self.recount, self.stored, self.chunks):
             spill.close()
 
     def run(self, *, repair: bool) -> Procedure[Audit]:
-        upto, token = yield from self._read_position()
+        upto, token = yield from self._begin()
         head = yield from read_head(self.context)
         self.of = head.entry.events
         self.position = min(upto, head.number)
@@ -123,23 +138,27 @@ class _Audit:
             differences_total=self.found.total,
         )
 
+    def _begin(self) -> Procedure[tuple[int, str]]:
+        """Read what is counted, the position up to which it is, and the token of the entry there."""
+        self.state = (yield from read_state(self.context)) or FoldState()
+        self.reports = tuple((yield from reports_of(self.context, self.state, self.state.main)))
+        self.own = {report.key: report for report in self.reports if report.is_own}
+        return (yield from self._read_position())
+
     def _read_position(self) -> Procedure[tuple[int, str]]:
-        """Read the least position of any folder, and the token of the entry there.
+        """Read the least position of any folder of the main group, and the token of the entry there.
 
         Raises:
             StoreError: a recount of everything is under way, or has been, so that no position is that of all counters.
         """
-        state = yield from read_state(self.context)
-        if state is None:
-            return 0, ""
-        if self.state is not None and self.state != state:
+        state = (yield from read_state(self.context)) or FoldState()
+        if self.state.epoch != state.epoch:
             problem = "everything was counted again while the audit counted"
             raise StoreError(problem, "Audit again", retry_after_s=1.0)
         self.state = state
-        folders = yield from read_folders(self.context, state)
-        least = min(folders, key=lambda folder: folder.position)
-        if least.position < state.first:
-            problem = f"everything is being counted again, up to ledger entry {state.first}"
+        least = yield from read_least(self.context, state.main)
+        if least.position < state.main.first:
+            problem = f"everything is being counted again, up to ledger entry {state.main.first}"
             raise StoreError(problem, "Wait until it is done, or have tillroll rebuild do it now", retry_after_s=60.0)
         return least.position, least.token
 
@@ -197,7 +216,8 @@ class _Audit:
                     recount.count(batch, b"\1" * len(self.reports))
                     events += len(batch)
             for found in records(recount.take(1, 0)[0]):
-                key = self.reports[found.report].datapoint(found.text)
+                report = self.reports[found.report]
+                key = key_of(report, report.datapoint(found.text))
                 self.recount.add(key, 2 * position, found.events)
                 self.recount.add(key, 2 * position + 1, found.amount)
             self.done += events
@@ -234,12 +254,8 @@ class _Audit:
                 self.found.add("ledger", f"{log} {number}", f"{times} ledger entries list it", times, 1)
             last = number
 
-    @property
-    def _epoch(self) -> int:
-        return FoldState().epoch if self.state is None else self.state.epoch
-
     def _scan(self) -> Procedure[int]:
-        """Take down every counter; return the greatest position any is folded to."""
+        """Take down every counter; return the greatest position any of the five reports is folded to."""
         greatest = 0
         after: str | None = None
         while True:
@@ -247,10 +263,11 @@ class _Audit:
             for item in reply.items:
                 key = str(item["datapoint"])
                 fold = int(item.get("fold", 0))
-                if fold // EPOCH == self._epoch:
-                    greatest = max(greatest, fold % EPOCH)
-                if key.startswith(STATE_PREFIX) or not self._is_compared(key):
+                if is_state(key):
                     continue
+                if fold // EPOCH == self.state.epoch:
+                    self.furthest = max(self.furthest, fold % EPOCH)
+                    greatest = greatest if version_of(key) else max(greatest, fold % EPOCH)
                 self.stored.add(key, _EVENTS, int(item.get("events", 0)))
                 self.stored.add(key, _FOLD, fold)
                 if "amount" in item:
@@ -260,12 +277,27 @@ class _Audit:
             after = reply.last
 
     def _is_compared(self, key: str) -> bool:
-        if not self.since:
+        """Tell whether a counter is compared: not of a version that came or went meanwhile, or is being counted."""
+        report, version = self._report_of(key), version_of(key)
+        if version and report is None:
+            name, _, number = version.partition(".")
+            last = max((each.version for each in self.state.versions if each.name == name), default=0)
+            return not number.isdecimal() or int(number) > last
+        if report is None or not self.since:
             return True
-        at = REPORTS.place(key)
-        if at is None:
-            return True
-        return at.report.window is not None and at.report.window.hour(at.window) // 24 >= self.since
+        texts = report.parse(datapoint_of(report, key))
+        if texts is None or report.window is None:
+            return False
+        return report.window.hour(Place(report, texts).window) // 24 >= self.since
+
+    def _report_of(self, key: str) -> Report | None:
+        """Return the report that a counter is of, None when it is of none that is audited."""
+        version = version_of(key)
+        if not version:
+            at = _FIVE.place(key)
+            return None if at is None else at.report
+        stands = any(each.key == version for each in self.state.standing(self.state.main))
+        return self.own.get(version) if stands else None
 
     def _check_position(self, greatest: int) -> Procedure[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
@@ -276,7 +308,7 @@ class _Audit:
         for number, entry in entries:
             refs.extend(entry.chunks)
             if entry.mark:
-                if number <= greatest:
+                if number <= self.furthest:
                     yield from self._count(refs, number)
                 refs = []
                 if allowed <= upto:
@@ -297,30 +329,33 @@ class _Audit:
             if not self._is_compared(key):
                 continue
             fold = stored.get(_FOLD, 0)
-            is_older = _EVENTS in stored and fold // EPOCH != self._epoch
+            is_older = _EVENTS in stored and fold // EPOCH != self.state.epoch
             basis = self.position if is_older else max(self.position, fold % EPOCH)
             expected = sum(number for at, number in recounted.items() if at % 2 == 0 and at // 2 <= basis)
             amount = sum(number for at, number in recounted.items() if at % 2 and at // 2 <= basis)
             events = stored.get(_EVENTS)
             is_right = (events or 0) == expected and (events is not None or not expected) and not is_older
-            if is_right and (not self._epoch or stored.get(_AMOUNT, 0) == amount):
+            if is_right and (not self.state.epoch or stored.get(_AMOUNT, 0) == amount):
                 if expected or events is not None:
                     yield None
                 continue
-            known = REPORTS.place(key) is not None
+            report = self._report_of(key)
             if is_right:
                 message = f"{key} says an amount of {stored.get(_AMOUNT)}, and the journal has {amount}"
                 self.found.add("aggregate", key, message, stored.get(_AMOUNT), amount)
             else:
                 said = "is missing" if events is None else f"says {events}"
-                message = f"{key} {said}, and the journal has {expected}" + ("" if known else "; it is of no report")
+                message = f"{key} {said}, and the journal has {expected}" + ("" if report else "; it is of no report")
                 self.found.add(
                     "aggregate", key, message + ("; it is of an earlier count" if is_older else ""), events, expected
                 )
+            if report is not None and report.is_hashed(datapoint_of(report, key)):
+                yield None  # its text is not known here: a rebuild sets it right
+                continue
             before = None if events is None else (events, fold)
-            report = report_of(key) if known else ""
-            to = self._epoch * EPOCH + basis
-            yield Correct(key, report, before, expected or None, amount if self._epoch else None, to)
+            to = self.state.epoch * EPOCH + basis
+            index = "" if report is None else index_key(report)
+            yield Correct(key, index, before, expected or None, amount if self.state.epoch else None, to)
 
 
 def _join(recount: Iterator[Line], stored: Iterator[Line]) -> Iterator[tuple[str, dict[int, int], dict[int, int]]]:

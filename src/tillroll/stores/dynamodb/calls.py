@@ -205,6 +205,7 @@ class Count(Call, frozen=True):
     amount: int | None
     fold: int
     epoch: int  # the least fold of the epoch
+    text: str | None = None  # set beside them
     anew: bool = False
     guarded: bool = True  # the condition; False only to show that it is needed
 
@@ -299,12 +300,16 @@ class Backoff:
 
 
 class Context(NamedTuple):
-    """What a protocol needs of the world: a clock, chance, and how long to be patient."""
+    """What a protocol needs of the world: a clock, chance, and how long to be patient.
+
+    `definitions` are the texts of definitions that were read, by digest: they never change.
+    """
 
     clock: Callable[[], float]
     draw: Callable[[], float]
     token: Callable[[], str]
-    patience_s: float = 30.0
+    patience_s: float
+    definitions: dict[str, str]
 
     def backoff(self) -> Backoff:
         """Return fresh patience."""

@@ -36,6 +36,19 @@ def end_of(context: Context, after: int, upto: int | None) -> Procedure[int]:
     return upto
 
 
+def before_last(context: Context, events: int) -> Procedure[int]:
+    """Return the last ledger entry after which there are so many events, 0 where there are fewer in all."""
+    head = yield from read_head(context)
+    last: int | None = 0
+    while last is not None:
+        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, limit=_ENTRIES_AT_ONCE, falling=True))
+        for number, entry in map(decode_entry, reply.items):
+            if head.entry.events - entry.events >= events:
+                return number
+        last = reply.last
+    return 0
+
+
 def read_some(context: Context, after: int, upto: int, chosen: Chosen) -> Procedure[list[JournalPart]]:
     """Return the events of some ledger entries after one, in parts of one chunk, or of none.
 

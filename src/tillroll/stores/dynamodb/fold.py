@@ -8,12 +8,11 @@ comes next goes on from where the last one noted; a late worker finds every cond
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
-from tillroll.core.fold import codes_of, fold
-from tillroll.core.report import REPORTS
+from tillroll.core.fold import batch_codes, fold
+from tillroll.core.report import FIVE
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
@@ -26,19 +25,22 @@ from tillroll.stores.dynamodb.calls import (
     run_call,
     run_calls,
 )
+from tillroll.stores.dynamodb.definitions import reports_of
 from tillroll.stores.dynamodb.ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks, read_head
-from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, STATE_PREFIX, LedgerEntry, folder_key
+from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, LedgerEntry, folder_key, index_key, is_state, key_of
 from tillroll.stores.dynamodb.state import Folder, check_token, open_state, put_state, read_folder, take_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
+    from tillroll.core.fold import Counts
+    from tillroll.core.report import Report
     from tillroll.ports import Progress
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.ledger import Head
     from tillroll.stores.dynamodb.schema import ChunkRef
-    from tillroll.stores.dynamodb.state import FoldState
+    from tillroll.stores.dynamodb.state import FoldState, Group
 
 _CHUNKS_AT_ONCE: Final = 25  # of at most limits.CHUNK_BYTES_MAX each
 _UPDATES_AT_ONCE: Final = 200  # to begin with; as many as take about a second
@@ -72,14 +74,18 @@ class Share(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """What a datapoint counts: its report, its events, and the sum of their amounts."""
+    """What a counter counts: what it is indexed by, its events, and the sum of their amounts.
+
+    `text` is its datapoint where that is very long, and the counter is called by a hash.
+    """
 
     report: str
     events: int
     amount: int
+    text: str | None = None
 
 
-Totals = dict[str, Sum]  # by datapoint
+Totals = dict[str, Sum]  # by the counter's key
 ALL: Final = Share()
 
 
@@ -93,7 +99,7 @@ class Range(NamedTuple):
     entries: list[LedgerEntry] | None = None
 
 
-class _StaleError(Exception):
+class StaleError(Exception):
     """The state is another by now: what is to be done has to be looked at anew."""
 
 
@@ -125,14 +131,34 @@ def _fold(context: Context, may_go_on: Callable[[], bool], *, to_head: bool, alo
         if not state.epoch and (yield from read_head(context)).entry.events <= _EVENTS_OF_OLDER_MAX:
             yield from take_epoch(context)
             continue
-        positions = []
         try:
-            for number in range(state.folders):
-                work = _FolderWork(context, state, number, worker, may_go_on, alone=alone)
-                positions.append((yield from work.run(to_head=to_head)))
-        except _StaleError:
+            return (yield from fold_group(context, state, state.main, worker, may_go_on, to_head=to_head, alone=alone))
+        except StaleError:
             continue
-        return min(positions)
+
+
+def fold_group(
+    context: Context,
+    state: FoldState,
+    group: Group,
+    worker: str,
+    may_go_on: Callable[[], bool],
+    *,
+    to_head: bool,
+    alone: bool,
+) -> Procedure[int]:
+    """Fold what a group counts, folder after folder; return the least position.
+
+    Raises:
+        StaleError: there is no such group any more.
+        LaterFormatError: it has a report that this release cannot count.
+    """
+    positions = []
+    reports = yield from reports_of(context, state, group)
+    for number in range(group.folders):
+        work = _FolderWork(context, state, group, reports, number, worker, may_go_on, alone=alone)
+        positions.append((yield from work.run(to_head=to_head)))
+    return min(positions)
 
 
 class _FolderWork:
@@ -142,6 +168,8 @@ class _FolderWork:
         self,
         context: Context,
         state: FoldState,
+        group: Group,
+        reports: Sequence[Report],
         number: int,
         worker: str,
         may_go_on: Callable[[], bool],
@@ -150,8 +178,10 @@ class _FolderWork:
     ) -> None:
         self.context = context
         self.state = state
+        self.group = group
+        self.reports = reports
         self.number = number
-        self.key = folder_key(state.generation, number)
+        self.key = folder_key(group.id, number)
         self.worker = worker
         self.may_go_on = may_go_on
         self.alone = alone
@@ -166,7 +196,7 @@ class _FolderWork:
             yield from self._read()
             if not self.may_go_on() or (self.alone and self._is_taken()):
                 return self.folder.position
-            stride = yield from next_range(self.context, self.state, self.folder)
+            stride = yield from next_range(self.context, self.group, self.folder)
             if stride.token:
                 try:
                     yield from self._fold_range(stride)
@@ -179,9 +209,9 @@ class _FolderWork:
                 return self.folder.position
 
     def _read(self) -> Procedure[None]:
-        found = yield from read_folder(self.context, self.state, self.number)
+        found = yield from read_folder(self.context, self.group, self.number)
         if found is None:
-            raise _StaleError
+            raise StaleError
         self.item, self.folder = found
 
     def _is_taken(self) -> bool:
@@ -190,18 +220,22 @@ class _FolderWork:
 
     def _fold_range(self, stride: Range) -> Procedure[None]:
         """Count a range, then move the position past it. Returns early when another worker has come as far."""
-        slices = self.folder.slices if self.folder.until else 1 + stride.events // (_SLICE_EVENTS * self.state.folders)
+        slices = self.folder.slices if self.folder.until else self._slices(stride)
         declared = self.folder._replace(until=stride.until, until_token=stride.token, slices=slices)
         if not (yield from self._put(self._at_work(declared))):
             return
         for number in range(self.folder.slice, slices):
-            share = Share(self.number, self.state.folders, number, slices)
-            totals = yield from count_range(self.context, stride, share)
+            share = Share(self.number, self.group.folders, number, slices)
+            totals = yield from count_range(self.context, stride, self.reports, share)
             yield from self._write(number, totals, stride.until)
-        if self.state.first and not stride.start:
+        if self.group.clears and not stride.start:
             yield from self._discard_older(slices)
         now = round(self.context.clock(), 3)
         yield from self._put_on(Folder(stride.until, stride.token, folded_at=now))
+
+    def _slices(self, stride: Range) -> int:
+        """Return into how many slices a range is cut, so that one fits in memory."""
+        return 1 + stride.events * len(self.reports) // (_SLICE_EVENTS * len(FIVE) * self.group.folders)
 
     def _at_work(self, folder: Folder) -> Folder:
         """Return it with the note that this worker is at it."""
@@ -219,19 +253,19 @@ class _FolderWork:
         """Write the folder's state, over what others noted of this range meanwhile: both are true.
 
         Raises:
-            _StaleError: the range is done, or the state another.
+            StaleError: the range is done, or the state another.
         """
         under_way = self.folder.position, self.folder.until
         while not (yield from self._put(folder)):
             yield from self._read()
             if (self.folder.position, self.folder.until) != under_way or (self.alone and self._is_taken()):
-                raise _StaleError
+                raise StaleError
 
     def _write(self, number: int, totals: Totals, until: int) -> Procedure[None]:
         """Have every counter of a slice take its sum, in order, from where the last worker noted."""
         after = self.folder.after if self.folder.slice == number else ""
         order = sorted(key for key in totals if key > after)
-        anew = until == self.state.first
+        anew = until == self.group.first
         at = 0
         while at < len(order):
             started = self.context.clock()
@@ -249,7 +283,7 @@ class _FolderWork:
 
         Raises:
             _StoppedError: it is.
-            _StaleError: the range is done, or another is at it.
+            StaleError: the range is done, or another is at it.
         """
         if not self.may_go_on():
             yield from self._put_on(done._replace(worker="", worker_until=0.0))
@@ -280,7 +314,8 @@ class _FolderWork:
     def _call(self, key: str, found: Sum, until: int, *, anew: bool) -> Count:
         state = self.state
         amount = found.amount if state.epoch else None
-        return Count(key, found.report, found.events, amount, state.epoch_fold + until, state.epoch_fold, anew=anew)
+        fold, epoch = state.epoch_fold + until, state.epoch_fold
+        return Count(key, found.report, found.events, amount, fold, epoch, text=found.text, anew=anew)
 
     def _check_epoch(self, datapoint: str, epoch: int) -> Procedure[None]:
         """Look whether a counter's later epoch is this worker's lateness, or the state's.
@@ -305,9 +340,9 @@ class _FolderWork:
             yield from self._go_on(self.folder._replace(slice=slices, after=last))
 
     def _left(self, items: Iterable[Item]) -> list[str]:
-        share = Share(self.number, self.state.folders)
+        share = Share(self.number, self.group.folders)
         left = [str(item["datapoint"]) for item in items if int(item.get("fold", 0)) < self.state.epoch_fold]
-        return [key for key in left if not key.startswith(STATE_PREFIX) and share.has(key)]
+        return [key for key in left if not is_state(key) and share.has(key)]
 
 
 def rebuild(context: Context, progress: Progress | None) -> Procedure[int]:
@@ -345,14 +380,14 @@ def _check_whole(context: Context, head: Head, progress: Progress | None) -> Pro
         last = reply.last
 
 
-def next_range(context: Context, state: FoldState, folder: Folder) -> Procedure[Range]:
+def next_range(context: Context, group: Group, folder: Folder) -> Procedure[Range]:
     """Return the range that a folder is to fold next. Without a mark it has no token, and ends with the ledger.
 
     Raises:
         StoreError: the journal is not the one that the aggregates were counted from.
     """
-    if folder.position < state.first:
-        return (yield from _first_range(context, state))
+    if folder.position < group.first:
+        return (yield from _first_range(context, group))
     entries: list[LedgerEntry] | None = []
     number, events = folder.position, 0
     last: int | None = max(number - 1, 0)
@@ -383,11 +418,11 @@ def next_range(context: Context, state: FoldState, folder: Folder) -> Procedure[
     return stride
 
 
-def _first_range(context: Context, state: FoldState) -> Procedure[Range]:
-    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, state.first - 1, limit=1))
+def _first_range(context: Context, group: Group) -> Procedure[Range]:
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, group.first - 1, limit=1))
     number, entry = decode_entry(reply.items[0]) if reply.items else (0, LedgerEntry())
-    check_token(entry.token if number == state.first else None, state.first_token, state.first)
-    return Range(0, state.first, entry.token, entry.events)
+    check_token(entry.token if number == group.first else None, group.first_token, group.first)
+    return Range(0, group.first, entry.token, entry.events)
 
 
 def _check_declared(folder: Folder, found: Range) -> None:
@@ -397,17 +432,18 @@ def _check_declared(folder: Folder, found: Range) -> None:
         raise damaged(f"ledger entry {folder.until} no longer ends a range of the fold")
 
 
-def count_range(context: Context, stride: Range, share: Share) -> Procedure[Totals]:
+def count_range(context: Context, stride: Range, reports: Sequence[Report], share: Share) -> Procedure[Totals]:
     """Return what each datapoint of a share counts in a range."""
     totals: Totals = {}
     if stride.entries is not None:
-        yield from count_chunks(context, totals, [ref for entry in stride.entries for ref in entry.chunks], share)
+        refs = [ref for entry in stride.entries for ref in entry.chunks]
+        yield from count_chunks(context, totals, refs, reports, share)
         return totals
     last: int | None = stride.start
     number = stride.start
     while last is not None and number < stride.until:
         reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last))
-        refs: list[ChunkRef] = []
+        refs = []
         for found, entry in map(decode_entry, reply.items):
             if number == stride.until:
                 break
@@ -415,18 +451,24 @@ def count_range(context: Context, stride: Range, share: Share) -> Procedure[Tota
                 break
             number = found
             refs.extend(entry.chunks)
-        yield from count_chunks(context, totals, refs, share)
+        yield from count_chunks(context, totals, refs, reports, share)
         last = reply.last
     if number < stride.until:
         raise damaged(f"ledger entry {number + 1} is missing")
     return totals
 
 
-def count_chunks(context: Context, totals: Totals, refs: Sequence[ChunkRef], share: Share = ALL) -> Procedure[None]:
+def count_chunks(
+    context: Context,
+    totals: Totals,
+    refs: Sequence[ChunkRef],
+    reports: Sequence[Report] = FIVE,
+    share: Share = ALL,
+) -> Procedure[None]:
     """Count the events of chunks into totals."""
     for at in range(0, len(refs), _CHUNKS_AT_ONCE):
         for _, item in (yield from require_chunks(context, refs[at : at + _CHUNKS_AT_ONCE])):
-            add_batch(totals, decode_chunk(item), share)
+            add_batch(totals, decode_chunk(item), reports, share)
 
 
 def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[list[tuple[ChunkRef, Item]]]:
@@ -442,22 +484,36 @@ def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[list
     return [(ref, found[ref]) for ref in refs]
 
 
-def add_batch(totals: Totals, batch: Batch, share: Share = ALL) -> None:
-    """Count a batch into all reports, for the datapoints of a share."""
-    names = batch.merchant_names
-    codes = codes_of(batch, array("I", range(len(names))))
-    for report, counts in zip(REPORTS, fold(list(REPORTS), codes), strict=True):
-        window_before: int | None = None
-        forms: list[tuple[str, str]] = []
-        for window, code, events, amount in zip(*counts[:4], strict=True):
-            if window != window_before:
-                forms = report.forms(window)
-                window_before = window
-            number, inner = divmod(code, report.inner)
-            before, after = forms[inner]
-            key = f"{before}{names[number]}{after}" if report.opens else before
+def add_batch(totals: Totals, batch: Batch, reports: Sequence[Report] = FIVE, share: Share = ALL) -> None:
+    """Count a batch into reports, for the datapoints of a share."""
+    codes, texts = batch_codes(batch, reports)
+    for report, counts in zip(reports, fold(reports, codes), strict=True):
+        indexed = index_key(report)
+        names = [texts[dimension.dictionary] for dimension in report.opens]
+        for datapoint, events, amount in zip(
+            _datapoints(report, counts, names), counts.counts, counts.sums, strict=True
+        ):
+            stored = report.datapoint(datapoint)
+            key = key_of(report, stored)
             if share.is_all or share.has(key):
                 found = totals.get(key)
                 if found is not None:
                     events, amount = found.events + events, found.amount + amount  # noqa: PLW2901 with what there was
-                totals[key] = Sum(report.name, events, amount)
+                totals[key] = Sum(indexed, events, amount, None if stored is datapoint else datapoint)
+
+
+def _datapoints(report: Report, counts: Counts, names: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the datapoint of each cell, in full; `names` are the values of each open dimension, by number."""
+    before: int | None = None
+    forms: list[tuple[str, ...]] = []
+    for at, (window, code) in enumerate(zip(counts.windows, counts.codes, strict=True)):
+        if window != before:
+            forms, before = report.forms(window), window
+        if len(names) <= 1:
+            number, inner = divmod(code, report.inner)
+            first, *rest = forms[inner]
+            yield f"{first}{names[0][number]}{rest[0]}" if rest else first
+            continue
+        first, *rest = forms[code]
+        values = (each[column[at]] for each, column in zip(names, counts.numbers, strict=True))
+        yield first + "".join(f"{value}{after}" for value, after in zip(values, rest, strict=True))

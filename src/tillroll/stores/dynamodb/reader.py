@@ -10,164 +10,166 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.accept import encode_event_of
 from tillroll.core.query import Aggregate, Row, answer, matches
-from tillroll.core.report import REPORTS
-from tillroll.errors import CountingError, StoreError
+from tillroll.core.report import SEPARATOR, Place, Reports
+from tillroll.core.smallest import smallest
+from tillroll.errors import CountingError, QueryError
 from tillroll.ports import Trace
-from tillroll.stores.dynamodb.calls import NoIndex, QueryIndex, QueryTable, read_batch, run_call, run_calls
+from tillroll.stores.dynamodb.calls import QueryTable, read_batch, run_call
+from tillroll.stores.dynamodb.definitions import catalogue, report_states
 from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks, read_head
-from tillroll.stores.dynamodb.schema import INDEX, LEDGER, OLD_INDEX, SHARDS
-from tillroll.stores.dynamodb.state import read_folded, read_folders, read_state
+from tillroll.stores.dynamodb.listing import Listing, list_keys
+from tillroll.stores.dynamodb.schema import HIGHEST, LEDGER, LOWEST, datapoint_of, index_key, key_of, key_prefix
+from tillroll.stores.dynamodb.state import read_folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tillroll.core import query
     from tillroll.core.batch import Batch, Identity
-    from tillroll.core.report import Place, Report
-    from tillroll.stores.dynamodb.calls import Context, IndexReply, Procedure, QueryReply
+    from tillroll.core.report import Report
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
     from tillroll.stores.dynamodb.schema import ChunkRef
 
-_LOWEST: Final = "\x01"
-_HIGHEST: Final = "\U0010ffff"
 _KEYS_AT_ONCE: Final = 3_200
-_KEYS_A_SHARD: Final = 10  # at least, in one request
-_OLD: Final = (None,)
+_HASHED: Final = "#"  # begins what stands in the place of very long values
+_DIGIT: Final = "0"  # begins the least window
 _MERCHANT_REPORT: Final = "merchant-method"  # the report over all time that has every merchant
 
 
 def page(context: Context, asked: query.Query) -> Procedure[query.Page]:
-    """Answer a query as core.query.answer does; without totals, read no more than the page where the order allows."""
-    low, high = _bounds(asked)
+    """Answer a query as core.query.answer does; without totals, read no more than the page where the order allows.
+
+    Raises:
+        CountingError: the report, or the amounts that are asked for, are not counted yet.
+        QueryError: there is no such version any more.
+    """
+    asked = smallest(asked, (yield from _check_readable(context, asked.report)))
+    report = asked.report
     in_order = asked.order == "datapoint" and asked.is_whole
     rows: list[Row] = []
     if in_order and not asked.totals:
-        low = max(low, asked.after or low)
-        listing = _Listing(context, asked.report.name, low, high)
-        while len(rows) <= asked.limit and not listing.done:
-            keys = yield from listing.next(2 * asked.limit)
-            while keys and len(rows) <= asked.limit:
-                some, keys = keys[: 2 * asked.limit], keys[2 * asked.limit :]
-                rows += yield from _read_rows(context, asked, [key for key in some if key != asked.after])
+        after = key_of(report, asked.after) if asked.after else None
+        for low, high in _ranges(asked):
+            listing = Listing(context, index_key(report), max(low, after or low), high)
+            while len(rows) <= asked.limit and not listing.done and high >= (after or low):
+                keys = yield from listing.next(2 * asked.limit)
+                while keys and len(rows) <= asked.limit:
+                    some, keys = keys[: 2 * asked.limit], keys[2 * asked.limit :]
+                    rows += yield from _read_rows(context, asked, [key for key in some if key != after])
     else:
-        found = yield from _list(context, asked.report.name, low, high)
+        found: list[str] = []
+        for low, high in _ranges(asked):
+            found += yield from list_keys(context, index_key(report), low, high)
         rows = yield from _read_rows(context, asked, found)
+    yield from _check_readable(context, report)  # else some of it may have been deleted meanwhile
     return answer(asked, rows)
+
+
+def _check_readable(context: Context, report: Report) -> Procedure[Reports]:
+    """Return the reports that are read now. Refuse one of one's own that is not.
+
+    Raises:
+        CountingError: it is not whole yet.
+        QueryError: there is no such version any more.
+    """
+    reports = yield from catalogue(context)
+    if not report.is_own or report in list(reports):
+        return reports
+    for state in (yield from report_states(context)):
+        if state.report.name == report.name and not state.readable:
+            raise CountingError(report.name, state.position, state.journal_position)
+    problem = f"{report.name} was dropped, or another version has taken its place"
+    raise QueryError("report", problem, "Ask again")
 
 
 def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Procedure[list[Row]]:
     """Read the counters that match a query, of some that lie in its range."""
-    wanted: dict[str, Row] = {}
-    for key in keys:
-        at = REPORTS.place(key)
-        if at is not None:
-            row = Row(at.window, at.keys, 0)
-            if matches(asked, row):
-                wanted[key] = row
-    counted = yield from read_counts(context, list(wanted))
-    found = [(row, *counted[key]) for key, row in wanted.items() if key in counted]
+    wanted = [key for key in keys if _may_match(asked, key)]
+    counted = yield from read_counters(context, wanted)
+    rows = []
+    for key in wanted:
+        item = counted.get(key)
+        if item is None or not int(item["events"]):
+            continue
+        text = str(item.get("text", datapoint_of(asked.report, key)))
+        row = _row(asked.report, text, int(item["events"]), int(item.get("amount", 0)))
+        if row is not None and matches(asked, row):
+            rows.append(row)
     if asked.amounts or asked.order == "-amount":
-        yield from _check_amounts(context, [amount for _, _, amount in found])
-    return [row._replace(events=events, amount=amount or 0) for row, events, amount in found if events]
+        yield from _check_amounts(context, counted)
+    return rows
+
+
+def _may_match(asked: query.Query, key: str) -> bool:
+    """Tell whether a counter may match a query, by its key; of a hash the item itself says."""
+    datapoint = datapoint_of(asked.report, key)
+    row = _row(asked.report, datapoint, 0, 0)
+    return asked.report.is_hashed(datapoint) or (row is not None and matches(asked, row))
+
+
+def _row(report: Report, datapoint: str, events: int, amount: int) -> Row | None:
+    texts = report.parse(datapoint)
+    if texts is None:
+        return None
+    at = Place(report, texts)
+    return Row(at.window, at.keys, events, amount)
 
 
 def get(context: Context, datapoints: Sequence[str], *, amounts: bool) -> Procedure[list[query.Aggregate]]:
     """Return the aggregate of each datapoint; see ports.Aggregates."""
-    counted = yield from read_counts(context, datapoints)
-    found = [(datapoint, *counted.get(datapoint, (0, 0))) for datapoint in datapoints]
+    own = any(datapoint.startswith(SEPARATOR) for datapoint in datapoints)
+    reports = (yield from catalogue(context)) if own else Reports()
+    while True:
+        places = {datapoint: reports.place(datapoint) for datapoint in datapoints}
+        keys = {datapoint: key_of(at.report, datapoint) for datapoint, at in places.items() if at is not None}
+        counted = yield from read_counters(context, list(keys.values()))
+        before, reports = reports, (yield from catalogue(context)) if own else reports
+        if list(before) == list(reports):  # else some of it may have been deleted meanwhile
+            break
     if amounts:
-        yield from _check_amounts(context, [amount for _, _, amount in found])
-    return [Aggregate(datapoint, events, amount or 0) for datapoint, events, amount in found]
+        yield from _check_amounts(context, counted)
+    return [_aggregate(datapoint, counted.get(keys.get(datapoint, ""), {})) for datapoint in datapoints]
 
 
-def _check_amounts(context: Context, amounts: Sequence[int | None]) -> Procedure[None]:
+def _aggregate(datapoint: str, item: Item) -> query.Aggregate:
+    text = str(item["text"]) if "text" in item else None
+    return Aggregate(datapoint, int(item.get("events", 0)), int(item.get("amount", 0)), text)
+
+
+def _check_amounts(context: Context, counted: Mapping[str, Item]) -> Procedure[None]:
     """Refuse what has no amount: it was counted by 0.1.0.
 
     Raises:
         CountingError: some are so.
     """
-    if any(amount is None for amount in amounts):
+    if any("amount" not in item for item in counted.values()):
         head = yield from read_head(context)
         raise CountingError("the amount", 0, head.number)
 
 
-def _bounds(asked: query.Query) -> tuple[str, str]:
-    """Return texts between which all datapoints of the query's windows lie: a datapoint begins with its window."""
-    window = asked.report.window
-    low, high = _LOWEST, _HIGHEST
-    if window and asked.start is not None:
-        low = window.text(asked.start)
-    if window and asked.stop is not None:
-        high = window.text(asked.stop)
-    return (low, high) if low <= high else (low, low)
+def _ranges(asked: query.Query) -> list[tuple[str, str]]:
+    """Return the ranges of keys that all counters of the query's windows lie in, in order.
+
+    A datapoint begins with its window, unless it is called by a hash.
+    """
+    report, window = asked.report, asked.report.window
+    prefix = key_prefix(report)
+    everything = (prefix or LOWEST, f"{prefix}{HIGHEST}")
+    if window is None or report.by[0] is not window or not window.texts_rise or asked.start is asked.stop is None:
+        return [everything]
+    low = prefix + (_DIGIT if asked.start is None else window.text(asked.start))
+    high = prefix + (HIGHEST if asked.stop is None else window.text(asked.stop))
+    hashed = [(f"{prefix}{_HASHED}", f"{prefix}{_HASHED}{HIGHEST}")] if report.is_own else []
+    return [*hashed, (low, max(low, high))]
 
 
-class _Listing:
-    """The datapoints of a report between two texts, in order, some at a time."""
-
-    def __init__(self, context: Context, report: str, low: str, high: str) -> None:
-        self.done = False
-        self._context = context
-        self._report = report
-        self._low = low
-        self._high = high
-        self._shards: Sequence[int | None] = ()
-
-    def next(self, wanted: int | None = None) -> Procedure[list[str]]:
-        """Return those that come next, about as many as wanted; `done` says whether these were the last.
-
-        Raises:
-            StoreError: no index has them all.
-        """
-        if not self._shards:
-            self._shards = yield from _shards(self._context)
-        limit = None if wanted is None else max(_KEYS_A_SHARD, wanted // len(self._shards))
-        calls = [QueryIndex(self._report, self._low, self._high, None, shard, limit) for shard in self._shards]
-        replies: list[IndexReply | NoIndex] = yield from run_calls(self._context, calls)
-        found = [reply for reply in replies if not isinstance(reply, NoIndex)]
-        if len(found) < len(calls):
-            self._fall_back()
-            return []
-        upto = min((reply.last for reply in found if reply.last is not None), default=self._high)
-        self.done = upto >= self._high
-        self._low = upto + "\0"  # no datapoint has it
-        return sorted(key for reply in found for key in reply.datapoints if key <= upto)
-
-    def _fall_back(self) -> None:
-        """Take the index of 0.1.0, which lists whatever the other does; where there is only that."""
-        if self._shards == _OLD:
-            remedy = f"Run tillroll rebuild, which completes {INDEX}; without that index, tillroll aws deploy makes it"
-            raise StoreError(f"{OLD_INDEX} was dropped, and {INDEX} does not list all datapoints yet", remedy)
-        self._shards = _OLD
-
-
-def _shards(context: Context) -> Procedure[Sequence[int | None]]:
-    """Return the shards of the index, if each counter is in it, else what stands for the index of 0.1.0."""
-    state = yield from read_state(context)
-    if state is None:
-        return range(SHARDS)
-    folders = yield from read_folders(context, state)
-    is_complete = all(folder.position >= state.first for folder in folders)
-    return range(state.shards) if state.shards and is_complete else _OLD
-
-
-def _list(context: Context, report: str, low: str, high: str) -> Procedure[list[str]]:
-    listing = _Listing(context, report, low, high)
-    found: list[str] = []
-    while not listing.done:
-        found += yield from listing.next()
-    return found
-
-
-def read_counts(context: Context, datapoints: Sequence[str]) -> Procedure[dict[str, tuple[int, int | None]]]:
-    """Return events and amount of each datapoint that was counted. Tables of 0.1.0 have no amounts at first."""
-    counted: dict[str, tuple[int, int | None]] = {}
-    unique = list(dict.fromkeys(datapoints))
+def read_counters(context: Context, keys: Sequence[str]) -> Procedure[dict[str, Item]]:
+    """Return the counters that exist of some keys. Those of 0.1.0 have no amounts at first."""
+    counted: dict[str, Item] = {}
+    unique = list(dict.fromkeys(keys))
     for at in range(0, len(unique), _KEYS_AT_ONCE):
         items = yield from read_batch(context, "aggregates", unique[at : at + _KEYS_AT_ONCE])
-        for item in items:
-            if "events" in item:
-                amount = int(item["amount"]) if "amount" in item else None
-                counted[str(item["datapoint"])] = int(item["events"]), amount
+        counted |= {str(item["datapoint"]): item for item in items if "events" in item}
     return counted
 
 
@@ -175,9 +177,10 @@ def merchants(context: Context, containing: str, limit: int) -> Procedure[list[s
     """Return merchants whose name contains a text, those that begin with it first."""
     folded = containing.casefold()
     found: dict[str, bool] = {}  # whether it begins with the text
-    keys = yield from _list(context, _MERCHANT_REPORT, _LOWEST, _HIGHEST)
+    keys = yield from list_keys(context, _MERCHANT_REPORT, LOWEST, HIGHEST)
+    reports = Reports()
     for key in keys:
-        at = REPORTS.place(key)
+        at = reports.place(key)
         if at is not None and folded in at.texts[0].casefold():
             found[at.texts[0]] = at.texts[0].casefold().startswith(folded)
     return sorted(found, key=lambda name: (not found[name], name))[:limit]
@@ -185,7 +188,7 @@ def merchants(context: Context, containing: str, limit: int) -> Procedure[list[s
 
 def trace(context: Context, text: str, after: int) -> Procedure[tuple[list[Trace], int | None]]:
     """Return the events behind a datapoint that one page of the ledger lists, and where the next page begins."""
-    at = REPORTS.place(text)
+    at = (yield from catalogue(context)).place(text)
     if at is None:
         return [], None
     upto = yield from read_folded(context)
@@ -207,7 +210,7 @@ _ENTRIES_A_PAGE: Final = 100
 
 
 def _may_hold(at: Place, ref: ChunkRef) -> bool:
-    if at.report.window is None:
+    if at.report.window is None or not at.texts:
         return True
     low, high = at.report.window.bounds(at.window)
     return low <= ref.minute * 60 < high
@@ -215,7 +218,8 @@ def _may_hold(at: Place, ref: ChunkRef) -> bool:
 
 def _matching(batch: Batch, report: Report, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
     for index, (event, identity) in enumerate(zip(batch.events(), batch.identities(), strict=True)):
-        if text == report.text_of(event, batch.kept_of(index)):
+        counted = report.text_of(event, batch.kept_of(index))
+        if counted is not None and text == report.datapoint(counted):
             purchase = encode_event_of(batch, index)
             yield Trace(chunk=chunk, index=index, folded=folded, name=_name(identity), event=purchase)
 

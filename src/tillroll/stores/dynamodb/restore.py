@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tillroll.stores.dynamodb.calls import Delete, QueryTable, Scan, ScanChunks, read_batch, run_call, run_calls
 from tillroll.stores.dynamodb.fold import rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_entry, read_head
-from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, STATE_PREFIX
-from tillroll.stores.dynamodb.state import open_state, put_state, read_folders
+from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, is_state
+from tillroll.stores.dynamodb.state import open_state, put_state, read_folders, read_least
 
 if TYPE_CHECKING:
     from tillroll.stores.dynamodb.calls import ChunksReply, Context, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.schema import LedgerEntry
-    from tillroll.stores.dynamodb.state import Folder, FoldState
+    from tillroll.stores.dynamodb.state import FoldState, Group
 
 _DOUBT_S: Final = 600.0
 _DELETES_AT_ONCE: Final = 500
@@ -36,9 +38,8 @@ def accept_restored(context: Context) -> Procedure[int]:
     """
     lost = yield from _cut_ledger(context)
     state = yield from open_state(context)
-    folders = yield from read_folders(context, state)
-    if (yield from _is_counted_from_here(context, state, folders)):
-        yield from _go_back(context, state, folders)
+    if (yield from _is_counted_from_here(context, state)):
+        yield from _go_back(context, state)
     else:
         yield from rebuild(context, None)
     return lost
@@ -95,18 +96,20 @@ def _delete_chunks_after(context: Context, end: int) -> Procedure[None]:
             return
 
 
-def _is_counted_from_here(context: Context, state: FoldState, folders: list[Folder]) -> Procedure[bool]:
+def _is_counted_from_here(context: Context, state: FoldState) -> Procedure[bool]:
     """Tell whether every counter was counted from the journal as it is now."""
-    ends = {(folder.position, folder.token) for folder in folders}
-    ends |= {(folder.until, folder.until_token) for folder in folders if folder.until}
-    if state.first:
-        ends.add((state.first, state.first_token))
+    ends: set[tuple[int, str]] = set()
+    for group in state.groups:
+        folders = yield from read_folders(context, group)
+        ends |= {(folder.position, folder.token) for folder in folders}
+        ends |= {(folder.until, folder.until_token) for folder in folders if folder.until}
+        ends |= {(group.first, group.first_token)} if group.first else set()
     for number, token in ends:
         entry = yield from read_entry(context, number)
         if number and (entry is None or entry.token != token):
             return False
-    least = min(folder.position for folder in folders)
-    for number in (yield from _folds_after(context, state, least)):
+    least = yield from read_least(context, state.main)
+    for number in (yield from _folds_after(context, state, least.position)):
         entry = yield from read_entry(context, number)
         if entry is None or not entry.mark:
             return False
@@ -121,7 +124,7 @@ def _folds_after(context: Context, state: FoldState, position: int) -> Procedure
         reply: ScanReply = yield from run_call(context, Scan(last))
         for item in reply.items:
             epoch, number = divmod(int(item.get("fold", 0)), EPOCH)
-            if str(item["datapoint"]).startswith(STATE_PREFIX) or epoch < state.epoch:
+            if is_state(str(item["datapoint"])) or epoch < state.epoch:
                 continue
             if epoch > state.epoch:
                 found.add(0)
@@ -132,9 +135,20 @@ def _folds_after(context: Context, state: FoldState, position: int) -> Procedure
             return found
 
 
-def _go_back(context: Context, state: FoldState, folders: list[Folder]) -> Procedure[None]:
-    """Begin a generation ten minutes before the position; what was noted of ranges is void in it."""
-    least = min(folders, key=lambda folder: folder.position)
+def _go_back(context: Context, state: FoldState) -> Procedure[None]:
+    """Begin groups ten minutes before the positions of these; what was noted of ranges is void in them."""
+    groups: list[Group] = []
+    generation = state.generation
+    for group in state.groups:
+        generation += 1
+        begun = yield from _begun_before(context, group)
+        groups.append(msgspec.structs.replace(begun, id=generation))
+    new = state._replace(generation=generation, groups=tuple(groups))
+    yield from put_state(context, new.item(), {"datapoint": FOLD_KEY, "generation": state.generation})
+
+
+def _begun_before(context: Context, group: Group) -> Procedure[Group]:
+    least = yield from read_least(context, group)
     number, token = 0, ""
     entry = yield from read_entry(context, least.position)
     at = entry.at if entry is not None else 0.0
@@ -147,7 +161,6 @@ def _go_back(context: Context, state: FoldState, folders: list[Folder]) -> Proce
             number, token = marks[0][0], marks[0][1].token
             break
         last = reply.last
-    new = state._replace(generation=state.generation + 1)
-    if number >= state.first:
-        new = new._replace(begins=number, token=token, first=0, first_token="")
-    yield from put_state(context, new.item(), {"datapoint": FOLD_KEY, "generation": state.generation})
+    if number < group.first:
+        return group
+    return msgspec.structs.replace(group, begins=number, token=token, first=0, first_token="", clears=False)

@@ -10,9 +10,12 @@ a datapoint begins with its window; it costs a write only when a datapoint is ne
 by hash of the datapoint: a key of an index takes 1,000 writes a second, and at midnight every merchant is new. The
 index `report-datapoint` of 0.1.0 lists the same by `report` alone, until it is dropped.
 
-The items `#fold` and `#fold/GENERATION/FOLDER` are the state of the fold (dynamodb_state). They have no `report`, so
-they are in no index, no datapoint can be called so, since every datapoint holds a `|`, and they carry `events` 0 and
-`amount` 0, so that a frontend that scans adds nothing.
+A counter of a report of one's own is of a version, `|NAME.VERSION|...`, and its `report` is `NAME.VERSION`; one that is
+called by a hash has its datapoint in `text`. The item `|NAME|` says in `version` which one is to be read, 0 for none.
+
+The items `#fold` and `#fold/GROUP/FOLDER` are the state of the fold (dynamodb_state), `#definition/DIGEST` the texts of
+definitions. They and `|NAME|` have no `report`, so they are in no index, no datapoint can be called so, and they carry
+`events` 0 and `amount` 0, so that a frontend that scans adds nothing.
 
 **Journal**, keyed by the string `log` and the number `number`. Its logs:
 
@@ -33,10 +36,12 @@ from zlib import crc32
 
 import msgspec
 
-from tillroll.core.report import REPORTS
+from tillroll.core.report import SEPARATOR
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tillroll.core.report import Report
 
 INDEX: Final = "shard-datapoint"
 OLD_INDEX: Final = "report-datapoint"  # of 0.1.0; tables that were made later have none
@@ -46,6 +51,8 @@ FORMAT: Final = 2  # of the aggregates and the fold's state; 0.1.0 wrote none
 JOURNAL_FORMAT: Final = 1  # as 0.1.0 writes it; chunks have a format of their own (core.chunk)
 NEEDED_RELEASE: Final = "0.2.0"  # the first that reads this format
 STATE_PREFIX: Final = "#"  # of what is no aggregate in that table
+LOWEST: Final = "\x01"  # texts between which all datapoints lie
+HIGHEST: Final = "\U0010ffff"
 EPOCH: Final = 10**15  # entries that an epoch has room for
 LEDGER: Final = "ledger"
 REJECTED: Final = "rejected"
@@ -116,9 +123,52 @@ class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     needs: str = ""  # the first release that knows it
 
 
-def folder_key(generation: int, folder: int) -> str:
+def folder_key(group: int, folder: int) -> str:
     """Return the key of a folder's state."""
-    return f"{FOLD_KEY}/{generation}/{folder}"
+    return f"{FOLD_KEY}/{group}/{folder}"
+
+
+def definition_key(digest: str) -> str:
+    """Return the key of the item that holds the text of a definition."""
+    return f"{STATE_PREFIX}definition/{digest}"
+
+
+def pointer_key(name: str) -> str:
+    """Return the key of the item that says which version of a report is to be read."""
+    return f"{SEPARATOR}{name}{SEPARATOR}"
+
+
+def index_key(report: Report) -> str:
+    """Return what the counters of a report are indexed by: of one's own each version by itself."""
+    return report.key if report.is_own else report.name
+
+
+def key_of(report: Report, datapoint: str) -> str:
+    """Return the key of a datapoint's counter: of a report of one's own each version has keys of its own."""
+    return f"{key_prefix(report)}{datapoint[len(report.prefix) :]}" if report.is_own else datapoint
+
+
+def key_prefix(report: Report) -> str:
+    """Return what the keys of a report's counters begin with."""
+    return pointer_key(report.key) if report.is_own else ""
+
+
+def datapoint_of(report: Report, key: str) -> str:
+    """Return the datapoint that a counter of a report counts. The inverse of `key_of`."""
+    return f"{report.prefix}{key[len(key_prefix(report)) :]}"
+
+
+def is_state(key: str) -> bool:
+    """Tell whether an item of the aggregates table is no counter: the fold's state, or what says which version is read.
+
+    A version has a point in its key, which no name has.
+    """
+    return key.startswith(STATE_PREFIX) or (key.startswith(SEPARATOR) and "." not in version_of(key))
+
+
+def version_of(key: str) -> str:
+    """Return the version of a report of one's own that a counter is of; the empty text for the five."""
+    return key[1:].partition(SEPARATOR)[0] if key.startswith(SEPARATOR) else ""
 
 
 def minute_log(minute: int) -> str:
@@ -152,18 +202,6 @@ def rejected_parts(number: int) -> str:
 def rejected_source(digest: str) -> str:
     """Return the log that says where the groups of a source are."""
     return f"{REJECTED}/source/{digest}"
-
-
-def report_of(datapoint: str) -> str:
-    """Return the name of the report that a datapoint belongs to.
-
-    Raises:
-        ValueError: it belongs to none.
-    """
-    place = REPORTS.place(datapoint)
-    if place is None:
-        raise ValueError(f"{datapoint!r} is no datapoint of {', '.join(REPORTS.names)}")
-    return place.report.name
 
 
 def create_tables(client: DynamoDBClient, aggregates: str, journal: str) -> None:

@@ -1,8 +1,12 @@
 """The state of the fold: its items in the aggregates table, how they are read, written and brought from 0.1.0. No I/O.
 
-The item `#fold` says what is counted, in which epoch, by how many folders, from where on. It changes only with a new
-generation. A folder's own item `#fold/GENERATION/FOLDER` has its position, the range under way and how far that has
-come. So whatever a worker of an older generation still writes there, nobody reads.
+The item `#fold` says what is counted, in which epoch, by which groups, from where on. A **group** owns some versions of
+reports, which it counts together; its folders share their datapoints. What a group is never changes, but that a version
+of it is dropped: one that joins, and another number of folders, make a new one, which begins at the least position of
+the old. So the item changes only with a new generation, and a group is called by the generation it began in.
+
+A folder's own item `#fold/GROUP/FOLDER` has its position, the range under way and how far that has come. So whatever a
+worker still writes to a group that is no more, nobody reads.
 
 An item is written only as long as it is what was read, and none is ever wrong: a position says that all of its counters
 have taken everything up to it, and the progress in a range that all up to that datapoint have taken the range.
@@ -12,6 +16,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
+from tillroll.core.versions import Version
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
@@ -27,6 +34,8 @@ from tillroll.stores.dynamodb.ledger import append_mark, read_entry
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, FORMAT, NEEDED_RELEASE, SHARDS, folder_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, ScanReply
     from tillroll.stores.dynamodb.ledger import Head
 
@@ -35,16 +44,30 @@ _FENCE: Final = f"tillroll {NEEDED_RELEASE} or later"
 _LOST: Final = "lost"  # a token that no entry has
 
 
-class FoldState(NamedTuple):
-    """What is counted. With `first`, every folder begins with the range (0, first], which sets its counters anew."""
+class Group(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Versions that are counted together. `own` are the keys of those of one's own; the first group counts the five.
 
-    generation: int = 1
-    epoch: int = 1  # 0: the counters are those of 0.1.0, and have no amounts
+    With `first`, every folder begins with the range (0, first], which sets its counters. `clears` says that afterwards
+    it deletes what an earlier epoch left.
+    """
+
+    id: int
+    own: tuple[str, ...] = ()
     folders: int = 1
-    begins: int = 0  # the position at which the folders of this generation begin
+    begins: int = 0  # the position at which its folders begin
     token: str = ""  # of the ledger entry there
     first: int = 0
     first_token: str = ""
+    clears: bool = False
+
+
+class FoldState(NamedTuple):
+    """What is counted. Of versions, the definition is the digest of its text; see dynamodb_definitions."""
+
+    generation: int = 1
+    epoch: int = 1  # 0: the counters are those of 0.1.0, and have no amounts
+    groups: tuple[Group, ...] = (Group(1),)
+    versions: tuple[Version, ...] = ()  # of reports of one's own, by name and number
     shards: int = 0  # of the index in which every counter of this epoch is; 0 where some are not
     format: int = FORMAT
 
@@ -53,10 +76,21 @@ class FoldState(NamedTuple):
         """The least `fold` of the epoch."""
         return self.epoch * EPOCH
 
+    @property
+    def main(self) -> Group:
+        """The group that counts the five, and what is read."""
+        return self.groups[0]
+
+    def standing(self, group: Group) -> list[Version]:
+        """Return the versions of one's own that a group counts."""
+        return [version for version in self.versions if version.stands and version.key in group.own]
+
     def item(self) -> Item:
         """Return it as it is stored."""
-        needs = {"upto": _FENCE, "needs": NEEDED_RELEASE}
-        return {"datapoint": FOLD_KEY, "events": 0, "amount": 0, **needs, **self._asdict()}
+        needs: Item = {"upto": _FENCE, "needs": NEEDED_RELEASE, "format": self.format}
+        counted = {"generation": self.generation, "epoch": self.epoch, "shards": self.shards}
+        lists = {"groups": _text(self.groups), "versions": _text(self.versions)}
+        return {"datapoint": FOLD_KEY, "events": 0, "amount": 0, **needs, **counted, **lists}
 
 
 class Folder(NamedTuple):
@@ -87,23 +121,29 @@ def parse_state(item: Item) -> FoldState:
     written = int(item["format"])
     if written > FORMAT:
         raise LaterFormatError(f"these tables are of tillroll {item.get('needs', '')!s} or later")
-    return FoldState(**{name: _plain(item[name], kind) for name, kind in _STATE if name in item})
+    return FoldState(
+        int(item["generation"]),
+        int(item["epoch"]),
+        msgspec.json.decode(str(item["groups"]), type=tuple[Group, ...]),
+        msgspec.json.decode(str(item["versions"]), type=tuple[Version, ...]),
+        int(item["shards"]),
+        written,
+    )
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _parse_folder(item: Item) -> Folder:
     return Folder(**{name: _plain(item[name], kind) for name, kind in _FOLDER if name in item})
 
 
-def _kinds(values: NamedTuple) -> list[tuple[str, type]]:
-    return [(name, type(value)) for name, value in values._asdict().items()]
-
-
 def _plain(value: Any, kind: type) -> Any:
     return kind(value)
 
 
-_STATE: Final = _kinds(FoldState())
-_FOLDER: Final = _kinds(Folder(0, ""))
+_FOLDER: Final = [(name, type(value)) for name, value in Folder(0, "")._asdict().items()]
 
 
 def open_state(context: Context) -> Procedure[FoldState]:
@@ -122,6 +162,12 @@ def read_state(context: Context) -> Procedure[FoldState | None]:
     return (yield from _state_of(context, (yield from run_call(context, Get(FOLD_KEY)))))
 
 
+def change_state(context: Context, before: FoldState, after: FoldState) -> Procedure[bool]:
+    """Write the next generation of a state that was read, unless there is one; tell whether it is this."""
+    after = after._replace(generation=before.generation + 1)
+    return (yield from put_state(context, after.item(), {"datapoint": FOLD_KEY, "generation": before.generation}))
+
+
 def _state_of(context: Context, item: Item | None) -> Procedure[FoldState | None]:
     if item is None:
         return None
@@ -136,7 +182,7 @@ def _of_older(context: Context, upto: int) -> Procedure[FoldState]:
     """
     entry = yield from read_entry(context, upto)
     token = "" if not upto else _LOST if entry is None else entry.token
-    return FoldState(epoch=0, begins=upto, token=token)
+    return FoldState(epoch=0, groups=(Group(1, begins=upto, token=token),))
 
 
 def take_epoch(context: Context) -> Procedure[Head]:
@@ -147,14 +193,25 @@ def take_epoch(context: Context) -> Procedure[Head]:
     """
     head = yield from append_mark(context, even_at_0=True)
     while True:
-        item: Item | None = yield from run_call(context, Get(FOLD_KEY))
-        state = yield from _state_of(context, item)
-        epoch = 1 + max(state.epoch if state else 0, (yield from _greatest_epoch(context)))
-        generation, folders = (state.generation, state.folders) if state else (0, 1)
-        new = FoldState(generation + 1, epoch, folders, first=head.number, first_token=head.entry.token, shards=SHARDS)
-        if (yield from put_state(context, new.item(), item)):
-            yield from run_calls(context, [DropState(folder_key(generation, number)) for number in range(folders)])
+        state = yield from open_state(context)
+        epoch = 1 + max(state.epoch, (yield from _greatest_epoch(context)))
+        group = Group(
+            state.generation + 1,
+            tuple(version.key for version in state.versions if version.stands),
+            state.main.folders,
+            first=head.number,
+            first_token=head.entry.token,
+            clears=True,
+        )
+        if (yield from change_state(context, state, state._replace(epoch=epoch, groups=(group,), shards=SHARDS))):
+            yield from drop_folders(context, state.groups)
             return head
+
+
+def drop_folders(context: Context, groups: Sequence[Group]) -> Procedure[None]:
+    """Delete the items of groups that are no more."""
+    keys = [folder_key(group.id, number) for group in groups for number in range(group.folders)]
+    yield from run_calls(context, [DropState(key) for key in keys])
 
 
 def _greatest_epoch(context: Context) -> Procedure[int]:
@@ -179,36 +236,39 @@ def put_state(context: Context, item: Item, before: Item | None) -> Procedure[bo
     return True
 
 
-def read_folder(context: Context, state: FoldState, number: int) -> Procedure[tuple[Item | None, Folder] | None]:
-    """Read a folder's item, None when it has written none, and what it says; None when the state is another by now."""
-    key = folder_key(state.generation, number)
+def read_folder(context: Context, group: Group, number: int) -> Procedure[tuple[Item | None, Folder] | None]:
+    """Read a folder's item, None when it has written none, and what it says; None when its group is no more."""
+    key = folder_key(group.id, number)
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", [FOLD_KEY, key]))}
     root = items.get(FOLD_KEY)
-    if root is None or "format" not in root or parse_state(root) != state:
+    if root is None or "format" not in root or group not in parse_state(root).groups:
         return None
     item = items.get(key)
-    return item, _parse_folder(item) if item is not None else beginning(state)
+    return item, _parse_folder(item) if item is not None else beginning(group)
 
 
-def beginning(state: FoldState) -> Folder:
-    """Return how a folder of the state begins."""
-    return Folder(0, "") if state.first else Folder(state.begins, state.token)
+def beginning(group: Group) -> Folder:
+    """Return how a folder of a group begins."""
+    return Folder(0, "") if group.first else Folder(group.begins, group.token)
 
 
-def read_folders(context: Context, state: FoldState) -> Procedure[list[Folder]]:
-    """Read all folders of a state."""
-    keys = [folder_key(state.generation, number) for number in range(state.folders)]
+def read_folders(context: Context, group: Group) -> Procedure[list[Folder]]:
+    """Read all folders of a group."""
+    keys = [folder_key(group.id, number) for number in range(group.folders)]
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", keys))}
-    return [_parse_folder(items[key]) if key in items else beginning(state) for key in keys]
+    return [_parse_folder(items[key]) if key in items else beginning(group) for key in keys]
+
+
+def read_least(context: Context, group: Group) -> Procedure[Folder]:
+    """Read the folder of a group that has come least far."""
+    folders = yield from read_folders(context, group)
+    return min(folders, key=lambda folder: folder.position)
 
 
 def read_folded(context: Context) -> Procedure[int]:
-    """Read up to which ledger entry everything is counted."""
+    """Read up to which ledger entry everything that is read is counted."""
     state = yield from read_state(context)
-    if state is None:
-        return 0
-    folders = yield from read_folders(context, state)
-    return min(folder.position for folder in folders)
+    return 0 if state is None else (yield from read_least(context, state.main)).position
 
 
 def check_token(found: str | None, expected: str, position: int) -> None:

@@ -24,35 +24,39 @@ from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import ConfigError
 from tillroll.ports import Outcome, Status
 from tillroll.stores.dynamodb import audit as audit_module
+from tillroll.stores.dynamodb import definitions as definitions_module
 from tillroll.stores.dynamodb import export, notes, reader
 from tillroll.stores.dynamodb import rejected as rejected_module
 from tillroll.stores.dynamodb.calls import Context, QueryTable, run_call
 from tillroll.stores.dynamodb.client import open_client
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
-from tillroll.stores.dynamodb.five_only import FiveOnly
+from tillroll.stores.dynamodb.counting import count_some
 from tillroll.stores.dynamodb.fold import fold_all, fold_marked, rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_head
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
-from tillroll.stores.dynamodb.state import read_folded, read_folders, read_state
+from tillroll.stores.dynamodb.state import FoldState, read_folded, read_least, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.query import Aggregate, Page
     from tillroll.core.query import Query as Asked
     from tillroll.core.rejection import RejectedFilter, RejectedSummary
-    from tillroll.ports import Audit, Clock, JournalPart, Opening, Progress, StoredRejection, Trace
+    from tillroll.core.report import Reports
+    from tillroll.ports import Audit, Clock, JournalPart, Opening, Progress, ReportState, StoredRejection, Trace
     from tillroll.stores.dynamodb.calls import Procedure, QueryReply
     from tillroll.stores.dynamodb.client import Client
 
+_COUNT_S_MIN: Final = 5.0
 _GRACE_S_MAX: Final = 5.0  # for the worker whose commit ends a range to fold it
 
 
-class DynamoDBStore(FiveOnly):
+class DynamoDBStore:
     """The store port over two DynamoDB tables. Safe to use from any number of threads and processes."""
 
     def __init__(
@@ -71,7 +75,7 @@ class DynamoDBStore(FiveOnly):
         `capacity` is that of the rejected; a commit that cannot be made in `commit_s` is given up.
         """
         self.client = client
-        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s)
+        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s, {})
         self._freshness_s = freshness_s
         self._commit_s = commit_s
         self._logs = KnownLogs()
@@ -211,6 +215,33 @@ class DynamoDBStore(FiveOnly):
         """See ports.Aggregates."""
         return self.client.run(reader.merchants(self.context, containing, limit))
 
+    # Definitions.
+
+    def catalogue(self) -> Reports:
+        """See ports.Definitions."""
+        return self.client.run(definitions_module.catalogue(self.context))
+
+    def report_states(self) -> list[ReportState]:
+        """See ports.Definitions. Positions are ledger entries."""
+        return self.client.run(definitions_module.report_states(self.context))
+
+    def apply(self, definitions: Sequence[Definition]) -> None:
+        """See ports.Definitions."""
+        self.client.run(definitions_module.apply(self.context, definitions))
+
+    def drop(self, name: str) -> bool:
+        """See ports.Definitions."""
+        return self.client.run(definitions_module.drop(self.context, name))
+
+    def count_some(self, seconds: float) -> bool:
+        """See ports.Definitions. It takes some seconds in any case: what it reads to count it would read each time."""
+        return self.client.run(count_some(self.context, self._until(max(seconds, _COUNT_S_MIN))))
+
+    def last_events(self, count: int) -> Iterator[Batch]:
+        """See ports.Definitions."""
+        after = self.client.run(export.before_last(self.context, count))
+        yield from (part.batch for part in self.read(after))
+
     # Fields.
 
     def note_fields(self, tally: FieldTally) -> None:
@@ -259,8 +290,8 @@ class DynamoDBStore(FiveOnly):
 def _status(context: Context) -> Procedure[Status]:
     head = yield from read_head(context)
     state = yield from read_state(context)
-    folders = (yield from read_folders(context, state)) if state else []
-    folded = min((folder.position for folder in folders), default=0)
+    least = yield from read_least(context, (state or FoldState()).main)
+    folded = least.position
     since = yield from _oldest_after(context, folded)
     kept = yield from rejected_module.count(context)
     return Status(
@@ -268,7 +299,7 @@ def _status(context: Context) -> Procedure[Status]:
         journal_position=head.number,
         folded_position=folded,
         visible_position=folded,
-        folded_at=min((folder.folded_at for folder in folders), default=0.0) or None,
+        folded_at=least.folded_at or None,
         unfolded_since=since,
         rejected=kept,
     )

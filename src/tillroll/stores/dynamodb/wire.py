@@ -133,6 +133,9 @@ class Wire:
                 shard_of(call.report, call.datapoint).encode(),
             )
         )
+        if call.text is not None:  # its key is a hash, so that none of this stands in it
+            body = body.replace(b"#r = :r", b"#r = :r, #x = :x", 1).replace(b'"#r":', b'"#x":"text","#r":', 1)
+            body = body.replace(b'":r":', b'":x":{"S":%b},":r":' % _encode(call.text), 1)
         return Request("UpdateItem", body)
 
     def _get(self, call: Get) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import NameKind
 from tillroll.core.dimension import MERCHANT
 from tillroll.core.report import FIVE, Place, Report
+from tillroll.core.versions import Version
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
 from tillroll.stores.sqlite import rejected, schema
@@ -43,7 +44,7 @@ from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import Dictionaries
 from tillroll.stores.sqlite.naming import read_naming
 from tillroll.stores.sqlite.reader import segments_of
-from tillroll.stores.sqlite.reports import Roster, Version, read_versions, roster_of, write_versions
+from tillroll.stores.sqlite.reports import Roster, read_versions, roster_of, write_versions
 from tillroll.stores.sqlite.schema import transaction
 from tillroll.stores.sqlite.segments import Segments
 from tillroll.stores.sqlite.state import StoreState, doubtful_state, read_state, write_state

@@ -204,14 +204,14 @@ class Comparison:
                 totals = kernel.read_counts(cells, layout.size)
                 if not any(map(any, totals)):
                     continue
-                before, after = zip(*report.forms(window), strict=True)
+                before, *after = zip(*report.forms(window), strict=True)
             except (OverflowError, TypeError, ValueError) as error:  # a window may be one that no calendar has
                 self.note(subject, f"a segment cannot be read: {error}")
                 continue
             pieces: list[Strings] = [(inner, *kernel.join_strings(before))]
             if names is not None:
                 pieces.append((values, *names.part(part * layout.values, layout.values)))
-                pieces.append((inner, *kernel.join_strings(after)))
+                pieces.append((inner, *kernel.join_strings(after[0])))
             self._tallies.add(STORED, index, pieces, *totals)
 
     def _find_deltas(self, differing: Sequence[Differing], names: dict[str, Names]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.stores.sqlite.chunks import read_chunks
 from tillroll.stores.sqlite.counters import Counters
-from tillroll.stores.sqlite.reports import Version, dictionaries_of, read_versions, write_positions
+from tillroll.stores.sqlite.reports import dictionaries_of, read_versions, write_positions
 from tillroll.stores.sqlite.unfolded import Unfolded
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
+    from tillroll.core.versions import Version
     from tillroll.stores.sqlite.reader import Reader
     from tillroll.stores.sqlite.state import StoreState
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 import zlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from tillroll.core.definition import FORMAT, Definition, read_definition, same
+from tillroll.core.definition import FORMAT, read_definition
 from tillroll.core.dimension import Open
 from tillroll.core.report import FIVE, Report, Reports
+from tillroll.core.versions import Version, VersionState
 from tillroll.stores.sqlite.damage import DamageError
 
 if TYPE_CHECKING:
@@ -34,24 +35,8 @@ CREATE TABLE counted (
   checksum INTEGER NOT NULL            -- of both
 ) STRICT, WITHOUT ROWID;
 """
-VersionState = Literal["counting", "readable", "dropped", "gone"]
 _REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
 _FIVE: Final = {report.name: report for report in FIVE}
-
-
-class Version(NamedTuple):
-    """One version of a report."""
-
-    name: str
-    version: int
-    definition: str
-    state: VersionState
-    position: int | None = None  # the events up to this one are counted; None: those that the store has folded
-
-    @property
-    def key(self) -> str:
-        """What its aggregates are kept under; see Report."""
-        return f"{self.name}.{self.version}"
 
 
 def read_versions(connection: sqlite3.Connection) -> list[Version]:
@@ -147,11 +132,7 @@ class Roster:
     @cached_property
     def unknown(self) -> str:
         """What to say of definitions that this tillroll cannot count; empty when there are none."""
-        names = [
-            version.name
-            for version in self.versions
-            if version.state in {"counting", "readable"} and self.report(version) is None
-        ]
+        names = [version.name for version in self.versions if version.stands and self.report(version) is None]
         if not names:
             return ""
         problem = f"a later tillroll defined {', '.join(names)} in a format that this one cannot count"
@@ -194,49 +175,3 @@ def dictionaries_of(report: Report) -> set[str]:
     """Return the dictionaries that a report counts by, or has conditions on."""
     dimensions = (*report.by, *(condition.dimension for condition in report.where))
     return {dimension.dictionary for dimension in dimensions if isinstance(dimension, Open)}
-
-
-def applied(versions: Sequence[Version], definitions: Sequence[Definition]) -> list[Version]:
-    """Return the versions that are new or changed when definitions are applied.
-
-    One that says the same as the newest of its name changes nothing; one that says the same as what is read ends the
-    counting of another. Any other is a new version, and ends it too.
-    """
-    changed = []
-    for definition in definitions:
-        numbers = [version.version for version in versions if version.name == definition.name]
-        stands = [version for version in versions if version.name == definition.name and _stands(version)]
-        if stands and _says(stands[-1], definition):
-            continue
-        counting = [version for version in stands if version.state == "counting"]
-        changed += [version._replace(state="dropped") for version in counting]
-        if not any(_says(version, definition) for version in stands if version.state == "readable"):
-            text, number = definition.text(), max(numbers, default=0) + 1
-            changed.append(Version(definition.name, number, text, "counting", 0))
-    return changed
-
-
-def dropped(versions: Sequence[Version], name: str) -> list[Version]:
-    """Return the versions that change when a report of one's own is dropped."""
-    own = (version for version in versions if version.name == name and version.name not in _FIVE)
-    return [version._replace(state="dropped") for version in own if _stands(version)]
-
-
-def swapped(versions: Sequence[Version], whole: Sequence[Version]) -> list[Version]:
-    """Return the versions that change when some become readable: these, and what was read under their names."""
-    names = {version.name for version in whole}
-    before = [version for version in versions if version.name in names and version.state == "readable"]
-    readable = [
-        version._replace(state="readable", position=None if version.name in _FIVE else version.position)
-        for version in whole
-    ]
-    return [*(version._replace(state="dropped") for version in before), *readable]
-
-
-def _stands(version: Version) -> bool:
-    return version.state in {"counting", "readable"}
-
-
-def _says(version: Version, definition: Definition) -> bool:
-    stored = read_definition(version.definition)
-    return stored is not None and same(stored, definition)

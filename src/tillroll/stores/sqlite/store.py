@@ -27,6 +27,7 @@ from tillroll.core.fold import fold as fold_into
 from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity, GroupError
 from tillroll.core.report import FIVE
+from tillroll.core.versions import Version, applied, dropped, swapped
 from tillroll.errors import StoreDamagedError, StoreError
 from tillroll.ports import ReportState
 from tillroll.stores.sqlite import audit as audit_module
@@ -44,16 +45,7 @@ from tillroll.stores.sqlite.head import Head, HeadFile
 from tillroll.stores.sqlite.merchants import Dictionaries, SharedNames, UnnumberedError
 from tillroll.stores.sqlite.place import Place
 from tillroll.stores.sqlite.reader import LAG_MAX, LagError, Reader, segments_of
-from tillroll.stores.sqlite.reports import (
-    Catalogue,
-    Roster,
-    Version,
-    applied,
-    dropped,
-    read_versions,
-    swapped,
-    write_versions,
-)
+from tillroll.stores.sqlite.reports import Catalogue, Roster, read_versions, write_versions
 from tillroll.stores.sqlite.schema import transaction, translated
 from tillroll.stores.sqlite.segments import Segments
 from tillroll.stores.sqlite.state import StoreState, read_state, write_state

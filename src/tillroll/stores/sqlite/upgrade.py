@@ -7,12 +7,13 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.versions import Version
 from tillroll.stores.sqlite.cells import CELL_TABLE
 from tillroll.stores.sqlite.chunks import GENESIS, Chunk
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import VALUE_TABLES, names_crc
 from tillroll.stores.sqlite.naming import NAMING_TABLES, draw_naming, write_naming
-from tillroll.stores.sqlite.reports import REPORT_TABLES, Version, write_versions
+from tillroll.stores.sqlite.reports import REPORT_TABLES, write_versions
 from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums
 from tillroll.stores.sqlite.state import StoreState, write_state
 

@@ -1,0 +1,89 @@
+"""Reports of one's own on DynamoDB: what stands in the tables, and what becomes of who cannot count one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.aws.test_dynamodb_store import tables
+from tests.contract.test_definitions import check, count_all, fill, purchases, report_of
+from tests.unit.test_sqlite_definitions import TABLES
+
+from tillroll.core import definition as definitions
+from tillroll.core.definition import define
+from tillroll.errors import LaterFormatError
+from tillroll.stores.dynamodb import definitions as definitions_module
+
+if TYPE_CHECKING:
+    from tests.aws.test_dynamodb_store import Tables
+
+__all__ = ["tables"]
+
+
+def read(tables: Tables, datapoint: str) -> dict[str, Any]:
+    found = tables.boto.get_item(TableName=tables.names[0], Key={"datapoint": {"S": datapoint}})
+    return dict(found.get("Item", {}))
+
+
+def test_the_table_says_which_version_a_frontend_is_to_read(tables: Tables) -> None:
+    store = tables.store()
+    fill(store, purchases(40))
+    store.apply([define(TABLES[1])])
+    count_all(store)
+    said = read(tables, "|everything|")
+    assert (said["version"], said["events"], said["amount"]) == ({"N": "1"}, {"N": "0"}, {"N": "0"})
+    assert read(tables, "|everything.1|")["events"] == {"N": "40"}
+    store.apply([define(TABLES[1] | {"where": {"method": ["PAY_NOW"]}})])
+    assert read(tables, "|everything|")["version"] == {"N": "1"}
+    count_all(store)
+    assert read(tables, "|everything|")["version"] == {"N": "2"}
+    assert not read(tables, "|everything.1|")
+    store.drop("everything")
+    assert read(tables, "|everything|")["version"] == {"N": "0"}
+    count_all(store)
+    assert not read(tables, "|everything.2|")
+
+
+def test_a_definition_of_a_later_format_stops_the_folds_and_not_the_journal(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, older = tables.store(), tables.store()
+    events = purchases(60)
+    fill(store, events)
+    store.fold()
+    with monkeypatch.context() as patched:
+        patched.setattr(definitions, "FORMAT", 2)
+        store.apply([definitions.Definition(format=2, name="later", title="Later", by=("method",))])
+    with pytest.raises(LaterFormatError, match="a later tillroll defined later in a format that"):
+        older.count_some(1.0)
+    fill(older, purchases(10, seed=2))
+    definitions_module._report.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(definitions, "FORMAT", 2)
+        count_all(store)
+    definitions_module._report.cache_clear()
+    with pytest.raises(LaterFormatError):
+        older.fold()
+    assert older.catalogue().get("later") is None
+    assert older.status().events == 70
+
+
+def test_counters_of_many_slices_and_small_turns_are_exact(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tillroll.stores.dynamodb.fold._SLICE_EVENTS", 40)
+    monkeypatch.setattr("tillroll.stores.dynamodb.fold._UPDATES_AT_ONCE", 7)
+    monkeypatch.setattr("tillroll.stores.dynamodb.fold._UPDATES_AT_ONCE_MAX", 7)
+    monkeypatch.setattr("tillroll.stores.dynamodb.store._COUNT_S_MIN", 0.05)
+    store = tables.store()
+    events = purchases(80)
+    fill(store, events)
+    store.apply([define(TABLES[2]), define(TABLES[3])])
+    seen, turns = [0], 0
+    while store.count_some(0.0):
+        turns += 1
+        seen += [min(state.position for state in store.report_states() if state.report.is_own)]
+    assert turns > 2
+    assert seen == sorted(seen)
+    store.fold()
+    check(store, events, ["weekdays", "months"])
+    assert store.audit().differences == []
+    assert report_of(store, "months").version == 1
