@@ -205,7 +205,7 @@ def test_a_worker_folds_beside_its_commits(tables: Tables) -> None:
     thread.start()
     body = b'{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}'
     queue.send([(body, "a")])
-    ends_at = time.monotonic() + 20
+    ends_at = time.monotonic() + 60
     while tables.store().get(["10-50|SLICE_IT"])[0].events != 1 and time.monotonic() < ends_at:
         time.sleep(0.1)
     worker.stop()

@@ -50,7 +50,7 @@ class Server:
         code = self._end()
         assert code == 0, (code, self._log.read_text()[-2_000:])
 
-    def ended(self, within_s: float = 10) -> int:
+    def ended(self, within_s: float = 30) -> int:
         """Wait until the server has ended by itself; return its exit code."""
         assert self._process is not None
         self._process.wait(within_s)

@@ -306,7 +306,7 @@ def test_a_request_that_trickles_in_is_ended_and_holds_up_nobody(tmp_path: Path)
         still_serves(running)
         began = time.monotonic()
         answers = [read_all(connection) for connection in slow]
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 25
         for number, answer in enumerate(answers):
             if number % len(starts) < 2:
                 assert answer.startswith(b"HTTP/1.1 408 ")
@@ -435,7 +435,7 @@ def test_connections_that_wait_for_nothing_do_not_shut_a_server_of_few_descripto
             with suppress(OSError):
                 connection.sendall(SILENT[kind])
             held.append(connection)
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + 20
         answered = 0
         while answered < 20 and time.monotonic() < give_up:
             with suppress(httpx.HTTPError), client(running) as http:
@@ -457,9 +457,15 @@ def test_one_address_cannot_have_all_connections(tmp_path: Path) -> None:
         still_serves(running)  # from another address
         with socket.create_connection(running.address, timeout=10, source_address=("127.0.0.2", 0)) as connection:
             assert b"overloaded" in read_all(connection)
-        time.sleep(2.1)  # those that are slow have had their time
-        with socket.create_connection(running.address, timeout=10, source_address=("127.0.0.2", 0)) as connection:
-            connection.sendall(SILENT["kept-alive"])
-            assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
+        answer, give_up = b"", time.monotonic() + 20
+        while not answer.startswith(b"HTTP/1.1 200 ") and time.monotonic() < give_up:
+            time.sleep(0.5)  # those that are slow have two seconds
+            with (
+                socket.create_connection(running.address, timeout=10, source_address=("127.0.0.2", 0)) as connection,
+                suppress(OSError),
+            ):
+                connection.sendall(SILENT["kept-alive"])
+                answer = connection.recv(1_000)
+        assert answer.startswith(b"HTTP/1.1 200 ")
         for connection in held:
             connection.close()

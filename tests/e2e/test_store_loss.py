@@ -78,7 +78,7 @@ def test_nothing_is_acknowledged_into_files_that_were_taken_away(
             take_away(data)
             time.sleep(0.05)  # a commit looks whether the files are there 50 times a second
             assert post(port, 1) == 503
-            assert process.wait(10) == 4
+            assert process.wait(30) == 4
         finally:
             process.kill()
             process.communicate()
@@ -91,7 +91,7 @@ def test_a_server_that_is_asked_nothing_sees_it_too(data: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         shutil.rmtree(data)
-        assert process.wait(10) == 4
+        assert process.wait(30) == 4
     finally:
         process.kill()
         process.communicate()
