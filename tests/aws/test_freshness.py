@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.aws import dynamodb_local, lambda_runtime
+from tests.aws import lambda_runtime
 from tests.aws.deployed import wait_until
 from tests.aws.dynamodb_local import REGION
 from tests.e2e.server import free_port, post_until_answered
@@ -35,12 +35,6 @@ BODY = json.dumps(EVENT).encode()
 DATAPOINT = "2011-12-03:10|10-50|SLICE_IT"
 LASTS_S = 9.0
 PAUSE_S = 0.25
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[DynamoDBLocal]:
-    with dynamodb_local.running() as found:
-        yield found
 
 
 class World:
@@ -79,8 +73,8 @@ class World:
 
 
 @pytest.fixture
-def world(aws: Ministack, local: DynamoDBLocal, tmp_path: Path) -> Iterator[World]:
-    found = World(aws, local, tmp_path)
+def world(aws: Ministack, dynamodb_local: DynamoDBLocal, tmp_path: Path) -> Iterator[World]:
+    found = World(aws, dynamodb_local, tmp_path)
     yield found
     found.store.close()
 

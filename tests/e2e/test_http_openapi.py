@@ -14,7 +14,7 @@ from tests.e2e.http_server import EVENT, client, serving
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).parent / "schemathesis" / "schemathesis.toml"
 # By hand, with some hundreds, for longer.
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "4")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "2")
 
 
 @pytest.mark.timeout(3_600)
