@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DAYS = 40
 AN_HOUR = 5
 MERCHANTS = 320
-SEEN_MS = 8_000
+SEEN_MS = 30_000
 LOADED_MS = 30_000  # a page, however busy the machine is
 DESK = {"width": 1360, "height": 900}
 
