@@ -105,6 +105,7 @@ def test_what_is_asked_for_is_what_a_server_serves(tmp_path: Path) -> None:
         assert any(name == each for each, _ in served), name
 
 
+@pytest.mark.long
 @pytest.mark.skipif(find("prometheus") is None, reason="no prometheus: it is in Debian's package of that name")
 def test_a_real_prometheus_finds_what_the_dashboard_shows(tmp_path: Path) -> None:
     configuration = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())

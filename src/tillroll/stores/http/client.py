@@ -51,6 +51,7 @@ class Client:
             )
         else:
             self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
+        self._response: http.client.HTTPResponse | None = None  # the last one
         self._path = parts.path
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
@@ -100,11 +101,20 @@ class Client:
         if parameters:
             target += "?" + urlencode(parameters, doseq=True, quote_via=quote)
         headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
-        try:
-            self._connection.request(method, target, body, headers)
-            return self._connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            raise self._lost(error) from error
+        if self._response is not None and not self._response.isclosed():  # nobody reads the rest of it
+            self._connection.close()
+        may_be_stale = self._connection.sock is not None
+        while True:
+            try:
+                self._connection.request(method, target, body, headers)
+                self._response = self._connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                if not (may_be_stale and isinstance(error, ConnectionError)):
+                    raise self._lost(error) from error
+                may_be_stale = False  # the server has closed it meanwhile; what is asked here may be asked twice
+            else:
+                return self._response
 
     def _read(self, response: http.client.HTTPResponse, size: int | None = None) -> bytes:
         try:
