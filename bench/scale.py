@@ -22,10 +22,12 @@ import sys
 import time
 from array import array
 from collections import OrderedDict
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from unittest.mock import patch
 
 from bench.measure import show
 from bench.scale_services import ASSUMPTIONS, Clock, Machine, Process, Tables, assumed
@@ -252,9 +254,9 @@ class World:
         )
         return sum(map(_events, items)) * assumed("processor, fold")
 
-    def committed(self, events: list[tuple[int, int]], entries: Sequence[int]) -> None:
-        """Note that events were journaled, in some entries of the ledger."""
-        self._sent.setdefault(entries[-1], []).extend(events)
+    def committed(self, events: list[tuple[int, int]], entry: int) -> None:
+        """Note that events were journaled, up to an entry of the ledger."""
+        self._sent.setdefault(entry, []).extend(events)
 
     def _moved(self, item: Item) -> None:
         """Note that what folders have counted is readable."""
@@ -338,6 +340,9 @@ class _Invocation:
         self.left = messages
         self.marked = False
         self.process: Process | None = None
+        self.taking: list[tuple[int, int]] = []
+        self.entry = 0  # of the ledger, the last that was written
+        self.ended = False
 
     def start(self) -> None:
         """Begin."""
@@ -354,49 +359,51 @@ class _Invocation:
             self._end(HAND_BACK_S)
             return
         each = world.load.events_a_message
-        taken, self.left = _cut(self.left, max(1, SLICE_BYTES // EVENT_BYTES // each))
-        events = [(first * each, last * each) for first, last in taken]
-        count = _size(events)
-        cpu = count * (assumed("processor, take") + assumed("processor, commit"))
-        at = self.poller.machine.work(clock.now, cpu)
+        self.taking, self.left = _cut(self.left, max(1, SLICE_BYTES // EVENT_BYTES // each))
+        cpu = _size(self.taking) * each * (assumed("processor, take") + assumed("processor, commit"))
+        clock.at(self.poller.machine.work(clock.now, cpu), self._commit)
 
-        def done(found: Committed | None, error: BaseException | None) -> None:
-            if found is None:
-                if not isinstance(error, StoreError):
-                    raise error or AssertionError
-                world.gave_up += 1
-                self.left = taken + self.left
-                self._end(HAND_BACK_S)
-                return
-            world.done += count
-            world.in_hand -= _size(taken)
-            self.marked = self.marked or found.marked
-            world.committed(events, entries)
-            self._next()
+    def _events(self) -> list[tuple[int, int]]:
+        each = self.world.load.events_a_message
+        return [(first * each, last * each) for first, last in self.taking]
 
-        entries: list[int] = []
+    def _commit(self) -> None:
+        world, clock = self.world, self.world.clock
+        if self.ended:
+            return
+        ends_at = clock.now + COMMIT_S
+        batch = world.traffic.batch(self._events())
+        protocol = commit(world.context, self.poller.logs, batch, FRESHNESS_S, lambda: clock.now < ends_at)
+        self.process = Process(clock, world.tables, self.poller.machine, protocol, self._cost, self._done)
 
-        def cost(call: Call, reply: Any) -> float:
-            if isinstance(call, TransactWrite) and reply is None:
-                entries.append(int(call.writes[-1].item["number"]))  # type: ignore[union-attr]
-            if not isinstance(call, QueryTable) or not hasattr(reply, "items"):
-                return 0.0
-            return sum(map(_events, reply.items)) * assumed("processor, known")
+    def _cost(self, call: Call, reply: Any) -> float:
+        if isinstance(call, TransactWrite) and reply is None:
+            self.entry = int(call.writes[-1].item["number"])  # type: ignore[union-attr]
+        if not isinstance(call, QueryTable) or not hasattr(reply, "items"):
+            return 0.0
+        return sum(map(_events, reply.items)) * assumed("processor, known")
 
-        def begin() -> None:
-            ends_at = clock.now + COMMIT_S
-            batch = world.traffic.batch(events)
-            protocol = commit(world.context, self.poller.logs, batch, FRESHNESS_S, lambda: clock.now < ends_at)
-            self.process = Process(clock, world.tables, self.poller.machine, protocol, cost, done)
-
-        clock.at(at, begin)
+    def _done(self, found: Committed | None, error: BaseException | None) -> None:
+        world = self.world
+        if found is None:
+            if not isinstance(error, StoreError):
+                raise error or AssertionError
+            world.gave_up += 1
+            self.left = self.taking + self.left
+            self._end(HAND_BACK_S)
+            return
+        events = self._events()
+        world.done += _size(events)
+        world.in_hand -= _size(self.taking)
+        world.committed(events, self.entry)
+        self.taking = []
+        self.marked = self.marked or found.marked
+        self._next()
 
     def _end(self, back_s: float) -> None:
         """Hand back what is left, and take the next batch."""
         world = self.world
-        if self.process is None and self.left:
-            return
-        self.process = None
+        self.ended = True
         world.in_hand -= _size(self.left)
         world.queue.hand_back(world.clock.now + back_s, self.left)
         self.left = []
@@ -405,13 +412,16 @@ class _Invocation:
         world.clock.at(world.clock.now + assumed("delete"), self.poller.wait)
 
     def _time_out(self) -> None:
-        if self.process is None or not self.process.alive:
+        if self.ended:
             return
         world = self.world
-        self.process.kill()
+        self.ended = True
+        if self.process is not None:
+            self.process.kill()
         world.timed_out += 1
-        world.in_hand -= _size(self.left)
-        world.queue.hand_back(self.received_at + assumed("visibility"), self.left)
+        left = self.taking + self.left
+        world.in_hand -= _size(left)
+        world.queue.hand_back(self.received_at + assumed("visibility"), left)
         self.poller.logs = KnownLogs()
         self.poller.cold_s = assumed("cold start")
         world.clock.at(world.clock.now, self.poller.wait)
@@ -453,7 +463,7 @@ def _decoded(log: str, number: int, data: bytes) -> Batch:
 
 
 def _decode(item: Item) -> Batch:
-    return _decoded(str(item["log"]), int(item["number"]), item["chunk"])  # type: ignore[arg-type]
+    return _decoded(str(item["log"]), int(item["number"]), item["chunk"])
 
 
 _hashed: OrderedDict[int, tuple[Batch, list[tuple[int, int, int]]]] = OrderedDict()
@@ -475,12 +485,21 @@ def _events(item: Item) -> int:
 
 def simulate(load: Load, look: Callable[[float], None] = lambda _: None) -> Outcome:
     """Run a load; `look` is told the seconds simulated."""
-    commit_module.decode_chunk = fold_module.decode_chunk = _decode
-    commit_module.hash_names = _rows
-    world = World(load)
-    world.start()
-    world.clock.run(load.seconds, _STEP_S, lambda: look(world.clock.now))
-    return world.outcome()
+    with _remembering():
+        world = World(load)
+        world.start()
+        world.clock.run(load.seconds, _STEP_S, lambda: look(world.clock.now))
+        return world.outcome()
+
+
+@contextmanager
+def _remembering() -> Iterator[None]:
+    """Have what is decoded and hashed remembered."""
+    journal = patch.multiple(commit_module, decode_chunk=_decode, hash_names=_rows)
+    with journal, patch.object(fold_module, "decode_chunk", _decode):
+        yield
+    _hashed.clear()
+    _decoded.cache_clear()
 
 
 QUICK: Final = (
