@@ -503,9 +503,9 @@ def _remembering() -> Iterator[None]:
 
 
 QUICK: Final = (
-    Load(1_000, 10_000, 1_000, 2, seconds=130),
-    Load(10_000, 10_000, 1_000, 2, seconds=130),
-    Load(10_000, 10_000, 1_000, 20, seconds=130),
+    Load(1_000, 10_000, 1_000, 2, seconds=110),
+    Load(10_000, 10_000, 1_000, 2, seconds=110),
+    Load(10_000, 10_000, 1_000, 20, seconds=110),
 )
 
 

@@ -216,7 +216,7 @@ def test_a_missing_table_fails_the_batch_and_says_what_to_do(world: World, code:
 
 
 def test_a_batch_near_its_deadline_returns_what_it_has_not_begun(world: World, code: Path) -> None:
-    with function(world, code, timeout_s="8") as runtime:  # less than a commit is given
+    with function(world, code, timeout_s="25") as runtime:  # less than a commit is given
         reply = invoke(runtime, record(GOOD))
     assert reply["errorType"] == "BatchFailedError"
     assert world.count() == 0
