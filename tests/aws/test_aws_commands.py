@@ -11,8 +11,6 @@ import pytest
 from tests.aws.deployed import wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.aws.deployed import Deployed
     from tests.aws.ministack import Ministack
 
@@ -49,12 +47,6 @@ def test_deploy_needs_words_it_knows(aws: Ministack) -> None:
     assert (done.returncode, "arm64 or x86_64" in done.stderr) == (2, True)
     done = run(aws, "deploy", "--parameter", "FreshnessSeconds")
     assert (done.returncode, "NAME=VALUE" in done.stderr) == (2, True)
-
-
-def test_deploy_can_stop_after_the_package(aws: Ministack, tmp_path: Path) -> None:
-    done = run(aws, "deploy", "--build-only", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "tillroll-python3.13-arm64.zip").exists()
 
 
 @pytest.mark.parametrize("command", ["status", "redrive"])

@@ -43,7 +43,7 @@ def another_package(deployed: Deployed, given: dict[str, str], directory: Path) 
     deployed.aws.client("s3").download_file(given["CodeBucket"], given["CodeKey"], str(path))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("another.txt", "another")
-    return Package(path, f"tillroll/another-{uuid.uuid4().hex}.zip", 0)
+    return Package(path, f"tillroll/another-{uuid.uuid4().hex}.zip", 0, has_kernel=True)
 
 
 def publish(functions: Any, bucket: str, key: str, **variables: str) -> None:
@@ -143,7 +143,7 @@ def test_every_call_to_the_bucket_says_whose_it_must_be(deployed: Deployed, tmp_
         sent.append((model.name, params["headers"].get("x-amz-expected-bucket-owner", "")))
 
     session.events.register("before-call.s3", note)
-    package = Package(tmp_path / "code.zip", "whose.zip", 0)
+    package = Package(tmp_path / "code.zip", "whose.zip", 0, has_kernel=True)
     package.path.write_bytes(b"code")
     stack.upload(session, package)
     stack.upload(session, package, given["CodeBucket"], OTHER)

@@ -30,6 +30,7 @@ _POLL_S: Final = 20  # each asks so often when nothing comes
 _COMMIT_S: Final = 0.050  # from reading the ledger's end to writing it: another commit meanwhile makes it fail
 _LAMBDA_START_S: Final = 0.030  # a batch of one, warm: two round trips to DynamoDB
 _LAMBDA_EVENT_S: Final = 0.000_040  # and each event of it, decoded by Python alone
+_KERNEL_EVENT_S: Final = 0.000_008  # by the compiled kernel
 _FOLD_WRITE_S: Final = 1 / 5_000  # the store's bound on one processor
 _LOG_BYTES: Final = 1_500  # of a call: its own lines, its metrics and Lambda's
 _METRICS: Final = 7
@@ -234,6 +235,13 @@ def _item(service: str, what: str, units: float, unit: str, price: float) -> Ite
 def dollars_a_month(load: Load, items: list[Item]) -> float:
     """Return the bill of a month at this rate, without what is kept."""
     return sum(item.dollars_a_million for item in items) * load.events_a_second * MONTH_S / MILLION
+
+
+def dollars_without_kernel(architecture: Literal["arm64", "x86_64"], prices: Prices = PRICES) -> float:
+    """Return what a million events cost more, in a function of 1 GB, where Python decodes them."""
+    arm = architecture == "arm64"
+    gigabyte_s = prices.lambda_gigabyte_second_arm64 if arm else prices.lambda_gigabyte_second_x86_64
+    return (_LAMBDA_EVENT_S - _KERNEL_EVENT_S) * gigabyte_s * MILLION
 
 
 class Month(NamedTuple):

@@ -43,6 +43,7 @@ class Package(NamedTuple):
     path: Path
     key: str  # its name in a bucket, by its content
     unpacked_bytes: int
+    has_kernel: bool  # compiled for that machine; else Python does its work
 
 
 def build(target: Path, architecture: Architecture = "arm64", runtime: str = "python3.13") -> Package:
@@ -58,10 +59,11 @@ def build(target: Path, architecture: Architecture = "arm64", runtime: str = "py
         for entry in root.rglob("__pycache__"):
             shutil.rmtree(entry)
         unpacked = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+        has_kernel = any((root / "tillroll").glob("_kernel*.so"))
         path = target / f"tillroll-{runtime}-{architecture}.zip"
         _zip(root, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return Package(path, f"tillroll/{tillroll.__version__}-{runtime}-{architecture}-{digest}.zip", unpacked)
+    return Package(path, f"tillroll/{tillroll.__version__}-{runtime}-{architecture}-{digest}.zip", unpacked, has_kernel)
 
 
 def _install(root: Path, architecture: Architecture, python: str) -> None:
