@@ -119,6 +119,32 @@ def without_kept_fields(text: str) -> str:
     return text[: text.index("  KeptFields:\n    Condition")]
 
 
+def test_the_same_parameters_have_the_same_mark_on_a_first_deployment_and_on_a_later_one(deployed: Deployed) -> None:
+    """So deploying again, with nothing else, publishes no version of the functions."""
+    session, given = deployed.aws.session(), parameters(deployed) | {"Name": "tillroll", "HttpApi": "true"}
+    defaults = stack.parameter_defaults()
+    told = {name: value for name, value in given.items() if value != defaults[name]}
+    assert stack.mark(session, "nowhere", told) == stack.mark(session, "tillroll", {})
+    assert stack.mark(session, "tillroll", {"MemoryMegabytes": "512"}) != stack.mark(session, "tillroll", {})
+
+
+def test_the_command_plans_with_tags_and_a_role_and_shows_it(
+    deployed: Deployed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["aws", "deploy", "--architecture", "x86_64", "--runtime", "python3.11", "--stack", "third", "--no-execute"]
+    words += ["--tag", "team=checkout", "--role-arn", "arn:aws:iam::000000000000:role/deployer", "-p", "Name=third"]
+    assert run(words) == 0
+    told = capfd.readouterr().out
+    assert "TakeBatchRole" in told
+    change = told.partition("--change-set-name ")[2].splitlines()[0]
+    found = deployed.aws.client("cloudformation").describe_change_set(ChangeSetName=change)
+    assert found["Tags"] == [{"Key": "team", "Value": "checkout"}]
+    [key] = [each["ParameterValue"] for each in found["Parameters"] if each["ParameterKey"] == "CodeKey"]
+    given = {"Name": "third", "Architecture": "x86_64", "Runtime": "python3.11"}
+    assert key.endswith(f"-{stack.mark(deployed.aws.session(), 'third', given)}.zip")
+    deployed.aws.client("cloudformation").delete_change_set(ChangeSetName=change)
+
+
 def test_a_parameter_that_there_is_not_is_named(aws: Ministack) -> None:
     with pytest.raises(ConfigError, match=r"Freshness is none.*FreshnessSeconds"):
         stack.plan(aws.session(), "nowhere", {"Freshness": "3"})

@@ -38,10 +38,17 @@ def template() -> str:
     return files("tillroll.aws").joinpath("template.yaml").read_text()
 
 
-def parameter_names() -> list[str]:
-    """Return what the template's parameters are called."""
+def parameter_defaults() -> dict[str, str]:
+    """Return the template's parameters with their defaults, "" for those that have none."""
     section = template().partition("\nParameters:\n")[2].partition("\n\n")[0]
-    return re.findall(r"(?m)^  (\w+):$", section)
+    found: dict[str, str] = {}
+    for line in section.splitlines():
+        name = re.fullmatch(r"  (\w+):", line)
+        if name:
+            found[name[1]] = ""
+        elif line.startswith("    Default: "):
+            found[next(reversed(found))] = line.partition(": ")[2].strip('"')
+    return found
 
 
 def mark(session: boto3.Session, stack: str, parameters: Mapping[str, str]) -> str:
@@ -52,8 +59,9 @@ def mark(session: boto3.Session, stack: str, parameters: Mapping[str, str]) -> s
     client: CloudFormationClient = session.client("cloudformation")
     with explained(f"looking for the stack {stack}"):
         now = _parameters_now(client, stack) if _exists(client, stack) else {}
-    settings = {name: value for name, value in (now | dict(parameters)).items() if not name.startswith("Code")}
-    return hashlib.sha256(json.dumps([template(), sorted(settings.items())]).encode()).hexdigest()[:8]
+    settings = parameter_defaults() | now | dict(parameters)
+    told = sorted((name, value) for name, value in settings.items() if not name.startswith("Code"))
+    return hashlib.sha256(json.dumps([template(), told]).encode()).hexdigest()[:8]
 
 
 def upload(
@@ -177,7 +185,7 @@ def plan(
         ConfigError: the template has no such parameter.
         AwsError: AWS refused it.
     """
-    known = parameter_names()
+    known = parameter_defaults()
     for name in parameters:
         if name not in known:
             raise ConfigError("parameter", f"{name} is none of the template's", f"They are {', '.join(known)}")
