@@ -224,7 +224,7 @@ def through_the_template(messages: int, seed: int, directory: Path, *, kill_ever
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in (ministack.CREDENTIALS | {"AWS_ENDPOINT_URL": aws.endpoint}).items():
             patch.setenv(name, value)
-        stack_found = deployed.deploy(aws, directory)
+        stack_found = deployed.deploy(aws, directory, Concurrency="5")  # ministack gives a call ten messages at most
         url = stack_found.outputs["QueueUrl"]
         aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(VISIBLE_AFTER_S)})
         proxy.faults = FAULTS
