@@ -38,7 +38,7 @@ function bracketWords(text) {
 }
 
 /** Return a constant in words: PAY_NOW is "Pay now". Whatever is none stays as it is. */
-const constantWords = (text) => (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/.test(text) ? text[0] + text.slice(1).toLowerCase().replaceAll("_", " ") : text);
+export const constantWords = (text) => (/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/.test(text) ? text[0] + text.slice(1).toLowerCase().replaceAll("_", " ") : text);
 
 /** Return a value of a part of a report in words; a value of an open one as it is. */
 export function word(part, value) {

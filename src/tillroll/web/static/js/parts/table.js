@@ -16,9 +16,9 @@ export function reportTable({ plan, page, compared, order, start, caption, sort,
   const shares = measure.adds;
   const columns = [
     ...plan.parts.map((part, index) => ({ head: partHead(part, index, order, sort), cell: (row) => partCell(plan, row, part, into), class: "" })),
-    ...(plan.measure === "events" ? [] : [{ head: valueHead("events", order, sort), cell: (row) => h("td", { class: "num side" }, whole(row.events)), total: whole(page.events) }]),
-    { head: valueHead(plan.measure, order, sort), cell: (row) => valueCell(row, measure, most, behind), total: measure.text(measure.of(sums)), id: "total-value" },
-    ...(shares ? [{ head: h("th", { scope: "col", class: "num side" }, "Share"), cell: (row) => h("td", { class: "num side" }, percent(Number(measure.of(row)) / Math.max(1, Number(measure.of(sums))))), total: page.rows.length ? "100%" : "" }] : []),
+    ...(plan.measure === "events" ? [] : [{ head: valueHead("events", order, sort, "side"), cell: (row) => h("td", { class: "num side" }, whole(row.events)), total: whole(page.events) }]),
+    { head: valueHead(plan.measure, order, sort), cell: (row) => valueCell(row, measure, behind), total: measure.text(measure.of(sums)), id: "total-value" },
+    ...(shares ? [{ head: h("th", { scope: "col", class: "num side" }, "Share"), cell: (row) => shareCell(Number(measure.of(row)), most, Number(measure.of(sums))), total: page.rows.length ? "100%" : "" }] : []),
     ...(compared ? [{ head: h("th", { scope: "col", class: "num side" }, "Before"), cell: (_, index) => h("td", { class: "num side before" }, compared[index] ? measure.text(measure.of(compared[index].before)) : "–"), total: "" }, { head: h("th", { scope: "col", class: "num" }, "Change"), cell: (_, index) => changeCell(compared[index], measure), total: "" }] : []),
   ];
   const foot = columns.slice(plan.parts.length).map((column) => h("td", { class: `num ${column.id || column.total === "" ? "" : "side"}`, id: column.id }, column.total));
@@ -40,11 +40,11 @@ function partHead(part, index, order, sort) {
   return h("th", { scope: "col", "aria-sort": sorted ? "ascending" : null }, sortButton(title, sorted, "up", () => sort("datapoint")));
 }
 
-function valueHead(name, order, sort) {
+function valueHead(name, order, sort, side = "") {
   const { title, order: falling } = MEASURES[name];
-  if (!falling) return h("th", { scope: "col", class: "num" }, title);
+  if (!falling) return h("th", { scope: "col", class: `num ${side}` }, title);
   const sorted = order === falling;
-  return h("th", { scope: "col", class: "num", "aria-sort": sorted ? "descending" : null }, sortButton(title, sorted, "down", () => sort(falling)));
+  return h("th", { scope: "col", class: `num ${side}`, "aria-sort": sorted ? "descending" : null }, sortButton(title, sorted, "down", () => sort(falling)));
 }
 
 const sortButton = (text, sorted, way, onclick) => h("button", { type: "button", class: sorted ? "sort sorted" : "sort", id: `sort-${text.toLowerCase().replaceAll(" ", "-")}`, onclick }, text, icon(`sort-${way}`));
@@ -61,12 +61,14 @@ function partCell(plan, row, part, into) {
   return part.values ? h("td", {}, link(word(part, value))) : h("td", { class: "name" }, link(word(part, value), value));
 }
 
-function valueCell(row, measure, most, behind) {
+function valueCell(row, measure, behind) {
   const href = behind(row);
   const text = measure.text(measure.of(row));
-  const cell = h("td", { class: "num count" }, href ? h("a", { href, title: "The purchases behind it", "data-drill": true }, text) : text);
-  return vars(cell, { part: (Number(measure.of(row)) / most).toFixed(4) });
+  return h("td", { class: "num count" }, href ? h("a", { href, title: "The purchases behind it", "data-drill": true }, text) : text);
 }
+
+/** Return the share of all, and a bar of one length that says how much it is of the most on this page. */
+const shareCell = (value, most, all) => h("td", { class: "num side share" }, vars(h("span", { class: "track", "aria-hidden": "true" }), { part: (value / most).toFixed(4) }), h("span", { class: "percent" }, percent(value / Math.max(1, all))));
 
 function changeCell(compared, measure) {
   if (!compared) return h("td", { class: "num" }, "–");

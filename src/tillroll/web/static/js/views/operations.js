@@ -153,7 +153,7 @@ function outcomeModel(rows, { window, per }, from, to) {
     text: (index) => (long ? UTC.text("dateLong", columns[index].start) : `${UTC.text("dateLong", columns[index].start)}, ${clock(index)}–${UTC.text("clock", columns[index].to)}`),
     tick: (index, first) => (long ? day(index) : first ? `${clock(index)}\n${day(index)}` : clock(index)),
     ticks: (room) => {
-      const step = (long ? [7, 14, 28] : [1, 2, 4, 5, 10, 12, 16, 20, 24, 32]).find((one) => columns.length / one <= room) ?? 48;
+      const step = (long ? [7, 14, 28] : [1, 2, 4, 5, 10, 12, 16, 20, 24, 32]).find((one) => columns.length / one <= room * 0.7) ?? 48;
       return columns.map((_, index) => index).filter((index) => (columns[index].start / window) % step === 0);
     },
   };

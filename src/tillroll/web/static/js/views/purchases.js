@@ -2,7 +2,8 @@
 
 import { getJson } from "../api.js";
 import { h, icon } from "../dom.js";
-import { plural, whole } from "../format.js";
+import { constantWords, money, plural, whole } from "../format.js";
+import { learn, nameOf } from "../names.js";
 import { trailBar } from "../parts/trail.js";
 import { View, rebuild } from "./view.js";
 
@@ -24,7 +25,13 @@ export class Purchases extends View {
     if (this.#shown !== state.datapoint) [this.#found, this.#next, this.#shown] = [[], null, state.datapoint];
     const answer = await this.#page(state.datapoint, null, signal);
     if (this.#found.length <= LISTED) [this.#found, this.#next] = [answer.purchases, answer.next];
+    await this.#learn(signal);
     this.#render(answer);
+  }
+
+  #learn(signal) {
+    const part = this.page.reports.flatMap((report) => report.keys).find((key) => key.search);
+    return learn(part, this.#found.map(({ event }) => event.merchantId), signal);
   }
 
   #page(datapoint, after, signal) {
@@ -38,6 +45,7 @@ export class Purchases extends View {
       const page = await this.#page(this.#shown, this.#next, undefined);
       this.#found.push(...page.purchases);
       this.#next = page.next;
+      await this.#learn(undefined);
       this.#render(answer);
     } finally {
       event.target.removeAttribute("aria-busy");
@@ -45,11 +53,21 @@ export class Purchases extends View {
   }
 
   #render(answer) {
-    const fields = [...new Set(this.#found.flatMap(({ event }) => Object.keys(event)))];
     const report = this.page.reports.find((one) => one.name === answer.report);
-    const head = h("tr", {}, ...fields.map((field) => h("th", { scope: "col" }, field)), h("th", { scope: "col" }, "known by"), h("th", { scope: "col" }, "journaled in"));
+    const zone = this.page.zone;
+    const own = Object.keys(COLUMNS);
+    const others = [...new Set(this.#found.flatMap(({ event }) => Object.keys(event)))].filter((field) => !own.includes(field) && field !== "id");
+    const title = (text, kind = null) => h("th", { scope: "col", class: kind }, text);
+    const head = h("tr", {}, ...Object.values(COLUMNS).map(({ head, kind }) => title(head, kind)), ...others.map((field) => title(field)), title("Known by"), title("Place in the journal"));
     const row = ({ event, name, chunk, index, folded }) =>
-      h("tr", {}, ...fields.map((field) => h("td", {}, textOf(event[field]))), h("td", {}, name), h("td", {}, `${chunk}, ${whole(index)}`, folded ? null : h("span", { class: "tag" }, "not folded yet")));
+      h(
+        "tr",
+        {},
+        ...own.map((field) => h("td", { class: COLUMNS[field].kind, title: textOf(event[field]) }, COLUMNS[field].text(event[field], zone))),
+        ...others.map((field) => h("td", {}, textOf(event[field]))),
+        h("td", { class: "side" }, name === "unnamed" ? "no name" : name),
+        h("td", { class: "side" }, `${chunk}, ${whole(index)}`, folded ? null : h("span", { class: "tag" }, "not folded yet")),
+      );
     rebuild(
       this.body,
       trailBar("Purchases"),
@@ -62,5 +80,13 @@ export class Purchases extends View {
     );
   }
 }
+
+// How the contract's fields are shown; what was sent is the title of each.
+const COLUMNS = {
+  date: { head: "Date", text: (value, zone) => zone.instantText(Date.parse(value) / 1_000) },
+  amount: { head: "Amount", kind: "num", text: money },
+  paymentMethod: { head: "Method", text: constantWords },
+  merchantId: { head: "Merchant", text: nameOf },
+};
 
 const textOf = (value) => (value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));

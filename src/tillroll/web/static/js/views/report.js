@@ -94,7 +94,7 @@ export class ReportView extends View {
     if (this.#framed !== shown) {
       const change = (part) => this.#change(part);
       const { state } = this;
-      const first = plan.timed ? [...rangeTool(plan, change)] : [h("p", { class: "note" }, "This report counts all time.")];
+      const first = plan.timed ? [...rangeTool(plan, change)] : [h("p", { class: "note tool-text" }, "This report counts all time.")];
       const more = [
         h("div", { class: "tools-row" }, plan.timed ? compareTool(state.compare, plan.range, change) : null, plan.grain ? grainTool(plan, state.grain, change) : null, this.#stackTool(plan), plan.timed ? zoneTool(plan, this.page.zone.name, change) : null, measureTool(state.measure, change)),
         filterBar(plan.report, plan.filters, (filters) => change({ filters })),

@@ -74,7 +74,7 @@ function definitionForm(dimensions, zone, done) {
     h("div", { class: "tool" }, h("label", { class: "tool-label", for: "definition-zone" }, "Time zone"), h("input", { id: "definition-zone", class: "input", list: "zones", value: zone }), zones),
     h("fieldset", { class: "chips wide-field" }, h("legend", {}, "By what else, in this order"), ...keys.map((part) => box(`by-${part.name}`, partTitle(part), part.name))),
     h("details", { class: "wide-field" }, h("summary", {}, "Only some purchases"), h("div", { class: "conditions" }, ...keys.map(condition))),
-    field("brackets", "Brackets of your own", "Bounds in euro, parted by commas: 5.50, 20, 100", { placeholder: "the five's" }),
+    field("brackets", "Brackets of your own", "Bounds in euro, parted by commas: 5.50, 20, 100", { placeholder: "10, 50, 100, 500" }),
     error,
     h("div", { class: "buttons wide-field" }, h("button", { type: "button", class: "button", id: "preview" }, icon("search"), "Preview"), h("button", { type: "submit", class: "button primary", id: "make" }, "Make it")),
   );
