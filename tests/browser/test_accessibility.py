@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
     from tests.browser.process import Server
+    from tests.browser.purchases import Purchase
 
 VIEWS = [
     "overview",
@@ -163,3 +165,70 @@ def test_print_has_the_numbers_and_no_tools(open_page: Callable[..., Page], serv
     expect(page.locator("#total")).to_be_visible()
     for tool in (".part-tools", "#nav", ".export", "#page-on"):
         expect(page.locator(tool)).to_be_hidden()
+
+
+def focused(page: Page) -> str:
+    """Return what has the focus, as a person would name it."""
+    name = "one.id || one.getAttribute('aria-label') || one.textContent"
+    said: str = page.evaluate(f"() => {{ const one = document.activeElement; return {name} }}")
+    return said.strip()
+
+
+def tab_to(page: Page, name: str, key: str = "Tab") -> None:
+    """Press a key until something has the focus."""
+    seen = []
+    for _ in range(80):
+        page.keyboard.press(key)
+        seen.append(focused(page))
+        if seen[-1] == name:
+            return
+    raise AssertionError(f"{name!r} is not reached: {seen}")
+
+
+def test_a_whole_analysis_is_made_with_the_keyboard_alone(
+    open_page: Callable[..., Page], server: Server, purchases: list[Purchase]
+) -> None:
+    page = open_page(server.url)
+    ready(page)
+    tab_to(page, "Per hour by amount bracket and payment method")
+    page.keyboard.press("Enter")
+    ready(page)
+    assert focused(page) == "main"
+    tab_to(page, "range")
+    page.keyboard.press("a")  # All
+    expect(page.locator("#total")).to_have_text(f"{len(purchases):,}")
+    tab_to(page, "method-2")
+    page.keyboard.press("Space")
+    expect(page.locator("#total")).to_have_text(f"{sum(one.method == 'SLICE_IT' for one in purchases):,}")
+    tab_to(page, "measure-events", "Shift+Tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="Turnover by day")).to_be_visible()
+    page.locator("[role=slider]").wait_for()
+    tab_to(page, page.get_by_role("slider").get_attribute("aria-label") or "")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("navigation", name="How you came here")).to_be_visible()
+    ready(page)
+    tab_to(page, "sort-turnover")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("order=-amount"))
+    ready(page)
+    cents = [
+        round(float(text.replace("€", "").replace(",", "")) * 100)
+        for text in page.locator("tr[data-datapoint] .count").all_inner_texts()
+    ]
+    assert cents == sorted(cents, reverse=True)
+    first = page.locator("tr[data-datapoint] .count a").first.inner_text()
+    tab_to(page, first)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Purchases", exact=True)).to_be_visible()
+    ready(page)
+    expect(page.locator(".purchases tbody tr").first).to_be_visible()
+    expect(page.locator(".purchases tbody tr").first).to_contain_text("Slice it")
+    tab_to(page, page.get_by_role("navigation", name="How you came here").get_by_role("link").last.inner_text())
+    page.keyboard.press("Enter")
+    ready(page)
+    tab_to(page, "csv-page")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename.startswith("tillroll_hour-bracket-method_")

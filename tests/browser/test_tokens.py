@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 READ, SEND, BOTH = "read-only-7f2c-1234", "send-only-91ab-1234", "both-5d3e-12345678"
+MANAGE = "manages-only-44d1"
 EVENTS = 120
 
 
 @pytest.fixture
 def guarded(tmp_path: Path, pages: list[Page]) -> Iterator[Server]:
     tokens = tmp_path / "tokens"
-    tokens.write_text(f"read {READ}\nsend {SEND}\nsend,read {BOTH}\n")
+    tokens.write_text(f"read {READ}\nsend {SEND}\nsend,read {BOTH}\nmanage {MANAGE}\n")
     running = Server(tmp_path / "data", tokens_file=tokens, token=BOTH)
     running.start()
     purchases = list(generate(this_moment(), 5, 4, merchants(10)))[-EVENTS:]
@@ -106,3 +107,29 @@ def test_a_token_that_only_sends_is_told_so_and_kept_for_sending(
     page.get_by_role("button", name="Drop for good?").click()
     expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_token_that_only_reads_is_told_that_it_may_not_make_a_report_and_joined_by_one_that_may(
+    open_page: Callable[..., Page], guarded: Server
+) -> None:
+    page = open_page(f"{guarded.url}/#/reports", quiet=False)
+    give(page, READ)
+    page.get_by_label("Title").fill("Purchases per week")
+    page.get_by_label("Name", exact=True).fill("per-week")
+    page.get_by_role("button", name="Make it").click()
+    expect(page.get_by_role("heading", name="This needs a token that may manage reports")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("alert").filter(has_text="read only")).to_have_text(
+        "The token may read only. Use one that may manage"
+    )
+    assert "per-week" not in {one["name"] for one in guarded.client.get("/reports").json()}
+    page.get_by_role("button", name="Make it").click()
+    give(page, MANAGE)
+    expect(page.locator("tr[data-report=per-week]")).to_be_visible()
+    drop = page.get_by_role("button", name="Drop")
+    drop.click()
+    page.get_by_role("button", name="Drop: sure?").click()
+    expect(page.locator("tr[data-report=per-week]")).to_have_count(0)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.goto(f"{guarded.url}/#/overview")
+    expect(page.get_by_role("link", name=re.compile("^All:"))).to_have_text(str(EVENTS))

@@ -245,7 +245,7 @@ class Page {
   #navigation() {
     const link = (view, label) => h("li", {}, h("a", { href: `#/${encodeURIComponent(view)}`, "data-view": view }, label));
     const heading = (text) => h("li", { class: "nav-heading" }, text);
-    const reports = (own) => this.reports.filter((report) => report.own === own).map((report) => link(report.name, report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase())));
+    const reports = (own) => this.reports.filter((report) => report.own === own).map((report) => link(report.name, own ? report.title : report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase())));
     const mine = reports(true);
     document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading("Reports"), ...reports(false), ...(mine.length ? [heading("Your own"), ...mine] : []), heading("Running it"), link("reports", "Manage reports"), link("operations", "Operations"));
   }
