@@ -94,8 +94,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     chunk: str
     index: int
     folded: bool
-    name: str  # its identity, for people
-    event: bytes  # the contract's JSON
+    name: str  # its identity, for people: core.batch.told
+    event: bytes  # the contract's JSON, with its kept fields
 
 
 class JournalPart(NamedTuple):
@@ -130,7 +130,8 @@ class Journal(Protocol):
         Memory is bounded, and nobody waits for whoever takes the parts, however slowly.
 
         Raises:
-            StoreError: the store cannot be read, or the journal does not reach `after`.
+            StoreError: the store cannot be read, or the journal does not reach `after` or `upto`. It may come with the
+                first part, or later.
         """
         ...
 
@@ -141,8 +142,9 @@ class Journal(Protocol):
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         """Recount the journal and compare with every aggregate at one position, in bounded memory, on live traffic.
 
-        `since` is a day (from 1970): only windows from that day on are compared; reports without a window are left out.
-        `repair` sets the differing aggregates to what was recounted.
+        `since` is a day (from 1970): only windows from that day on are compared; reports without a window are left out,
+        and a window that begins before the day may be.
+        `repair` sets the differing aggregates to what was recounted, unless chunks are missing.
         """
         ...
 
@@ -180,7 +182,12 @@ class Aggregates(Protocol):
         ...
 
     def page(self, query: Query) -> Page:
-        """Return one page of a report, as `core.query.answer` defines it, of one prefix of the journal."""
+        """Return one page of a report, as `core.query.answer` defines it, of one prefix of the journal.
+
+        Raises:
+            CountingError: this version of the report, or an amount that is asked for, is still being counted.
+            QueryError: the report was dropped, or another version has taken its place.
+        """
         ...
 
     def get(self, datapoints: Sequence[str], *, amounts: bool = False) -> list[Aggregate]:
@@ -202,7 +209,7 @@ class RejectedStore(Protocol):
     """The events that were not accepted, kept byte for byte."""
 
     def set_aside(self, rejections: Sequence[Rejection], now_s: float) -> int:
-        """Keep rejections durably, from the first on while there is room; return how many are kept.
+        """Keep rejections durably, from the first on while there is room; return how many are kept, or were known.
 
         The same bytes at the same position of the same named source are kept once, and known if they were discarded.
         Call it right after the events beside them are journaled, and before the sender is told: a crash in between
@@ -284,7 +291,7 @@ class Definitions(Protocol):
     """The reports that the store counts: the five, and those of one's own."""
 
     def catalogue(self) -> Reports:
-        """Return the reports that can be read. Cheap: call it for every question."""
+        """Return the reports that can be read: the five, then by name. Cheap: call it for every question."""
         ...
 
     def report_states(self) -> list[ReportState]:
@@ -295,7 +302,8 @@ class Definitions(Protocol):
         """Store definitions, all or none: each that differs from the newest under its name is a new version.
 
         A new version is counted from the journal's beginning, by `count_some`, and takes the place of the one before
-        when it is whole. Version numbers are never used again.
+        when it is whole. One that differs from the newest, and not from the readable one, is no new version: it
+        withdraws the newest. Version numbers are never used again.
         """
         ...
 
@@ -314,7 +322,7 @@ class Definitions(Protocol):
         ...
 
     def last_events(self, count: int) -> Iterator[Batch]:
-        """Yield the newest events, about so many, in the order of the journal."""
+        """Yield the newest events in the order of the journal: the last commits, whole, that hold so many together."""
         ...
 
 

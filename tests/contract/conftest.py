@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from tests.contract.memory_store import MemoryBench
 from tests.oracle import Oracle
 
 from tillroll.app import open_store
@@ -161,8 +162,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     given = metafunc.config.getoption("--bench", None)
     for name, stores in (
-        ("bench", ["oracle", "sqlite", "dynamodb-local"]),
-        ("real_bench", ["sqlite", "dynamodb-local"]),
+        ("bench", ["oracle", "memory", "sqlite", "dynamodb-local"]),
+        ("real_bench", ["memory", "sqlite", "dynamodb-local"]),
+        ("folding_bench", ["sqlite", "dynamodb-local"]),
     ):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, stores if given is None else [given], indirect=True)
@@ -179,11 +181,19 @@ def real_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench
     yield from _bench(request, tmp_path)
 
 
+@pytest.fixture
+def folding_bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    """A store that counts with core.fold."""
+    yield from _bench(request, tmp_path)
+
+
 def _bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made: Any
     match request.param:
         case "oracle":
             made = OracleBench()
+        case "memory":
+            made = MemoryBench()
         case "sqlite":
             made = SqliteBench(tmp_path)
         case "dynamodb-local":

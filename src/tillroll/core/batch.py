@@ -69,6 +69,14 @@ class Identity(msgspec.Struct, frozen=True):
         return self.seconds // 60
 
 
+def told(identity: Identity | None) -> str:
+    """Return an identity as people are told it by `trace`: `id ID`, `key KEY at POSITION`, or `unnamed` for None."""
+    if identity is None:
+        return "unnamed"
+    position = "" if identity.kind is NameKind.ID else f" at {identity.position}"
+    return f"{identity.kind.name.lower()} {identity.value}{position}"
+
+
 class Run(msgspec.Struct):
     """Consecutive events of a batch that came in one body. Their positions in it rise strictly."""
 

@@ -107,7 +107,8 @@ class Recount:
     ) -> None:
         """Add rows of a report, by its index: events (Q), and the words (Q) of their amounts.
 
-        A row's text is its pieces one after another; a row of 0 events and 0 cents is none.
+        A row's text is its pieces one after another; a row of 0 events and 0 cents is none. A piece has the index (I)
+        of each row's text in a string column: ends (I), heap.
         """
         self._tally.add(side, report, pieces, events, lows, highs)
 

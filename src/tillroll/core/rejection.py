@@ -246,7 +246,10 @@ def place_of(rejected_id: str) -> tuple[str, int] | None:
 
 
 class SourceCount(msgspec.Struct, frozen=True):
-    """How many rejections of one source are waiting, and by reason."""
+    """How many rejections of one source are waiting, and by reason, the most first.
+
+    `kind` is that of its NameKind, in small letters.
+    """
 
     kind: str
     value: str
@@ -255,7 +258,10 @@ class SourceCount(msgspec.Struct, frozen=True):
 
 
 class RejectedSummary(msgspec.Struct, frozen=True):
-    """How many rejections are waiting: by reason, and of the sources with the most."""
+    """How many rejections are waiting: by reason, and of the SOURCES_MAX sources with the most; the most first.
+
+    Sources of as many stand by value and kind.
+    """
 
     rejected: int
     codes: dict[str, int]
