@@ -21,6 +21,7 @@ from tillroll.core.batch import Identity, NameKind, Source, told
 from tillroll.core.definition import Definition, same
 from tillroll.core.export import ALL_EVENTS, Chosen, named
 from tillroll.core.field_tally import FieldTally
+from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.core.query import Aggregate, Page, Query, Row, answer
 from tillroll.core.recount import STORED, Recount
 from tillroll.core.rejection import CAPACITY, EVERY, PAGE_BYTES_MAX, SOURCES_MAX, RejectedSummary, SourceCount
@@ -131,6 +132,7 @@ class Disk:
     ids: int = 0  # how many rejections were kept, ever
     rejected_full: bool = False
     fields: FieldTally = field(default_factory=FieldTally)
+    outcomes: OutcomeTally = field(default_factory=OutcomeTally)
 
     @property
     def end(self) -> int:
@@ -433,7 +435,7 @@ class MemoryStore:
                 if self.disk.rejected.pop(rejected_id, None):
                     self.disk.rejected_full = False
 
-    # What fields events bring.
+    # What fields events bring, and what became of events.
 
     def note_fields(self, tally: FieldTally) -> None:
         with self.disk.lock:
@@ -442,6 +444,14 @@ class MemoryStore:
     def noted_fields(self) -> FieldTally:
         with self.disk.lock:
             return copy.deepcopy(self.disk.fields)
+
+    def note_outcomes(self, tally: OutcomeTally) -> None:
+        with self.disk.lock:
+            self.disk.outcomes.add(tally)
+
+    def noted_outcomes(self) -> OutcomeTally:
+        with self.disk.lock:
+            return copy.deepcopy(self.disk.outcomes)
 
 
 class MemoryBench:
