@@ -42,7 +42,7 @@ from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.fold import fold_marked
 from tillroll.stores.dynamodb.ledger import decode_chunk
 from tillroll.stores.dynamodb.schema import FOLD_KEY
-from tillroll.stores.dynamodb.state import FoldState
+from tillroll.stores.dynamodb.state import FoldState, Group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -197,7 +197,7 @@ class World:
         self.traffic = Traffic(load)
         self.tables = Tables(self.clock, self.chance, self.traffic.is_counted)
         self.queue = Queue(load)
-        self.context = Context(self._time, self.chance.random, self._token)
+        self.context = Context(self._time, self.chance.random, self._token, 30.0, {})
         self.gave_up = self.timed_out = self.done = 0
         self.in_hand = 0
         self._sent: dict[int, list[tuple[int, int]]] = {}  # the events of a ledger entry that are not readable yet
@@ -208,7 +208,7 @@ class World:
         self.weights: list[float] = []
         self.folds = [Machine(load.fold_megabytes) for _ in range(load.folders + 1)]
         self._folding: set[int] = set()
-        self.tables.state[FOLD_KEY] = FoldState(folders=load.folders).item()
+        self.tables.state[FOLD_KEY] = FoldState(groups=(Group(1, folders=load.folders),)).item()
         self.tables.on_state = self._moved
 
     def _time(self) -> float:

@@ -175,7 +175,7 @@ def simulate(rate: int, every_s: int, offset_s: int = 0) -> Cost:
     traffic = Traffic(rate)
     model = Model(traffic.known())
     now = float(NOON)
-    context = Context(lambda: now, traffic.chance.random, lambda: f"{traffic.chance.getrandbits(128):032x}")
+    context = Context(lambda: now, traffic.chance.random, lambda: f"{traffic.chance.getrandbits(128):032x}", 30.0, {})
     logs = KnownLogs()
     distinct = done = 0
     for end in range(every_s + offset_s, HOUR_S + offset_s + 1, every_s):
