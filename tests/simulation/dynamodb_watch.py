@@ -161,12 +161,12 @@ class Watch:
 
     def _discarded(self, call: Discard) -> None:
         self._extend()
-        root, counts = self._root, self.prefixes[-1]
+        root = self._root
+        first = root["groups"][0].get("first", 0)
         version = call.datapoint[1:].partition("|")[0] if call.datapoint.startswith("|") else ""
-        if version and version in self.standing():
-            counts = self.own_counts(version, len(self.prefixes) - 1)[0]
-        elif not version:
-            counts = self.prefixes[root["groups"][0].get("first", 0)]
+        counts = self.prefixes[first]
+        if version:
+            counts = self.own_counts(version, first)[0] if version in self.standing() else Counter()
         if (call.epoch > 10**29 and version in self.standing()) or (
             call.epoch == root["epoch"] * EPOCH and counts[call.datapoint]
         ):
