@@ -70,6 +70,13 @@ class QueryError(TillrollError):
         self.remedy = remedy
 
 
+class VersionGoneError(QueryError):
+    """A question to a version of a report that was read a moment ago, and is no more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("report", f"{name} was dropped, or another version has taken its place", "Ask again")
+
+
 class OutputError(TillrollError):
     """A file cannot be written."""
 

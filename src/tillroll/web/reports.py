@@ -16,7 +16,7 @@ from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, aggregate_object
 from tillroll.core.question import ask, find_datapoint, measures_of, whole_number
 from tillroll.definitions import definition_object, find_readable, planned, state_object
-from tillroll.errors import DefinitionError, QueryError
+from tillroll.errors import DefinitionError, QueryError, VersionGoneError
 from tillroll.web.answers import (
     CSV,
     JSON,
@@ -76,7 +76,14 @@ class ReportRoutes:
         return json_answer(request, possible(self._state.settings.events_keep))
 
     async def report(self, request: Request) -> Response:
-        """GET /reports/{name}."""
+        """GET /reports/{name}. Who asks while another version takes the place of one is answered from that."""
+        while True:
+            try:
+                return await self._report(request)
+            except VersionGoneError:
+                continue
+
+    async def _report(self, request: Request) -> Response:
         name = request.path_params["name"]
         report = await self._state.read(self._find, name)
         parameters = parameters_of(request)

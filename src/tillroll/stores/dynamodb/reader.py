@@ -12,7 +12,7 @@ from tillroll.core.accept import encode_event_of
 from tillroll.core.query import Aggregate, Row, answer, matches
 from tillroll.core.report import SEPARATOR, Place, Reports
 from tillroll.core.smallest import smallest
-from tillroll.errors import CountingError, QueryError
+from tillroll.errors import CountingError, VersionGoneError
 from tillroll.ports import Trace
 from tillroll.stores.dynamodb.calls import QueryTable, read_batch, run_call
 from tillroll.stores.dynamodb.definitions import catalogue, report_states
@@ -41,7 +41,7 @@ def page(context: Context, asked: query.Query) -> Procedure[query.Page]:
 
     Raises:
         CountingError: the report, or the amounts that are asked for, are not counted yet.
-        QueryError: there is no such version any more.
+        VersionGoneError: there is no such version any more.
     """
     asked = smallest(asked, (yield from _check_readable(context, asked.report)))
     report = asked.report
@@ -70,7 +70,7 @@ def _check_readable(context: Context, report: Report) -> Procedure[Reports]:
 
     Raises:
         CountingError: it is not whole yet.
-        QueryError: there is no such version any more.
+        VersionGoneError: there is no such version any more.
     """
     reports = yield from catalogue(context)
     if not report.is_own or report in list(reports):
@@ -78,8 +78,7 @@ def _check_readable(context: Context, report: Report) -> Procedure[Reports]:
     for state in (yield from report_states(context)):
         if state.report.name == report.name and not state.readable:
             raise CountingError(report.name, state.position, state.journal_position)
-    problem = f"{report.name} was dropped, or another version has taken its place"
-    raise QueryError("report", problem, "Ask again")
+    raise VersionGoneError(report.name)
 
 
 def _read_rows(context: Context, asked: query.Query, keys: Sequence[str]) -> Procedure[list[Row]]:

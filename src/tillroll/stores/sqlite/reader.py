@@ -13,7 +13,7 @@ from tillroll.core import kernel
 from tillroll.core.query import Aggregate, Query, Row, answer, label
 from tillroll.core.report import FIVE, Place, Report
 from tillroll.core.smallest import smallest
-from tillroll.errors import CountingError, QueryError
+from tillroll.errors import CountingError, VersionGoneError
 from tillroll.ports import Status
 from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
 from tillroll.stores.sqlite.chunks import broken_end, chain_at, read_chunks
@@ -153,7 +153,7 @@ class Reader:
 
         Raises:
             CountingError: it is not whole yet.
-            QueryError: there is no such version any more.
+            VersionGoneError: there is no such version any more.
         """
         if not report.is_own:
             return self.state.folded
@@ -162,8 +162,7 @@ class Reader:
         for version, each in self.roster.of("counting"):
             if each.name == report.name:
                 raise CountingError(report.name, self._positions().get(version.key, 0), self.state.events)
-        problem = f"{report.name} was dropped, or another version has taken its place"
-        raise QueryError("report", problem, "Ask again")
+        raise VersionGoneError(report.name)
 
     def _positions(self) -> dict[str, int]:
         return {each.key: each.position for each in read_versions(self.connection) if each.position is not None}
