@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.aws.test_dynamodb_store import tables
 from tests.contract.test_definitions import check, count_all, fill, purchases, report_of
+from tests.e2e import test_own_reports as own_reports
+from tests.e2e.http_server import client, serving
 from tests.unit.test_sqlite_definitions import TABLES
 
 from tillroll.core import definition as definitions
@@ -15,6 +18,8 @@ from tillroll.errors import LaterFormatError
 from tillroll.stores.dynamodb import definitions as definitions_module
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.aws.test_dynamodb_store import Tables
 
 __all__ = ["tables"]
@@ -87,3 +92,22 @@ def test_counters_of_many_slices_and_small_turns_are_exact(tables: Tables, monke
     check(store, events, ["weekdays", "months"])
     assert store.audit().differences == []
     assert report_of(store, "months").version == 1
+
+
+def test_a_server_on_dynamodb_makes_counts_changes_and_drops_a_report(tables: Tables, tmp_path: Path) -> None:
+    address = tables.local.address(tables.names)
+    credentials = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_EC2_METADATA_DISABLED": "true"}
+    flags = ("--data", address, "--freshness-s", "1")
+    with serving(tmp_path, *flags, **own_reports.settings(), **credentials) as running, client(running) as http:
+
+        def see(right: dict[str, tuple[int, int]]) -> None:
+            """Wait for what is as fresh as the five; no amount of waiting makes a wrong count right."""
+            until = time.monotonic() + 60
+            while (found := own_reports.shown(http)) != right and time.monotonic() < until:
+                assert sum(events for events, _ in found.values()) <= sum(events for events, _ in right.values())
+                time.sleep(0.2)
+            assert found == right
+
+        events = own_reports.make_change_and_drop(http, see, (40, 30, 20))
+    found = tables.store().audit()
+    assert (found.differences, found.events) == ([], events)

@@ -15,7 +15,7 @@ from tests.e2e.command import tillroll
 from tests.e2e.http_server import Running, client, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import httpx
@@ -87,60 +87,80 @@ def wait(http: httpx.Client, version: int) -> None:
     raise AssertionError(states)
 
 
+def settings() -> dict[str, str]:
+    """Return the settings of a server that keeps the fields, and knows who may do what."""
+    tokens = {"MANAGE": MANAGER, "READ": f"{MANAGER},{READER}", "SEND": SENDER}
+    return {f"TILLROLL_{right}_TOKENS": token for right, token in tokens.items()} | {
+        "TILLROLL_EVENTS_KEEP": "country,currency"
+    }
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    tokens = {"MANAGE": MANAGER, "READ": f"{MANAGER},{READER}", "SEND": SENDER}
-    settings = {f"TILLROLL_{right}_TOKENS": token for right, token in tokens.items()}
-    with serving(tmp_path, TILLROLL_EVENTS_KEEP="country,currency", **settings) as server:
+    with serving(tmp_path, **settings()) as server:
         yield server
 
 
+def make_change_and_drop(
+    http: httpx.Client, see: Callable[[dict[str, tuple[int, int]]], None], counts: tuple[int, int, int]
+) -> int:
+    """Do to a report what can be done to one, beside purchases; return how many of these there are.
+
+    `see` checks what the report shows; `counts` are how many purchases come each time.
+    """
+    events = purchases(counts[0], 1)
+    http.headers["Authorization"] = f"Bearer {MANAGER}"
+    send(http, events)
+    preview = http.post("/reports/preview", json=DEFINITION).json()
+    assert {each["datapoint"]: (each["events"], each["amount"]) for each in preview["aggregates"]} == expected(events)
+    assert http.get("/reports/own").status_code == 404
+    assert http.put("/reports/own", json=DEFINITION).status_code in (200, 202)
+    more = purchases(counts[1], 2)
+    send(http, more)
+    events += more
+    wait(http, 1)
+    see(expected(events))
+    more = purchases(counts[2], 3)
+    send(http, more)
+    events += more
+    see(expected(events))
+    assert http.put("/reports/own", json=DEFINITION).json()["version"] == 1  # the same
+    first = next(iter(expected(events)))
+    assert http.get("/aggregates", params={"datapoint": first}).json() == [
+        {"datapoint": first, "events": expected(events)[first][0]}
+    ]
+
+    assert http.put("/reports/own", json=DEFINITION | {"by": ["method"]}).json()["version"] == 2
+    wait(http, 2)
+    totals, amounts = Counter[str](), Counter[str]()
+    for key, (count, amount) in expected(events).items():
+        totals[f"|own|{key.rpartition('|')[2]}"] += count
+        amounts[f"|own|{key.rpartition('|')[2]}"] += amount
+    see({key: (totals[key], amounts[key]) for key in totals})
+
+    assert http.delete("/reports/own").status_code == 204
+    assert http.get("/reports/own").status_code == 404
+    assert http.delete("/reports/own").json()["code"] == "unknown_report"
+    assert http.delete("/reports/hour-bracket").json()["code"] == "unknown_report"
+    assert http.put("/reports/hour-bracket", json={"by": []}).json()["code"] == "bad_definition"
+    assert http.put("/reports/own", json=DEFINITION).json()["version"] == 3  # numbers are never used again
+    wait(http, 3)
+    see(expected(events))
+    return len(events)
+
+
 def test_a_report_is_made_counted_changed_and_dropped_beside_purchases(running: Running, tmp_path: Path) -> None:
-    events = purchases(400, 1)
     with client(running) as http:
-        http.headers["Authorization"] = f"Bearer {MANAGER}"
-        send(http, events)
-        preview = http.post("/reports/preview", json=DEFINITION).json()
-        assert {each["datapoint"]: (each["events"], each["amount"]) for each in preview["aggregates"]} == expected(
-            events
-        )
-        assert http.get("/reports/own").status_code == 404
-        assert http.put("/reports/own", json=DEFINITION).status_code in (200, 202)
-        more = purchases(300, 2)
-        send(http, more)
-        events += more
-        wait(http, 1)
-        assert shown(http) == expected(events)
-        more = purchases(200, 3)
-        send(http, more)
-        events += more
-        assert shown(http) == expected(events)  # at once, as the five
-        assert http.put("/reports/own", json=DEFINITION).json()["version"] == 1  # the same
-        first = next(iter(expected(events)))
-        assert http.get("/aggregates", params={"datapoint": first}).json() == [
-            {"datapoint": first, "events": expected(events)[first][0]}
-        ]
 
-        assert http.put("/reports/own", json=DEFINITION | {"by": ["method"]}).json()["version"] == 2
-        wait(http, 2)
-        by_method = Counter[str]()
-        for key, (count, _) in expected(events).items():
-            by_method[f"|own|{key.rpartition('|')[2]}"] += count
-        assert {key: count for key, (count, _) in shown(http).items()} == dict(by_method)
+        def see(right: dict[str, tuple[int, int]]) -> None:  # at once, as the five
+            assert shown(http) == right
 
-        assert http.delete("/reports/own").status_code == 204
-        assert http.get("/reports/own").status_code == 404
-        assert http.delete("/reports/own").json()["code"] == "unknown_report"
-        assert http.delete("/reports/hour-bracket").json()["code"] == "unknown_report"
-        assert http.put("/reports/hour-bracket", json={"by": []}).json()["code"] == "bad_definition"
-        assert http.put("/reports/own", json=DEFINITION).json()["version"] == 3  # numbers are never used again
-        wait(http, 3)
-        assert shown(http) == expected(events)
+        events = make_change_and_drop(http, see, (400, 300, 200))
     running.process.kill()
     running.process.wait()
     data = next(path.parent for path in tmp_path.rglob("tillroll.db"))
     audit = json.loads(tillroll("audit", "--json", "--data", data).stdout)
-    assert (audit["differences_total"], audit["events"]) == (0, len(events))
+    assert (audit["differences_total"], audit["events"]) == (0, events)
 
 
 def test_who_may_read_may_not_define(running: Running) -> None:

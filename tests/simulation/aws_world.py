@@ -652,6 +652,11 @@ def _check_own(world: World, store: DynamoDBStore) -> None:
         right = world.watch.own_counts(report.key, len(world.watch.prefixes) - 1)[0]
         if found != right:
             raise WrongError(f"{report.key} at rest shows {found}, not {right}")
+    read = {report.name: report.version for report in store.catalogue() if report.is_own}
+    for name in ("one", "two"):
+        said = world.tables.aggregates.get(f"|{name}|", {"version": 0})["version"]
+        if said != read.get(name, 0):
+            raise WrongError(f"at rest the table says that {name}.{said} is to be read: there is {read}")
 
 
 def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> Scheduler:

@@ -10,17 +10,28 @@ from tests.simulation import aws_world, dynamodb_model
 from tests.simulation.planted import Planted
 
 from tillroll.aws import functions
+from tillroll.core.versions import swapped
 from tillroll.ingest import envelope, worker
 from tillroll.ingest.worker import Taken, Worker
 from tillroll.ports import Outcome
 from tillroll.queues.sqs import queue
-from tillroll.stores.dynamodb import audit, commit, fold
-from tillroll.stores.dynamodb.calls import Count, Put, QueryTable, Throttled, read_batch, run_calls
+from tillroll.stores.dynamodb import audit, commit, counting, definitions, fold
+from tillroll.stores.dynamodb.calls import (
+    Count,
+    Get,
+    Put,
+    PutState,
+    QueryTable,
+    Throttled,
+    read_batch,
+    run_call,
+    run_calls,
+)
 from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
-from tillroll.stores.dynamodb.ledger import read_ledger
-from tillroll.stores.dynamodb.schema import LEDGER, minute_log
-from tillroll.stores.dynamodb.state import Folder
+from tillroll.stores.dynamodb.ledger import read_head, read_ledger
+from tillroll.stores.dynamodb.schema import LEDGER, definition_key, minute_log
+from tillroll.stores.dynamodb.state import Folder, Group, change_state, read_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,7 +251,93 @@ def _unburied(*_: Any) -> set[str]:
     return set()
 
 
+def _joined(begun: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
+    """Join a group to the main one, which so becomes what `begun` makes of both and of the folder that is ahead."""
+
+    def join(context: Any, state: Any, _: Any) -> Any:
+        lagging = [group for group in state.groups[1:] if state.standing(group)]
+        main = state.main
+        for group in lagging:
+            if (yield from counting._stands(context, group, state.main)):
+                keys = tuple(version.key for each in (state.main, group) for version in state.standing(each))
+                ahead = yield from read_least(context, group)
+                main = begun(state, msgspec.structs.replace(state.main, own=keys), ahead)
+                lagging.remove(group)
+                break
+        yield from change_state(context, state, state._replace(groups=(main, *lagging)))
+
+    return join
+
+
+def _past_the_least(state: Any, main: Any, ahead: Folder) -> Any:
+    """A group that begins where the one that is ahead stands."""
+    return Group(state.generation + 1, main.own, main.folders, ahead.position, ahead.token)
+
+
+def _in_the_middle(_state: Any, main: Any, _ahead: Folder) -> Any:
+    """A group that takes in a version, and keeps its progress in the range under way."""
+    return main
+
+
+def _cut_where_it_ends(context: Any, _: Any) -> Any:
+    """A first range that ends with the ledger, when somebody looks."""
+    head = yield from read_head(context)
+    return Range(0, head.number, head.entry.token, head.entry.events)
+
+
+def _read_early(context: Any, state: Any, _: Any) -> Any:
+    """Let a version be read that is still counted by itself."""
+    early = [version for version in state.versions if version.state == "counting"]
+    if early:
+        versions = definitions.merged(state.versions, swapped(state.versions, early))
+        yield from change_state(context, state, state._replace(versions=versions))
+
+
+def _stands_anyhow(*_: Any) -> Any:
+    """Take a group for one that has come as far as the reports."""
+    yield from ()
+    return True
+
+
+def _named(text: str) -> str:
+    """Store a definition under the name of its report."""
+    return str(msgspec.json.decode(text)["name"])
+
+
+def _put_over(context: Any, texts: Any) -> Any:
+    for text in texts:
+        key = definition_key(_named(text))
+        before = yield from run_call(context, Get(key))
+        yield from run_calls(context, [PutState({"datapoint": key, "events": 0, "amount": 0, "text": text}, before)])
+
+
 PLANTED: Final = (
+    Planted(
+        "a folder begins past the least position",
+        300,
+        ((counting, "_join", _joined(_past_the_least)),),
+        aws_world.DEFINITIONS,
+    ),
+    Planted(
+        "a report joins in the middle of a range",
+        600,
+        ((counting, "_join", _joined(_in_the_middle)),),
+        aws_world.DEFINITIONS,
+    ),
+    Planted(
+        "a first range that two workers cut differently",
+        300,
+        ((fold, "_first_range", _cut_where_it_ends),),
+        aws_world.DEFINITIONS,
+    ),
+    Planted("a version readable too early", 100, ((counting, "_let_read", _read_early),), aws_world.DEFINITIONS),
+    Planted("a swap before the catching up", 300, ((counting, "_stands", _stands_anyhow),), aws_world.DEFINITIONS),
+    Planted(
+        "a definition changed under its name",
+        300,
+        ((definitions, "digest_of", _named), (definitions, "_put_texts", _put_over)),
+        aws_world.DEFINITIONS,
+    ),
     Planted("no dedupe read", 50, ((Known, "add", _number_only),)),
     Planted("a repeat is looked for in the first page of a log", 400, ((commit, "read_logs", _one_page),)),
     Planted("a warm cache is trusted", 200, ((commit, "read_logs", _first_log_only),)),
