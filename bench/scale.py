@@ -41,7 +41,7 @@ from tillroll.stores.dynamodb.calls import BatchGet, Context, QueryTable, Transa
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.fold import fold_marked
 from tillroll.stores.dynamodb.ledger import decode_chunk
-from tillroll.stores.dynamodb.schema import FOLD_KEY
+from tillroll.stores.dynamodb.schema import FOLD_KEY, SHARDS
 from tillroll.stores.dynamodb.state import FoldState, Group
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class World:
         self.weights: list[float] = []
         self.folds = [Machine(load.fold_megabytes) for _ in range(load.folders + 1)]
         self._folding: set[int] = set()
-        self.tables.state[FOLD_KEY] = FoldState(groups=(Group(1, folders=load.folders),)).item()
+        self.tables.state[FOLD_KEY] = FoldState(groups=(Group(1, folders=load.folders),), shards=SHARDS).item()
         self.tables.on_state = self._moved
 
     def _time(self) -> float:
