@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[1]
+GUIDE: Final = "src/tillroll/web/guide"
 VENDOR: Final = "src/tillroll/web/static/vendor/README.md"
 
 
@@ -50,8 +51,10 @@ def _problems(wheel: Path) -> Iterator[str]:
 def _missing(source: Path) -> Iterator[str]:
     with tarfile.open(source) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    for path in sorted([*ROOT.glob("native/**/*.[ch]"), *ROOT.glob("src/tillroll/**/*")]):
+    for path in sorted([*ROOT.glob("native/**/*.[ch]"), *ROOT.glob("src/tillroll/**/*"), *ROOT.glob(f"{GUIDE}/*.md")]):
         name = path.relative_to(ROOT).as_posix()
+        if name.startswith(f"{GUIDE}/") and path.suffix != ".md":
+            continue  # pictures, which no guide shows
         if path.is_file() and path.suffix not in {".so", ".pyc"} and name not in held:
             yield f"{source.name} lacks {name}"
 

@@ -53,6 +53,13 @@ def test_the_wheel_is_for_every_python_and_has_the_kernel(released: Path, tmp_pa
     assert _install(wheel, tmp_path / "installed") == "True"
 
 
+def test_the_wheel_has_every_guide(released: Path) -> None:
+    (wheel,) = released.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name.removeprefix("tillroll/web/guide/") for name in archive.namelist() if "/web/guide/" in name}
+    assert held == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
 @pytest.mark.skipif(shutil.which("readelf") is None, reason="no binutils")
 def test_the_kernel_is_hardened(released: Path, tmp_path: Path) -> None:
     (wheel,) = released.glob("*.whl")
