@@ -126,7 +126,7 @@ def parse_state(item: Item) -> FoldState:
         int(item["epoch"]),
         msgspec.json.decode(str(item["groups"]), type=tuple[Group, ...]),
         msgspec.json.decode(str(item["versions"]), type=tuple[Version, ...]),
-        int(item["shards"]),
+        int(item.get("shards", 0)),
         written,
     )
 
