@@ -152,7 +152,7 @@ ALLOWED = {
     "producer": {"send"},
     "reader": {"get", "batch get", "query the index"},
     "take-batch": _WRITES | {"receive", "attributes", "bury", "call the fold"},
-    "fold": _WRITES | {"scan", "delete"},
+    "fold": _WRITES | {"scan", "delete", "query the index"},
     "operator": _WRITES | {
         "query the index", "delete", "batch write", "scan", "scan the journal",
         "attributes", "receive dead letters", "bury", "look for versions", "roll back",
