@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.aws.test_dynamodb_index import recreate
 from tests.aws.test_dynamodb_store import Tables, between, tables
 from tests.contract.test_store import KEY, PURCHASE, check, purchases
 from tests.oracle import counted, events_of
@@ -39,9 +40,11 @@ def backup(tables: Tables) -> tuple[Items, Items]:
     return found[0], found[1]
 
 
-def restore(tables: Tables, aggregates: Items, journal: Items) -> Tables:
-    """Return new tables, of other names, that hold these items."""
+def restore(tables: Tables, aggregates: Items, journal: Items, *, old: bool = False) -> Tables:
+    """Return new tables, of other names, that hold these items; with the index of 0.1.0 if they are `old`."""
     made = Tables(tables.local)
+    if old:
+        recreate(made, old=True, new=True)
     made.opened = tables.opened  # closed with them
     for name, items in zip(made.names, (aggregates, journal), strict=True):
         for item in items:
@@ -296,7 +299,7 @@ def older(tables: Tables) -> tuple[Tables, list[Event]]:
         [{name: typed(value) for name, value in item.items()} for item in dump[t]] for t in ("aggregates", "journal")
     ]
     events = [Event(seconds, 0, amount, method, merchant) for seconds, amount, method, merchant in dump["events"]]
-    return restore(tables, *plain), events
+    return restore(tables, *plain, old=True), events
 
 
 def test_tables_of_an_older_release_get_amounts_and_stay_exact(older: tuple[Tables, list[Event]]) -> None:
