@@ -227,10 +227,10 @@ INTERRUPTED = """
 import os, signal, sys
 from tillroll.ingest import files
 from tillroll.cli.main import run
-commit = files._commit
+count = files._count
 def interrupted(*arguments):
-    commit(*arguments)
+    count(*arguments)
     os.kill(os.getpid(), signal.SIGINT)
-files._commit = interrupted
+files._count = interrupted
 sys.exit(run(sys.argv[1:]))
 """

@@ -234,7 +234,7 @@ def test_a_list_of_datapoints_that_is_none_is_refused(http: httpx.Client, body: 
         ("/merchants?limit=x", "limit", "whole number"),
         ("/merchants?q=" + "x" * 129, "q", "longer"),
         ("/rejected?limit=1001", "limit", "from 1 to 1000"),
-        ("/reports?x=1", "x", "takes none"),
+        ("/reports?x=1", "x", "There are definitions"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_told_what_can(

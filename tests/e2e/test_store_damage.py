@@ -8,6 +8,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.aws.deployed import wait_until
 from tests.e2e.command import report, tillroll
 from tests.e2e.server import Server
 
@@ -92,6 +93,11 @@ def server(data: Path, tmp_path: Path) -> Iterator[Server]:
     running.close()
 
 
+def folded(server: Server) -> tuple[int, int]:
+    status = ask(server.port, "GET", "/status")[1]
+    return status["folded_position"], status["visible_position"]
+
+
 @pytest.mark.parametrize("damaged", ["merchant-method", "day-merchant", "hour-bracket"])
 def test_a_flipped_bit_of_a_report_stops_neither_senders_nor_other_reports(
     damaged: str, data: Path, server: Server
@@ -121,8 +127,7 @@ def test_a_flipped_bit_of_a_report_stops_neither_senders_nor_other_reports(
     for name in ("merchant-method", "bracket-method", "hour-bracket", "hour-bracket-method", "day-merchant"):
         assert count(server.port, name) == (200, total)
     assert ask(server.port, "POST", "/events", lines(LARGE, "g"))[0] == 202
-    status = ask(server.port, "GET", "/status")[1]
-    assert status["folded_position"] == status["visible_position"] == total + LARGE
+    wait_until(lambda: folded(server) == (total + LARGE, total + LARGE), "a fold of all")
     server.stop()
     assert report(data, "bracket-method") == {"10-50|SLICE_IT": total + LARGE}
     tillroll("audit", "--data", data)

@@ -131,7 +131,7 @@ class Watch:
     def _changed(self, item: Mapping[str, Any]) -> None:
         """Note versions that come, and check one that is read from now on: it stands where the reports do."""
         self._extend()
-        for name, number, digest, state, _ in msgspec.json.decode(item["versions"]):
+        for name, number, digest, state, _ in msgspec.json.decode(item.get("versions", "[]")):
             key = f"{name}.{number}"
             if key not in self.versions:
                 definition = self._tables.aggregates[f"#definition/{digest}"]["text"]
