@@ -111,7 +111,11 @@ def test_a_datapoint_over_1_000_bytes_stands_under_its_hash_with_its_text(store:
     store.fold()
     check(store, events, ["long"])
     page = store.page(Query(report=report_of(store, "long"), limit=10_000))
-    assert any(each.datapoint.startswith("|long|#") and each.text for each in page.aggregates)
+    (long, *_) = [each for each in page.aggregates if each.text is not None]
+    assert long.datapoint.startswith("|long|#")
+    behind = [trace.event for trace in store.trace(long.datapoint)]
+    assert len(behind) == long.events
+    assert [trace.event for trace in store.trace(str(long.text))] == behind
     assert store.audit().differences == []
 
 

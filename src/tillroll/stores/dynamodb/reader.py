@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.accept import encode_event_of
+from tillroll.core.batch import told
 from tillroll.core.query import Aggregate, Row, answer, matches
 from tillroll.core.report import SEPARATOR, Place, Reports
 from tillroll.core.smallest import smallest
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from tillroll.core import query
-    from tillroll.core.batch import Batch, Identity
+    from tillroll.core.batch import Batch
     from tillroll.core.report import Report
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
     from tillroll.stores.dynamodb.schema import ChunkRef
@@ -216,15 +217,9 @@ def _may_hold(at: Place, ref: ChunkRef) -> bool:
 
 
 def _matching(batch: Batch, report: Report, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
+    wanted = report.datapoint(text)  # a long one may be asked for in full, or by its hash
     for index, (event, identity) in enumerate(zip(batch.events(), batch.identities(), strict=True)):
         counted = report.text_of(event, batch.kept_of(index))
-        if counted is not None and text == report.datapoint(counted):
+        if counted is not None and wanted == report.datapoint(counted):
             purchase = encode_event_of(batch, index)
-            yield Trace(chunk=chunk, index=index, folded=folded, name=_name(identity), event=purchase)
-
-
-def _name(identity: Identity | None) -> str:
-    if identity is None:
-        return "unnamed"
-    position = "" if identity.kind.name == "ID" else f" at {identity.position}"
-    return f"{identity.kind.name.lower()} {identity.value}{position}"
+            yield Trace(chunk=chunk, index=index, folded=folded, name=told(identity), event=purchase)

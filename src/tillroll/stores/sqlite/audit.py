@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import encode_event_of
-from tillroll.core.batch import NameKind
+from tillroll.core.batch import told
 from tillroll.core.dimension import MERCHANT
 from tillroll.core.report import FIVE, Place, Report
 from tillroll.core.versions import Version
@@ -487,22 +487,18 @@ def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator
         batch = row.batch()
         sources = list(batch.sources())
         for index in _matching(batch, report, datapoint):
-            identity = batch.identity(index, sources[index])
-            name = "unnamed"
-            if identity is not None:
-                position = "" if identity.kind is NameKind.ID else f" at {identity.position}"
-                name = f"{identity.kind.name.lower()} {identity.value}{position}"
             yield Trace(
                 chunk=f"events from {row.first}",
                 index=index,
                 folded=row.first + index <= state.folded,
-                name=name,
+                name=told(batch.identity(index, sources[index])),
                 event=encode_event_of(batch, index),
             )
 
 
 def _matching(batch: Batch, report: Report, datapoint: str) -> Iterator[int]:
+    wanted = report.datapoint(datapoint)  # a long one may be asked for in full, or by its hash
     for index, event in enumerate(batch.events()):
         text = report.text_of(event, batch.kept_of(index))
-        if text is not None and report.datapoint(text) == datapoint:
+        if text is not None and report.datapoint(text) == wanted:
             yield index
