@@ -182,10 +182,11 @@ def test_a_tick_comes_at_once_and_a_watcher_that_leaves_is_let_go(front: Front) 
     with front.client() as http, front.client() as watching:
         with watching.stream("GET", "/live") as stream:
             ticks = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
-            before = next(ticks)["events"]
+            next(ticks)  # as of the last tick: what others posted a moment ago may come after it
+            before = http.get("/status").json()["events"]
             began = time.monotonic()
             http.post("/events", json=[EVENT]).raise_for_status()
-            assert next(ticks)["events"] == before + 1
+            assert any(tick["events"] > before for tick in ticks)
             assert time.monotonic() - began < 5
             assert _streams(http) == 1
         watching.close()
