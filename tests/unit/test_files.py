@@ -48,7 +48,7 @@ class Slow(Oracle):
 
 
 def test_what_is_not_accepted_is_kept_as_it_stood_however_slow_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_UNSURE_MAX", 3)
+    monkeypatch.setattr(files, "_FALLBACK_MAX", 3)
     store = Slow()
     first, changed = lines(100), lines(200)
     tally = imported(store, b"\n".join(first))

@@ -19,7 +19,7 @@ READ = [
 RETIRED = {
     r"\bWay\b|\bways: ": "groupings",
     r"\bsort_out\b|\b_sort_out\b": "classify",
-    r"\b[Uu]nsure\b|\bunsure_most\b": "fallback",
+    r"(?i)unsure": "fallback",
     r"\b[Rr]eception\b": "BodyReader",
     r"\bclass Wrong\b": "InvalidText",
     r"\bresidue\b": "inner_code",

@@ -55,7 +55,7 @@ HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 32 * 2**20
 _BLOCK_BYTES_FIRST: Final = 4 * 2**20  # doubled from block to block, so that the first is soon there to be committed
 _BLOCKS_AT_ONCE: Final = 4  # one is read, one parsed, one waits, one is committed
-_UNSURE_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
+_FALLBACK_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _PARTED_MAX: Final = 1 << 19  # events of an array whose places are held at once
@@ -313,13 +313,13 @@ def _parsed(
     if content.header is None:
         reader = Reader(source, fields.keep)
         for text, parts in blocks:
-            yield from map(with_names, reader.read(text, parts, clock, _UNSURE_MAX))
+            yield from map(with_names, reader.read(text, parts, clock, _FALLBACK_MAX))
         return
     csv_reader = CsvReader(source, content.header, fields.keep)
     named = partial(with_names, column=column_of(content.head, content.header, NAME))
     for text, _ in blocks:
-        yield from map(named, csv_reader.read(text, clock, _UNSURE_MAX))
-    yield from map(named, csv_reader.finish(clock, _UNSURE_MAX))
+        yield from map(named, csv_reader.read(text, clock, _FALLBACK_MAX))
+    yield from map(named, csv_reader.finish(clock, _FALLBACK_MAX))
 
 
 def _count(store: Store, stretch: Stretch, outcomes: bytes, clock: Clock, tally: Tally) -> None:
