@@ -366,7 +366,7 @@ class Hour(Window):
 
 
 class SpanWindow(Window):
-    """A day, a week or a month."""
+    """A window of whole days, such as a week."""
 
     def __init__(self, span: Span, clocks: Clocks) -> None:
         super().__init__(span.name, clocks)
@@ -468,8 +468,8 @@ DAY: Final = SpanWindow(SPANS["day"], UTC_CLOCKS)
 BRACKET: Final = Bracket(BRACKET_FLOORS, BRACKETS)
 METHOD: Final = Method("method", METHODS)
 MERCHANT: Final = Merchant("merchant", "merchant")
-WINDOWS: Final = ("hour", "day", "week", "month")
-KEYS: Final = ("weekday", "hour-of-day", "bracket", "method", "merchant")
+WINDOWS: Final = ("hour", *(name for name, span in SPANS.items() if span.rises))
+KEYS: Final = (*(name for name, span in SPANS.items() if not span.rises), "bracket", "method", "merchant")
 
 
 def dimension(name: str, clocks: Clocks = UTC_CLOCKS, bounds: Sequence[int] = ()) -> Dimension:
@@ -481,10 +481,8 @@ def dimension(name: str, clocks: Clocks = UTC_CLOCKS, bounds: Sequence[int] = ()
     match name:
         case "hour":
             made = HOUR if clocks.is_utc else Hour(name, clocks)
-        case "day" | "week" | "month":
-            made = SpanWindow(SPANS[name], clocks)
-        case "weekday" | "hour-of-day":
-            made = ClosedSpan(SPANS[name], clocks)
+        case _ if name in SPANS:
+            made = (SpanWindow if SPANS[name].rises else ClosedSpan)(SPANS[name], clocks)
         case "bracket":
             made = Bracket(tuple(bounds), brackets_text(bounds)) if bounds else BRACKET
         case "method":

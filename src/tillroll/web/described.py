@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tillroll.core.dimension import Dimension
     from tillroll.core.report import Report
 
-_GRAINS: Final = ("day", "week", "month")
 KINDS: Final = ("window", "bracket", "choice", "open")
 
 
@@ -37,7 +36,7 @@ def described(report: Report) -> dict[str, Any]:
     """
     return {
         "parts": [_part(dimension) for dimension in report.by],
-        "grains": [report.window.name, *(span for span in spans_of(report) if span in _GRAINS)]
+        "grains": [report.window.name, *(span for span in spans_of(report) if span in WINDOWS)]
         if report.window
         else [],
         "any_zone": report.window is HOUR,

@@ -182,7 +182,7 @@ SCHEMAS: Final[Schema] = {
             "datapoints": {"type": ["integer", "null"]},
             "bytes": {"type": ["integer", "null"]},
             "parts": listed(ref("Part")),
-            "grains": listed(one_of(["hour", "day", "week", "month"])),
+            "grains": listed(one_of(WINDOWS)),
             "any_zone": {"type": "boolean", "description": "Whether a question may name a time zone"},
         },
         description="A version of a report, and how far it is counted",
