@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tillroll.core.batch import Event
 from tillroll.core.codes import Codes, Numbers
 from tillroll.core.definition import define
+from tillroll.core.dimension import WINDOWS
 from tillroll.core.fold import fold
 from tillroll.core.kept import ABSENT
 
@@ -43,7 +44,7 @@ events = st.lists(
 def definitions(draw: st.DrawFn) -> dict[str, object]:
     """Return a table that defines a report."""
     by = draw(st.lists(st.sampled_from(KEYS), unique=True, max_size=4))
-    window = draw(st.sampled_from([None, "hour", "day", "week", "month"]))
+    window = draw(st.sampled_from([None, *WINDOWS]))
     if window:
         by.insert(draw(st.integers(0, len(by))), window)
     where: dict[str, object] = {}

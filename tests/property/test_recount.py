@@ -16,6 +16,7 @@ from tillroll.core.batch import Batch, BatchBuilder, Event
 from tillroll.core.definition import define
 from tillroll.core.recount import RECOUNTED, STORED, Recount, Strings, disagreements
 from tillroll.core.report import FIVE, Report
+from tillroll.core.spans import SPANS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,15 +65,14 @@ moments = st.integers(-62_135_596_800, 253_402_300_799) | st.sampled_from(
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati", "Asia/Kathmandu"])
 @given(st.lists(moments, max_size=30))
 def test_every_moment_of_every_year_is_written_as_the_reference_writes_it(zone: str, seconds: list[int]) -> None:
-    names = ("hour", "day", "week", "month", "weekday", "hour-of-day")
-    reports = [define({"name": name, "by": [name], "zone": zone}).report(1) for name in names]
+    reports = [define({"name": name, "by": [name], "zone": zone}).report(1) for name in ("hour", *SPANS)]
     purchases = [(second, 1, 0, "m", "SE") for second in seconds]
     assert recounted(reports, purchases, plain=False) == recounted(reports, purchases, plain=True)
 
 
 @pytest.mark.skipif(not kernel.compiled, reason="the kernel is not compiled")
 def test_the_ends_of_all_kinds_of_years_and_months_are_written_as_the_reference_writes_them() -> None:
-    reports = [define({"name": name, "by": [name]}).report(1) for name in ("day", "week", "month", "weekday")]
+    reports = [define({"name": name, "by": [name]}).report(1) for name in SPANS]
     first = datetime.date(1970, 1, 1).toordinal()
     ends = [datetime.date(year, 1, 1).toordinal() - first for year in (*range(1, 420), *range(1890, 2110), 9999)]
     days = {end + day for end in ends for day in (*range(7), 30, 31, 58, 59, 60, 359, 360, 361, 362, 363, 364)}
