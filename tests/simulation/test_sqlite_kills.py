@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.simulation import figures
 from tests.simulation.deliveries import Delivery
 from tests.simulation.oracle import Purchase
 from tests.simulation.scheduler import STARTED_AT, Fault
-from tests.simulation.sqlite_world import Process, World, connected, settle
+from tests.simulation.sqlite_world import OWN, Process, World, connected, settle
+from tests.simulation.witness import WrongError
 
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.definition import define
+from tillroll.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _MIDNIGHT = int(STARTED_AT) // 86_400 * 86_400
 _NAMED = Purchase(_MIDNIGHT, 0, 999, "PAY_NOW", "kiosk", "p1")
@@ -53,6 +61,54 @@ class _Short(_Script):
     rebuilds = False
 
 
+class _Definer(_Script):
+    """Defines a report, counts it, changes it, drops it and defines it once more, each until it is done."""
+
+    def _run(self) -> None:
+        self._open()
+        self._store._stride = 1
+        steps = (self._take_all, *(self._steps()))
+        while self._done < len(steps):
+            try:
+                steps[self._done]()
+            except StoreError as error:
+                if "is full" not in str(error):
+                    raise WrongError(f"an error that no fault explains: {error}") from error
+                self._todo[:0] = self._in_hand  # the sender sends again what was refused
+            else:
+                self._done += 1
+        self._store.close()
+
+    _done = 0
+
+    def _take_all(self) -> None:
+        while self._todo:
+            self._in_hand = [self._todo.pop(0)]
+            self._take_in_hand()
+
+    def _steps(self) -> Iterator[Callable[[], object]]:
+        for by in (["day", "method"], ["merchant", "day"]):
+            yield partial(self._define, by)
+            yield self._count_all
+        yield partial(self._store.drop, OWN[0])
+        yield self._count_all
+        yield partial(self._define, ["merchant"])
+        yield self._count_all
+        yield self._check
+
+    def _define(self, by: list[str]) -> None:
+        self._store.apply([define({"name": OWN[0], "by": by})])
+
+    def _check(self) -> None:
+        own = [(each.dimensions, each.version) for each in self._store.catalogue() if each.is_own]
+        if own != [(("merchant",), 3)]:
+            raise WrongError(f"the report stands as {own}")
+
+    def _count_all(self) -> None:
+        while self._store.count_some(0.0):
+            pass
+
+
 def _run(plan: dict[int, Fault], script: type[_Script] = _Script, bodies: int = 4) -> int:
     """Run the script with these kills; return how many statements it took."""
     world = World(Random(1), plan=plan or {0: Fault.KILL_BEFORE})
@@ -65,7 +121,7 @@ def _run(plan: dict[int, Fault], script: type[_Script] = _Script, bodies: int = 
             world.scheduler.run()
             statements = world.statements
             settle(world)
-        assert world.witness.events == {2: 4, 4: 5}[bodies]
+        assert world.witness.events == {1: 2, 2: 4, 4: 5}[bodies]
     finally:
         world.close()
     return statements
@@ -78,6 +134,16 @@ def test_no_kill_point_makes_a_count_wrong() -> None:
         _run({statement: Fault.KILL_BEFORE})
     _run({statements: Fault.KILL_AFTER})
     figures.note("SQLite, every kill point", f"{statements + 1} runs, 0 wrong")
+
+
+@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, pytest.param(Fault.PARTIAL, marks=pytest.mark.long)])
+def test_no_kill_and_no_full_disk_while_a_report_is_defined_changed_and_dropped_makes_a_count_wrong(
+    fault: Fault,
+) -> None:
+    statements = _run({}, _Definer, 1)
+    for statement in range(1, statements + 1):
+        _run({statement: fault}, _Definer, 1)
+    figures.note(f"SQLite, reports defined, changed and dropped, {fault.name.lower()}", f"{statements} runs, 0 wrong")
 
 
 @pytest.mark.long
