@@ -116,8 +116,9 @@ def read_counters(
         found[window, code] = (before[0] + events, before[1] + low + (high << 64))
 
     query = "SELECT report, window, part, cells FROM aggregate WHERE report IN (?, ?) AND cells != x''"
-    for name, window, part, cells in connection.execute(query, (report, f"{report}/sparse")):
+    for name, window, part, stored in connection.execute(query, (report, f"{report}/sparse")):
         sparse = name.endswith("/sparse")
+        cells = zlib.decompress(stored) if stored.startswith(b"x") else stored
         head = 5 if sparse else 3
         data, widths = Bytes(cells[head:]), list(cells[:head])
         size = len(data.data) // sum(widths)

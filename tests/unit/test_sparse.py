@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tillroll.core import kernel
 from tillroll.core.batch import UNNAMED, Batch, Run
+from tillroll.core.definition import define
 from tillroll.core.fold import Counts
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS, Report
@@ -201,4 +202,34 @@ def test_a_damaged_sparse_segment_is_an_error_that_a_repair_sets_right(tmp_path:
     store.audit(repair=True)
     assert store.audit().differences == []
     assert store.page(Query(report=WINDOWED[2], limit=500)) == before
+    store.close()
+
+
+def test_hours_with_few_of_many_merchants_cost_a_few_bytes_a_datapoint_and_their_damage_is_named(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path)
+    count, hours, merchants = 24_000, 500, 5_000
+    batch = spread(count, lambda _: 0, merchants)
+    batch.seconds = array("q", sorted(at % hours * 3_600 for at in range(count)))
+    store.journal(batch)
+    store.fold()
+    store.apply([define({"name": "shops", "by": ["hour", "merchant"]})])
+    while store.count_some(1.0):
+        pass
+    report = store.catalogue()["shops"]
+    rows = "SELECT count(*), sum(length(cells)) FROM aggregate WHERE report LIKE 'shops.1%'"
+    segments, size = store._connection.execute(rows).fetchone()
+    assert segments > hours, "crowded hours have segments of their own"
+    assert size < 15 * count
+    before = store.page(Query(report=report, limit=2 * count))
+    assert before.totals is not None
+    assert before.totals.events == sum(each.events for each in before.aggregates) == count
+    damaged = "UPDATE aggregate SET cells = CAST(substr(cells, 1, length(cells) - 9) AS BLOB) WHERE "
+    store._connection.execute(damaged + "report = 'shops.1' AND length(cells) > 40")
+    with pytest.raises(StoreError, match="audit --repair"):
+        store.page(Query(report=report))
+    assert store.audit(repair=True).differences_total
+    assert store.audit().differences == []
+    assert store.page(Query(report=report, limit=2 * count)) == before
     store.close()

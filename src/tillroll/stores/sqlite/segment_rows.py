@@ -18,6 +18,10 @@ _AFTER_LAST: Final = (1 << 62, 0)
 _PART_MAX: Final = 1 << 62
 _PLACE: Final = struct.Struct("<qqqq")
 _COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
+_ZLIB: Final = b"x"  # what compressed bytes begin with, and no others: a width is at most 8
+_SAMPLED: Final = 13  # one byte of so many is looked at; an odd number meets every byte of a counter
+_SAMPLE_MIN: Final = 128
+_ZEROS_SHARE: Final = 0.97  # compressing a row takes longer than adding to it, so only where it saves nearly all
 _RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
 
 
@@ -46,12 +50,19 @@ class Rows:
         self._seed = zlib.crc32(name.encode())
 
     def decoded(self, cells: bytes) -> bytes:
-        """Return cells from what the table has."""
-        return cells
+        """Return cells from what the table has.
+
+        Raises:
+            zlib.error: it is damaged.
+        """
+        return zlib.decompress(cells) if cells.startswith(_ZLIB) else cells
 
     def encoded(self, cells: bytes) -> bytes:
-        """Return what the table has for cells."""
-        return cells
+        """Return what the table has for cells: compressed, where most of many are zeros."""
+        sample = cells[::_SAMPLED]
+        if len(sample) < _SAMPLE_MIN or sample.count(0) < _ZEROS_SHARE * len(sample):
+            return cells
+        return zlib.compress(cells, 1)
 
     def begin(self) -> None:
         """Make the empty segment that all begin with, unless it is there. Call within a transaction."""
@@ -124,7 +135,7 @@ class Rows:
                 at = self._checked(row)
             except DamageError as error:
                 problem = error.problem
-                cells = self.decoded(row[5]) if isinstance(row[5], bytes) else row[5]
+                cells = self._read_damaged(row[5])
                 at = Segment(_key(row[0], row[1]) or _AFTER_LAST, _key(row[2], row[3]) or _AFTER_LAST, cells)
             if expected is not None and at.key != expected:
                 yield expected, b"", self._lost(expected).problem
@@ -139,11 +150,18 @@ class Rows:
         try:
             whole = self._checksum(at, cells) == checksum
             at.cells = self.decoded(cells)
-        except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
+        except (TypeError, struct.error, zlib.error):  # damage may change what type SQLite takes a column for
             whole = False
         if not whole:
             raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
         return at
+
+    def _read_damaged(self, cells: object) -> bytes:
+        """Return what may be read of damaged cells."""
+        try:
+            return self.decoded(cells) if isinstance(cells, bytes) else b""
+        except zlib.error:
+            return b""
 
     def _checksum(self, at: Segment, cells: bytes) -> int:
         """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
