@@ -19,6 +19,7 @@ import time
 SECTIONS = (
     "kernel",
     "imports",
+    "exports",
     "posts",
     "repeats",
     "queries",
