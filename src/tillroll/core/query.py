@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from tillroll.core.spans import SPANS, Span
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tillroll.core.zone import Zone
 
@@ -120,40 +121,51 @@ def dimensions_of(query: Query) -> tuple[str, ...]:
 
 def matches(query: Query, row: Row) -> bool:
     """Tell whether a row lies in the query's range and passes its filters."""
-    if query.start is not None and row.window < query.start:
-        return False
-    if query.stop is not None and row.window >= query.stop:
-        return False
-    texts = _texts(query.report, row)
-    return all(texts[name] in wanted for name, wanted in query.filters.items())
+    return _is_in_range(query, row) and all(row.texts[at] in wanted for at, wanted in _filters(query))
 
 
-def _texts(report: Report, row: Row) -> dict[str, str]:
-    names = (name for name, each in zip(report.dimensions, report.by, strict=True) if each is not report.window)
-    return dict(zip(names, row.texts, strict=True))
+def _is_in_range(query: Query, row: Row) -> bool:
+    return (query.start is None or row.window >= query.start) and (query.stop is None or row.window < query.stop)
+
+
+def _filters(query: Query) -> list[tuple[int, frozenset[str]]]:
+    """Return for each filter which of a row's texts it is about, and what it lets through."""
+    columns = _columns(query.report)
+    return [(columns.index(name), wanted) for name, wanted in query.filters.items()]
+
+
+def _columns(report: Report) -> list[str]:
+    """Return the dimensions that a row has the texts of, in their order."""
+    return [name for name, each in zip(report.dimensions, report.by, strict=True) if each is not report.window]
 
 
 def answer(query: Query, rows: Iterable[Row]) -> Page:
     """Return the page that the query asks for out of all rows of its report. The reference for what stores answer."""
     totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    label, filters = labels(query), _filters(query)
     for row in rows:
-        if matches(query, row):
-            total = totals[label(query, row)]
+        if _is_in_range(query, row) and all(row.texts[at] in wanted for at, wanted in filters):
+            total = totals[label(row)]
             total[0] += row.events
             total[1] += row.amount
     return paginate(query, [aggregate(query, text, events, amount) for text, (events, amount) in totals.items()])
 
 
-def label(query: Query, row: Row) -> str:
-    """Return the datapoint that a row counts for under the query, in full: of the dimensions of the answer."""
-    report, span = query.report, query.span
-    texts = _texts(report, row)
+def labels(query: Query) -> Callable[[Row], str]:
+    """Return what gives the datapoint, in full, that a row counts for under the query."""
+    report, span, columns = query.report, query.span, _columns(query.report)
+    times: dict[str, Callable[[int], str]] = {}
     if report.window is not None:
-        texts[report.window.name] = report.window.text(row.window)
+        times[report.window.name] = cache(report.window.text)
     if span is not None:
-        texts[span.name] = span.text(query.span_code(span, row.window))
-    shown = [texts[name] for name in dimensions_of(query)]
-    return report.text(shown) if query.is_whole else SEPARATOR.join(shown)
+        times[span.name] = cache(lambda window: span.text(query.span_code(span, window)))
+    parts = [(times[name], 0) if name in times else (None, columns.index(name)) for name in dimensions_of(query)]
+    before = report.prefix if query.is_whole else ""
+
+    def label(row: Row) -> str:
+        return before + SEPARATOR.join([row.texts[at] if time is None else time(row.window) for time, at in parts])
+
+    return label
 
 
 def aggregate(query: Query, text: str, events: int, amount: int) -> Aggregate:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.stores.sqlite.damage import DamageError
@@ -120,5 +119,5 @@ def _checked(report: Report, row: tuple[int, bytes, int, int, int, int]) -> Cell
         whole = False
     if not whole:
         raise DamageError(f"an aggregate of {report.name} is damaged (window {window})", _RECOUNT)
-    *numbers, code = array("I", struct.unpack(f">{len(ids) // 4}I", ids))
+    *numbers, code = struct.unpack(f">{len(ids) // 4}I", ids)
     return Cell(window, tuple(numbers), code, events, high * _AMOUNT + low)

@@ -10,7 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core import kernel
-from tillroll.core.query import Aggregate, Query, Row, answer, label
+from tillroll.core.dimension import Open
+from tillroll.core.query import Aggregate, Query, Row, answer, labels
 from tillroll.core.report import FIVE, Place, Report
 from tillroll.core.smallest import smallest
 from tillroll.errors import CountingError, VersionGoneError
@@ -250,7 +251,8 @@ class Reader:
     def _get_hashed(self, report: Report, datapoint: str) -> Aggregate:
         """Return the aggregate of a datapoint that is so long that it stands under its hash."""
         query = Query(report=report)
-        rows = ((label(query, row), row) for row in self._rows(query, self.tail(report)))
+        label = labels(query)
+        rows = ((label(row), row) for row in self._rows(query, self.tail(report)))
         its = [(text, row) for text, row in rows if report.datapoint(text) == datapoint]
         events, amount = sum(row.events for _, row in its), sum(row.amount for _, row in its)
         return Aggregate(datapoint, events, amount, its[0][0] if its else None)
@@ -284,15 +286,15 @@ class Reader:
     def _rows(self, query: Query, tail: Counts) -> Iterator[Row]:
         """Yield the cells of a report of one's own as texts; one that is in the tail as well comes twice."""
         report = query.report
-        names = [self.dictionaries.of(each.dictionary) for each in report.opens]
+        names = [cache(self.dictionaries.of(each.dictionary).text) for each in report.opens]
+        places = [report.opens.index(each) if isinstance(each, Open) else None for each in report.by]
+        keys = [(name, at) for name, at in zip(report.dimensions, places, strict=True) if name != query.window]
         inner = cache(report.inner_texts)
-        keys = [each.name for each in report.by if each is not report.window]
         stored = self._cells.read(report, query.start, query.stop) if has_rows(report) else self._segment_cells(query)
         for cell in chain(stored, cells_of(tail) if has_rows(report) else _as_cells(report, few_of(tail))):
-            texts = dict(inner(cell.code))
-            for each, name, number in zip(report.opens, names, cell.ids, strict=True):
-                texts[each.name] = name.text(number)
-            yield Row(cell.window, tuple(texts[key] for key in keys), cell.events, cell.amount)
+            closed, ids = inner(cell.code), cell.ids
+            texts = tuple([closed[name] if at is None else names[at](ids[at]) for name, at in keys])
+            yield Row(cell.window, texts, cell.events, cell.amount)
 
     def _segment_cells(self, query: Query) -> Iterator[Cell]:
         size = layout_of(query.report).size
