@@ -47,7 +47,8 @@ def _number(date: datetime.date) -> int:
 
 
 def _day(hour: int) -> int:
-    return _number(_date(hour // 24))
+    """Return the day of an hour, both counted from 1970; outside the years 1 to 9999, the nearest. Asked very often."""
+    return min(max(hour // 24, 1 - _DAYS_TO_1970), _LAST_DAY - _DAYS_TO_1970)
 
 
 def day_text(day: int) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 from heapq import merge
-from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core import kernel
 from tillroll.core.clocks import UTC_CLOCKS
@@ -14,12 +16,13 @@ from tillroll.core.query import Page, Query, Totals, after_of, aggregate, cursor
 from tillroll.core.report import SEPARATOR
 from tillroll.core.selection import By, Cut, Shape
 from tillroll.stores.sqlite.layout import layout_of
-from tillroll.stores.sqlite.segments import Segments, Window, sum_rows
+from tillroll.stores.sqlite.segments import Segments, Window, sum_rows, together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tillroll.stores.sqlite.merchants import Merchants
+    from tillroll.stores.sqlite.segment_rows import SegmentRow
     from tillroll.stores.sqlite.sparse import Few
 
 _ALL_TIME: Final = 0
@@ -120,31 +123,46 @@ class Pager:
         """Yield what the query tells apart by window, by rising window."""
         query, report = self._query, self._report
         parts = None if self._wanted is None else {number // self._layout.values for number in self._wanted}
-        stored = self._segments.windows(report, start, query.stop, parts)
-        tail = _by_window(self._tail, start, query.stop)
-        windows = merge(stored, tail, key=lambda one: one.window)
-        for key, some in groupby(windows, key=lambda one: self._group_of(one.window)):
+        rows, few = self._segments.stored(report, start, query.stop, parts)
+        single = merge(few, _by_window(self._tail, start, query.stop), key=itemgetter(0))
+        both = merge(self._added_rows(rows), self._added(single), key=itemgetter(0))
+        for _, groups in groupby(both, key=itemgetter(0)):
+            yield together(list(groups))
+
+    def _added_rows(self, rows: Iterator[SegmentRow]) -> Iterator[Window]:
+        for key, some in groupby(rows, key=self._group_key(itemgetter(0))):
+            held = list(islice(some, _ROWS_AT_ONCE))
+            while more := list(islice(some, _ROWS_AT_ONCE)):
+                held = sum_rows(held + more, self._layout.size)
+            yield Window.of_rows(key, held)
+
+    def _added(self, windows: Iterator[Window]) -> Iterator[Window]:
+        for key, some in groupby(windows, key=self._group_key(itemgetter(0))):
             group = Window.nothing(key)
             for one in some:
-                self._add(group, one)
+                group.extend(one)
             yield group
 
-    def _group_of(self, window: int) -> int:
-        if self._span is not None:
-            return self._query.span_code(self._span, window)
-        return window if self._window is None or self._window in self._by else _ALL_TIME
+    def _group_key(self, window_of: Callable[[Any], int]) -> Callable[[Any], int]:
+        """Return a function of what lies in a window, to the key of the group that the query adds it up to."""
+        query, span, window = self._query, self._span, self._report.window
+        if span is not None and window is not None and query.zone is None and span.rises:
+            hour, code = window.hour, lru_cache(maxsize=2)(lambda day: span.code(24 * day))  # a span has whole days
+            return lambda one: code(hour(window_of(one)) // 24)
+        if span is not None:
+            return lambda one: query.span_code(span, window_of(one))
+        told_apart = self._window is None or self._window in self._by
+        return window_of if told_apart else lambda _: _ALL_TIME
 
     def _joined(self, groups: Iterator[Window]) -> Iterator[Window]:
         """Yield the groups of each key as one, of windows that come in no order of keys."""
         joined: dict[int, Window] = {}
         for group in groups:
-            self._add(joined.setdefault(group.window, Window.nothing(group.window)), group)
+            held = joined.setdefault(group.window, Window.nothing(group.window))
+            held.extend(group)
+            if len(held.rows) >= _ROWS_AT_ONCE:
+                held.rows[:] = sum_rows(held.rows, self._layout.size)
         yield from joined.values()
-
-    def _add(self, group: Window, one: Window) -> None:
-        group.extend(one)
-        if len(group.rows) >= _ROWS_AT_ONCE:
-            group.rows[:] = sum_rows(group.rows, self._layout.size)
 
 
 def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Key = tuple[int, int]  # window and part
+SegmentRow = tuple[int, int, bytes]  # window, part, cells
+_Row = tuple[int, int, int, int, int, bytes]
 _FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
 _AFTER_LAST: Final = (1 << 62, 0)
 _PART_MAX: Final = 1 << 62
@@ -82,8 +84,8 @@ class Rows:
             raise self._lost(at.next)
         return at
 
-    def scan(self, start: int | None, stop: int | None) -> Iterator[Segment]:
-        """Yield the segments of a range of windows, by window, then part."""
+    def scan(self, start: int | None, stop: int | None) -> Iterator[SegmentRow]:
+        """Yield the segments of a range of windows, by window, then part. A year of hours is thousands of them."""
         low, high = _range(start, stop)
         expected = self.find(low).next
         if expected >= high:
@@ -91,15 +93,15 @@ class Rows:
         where = "report = ? AND (window, part) >= (?, ?) AND (window, part) < (?, ?) ORDER BY window, part"
         query = f"SELECT {_COLUMNS} FROM {self.table} WHERE {where}"  # noqa: S608 names, above
         for row in self._connection.execute(query, (self.name, *expected, *high)):
-            at = self._checked(row)
-            if at.key != expected:
+            cells = self._checked_cells(row)
+            if row[:2] != expected:
                 raise self._lost(expected)
-            expected = at.next
-            yield at
+            expected = row[2:4]
+            yield row[0], row[1], cells
         if expected < high:
             raise self._lost(expected)
 
-    def pick(self, start: int | None, stop: int | None, parts: list[int]) -> Iterator[Segment]:
+    def pick(self, start: int | None, stop: int | None, parts: list[int]) -> Iterator[SegmentRow]:
         """Do the same for some parts alone: the others are passed over and not read."""
         low, high = _range(start, stop)
         at = self.find(low)
@@ -108,7 +110,7 @@ class Rows:
             for part in parts:
                 at = self.find((window, part))
                 if at.key == (window, part):
-                    yield at
+                    yield *at.key, at.cells
             if at.next[0] <= window:
                 at = self.find((window, _PART_MAX))
 
@@ -144,17 +146,18 @@ class Rows:
         if expected is not None and expected != _AFTER_LAST:
             yield expected, b"", self._lost(expected).problem
 
-    def _checked(self, row: tuple[int, int, int, int, int, bytes]) -> Segment:
+    def _checked(self, row: _Row) -> Segment:
+        cells = self._checked_cells(row)
+        return Segment((row[0], row[1]), (row[2], row[3]), cells)
+
+    def _checked_cells(self, row: _Row) -> bytes:
         window, part, next_window, next_part, checksum, cells = row
-        at = Segment((window, part), (next_window, next_part))
         try:
-            whole = self._checksum(at, cells) == checksum
-            at.cells = self.decoded(cells)
+            if zlib.crc32(cells, zlib.crc32(_PLACE.pack(window, part, next_window, next_part), self._seed)) == checksum:
+                return self.decoded(cells)
         except (TypeError, struct.error, zlib.error):  # damage may change what type SQLite takes a column for
-            whole = False
-        if not whole:
-            raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
-        return at
+            pass
+        raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
 
     def _read_damaged(self, cells: object) -> bytes:
         """Return what may be read of damaged cells."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tillroll.core import kernel
 from tillroll.stores.sqlite import sparse
 from tillroll.stores.sqlite.layout import Layout, layout_of
-from tillroll.stores.sqlite.segment_rows import Edit, Key, Rows, RowsWithoutSums, Segment, SparseRowsWithoutSums
+from tillroll.stores.sqlite.segment_rows import Edit, Key, Rows, RowsWithoutSums, SegmentRow, SparseRowsWithoutSums
 
 if TYPE_CHECKING:
     import sqlite3
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
 
-SegmentRow = tuple[int, int, bytes]  # window, part, cells
 SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
 _DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
 _DENSE_SHARE: Final = 16  # of large parts, one in so many
 _SPARSE_MAX: Final = 2_048  # counters in one sparse segment
+
+_NONE: Final = array("Q")
 
 
 class Window(NamedTuple):
@@ -52,6 +53,11 @@ class Window(NamedTuple):
     def nothing(window: int) -> Window:
         """Return an empty one."""
         return Window(window, [], *(array("Q") for _ in range(4)))
+
+    @staticmethod
+    def of_rows(window: int, rows: list[SegmentRow]) -> Window:
+        """Return one that has segments alone. It is not extended: many share the arrays."""
+        return Window(window, rows, _NONE, _NONE, _NONE, _NONE)
 
     def extend(self, other: Window) -> None:
         """Take in what another has of the same window."""
@@ -180,12 +186,19 @@ class Segments:
         self, report: Report, start: int | None = None, stop: int | None = None, parts: Iterable[int] | None = None
     ) -> Iterator[Window]:
         """Yield what is stored of each window of a range, by rising window; of some parts, if they alone are asked."""
+        rows, few = self.stored(report, start, stop, parts)
+        found = (Window.of_rows(window, list(some)) for window, some in groupby(rows, key=itemgetter(0)))
+        for _, items in groupby(merge(found, few, key=itemgetter(0)), key=itemgetter(0)):
+            yield together(list(items))
+
+    def stored(
+        self, report: Report, start: int | None, stop: int | None, parts: Iterable[int] | None
+    ) -> tuple[Iterator[SegmentRow], Iterator[Window]]:
+        """Return the segments of a range of windows, and what sparse ones have of each window, by rising window."""
         wanted = None if parts is None else sorted(parts)
         rows = self._of(report).dense
         found = rows.scan(start, stop) if wanted is None else rows.pick(start, stop, wanted)
-        few = self._few(report, start, stop, wanted)
-        for _, items in groupby(merge(_by_window(found), few, key=itemgetter(0)), key=itemgetter(0)):
-            yield _together(list(items))
+        return (row for row in found if row[2]), self._few(report, start, stop, wanted)
 
     def _few(self, report: Report, start: int | None, stop: int | None, parts: list[int] | None) -> Iterator[Window]:
         """Yield the counts of each window that each sparse segment has, by rising window."""
@@ -195,11 +208,11 @@ class Segments:
         low = None if start is None else sparse.place_of(layout, start, 0)[0]
         high = None if stop is None else sparse.place_of(layout, stop - 1, 0)[0] + 1
         groups = None if parts is None else {sparse.place_of(layout, 0, part)[1] for part in parts}
-        for _, rows in groupby(few_rows.scan(low, high), key=lambda at: at.key[0]):
+        for block, rows in groupby(few_rows.scan(low, high), key=itemgetter(0)):
             held = [
-                sparse.by_window(sparse.counts_of(layout, at.key, sparse.decode(at.cells)))
-                for at in rows
-                if at.cells and (groups is None or at.key[1] in groups)
+                sparse.by_window(sparse.counts_of(layout, (block, group), sparse.decode(cells)))
+                for _, group, cells in rows
+                if cells and (groups is None or group in groups)
             ]
             for counts in merge(*held, key=lambda counts: counts.windows[0]):
                 window = counts.windows[0]
@@ -281,17 +294,12 @@ def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
     return [(0, part, kernel.sum_counts(cells, size)) for part, cells in parts.items()]
 
 
-def _by_window(found: Iterator[Segment]) -> Iterator[Window]:
-    for window, segments in groupby(found, key=lambda at: at.key[0]):
-        one = Window.nothing(window)
-        one.rows.extend((*at.key, at.cells) for at in segments if at.cells)
-        yield one
-
-
-def _together(windows: list[Window]) -> Window:
+def together(windows: list[Window]) -> Window:
     """Return one for what several have of the same window."""
-    held, *others = windows
-    for other in others:
+    if len(windows) == 1:
+        return windows[0]
+    held = Window.nothing(windows[0].window)
+    for other in windows:
         held.extend(other)
     return held
 
