@@ -40,7 +40,8 @@ for (const kind of ["click", "input", "hashchange"]) addEventListener(kind, () =
 new MutationObserver((changes) => {
   for (const { target } of changes) {
     if (target.matches?.(".view-body[aria-busy=false], .options:not([hidden])")) {
-      requestAnimationFrame(() => setTimeout(() => target.isConnected && note("there")));
+      const shown = () => target.isConnected && target.childElementCount && note("there"); // not what is only loading
+      requestAnimationFrame(() => setTimeout(shown));
     }
   }
 }).observe(document, { subtree: true, attributes: true, attributeFilter: ["aria-busy", "hidden"] });
@@ -105,9 +106,14 @@ def _weigh(browser: Browser, server: Server) -> None:
     page.context.close()
     files = [STATIC / "index.html"]
     files += [STATIC / name.removeprefix("/static/") for name in names if name.startswith("/static/")]
+    every = [*STATIC.glob("js/**/*.js"), *STATIC.glob("vendor/uplot/*.js")]
+    print(f"what a first view fetches: {_weight(files)}\nJavaScript of all views: {_weight(every)}")
+
+
+def _weight(files: list[Path]) -> str:
     packed = sum(len(gzip.compress(path.read_bytes(), 6)) for path in files)
     plain = sum(path.stat().st_size for path in files)
-    print(f"page weight: {len(files)} files, {plain / 1000:.0f} kB, {packed / 1000:.0f} kB compressed")
+    return f"{len(files)} files, {plain / 1000:.0f} kB, {packed / 1000:.0f} kB compressed"
 
 
 def _first_views(browser: Browser, server: Server) -> list[tuple[str, str, str, str]]:

@@ -5,6 +5,8 @@ const KEYS = { read: "tillroll.token", send: "tillroll.send_token", manage: "til
 /** @type {(reason: string) => Promise<string | null>} */
 let askForToken = async () => null;
 const asking = {};
+/** Answers that early.js has asked for already, by their addresses. @type {Record<string, Promise<Response>>} */
+const early = /** @type {any} */ (globalThis).early ?? {};
 
 /** What the server answered instead of what was asked for. `status` is 0 when it did not answer at all. */
 export class ApiError extends Error {
@@ -60,8 +62,10 @@ function reasonOf(right, held, code) {
 }
 
 async function send(path, options) {
+  const { [path]: begun = null } = early;
+  delete early[path];
   try {
-    return await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });
+    return await (begun ?? fetch(path, { cache: "no-store", credentials: "same-origin", ...options }));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, { detail: "The server cannot be reached." });
@@ -110,11 +114,36 @@ export function reportPath(name, { from, to, zone, filters = {}, by, measures, o
   return `/reports/${encodeURIComponent(name)}${text ? `?${text}` : ""}`;
 }
 
+const KEPT_MOST = 40;
+const kept = new Map();
+let standing = null;
+
+/**
+ * Say where the server stands, as a text; null when nobody knows. What was answered since it stands there is what it
+ * would answer again, and is kept.
+ */
+export function keepAnswers(position) {
+  if (position !== standing) kept.clear();
+  standing = position;
+}
+
 /**
  * Return one page of a report: its rows, the totals of all pages, and the cursor of the next (or null). Only an answer
- * without a cursor has the totals; they are not numbers in any other.
+ * without a cursor has the totals; they are not numbers in any other. What is returned is not to be changed.
  */
 export async function page(path, options) {
+  const known = kept.get(path);
+  if (known) return known;
+  const asked = standing;
+  const found = await readPage(path, options);
+  if (asked !== null && asked === standing) {
+    if (kept.size >= KEPT_MOST) kept.delete(kept.keys().next().value);
+    kept.set(path, found);
+  }
+  return found;
+}
+
+async function readPage(path, options) {
   const response = await request(path, options);
   return {
     rows: parseJson(await response.text()),

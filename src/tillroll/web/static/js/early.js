@@ -1,5 +1,6 @@
-// Runs before the first paint: a chosen theme must not flash, and the modules of the view that the address asks for are
-// fetched beside the page's own instead of after them. The rest of either is in parts/theme.js and main.js.
+// Runs before the first paint: a chosen theme must not flash. What the view that the address asks for needs, modules and
+// the first answers, is fetched beside the page's own modules instead of after them. The rest is in parts/theme.js and
+// main.js.
 
 const chosen = localStorage.getItem("tillroll.theme");
 if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
@@ -17,4 +18,25 @@ for (const name of Object.hasOwn(modules, asked) ? modules[asked] : modules.repo
   link.rel = "modulepreload";
   link.href = `/static/js/${name}.js`;
   document.head.append(link);
+}
+
+// What api.js would ask for first, by the addresses that it would ask. One that it does not ask is of no use, and no harm.
+const held = sessionStorage.getItem("tillroll.token");
+const ask = (address) => fetch(address, { cache: "no-store", credentials: "same-origin", headers: held ? { Authorization: `Bearer ${held}` } : {} });
+const early = { "/reports": ask("/reports"), "/status": ask("/status").then(askCalendar) };
+/** @type {any} */ (globalThis).early = early;
+for (const answer of Object.values(early)) answer.catch(() => null); // whoever waits for it will say what is wrong
+
+/** Ask for the calendar as well: only now, so that nothing that is counted meanwhile is missed. */
+async function askCalendar(status) {
+  const { zone } = await status.clone().json().catch(() => ({}));
+  if (zone && (asked === "overview" || !Object.hasOwn(modules, asked))) {
+    const search = new URLSearchParams(location.hash.split("?")[1]);
+    const clocks = search.get("zone") ?? zone;
+    const question = [clocks === "UTC" ? [] : [["zone", clocks]], [["by", "day"]], asked === "overview" && search.has("measure") ? [["measures", "events,amount"]] : [], [["limit", 10_000]]];
+    const address = `/reports/hour-bracket?${new URLSearchParams(question.flat())}`;
+    early[address] = ask(address);
+    early[address].catch(() => null);
+  }
+  return status;
 }

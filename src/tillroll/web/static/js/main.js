@@ -1,7 +1,7 @@
 // The page itself: navigation, the live stream, and the view that the address asks for.
 
 import { cleaned, problemsOf } from "./address.js";
-import { ApiError, everything, getJson, renewToken, tokens } from "./api.js";
+import { ApiError, everything, getJson, keepAnswers, renewToken, tokens } from "./api.js";
 import { h, icon } from "./dom.js";
 import { short } from "./format.js";
 import { Live, paced } from "./live.js";
@@ -35,6 +35,7 @@ const positionOf = ({ visible, rejected }) => `${visible} ${rejected}`;
 class Page {
   /** @type {Report[]} */ reports = [];
   zone = UTC; // that is shown unless an address says otherwise
+  parquet = false; // whether the server writes it
   #view = null;
   #name = null;
   #calendars = new Map();
@@ -71,18 +72,25 @@ class Page {
       if (position !== this.#position) {
         this.#position = position;
         this.#counted += 1;
+        this.#keep();
         refresh();
       }
       this.#freshness();
     });
     this.live.addEventListener("state", (/** @type {CustomEvent} */ { detail }) => {
       this.#freshness();
+      this.#keep();
       clearTimeout(this.#lost);
       if (detail === "lost") this.#lost = setTimeout(() => this.#sayOutdated(true), LOST_MS);
       else this.#sayOutdated(false);
       if (detail === "live" && this.#stuck) this.route();
     });
     this.#freshness();
+  }
+
+  /** Keep answers for as long as the server says when one of them would be another. */
+  #keep() {
+    keepAnswers(["connecting", "live"].includes(this.live.state) ? `${this.#counted} ${this.#listed}` : null);
   }
 
   /** Show another state of a view; the trail to it stays. */
@@ -219,6 +227,7 @@ class Page {
         page.listReports(reports);
         page.zone = findZone(status.zone) ?? UTC;
         haveNames(status.merchant_names);
+        page.parquet = status.parquet;
         if (this.retried) {
           page.route();
           page.live.run();
@@ -238,6 +247,7 @@ class Page {
     if (stamp === this.#listed) return;
     this.#listed = stamp;
     this.reports = readable.map((one) => new Report(one));
+    this.#keep();
     this.#navigation();
     this.#mark(this.#name);
   }

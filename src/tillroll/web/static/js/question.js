@@ -61,19 +61,29 @@ export const sharedPath = (plan) => reportPath(plan.source.name, plan.question);
 
 /** Return the page of the table that begins at a cursor, with the totals, which the server tells on the first page only. */
 export async function tablePage(plan, cursor, signal) {
-  const first = onePage(reportPath(plan.source.name, { ...plan.question, limit: cursor ? 1 : ROWS }), { signal });
+  const first = onePage(tablePath(plan, null), { signal });
   const [page, { datapoints, events, amount }] = await Promise.all([cursor ? onePage(tablePath(plan, cursor), { signal }) : first, first]);
-  const rows = page.rows.map((row) => placed(parseRow(row, plan.names, plan.source), plan));
+  const rows = placed(page.rows.map((row) => parseRow(row, plan.names, plan.source)), plan);
   await Promise.all(plan.report.keys.map((key) => learn(key, rows.map((row) => row.values[key.name]), signal)));
   return { ...page, datapoints, events, amount, rows };
 }
 
-const placed = (row, { grain, zone }) => (grain ? { ...row, at: zone.window(row.values[grain]) } : row);
+/** Return rows with the instants at which their windows begin: many rows share one. */
+function placed(rows, { grain, zone }) {
+  if (!grain) return rows;
+  const known = new Map();
+  for (const row of rows) {
+    const text = row.values[grain];
+    if (!known.has(text)) known.set(text, zone.window(text));
+    row.at = known.get(text);
+  }
+  return rows;
+}
 
 async function ask(report, names, question, { zone, grain, signal }) {
   const whole = names.join() === report.dimensions.join();
   const rows = await everything(report.name, { ...question, ...zoned(report, zone), by: whole ? undefined : names }, { signal });
-  return rows.map((row) => placed(parseRow(row, names, report), { grain, zone }));
+  return placed(rows.map((row) => parseRow(row, names, report)), { grain, zone });
 }
 
 /** Return the report that is asked for a chart over time: of those that count the same, the one with least in it. */
@@ -174,7 +184,7 @@ export async function comparedTotals(plan, signal) {
   return { now, before };
 }
 
-/** Return the bars beside a report's chart: {by, cut, rows}. Null when the report has no part that bars could be of. */
+/** Return the bars beside a report's chart: {by, cut, rows}, and of an open part the `count` of its values. Null when the report has no part that bars could be of. */
 export async function barsOf(plan, signal, link) {
   const { report, filters, range, zone, measure } = plan;
   const by = report.window ? report.keys.find((key) => !isClosed(key)) : report.keys[0];
@@ -182,15 +192,18 @@ export async function barsOf(plan, signal, link) {
   const cut = report.window ? null : (report.keys.find((key) => key !== by && isClosed(key)) ?? null);
   const source = !report.own && report.window && range.name === "all" ? leanest(plan.reports, [by.name]) : plan.source;
   const question = { ...range.bounds, ...measured(measure), filters };
-  const order = isClosed(by) ? by.values : await busiest(source, by, { ...question, ...zoned(source, zone) }, MEASURES[measure].order ?? "-events", signal);
-  if (!order.length) return { by, cut, rows: [] };
-  const names = cut ? [by.name, cut.name] : [by.name];
-  const rows = await ask(source, names, { ...question, filters: isClosed(by) ? filters : { ...filters, [by.name]: order } }, { zone, grain: null, signal });
-  await learn(by, order, signal);
-  return { by, cut, rows: barRows(rows, { by, cut, order, measure, link }) };
+  if (isClosed(by)) {
+    const rows = await ask(source, cut ? [by.name, cut.name] : [by.name], { ...question, filters }, { zone, grain: null, signal });
+    return { by, cut, rows: barRows(rows, { by, cut, order: by.values, measure, link }) };
+  }
+  const most = await busiest(source, by, { ...question, ...zoned(source, zone) }, MEASURES[measure].order ?? "-events", signal);
+  const order = most.rows.map((row) => row.values[by.name]);
+  const [rows] = await Promise.all([cut && order.length ? ask(source, [by.name, cut.name], { ...question, filters: { ...filters, [by.name]: order } }, { zone, grain: null, signal }) : most.rows, learn(by, order, signal)]);
+  return { by, cut, count: most.count, rows: barRows(rows, { by, cut, order, measure, link }) };
 }
 
+/** Return the rows of the values that have most, and how many values there are. */
 async function busiest(report, by, question, order, signal) {
-  const answer = await onePage(reportPath(report.name, { ...question, by: [by.name], order, limit: BUSIEST }), { signal });
-  return answer.rows.map((row) => parseRow(row, [by.name], report).values[by.name]);
+  const { rows, datapoints } = await onePage(reportPath(report.name, { ...question, by: [by.name], order, limit: BUSIEST }), { signal });
+  return { rows: rows.map((row) => parseRow(row, [by.name], report)), count: datapoints };
 }

@@ -122,7 +122,7 @@ export class Columns {
 
   #splits(plot) {
     const { ticks, grain, zone, columns } = this.#model;
-    const room = Math.floor(plot.over.clientWidth / TICK_PX) || 8;
+    const room = Math.floor(plot.bbox.width / devicePixelRatio / TICK_PX) || 8; // what the element has would be laid out for this alone
     return ticks ? ticks(room) : ticksOf(grain, zone, columns, room);
   }
 

@@ -30,9 +30,10 @@ export function heatmap(averages, { href, caption, text: write = average }) {
       {},
       h("th", { scope: "row" }, h("span", { class: "sr" }, WEEKDAYS[weekday]), h("span", { "aria-hidden": "true" }, WEEKDAYS[weekday].slice(0, 3))),
       ...row.map((value, hour) => {
-        const text = `${WEEKDAYS[weekday]} ${hourText(hour)}–${hourText((hour + 1) % 24)}: ${shown(value)} on average`;
+        const written = shown(value);
+        const text = `${WEEKDAYS[weekday]} ${hourText(hour)}–${hourText((hour + 1) % 24)}: ${written} on average`;
         const level = most === 0 || value === 0 ? 0 : Math.max(1, Math.ceil((value / most) * LEVELS));
-        const link = h("a", { class: `heat heat-${level}`, href: href(weekday, hour), title: text, tabindex: cells.length ? -1 : 0 }, h("span", { class: "sr" }, shown(value)));
+        const link = h("a", { class: `heat heat-${level}`, href: href(weekday, hour), title: text, tabindex: cells.length ? -1 : 0 }, h("span", { class: "sr" }, written));
         cells.push(link);
         return h("td", {}, link);
       }),

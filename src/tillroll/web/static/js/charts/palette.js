@@ -1,12 +1,19 @@
 // Colours come from the style sheet, so that both themes are defined in one place. Canvas needs them resolved.
 
 let probe = null;
+const resolved = new Map();
 
 /** Return the value of a custom property as a colour that a canvas understands, in the theme of this moment. */
 export function color(name) {
-  probe ??= document.body.appendChild(Object.assign(document.createElement("span"), { hidden: true }));
-  probe.style.color = `var(--${name})`;
-  return getComputedStyle(probe).color;
+  if (!probe) {
+    probe = document.body.appendChild(Object.assign(document.createElement("span"), { hidden: true }));
+    addEventListener("themechange", () => resolved.clear(), { capture: true }); // before any chart is drawn again
+  }
+  if (!resolved.has(name)) {
+    probe.style.color = `var(--${name})`;
+    resolved.set(name, getComputedStyle(probe).color);
+  }
+  return resolved.get(name);
 }
 
 const STEPS = 5; // of the scale that brackets have

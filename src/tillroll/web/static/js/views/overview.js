@@ -1,6 +1,6 @@
 // The overview: what was sold, when, how it was paid and with whom, each number a link to the report behind it.
 
-import { everything, page as onePage, reportPath } from "../api.js";
+import { everything } from "../api.js";
 import { bars, legend } from "../charts/bars.js";
 import { Columns } from "../charts/columns.js";
 import { heatmap, rhythm } from "../charts/heatmap.js";
@@ -66,15 +66,23 @@ export class Overview extends View {
     const namesCalendar = await this.page.calendar(names.zoneIn(calendar.zone));
     const namesPlan = planOf(this.page.reports, names, { ...state, ...range, filters: {} }, namesCalendar);
     const link = (view) => (filters) => format({ ...state, ...range, from: state.from, to: state.to, view, filters });
-    const [recent, chart, rhythmRows, shareBars, nameBars, total] = await Promise.all([
-      this.#hours(hours, calendar, cardsSince(calendar), calendar.now + DAY, signal),
+    const [[recent, rhythmRows], chart, shareBars, nameBars] = await Promise.all([
+      this.#hourRows(plan, signal),
       overTime(plan, signal),
-      this.#rhythmRows(plan, signal),
       barsOf(sharesPlan, signal, link(shares.name)),
       barsOf(namesPlan, signal, link(names.name)),
-      this.#count(namesPlan, signal),
     ]);
-    this.#render({ state, plan, recent, chart, rhythmRows, shareBars, nameBars, total, link });
+    this.#render({ state, plan, recent, chart, rhythmRows, shareBars, nameBars, link });
+  }
+
+  /** Return the hours of the cards, and those of the rhythm: one question where they overlap, which is nearly always. */
+  async #hourRows({ range, calendar, report }, signal) {
+    const rhythm = rhythmSpan(range, calendar);
+    const cards = { from: cardsSince(calendar), to: calendar.now + DAY };
+    const read = ({ from, to }) => this.#hours(report, calendar, from, to, signal);
+    if (rhythm.to < cards.from) return Promise.all([read(cards), read(rhythm).then((rows) => ({ ...rhythm, rows }))]);
+    const rows = await read({ from: Math.min(cards.from, rhythm.from), to: Math.max(cards.to, rhythm.to) });
+    return [rows, { ...rhythm, rows }];
   }
 
   async #hours(report, { zone }, from, to, signal) {
@@ -83,22 +91,7 @@ export class Overview extends View {
     return rows.map((row) => parseRow(row, ["hour"], report)).map((row) => ({ ...row, at: zone.window(row.values.hour) }));
   }
 
-  /** The rhythm of the last weeks of the range, of four at least: whole weeks and days, so not of today. */
-  async #rhythmRows({ range, calendar, zone, report }, signal) {
-    const to = Math.max(Math.min(zone.dayOf(range.to), zone.dayOf(calendar.now)), zone.addDays(zone.dayOf(calendar.first), 1));
-    const weeks = Math.min(RHYTHM_WEEKS_MOST, Math.max(RHYTHM_WEEKS_LEAST, Math.floor((to - range.from) / WEEK)));
-    const from = Math.max(zone.dayOf(calendar.first), zone.addDays(to, -7 * weeks));
-    return { from, to, rows: await this.#hours(report, calendar, from, to, signal) };
-  }
-
-  /** How many names have purchases in the range. */
-  async #count({ reports, report, range }, signal) {
-    const open = report.keys.find((key) => !isClosed(key));
-    const source = range.name === "all" ? leanest(reports, [open.name]) : report;
-    return (await onePage(reportPath(source.name, { ...range.bounds, by: [open.name], limit: 1 }), { signal })).datapoints;
-  }
-
-  #render({ state, plan, recent, chart, rhythmRows, shareBars, nameBars, total, link }) {
+  #render({ state, plan, recent, chart, rhythmRows, shareBars, nameBars, link }) {
     if (!this.#parts.columns.isConnected) this.#frame();
     const { calendar, range, zone } = plan;
     rebuild(this.#parts.cards, cards(recent, calendar, { view: this.#sources.hours.name, measure: state.measure, state: { measure: state.measure, zone: state.zone } }));
@@ -112,10 +105,11 @@ export class Overview extends View {
       );
       this.#shown = shown;
     }
-    this.#renderColumns(chart.model, plan, link(this.#sources.hours.name)({}));
+    this.#renderColumnsHead(chart.model, plan, link(this.#sources.hours.name)({}));
     rebuild(this.#parts.rhythm, this.#rhythm(rhythmRows, plan));
     rebuild(this.#parts.methods, this.#shares(shareBars));
-    rebuild(this.#parts.merchants, this.#busiest(nameBars, total, link(this.#sources.names.name)({})));
+    rebuild(this.#parts.merchants, this.#busiest(nameBars, link(this.#sources.names.name)({})));
+    this.#columns.draw(chart.model); // last: it measures its room, for which all is laid out
   }
 
   #chartHead;
@@ -129,14 +123,13 @@ export class Overview extends View {
     rebuild(this.body, h("div", {}, h("h1", {}, "Overview"), h("p", { class: "lead" }, "Purchases, counted exactly.")), parts.cards, parts.range, h("div", { class: "grid" }, parts.columns, parts.merchants, parts.rhythm, parts.methods));
   }
 
-  #renderColumns(model, { range, zone, measure, comparison }, href) {
+  #renderColumnsHead(model, { range, zone, measure, comparison }, href) {
     const { text, of, title } = MEASURES[measure];
     const all = model.totals.reduce((sum, one) => ({ events: sum.events + one.events, amount: BigInt(sum.amount) + BigInt(one.amount) }), { events: 0, amount: 0n });
     this.#chartHead.replaceChildren(
       h("div", { class: "card-head" }, h("div", {}, h("h2", {}, `${title} by ${model.grain}`), h("p", { class: "sub" }, h("a", { href, class: "num" }, text(of(all))), ` ${MEASURES[measure].noun} · ${zone.rangeText(range.from, range.to)} · ${zone.name}`))),
       legend(model.series.length > 1 ? model.series : [], model.before ? comparison.words[0].toUpperCase() + comparison.words.slice(1) : null),
     );
-    this.#columns.draw(model);
     this.#chartTable.replaceChildren(modelTable(model));
   }
 
@@ -161,16 +154,23 @@ export class Overview extends View {
     );
   }
 
-  #busiest({ by, rows }, total, href) {
+  #busiest({ by, count, rows }, href) {
     const name = `${partTitle(by).toLowerCase()}s`;
     const { title, text } = MEASURES[this.state.measure];
     return h(
       "section",
       { class: "card" },
-      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, `Busiest ${name}`), h("p", { class: "sub" }, `${title}, of `, h("a", { href, class: "num" }, whole(total)), ` ${name}`))),
+      h("div", { class: "card-head" }, h("div", {}, h("h2", {}, `Busiest ${name}`), h("p", { class: "sub" }, `${title}, of `, h("a", { href, class: "num" }, whole(count)), ` ${name}`))),
       rows.length ? bars(rows.slice(0, 10), { label: `Busiest ${name}`, names: true, text }) : h("p", { class: "nothing" }, "No purchases in this range."),
     );
   }
+}
+
+/** Return the span of the rhythm: the last weeks of a range, four at least; whole weeks and days, so without today. */
+function rhythmSpan(range, { zone, now, first }) {
+  const to = Math.max(Math.min(zone.dayOf(range.to), zone.dayOf(now)), zone.addDays(zone.dayOf(first), 1));
+  const weeks = Math.min(RHYTHM_WEEKS_MOST, Math.max(RHYTHM_WEEKS_LEAST, Math.floor((to - range.from) / WEEK)));
+  return { from: Math.max(zone.dayOf(first), zone.addDays(to, -7 * weeks)), to };
 }
 
 /** Return the latest hour before `to` that lies on a weekday: its bounds. */

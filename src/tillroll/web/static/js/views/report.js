@@ -132,7 +132,7 @@ export class ReportView extends View {
       h("p", { class: "lead" }, h("b", { class: "num", id: "total" }, measure.text(measure.of(sums))), ` ${measure.noun} · ${this.#span(plan)} · ${plan.zone.name}`),
       totals ? this.#against(plan, totals, measure) : null,
     );
-    this.#drawChart(plan, empty ? null : chart);
+    this.#frameChart(plan, empty ? null : chart);
     this.#drawBars(plan, empty ? null : side);
     rebuild(
       this.#parts.table,
@@ -155,7 +155,8 @@ export class ReportView extends View {
           ),
     );
     const picture = () => this.#picture(plan, { chart, side }, said);
-    rebuild(this.#parts.export, exportBar({ plan, page, path: sharedPath(plan), pagePath: tablePath(plan, this.state.cursor), picture }));
+    rebuild(this.#parts.export, exportBar({ plan, page, path: sharedPath(plan), pagePath: tablePath(plan, this.state.cursor), picture, parquet: this.page.parquet }));
+    if (chart && !empty) this.#columns.draw(chart.model); // last: it measures its room, for which all is laid out
     if (!this.#said) announce(`${report.title}: ${plural(page.datapoints, "row")}, ${said}`);
     this.#said = this.state;
   }
@@ -200,7 +201,7 @@ export class ReportView extends View {
   #chartHead = null;
   #plan = null;
 
-  #drawChart(plan, chart) {
+  #frameChart(plan, chart) {
     this.#plan = plan;
     if (!chart) return this.#parts.chart.replaceChildren();
     const { model } = chart;
@@ -213,7 +214,6 @@ export class ReportView extends View {
     const shown = model.series.map((one) => ({ label: brief(one.label), color: one.color }));
     const colors = model.series.length > 1 || model.before ? legend(model.series.length > 1 ? shown : [], model.before ? capital(plan.comparison.words) : null) : null;
     rebuild(this.#chartHead, h("div", { class: "card-head" }, h("h2", {}, `${MEASURES[plan.measure].title} by ${plan.grain}`)), colors);
-    this.#columns.draw(model);
   }
 
   #barsTitle(by, cut) {
