@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from pyarrow import parquet
 from tests.browser.purchases import HOSTILE, Purchase, count
 from tests.browser.reading import ready, table, total
 
@@ -170,6 +171,37 @@ def test_csv_is_exactly_what_is_shown(
     everything = rows_of(download(page, "#csv-all", tmp_path))
     assert everything == count(purchases, "day", "merchant")
     assert list(everything.values()) == sorted(everything.values(), reverse=True)
+
+
+def test_parquet_is_all_that_matches(
+    open_page: Callable[..., Page], server: Server, purchases: list[Purchase], tmp_path: Path
+) -> None:
+    page = open_page(f"{server.url}/#/day-merchant?range=all&measure=amount")
+    ready(page)
+    file = download(page, "#parquet", tmp_path)
+    found = {row["datapoint"]: int(row["events"]) for row in parquet.read_table(io.BytesIO(file)).to_pylist()}
+    assert found == count(purchases, "day", "merchant")
+    assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
+    assert "tillroll_day-merchant_by-day_amount_all" in next(tmp_path.iterdir()).name
+
+
+def test_letters_typed_in_a_choice_find_what_begins_with_all_of_them(
+    open_page: Callable[..., Page], server: Server
+) -> None:
+    page = open_page(f"{server.url}/#/hour-bracket?range=7d")
+    ready(page)
+    select = page.get_by_label("Range", exact=True)
+    for typed, range_name in (("last q", "last-quarter"), ("this m", "month"), ("90", "90d")):
+        select.focus()
+        page.keyboard.type(typed, delay=150)  # slower than the view that each letter leads to
+        expect(page).to_have_url(re.compile(f"range={range_name}(&|$)"))
+        expect(select).to_be_focused()
+        expect(select).to_have_value(range_name)
+        page.wait_for_timeout(1_100)  # what is typed after a second begins anew: the browsers' own rule
+    select.select_option("30d")
+    expect(page).to_have_url(re.compile("range=30d"))
+    page.get_by_label("By", exact=True).select_option("week")
+    expect(page).to_have_url(re.compile("range=30d&grain=week"))
 
 
 @pytest.mark.parametrize("view", ["hour-bracket", "bracket-method"])

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from pyarrow import parquet
 from tests.e2e.command import recount
 from tests.e2e.http_server import Running, client, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import httpx
 
@@ -299,6 +301,20 @@ def test_the_page_and_its_files_are_kept_by_validators(http: httpx.Client) -> No
         assert (again.status_code, again.content) == (304, b"")
 
 
+def test_files_of_the_page_are_compressed_under_a_tag_of_their_own(http: httpx.Client) -> None:
+    for address, text in (("/", True), ("/static/js/main.js", True), ("/static/vendor/inter/inter-latin.woff2", False)):
+        plain = http.get(address, headers={"Accept-Encoding": "identity"})
+        packed = http.get(address, headers={"Accept-Encoding": "gzip"})
+        assert packed.content == plain.content
+        assert ("content-encoding" in packed.headers) == text
+        assert (packed.headers["etag"] != plain.headers["etag"]) == text
+        assert packed.headers["vary"] == "Accept-Encoding"
+        for answer, coding in ((plain, "identity"), (packed, "gzip")):
+            kept = {"If-None-Match": answer.headers["etag"], "Accept-Encoding": coding}
+            assert http.get(address, headers=kept).status_code == 304
+            assert len(http.head(address, headers={"Accept-Encoding": coding}).headers["content-length"]) > 0
+
+
 def test_every_answer_carries_the_security_headers(http: httpx.Client) -> None:
     for address in ("/", "/docs", "/reports", "/nothing", "/openapi.json"):
         headers = http.get(address).headers
@@ -322,6 +338,75 @@ def test_split_csv_has_brackets_by_amount_over_all_pages(http: httpx.Client) -> 
     brackets = ("<10", "10-50", "50-100", "100-500", ">500")
     keys = [(hour, brackets.index(bracket), method) for hour, bracket, method, _ in read]
     assert keys == sorted(keys)
+
+
+def test_parquet_is_all_of_a_report_with_the_columns_of_the_command(http: httpx.Client) -> None:
+    answer = http.get("/reports/hour-bracket-method?format=parquet&download=1")
+    assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+    assert answer.headers["content-disposition"] == 'attachment; filename="hour-bracket-method.parquet"'
+    assert "link" not in answer.headers
+    table = parquet.read_table(io.BytesIO(answer.content))
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "datapoint": "string",
+        "events": "int64",
+        "amount": "decimal128(38, 0)",
+    }
+    found = table.to_pylist()
+    assert {row["datapoint"]: row["events"] for row in found} == EXPECTED["hour-bracket-method"]
+    asked = http.get("/reports/hour-bracket-method?measures=events,amount&limit=10000").json()
+    assert [row | {"amount": int(row["amount"])} for row in found] == asked
+    again = http.get(answer.request.url, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("question", "columns"),
+    [
+        ("merchant-method?measures=average", ["datapoint", "average"]),
+        ("merchant-method?columns=split", ["merchant", "method", "events", "amount"]),
+        (
+            "day-merchant?columns=split&by=month,merchant&order=-amount&limit=2",
+            ["month", "merchant", "events", "amount"],
+        ),
+        ("hour-bracket?columns=split&measures=events&bracket=<10", ["hour", "bracket", "events"]),
+        ("hour-bracket?measures=events&method=none&columns=packed", None),
+        ("day-merchant?merchant=nobody", ["datapoint", "events", "amount"]),
+    ],
+)
+def test_parquet_answers_what_csv_does(http: httpx.Client, question: str, columns: list[str] | None) -> None:
+    answer = http.get(f"/reports/{question}&format=parquet")
+    if columns is None:
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_query")
+        return
+    table = parquet.read_table(io.BytesIO(answer.content))
+    assert table.column_names == columns
+    measures = "" if "measures" in question else "&measures=events,amount"
+    limit = "" if "limit" in question else "&limit=10000"
+    text = http.get(f"/reports/{question}{measures}{limit}&format=csv").text
+    head, *cells = csv.reader(io.StringIO(text, newline=""))
+    assert head == columns
+    assert [[str(value) for value in row.values()] for row in table.to_pylist()] == cells
+    assert ("link" in answer.headers) == ("limit" in question)
+
+
+def test_parquet_turns_pages_where_a_limit_is_given(http: httpx.Client) -> None:
+    found: list[str] = []
+    address: str | None = "/reports/hour-bracket?format=parquet&limit=100"
+    while address:
+        answer = http.get(address)
+        found += parquet.read_table(io.BytesIO(answer.content)).column("datapoint").to_pylist()
+        address = answer.links.get("next", {}).get("url")
+    assert found == sorted(EXPECTED["hour-bracket"])
+
+
+def test_server_without_pyarrow_says_so_and_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pyarrow'] = None\n")
+    with serving(tmp_path, PYTHONPATH=str(tmp_path)) as running, client(running) as http:
+        assert http.get("/status").json()["parquet"] is False
+        answer = http.get("/reports/hour-bracket?format=parquet")
+        assert (answer.status_code, answer.json()["code"]) == (501, "parquet_missing")
+        assert "pip install 'pyarrow>=" in answer.json()["detail"]
+        assert http.get("/reports/hour-bracket?format=csv").status_code == 200
 
 
 def test_json_has_brackets_by_amount_where_that_is_asked_for(http: httpx.Client) -> None:

@@ -20,7 +20,7 @@ from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measur
 from tillroll.core.report import FIVE
 from tillroll.definitions import find_readable
 from tillroll.errors import ConfigError
-from tillroll.export.parquet import write_aggregates
+from tillroll.export.parquet import AGGREGATE_MEASURES, write_aggregates
 from tillroll.ports import Store
 
 _ROWS = 50  # of a table, unless more are asked for: it is read, not processed
@@ -97,7 +97,7 @@ def run(
 ) -> None:
     """Show a report as a table, a chart, CSV, JSON or Parquet.
 
-    CSV, JSON and Parquet are what the report frontend reads: datapoint and events, all of them.
+    CSV and JSON are what the report frontend reads: datapoint and events, all of them. Parquet has the amount as well.
     """
     single = {"from": start, "to": stop, "zone": zone, "by": by, "order": order}
     parameters = {key: [value] for key, value in single.items() if value is not None}
@@ -106,6 +106,8 @@ def run(
     }
     _add_only(parameters, only or [])
     shown = question.measures_of([] if measures is None else [measures])
+    if form is Format.PARQUET and measures is None:
+        shown = AGGREGATE_MEASURES
     _refuse(form, columns, bom=bom, chart=chart)
     with reached(data, url, token, config_file) as store:
         query = _asked(store, name, parameters, config_file)
@@ -125,7 +127,7 @@ def run(
                 written = CsvForm(query, "packed" if packed else "split", measures=shown, marked=bom)
                 write_aggregates_csv(written, _pages(store, query, limit))
             case Format.PARQUET:
-                write_aggregates(sys.stdout.buffer, _pages(store, query, limit))
+                write_aggregates(sys.stdout.buffer, _pages(store, query, limit), shown)
             case Format.TABLE:
                 _show(store, query, limit or _ROWS, shown)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from decimal import Decimal
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core import export
 from tillroll.core.limits import METHODS
+from tillroll.core.query import dimensions_of, measured
+from tillroll.core.report import SEPARATOR
 from tillroll.errors import ConfigError, ParquetMissingError
 
 if TYPE_CHECKING:
@@ -15,9 +18,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from tillroll.core.batch import Batch
-    from tillroll.core.query import Aggregate
+    from tillroll.core.query import Aggregate, Query
 
 NANOS: Final = "date_nanos"
+AGGREGATE_MEASURES: Final = ("events", "amount")  # unless others are asked for
 _ROWS_AT_ONCE: Final = 1 << 17  # of a row group: what a reader takes at once, and what is held here
 _MICROS: Final = 1_000_000
 
@@ -153,21 +157,42 @@ class EventWriter:
         self._waiting, self._rows = [], 0
 
 
-def write_aggregates(file: BinaryIO, pages: Iterable[Sequence[Aggregate]]) -> None:
-    """Write aggregates to a file: the datapoint, its events, and its amount in cents, which is as wide as it must be.
+def has_parquet() -> bool:
+    """Tell whether pyarrow is installed, without importing it."""
+    return find_spec("pyarrow") is not None
+
+
+def write_aggregates(
+    file: BinaryIO,
+    pages: Iterable[Sequence[Aggregate]],
+    measures: Sequence[str] = AGGREGATE_MEASURES,
+    split: Query | None = None,
+) -> None:
+    """Write aggregates to a file: datapoints and measures; amounts in cents, in a column as wide as they may be.
+
+    With the query that they answer as `split` there is a column for each dimension in place of the datapoint.
 
     Raises:
         ParquetMissingError: pyarrow is not installed.
     """
     pa = pyarrow()
-    columns = {"datapoint": pa.string(), "events": pa.int64(), "amount": pa.decimal128(38)}
-    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
+    kinds = {"events": pa.int64(), "amount": pa.decimal128(38), "average": pa.int64()}
+    names = ("datapoint",) if split is None else dimensions_of(split)
+    prefix = split.report.prefix if split is not None and split.is_whole else ""
+    columns = [*((name, pa.string()) for name in names), *((name, kinds[name]) for name in measures)]
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns])
     with pa.parquet.ParquetWriter(_Counted(file), schema, compression="zstd") as writer:
         for page in pages:
-            rows = [(each.text or each.datapoint, each.events, Decimal(each.amount)) for each in page]
-            some = zip(*rows, strict=True) if rows else ((), (), ())
-            arrays = [pa.array(list(each), kind) for each, kind in zip(some, columns.values(), strict=True)]
+            texts = [each.text or each.datapoint for each in page]
+            keys = [[text] if split is None else text.removeprefix(prefix).split(SEPARATOR) for text in texts]
+            rows = [(*key, *measured(each, measures)) for key, each in zip(keys, page, strict=True)]
+            some = zip(*rows, strict=True) if rows else [()] * len(columns)
+            arrays = [_cells(pa, each, kind) for each, (_, kind) in zip(some, columns, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _cells(arrow: Any, values: Sequence[Any], kind: Any) -> Any:
+    return arrow.array([Decimal(value) for value in values] if arrow.types.is_decimal(kind) else values, kind)
 
 
 class _Counted:

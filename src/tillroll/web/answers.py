@@ -1,4 +1,4 @@
-"""Answers to those who read: JSON or CSV, compressed when that pays."""
+"""Answers to those who read: JSON, CSV or Parquet, compressed when that pays."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _COMPRESSION_LEVEL: Final = 5
 _FIELDS_MAX: Final = 2_000
 JSON: Final = "application/json"
 CSV: Final = "text/csv; charset=utf-8"
+PARQUET: Final = "application/vnd.apache.parquet"  # compressed within
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> QueryError:
@@ -94,7 +95,8 @@ def answer(
 ) -> Response:
     """Return a response, compressed when the body is large and whoever asks can read that. May take a while."""
     fields = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"} | dict(headers or {})
-    if len(body) >= _COMPRESSED_FROM_BYTES and takes(request.headers.get("accept-encoding", ""), "gzip"):
+    worth = len(body) >= _COMPRESSED_FROM_BYTES and media_type != PARQUET
+    if worth and takes(request.headers.get("accept-encoding", ""), "gzip"):
         body = gzip.compress(body, _COMPRESSION_LEVEL, mtime=0)
         fields["Content-Encoding"] = "gzip"
     return Response(body, status, fields, media_type)

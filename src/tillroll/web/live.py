@@ -10,6 +10,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from tillroll.errors import StoreError, TillrollError
+from tillroll.export.parquet import has_parquet
 from tillroll.ports import Watchable
 from tillroll.web.answers import answer, json_answer
 from tillroll.web.openapi import describe
@@ -65,6 +66,7 @@ class LiveRoutes:
                 "series": state.metrics.series(),
                 "zone": state.settings.zone,
                 "merchant_names": bool(state.names),
+                "parquet": has_parquet(),
                 "audit_running": self._audits.running,
                 "audit_progress": self._audits.progress,
                 "audit_error": self._audits.error,

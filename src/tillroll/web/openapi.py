@@ -12,6 +12,7 @@ from tillroll.core.outcome_tally import GRAINS
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES
 from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import UTC
+from tillroll.web.answers import PARQUET
 from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS
 from tillroll.web.events import NDJSON_TYPES
@@ -20,7 +21,14 @@ from tillroll.web.explain import EXPLAINED_DEFAULT, EXPLAINED_MAX
 from tillroll.web.journal import POSITION_MAX
 from tillroll.web.outcomes import IMPORTS_DEFAULT, IMPORTS_MAX
 from tillroll.web.problem import CODES, MEDIA_TYPE
-from tillroll.web.reports import FORMATS, IN_ADDRESS_MAX, MERCHANTS_DEFAULT, MERCHANTS_MAX, SWITCH
+from tillroll.web.reports import (
+    FORMATS,
+    IN_ADDRESS_MAX,
+    MERCHANTS_DEFAULT,
+    MERCHANTS_MAX,
+    PARQUET_ROWS_MAX,
+    SWITCH,
+)
 from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, one_of, ref, shape
 
 if TYPE_CHECKING:
@@ -271,7 +279,7 @@ def _get_report(report: Report, settings: ServerSettings) -> JsonObject:
         _parameter("limit", limit, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
         _parameter("format", one_of(FORMATS), "Instead of the Accept header"),
-        _parameter("columns", one_of(COLUMNS), "Of CSV: the datapoint packed, or split by dimension"),
+        _parameter("columns", one_of(COLUMNS), "Of CSV and Parquet: the datapoint packed, or split by dimension"),
         _parameter("bom", one_of(SWITCH), "Of CSV: 1 begins it with a byte order mark, for Excel"),
         _parameter("download", one_of(SWITCH), "1 names the answer as a file"),
     ]
@@ -284,8 +292,12 @@ def _get_report(report: Report, settings: ServerSettings) -> JsonObject:
     answers = _json(listed(ref("Aggregate")))
     answers["200"]["headers"] = headers
     answers["200"]["content"]["text/csv"] = {"schema": TEXT}
-    text = f"A page of the report. It counts by {', '.join(report.dimensions)}; `by` rolls it up to some of these."
-    codes = ("bad_query", *_STORE)
+    answers["200"]["content"][PARQUET] = {"schema": {"type": "string", "format": "binary"}}
+    text = (
+        f"A page of the report. It counts by {', '.join(report.dimensions)}; `by` rolls it up to some of these. "
+        f"Parquet is all of it, up to {PARQUET_ROWS_MAX:,} datapoints, unless `limit` or `cursor` is given."
+    )
+    codes = ("bad_query", "parquet_missing", *_STORE)
     operation_id = f"read{report.name.title().replace('-', '')}"
     return _operation(
         operation_id, "Reports", report.title, text, settings, _tagged(answers), codes, parameters=parameters

@@ -57,6 +57,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "unknown_host": (421, "a server without tokens answers only under the name of this machine"),
     "not_accepted": (422, "no event of the body was counted; `not_accepted` says why of each"),
     "headers_too_large": (431, "the request's address and headers are larger than the server takes"),
+    "parquet_missing": (501, "the server has no pyarrow, which Parquet needs; `detail` says how to install it"),
     "server_error": (500, "the server failed on this request; its log has more"),
     "clock_in_doubt": (
         503,

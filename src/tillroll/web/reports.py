@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+import io
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -10,16 +12,18 @@ from starlette.responses import Response
 
 from tillroll.core import limits
 from tillroll.core.bracket_order import read_page
-from tillroll.core.csv_form import COLUMNS, CsvForm
+from tillroll.core.csv_form import COLUMNS, Columns, CsvForm
 from tillroll.core.definition import define
 from tillroll.core.preview import EVENTS, preview
-from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, aggregate_object
+from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, Page, aggregate_object
 from tillroll.core.question import ask, find_datapoint, measures_of, whole_number
 from tillroll.definitions import definition_object, find_readable, planned, state_object
-from tillroll.errors import DefinitionError, QueryError, VersionGoneError
+from tillroll.errors import PARQUET_EXTRA, DefinitionError, QueryError, VersionGoneError
+from tillroll.export.parquet import AGGREGATE_MEASURES, has_parquet, write_aggregates
 from tillroll.web.answers import (
     CSV,
     JSON,
+    PARQUET,
     aggregates_json,
     answer,
     json_answer,
@@ -32,6 +36,8 @@ from tillroll.web.described import described, possible
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     from starlette.requests import Request
 
     from tillroll.core.definition import Definition
@@ -41,7 +47,8 @@ if TYPE_CHECKING:
     from tillroll.web.state import ServerState
 
 _T = TypeVar("_T", bound=str)
-FORMATS: Final = ("json", "csv")
+FORMATS: Final = ("json", "csv", "parquet")
+PARQUET_ROWS_MAX: Final = 500_000  # of one answer: it is one file, made in memory
 A_DEFINITION: Final = '{"name": "own", "by": ["day", "method"]}'
 SWITCH: Final = ("0", "1")
 IN_ADDRESS_MAX: Final = 100  # datapoints; an address is part of the head, which has its own bound
@@ -90,17 +97,20 @@ class ReportRoutes:
         form = _choice(parameters, "format", FORMATS)
         download = _choice(parameters, "download", SWITCH) == "1"
         columns, bom = _choice(parameters, "columns", COLUMNS), _choice(parameters, "bom", SWITCH)
-        measures = measures_of(parameters.pop("measures", ()))
+        if form is None:
+            form = "csv" if prefers_csv(request.headers.get("accept", "")) else "json"
+        _refuse(form, {"csv", "parquet"}, columns=columns)
+        _refuse(form, {"csv"}, bom=bom)
+        asked = AGGREGATE_MEASURES if form == "parquet" and "measures" not in parameters else DEFAULT_MEASURES
+        measures = measures_of(parameters.pop("measures", asked))
         query = ask(report, parameters)
         # A reader that turns pages has the totals from the first.
         query = msgspec.structs.replace(query, totals=query.after is None, amounts=measures != DEFAULT_MEASURES)
-        as_csv = form == "csv" or (form is None and prefers_csv(request.headers.get("accept", "")))
-        if not as_csv:
-            _refuse_in_json(columns=columns, bom=bom)
-        elif columns == "split" and "order" not in parameters:
+        if columns == "split" and "order" not in parameters:
             query = msgspec.structs.replace(query, brackets_by_amount=True)
-        written = CsvForm(query, columns or COLUMNS[0], measures=measures, marked=bom == "1") if as_csv else None
-        return await self._state.read(self._page, request, query, written, measures, download=download)
+        write = _WRITERS[form](query, measures, columns or COLUMNS[0], marked=bom == "1")
+        whole = form == "parquet" and parameters.keys().isdisjoint(("limit", "cursor"))
+        return await self._state.read(self._page, request, query, write, measures, whole=whole, download=download)
 
     def _find(self, name: str) -> Report:
         try:
@@ -168,25 +178,46 @@ class ReportRoutes:
         return table
 
     def _page(
-        self, request: Request, query: Query, written: CsvForm | None, measures: tuple[str, ...], *, download: bool
+        self,
+        request: Request,
+        query: Query,
+        write: _Writer,
+        measures: tuple[str, ...],
+        *,
+        whole: bool,
+        download: bool,
     ) -> Response:
-        page = read_page(self._store.page, query)
+        page = self._first_of_all(query) if whole else read_page(self._store.page, query)
+        pages = self._pages(query, page) if whole else [page.aggregates]
         headers = {}
         if page.totals is not None:
             headers["Tillroll-Datapoints"] = str(page.totals.datapoints)
             headers["Tillroll-Events"] = str(page.totals.events)
             if measures != DEFAULT_MEASURES:
                 headers["Tillroll-Amount"] = str(page.totals.amount)
-        if page.next is not None:
+        if page.next is not None and not whole:
             kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
             query_text = urlencode([*kept, ("cursor", page.next)], quote_via=quote)
             headers["Link"] = f'<{request.url.path}?{query_text}>; rel="next"'
         if download:
-            extension = "json" if written is None else "csv"
-            headers["Content-Disposition"] = f'attachment; filename="{query.report.name}.{extension}"'
-        if written is None:
-            return answer(request, aggregates_json(page.aggregates, measures), JSON, headers)
-        return answer(request, written.head() + written.rows(page.aggregates), CSV, headers)
+            headers["Content-Disposition"] = f'attachment; filename="{query.report.name}.{write.extension}"'
+        return answer(request, write.body(pages), write.media_type, headers)
+
+    def _first_of_all(self, query: Query) -> Page:
+        """Return the first page of all that matches, for a form that is not to be put together of pages."""
+        first = read_page(self._store.page, msgspec.structs.replace(query, limit=limits.PAGE_MAX))
+        if first.totals is not None and first.totals.datapoints > PARQUET_ROWS_MAX:
+            problem = f"there are {first.totals.datapoints} datapoints, and one file has at most {PARQUET_ROWS_MAX}"
+            command = f"tillroll report {query.report.name} --format parquet"
+            raise QueryError("format", problem, f"Narrow the range, give limit and turn pages, or run: {command}")
+        return first
+
+    def _pages(self, query: Query, page: Page) -> Iterator[Sequence[Aggregate]]:
+        yield page.aggregates
+        query = msgspec.structs.replace(query, limit=limits.PAGE_MAX, totals=False)
+        while page.next is not None:
+            page = read_page(self._store.page, msgspec.structs.replace(query, after=page.next))
+            yield page.aggregates
 
     async def aggregate(self, request: Request) -> Response:
         """GET /aggregates/{datapoint}."""
@@ -298,7 +329,43 @@ def _choice(parameters: dict[str, list[str]], name: str, known: tuple[_T, ...]) 
     return None
 
 
-def _refuse_in_json(**parameters: str | None) -> None:
+def _refuse(form: str, having: set[str], **parameters: str | None) -> None:
+    """Refuse a parameter that only some forms have."""
     for name, value in parameters.items():
-        if value is not None:
-            raise QueryError(name, "the answer is JSON, and only CSV has it", "Add format=csv, or leave it out")
+        if value is not None and form not in having:
+            forms = " or ".join(f"format={one}" for one in sorted(having))
+            raise QueryError(name, f"the answer is {form}, which does not have it", f"Add {forms}, or leave it out")
+
+
+class _Writer(NamedTuple):
+    """How an answer is written."""
+
+    extension: str
+    media_type: str
+    body: Callable[[Iterable[Sequence[Aggregate]]], bytes]  # of pages
+
+
+def _json_writer(_query: Query, measures: tuple[str, ...], _columns: Columns, *, marked: bool) -> _Writer:  # noqa: ARG001 every writer takes all
+    return _Writer("json", JSON, lambda pages: aggregates_json(chain.from_iterable(pages), measures))
+
+
+def _csv_writer(query: Query, measures: tuple[str, ...], columns: Columns, *, marked: bool) -> _Writer:
+    written = CsvForm(query, columns, measures=measures, marked=marked)
+    return _Writer("csv", CSV, lambda pages: written.head() + b"".join(map(written.rows, pages)))
+
+
+def _parquet_writer(query: Query, measures: tuple[str, ...], columns: Columns, *, marked: bool) -> _Writer:  # noqa: ARG001 every writer takes all
+    if not has_parquet():
+        install = f"pip install {' '.join(map(repr, PARQUET_EXTRA))}"
+        detail = f"Parquet needs pyarrow, which this server does not have. Run {install} for it, or ask for format=csv"
+        raise Problem("parquet_missing", detail)
+
+    def body(pages: Iterable[Sequence[Aggregate]]) -> bytes:
+        file = io.BytesIO()
+        write_aggregates(file, pages, measures, query if columns == "split" else None)
+        return file.getvalue()
+
+    return _Writer("parquet", PARQUET, body)
+
+
+_WRITERS: Final = {"json": _json_writer, "csv": _csv_writer, "parquet": _parquet_writer}

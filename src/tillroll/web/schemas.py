@@ -326,6 +326,10 @@ SCHEMAS: Final[Schema] = {
             "series": listed(listed(COUNT)),
             "zone": TEXT | {"description": "The time zone that the page shows unless told otherwise"},
             "merchant_names": {"type": "boolean", "description": "Whether merchants have names beside their ids"},
+            "parquet": {
+                "type": "boolean",
+                "description": "Whether the server writes Parquet: pyarrow is installed",
+            },
             "audit_running": {"type": "boolean"},
             "audit_progress": _AUDIT_PROGRESS,
             "audit_error": _AUDIT_ERROR,

@@ -6,12 +6,16 @@ import { pngOf, svgOf } from "../charts/picture.js";
 import { announce, copyText, h, icon, saveFile } from "../dom.js";
 import { fileName, recipes } from "../elsewhere.js";
 import { plural, whole } from "../format.js";
+import { choice } from "./tools.js";
 
-const CSV_ROWS_MOST = 500_000;
+const ROWS_MOST = 500_000; // of a file
 const ROWS_AT_ONCE = 10_000;
 
-/** Return the bar. `picture` returns what `svgOf` draws, or null; `path` asks for all rows, `pagePath` for the page shown. */
-export function exportBar({ plan, page, path, pagePath, picture }) {
+/**
+ * Return the bar. `picture` returns what `svgOf` draws, or null; `path` asks for all rows, `pagePath` for the page shown;
+ * `parquet` says whether the server writes that.
+ */
+export function exportBar({ plan, page, path, pagePath, picture, parquet }) {
   const many = page.datapoints > page.rows.length;
   const address = new URL(path, location.href).href;
   const named = (extension) => fileName(plan, extension);
@@ -24,11 +28,12 @@ export function exportBar({ plan, page, path, pagePath, picture }) {
       "div",
       { class: "buttons" },
       button("csv-page", many ? `CSV of these ${whole(page.rows.length)} rows` : `CSV of ${plural(page.rows.length, "row")}`, async () => saveFile(named("csv"), await (await csvOf(pagePath)).blob()), page.rows.length > 0),
-      many ? button("csv-all", `CSV of all ${whole(page.datapoints)} rows`, () => saveAll(named("csv"), path), page.datapoints <= CSV_ROWS_MOST) : null,
+      many ? button("csv-all", `CSV of all ${whole(page.datapoints)} rows`, () => saveAll(named("csv"), path), page.datapoints <= ROWS_MOST) : null,
+      parquet ? button("parquet", many ? `Parquet of all ${whole(page.datapoints)} rows` : `Parquet of ${plural(page.rows.length, "row")}`, async () => saveFile(named("parquet"), await (await request(parquetOf(path))).blob()), page.rows.length > 0 && page.datapoints <= ROWS_MOST) : null,
       button("png", "PNG of the chart", async () => saveFile(named("png"), await pngOf(svg())), page.rows.length > 0),
       button("svg", "SVG of the chart", async () => saveFile(named("svg"), new Blob([svg()], { type: "image/svg+xml" })), page.rows.length > 0),
     ),
-    page.datapoints > CSV_ROWS_MOST ? h("p", { class: "hint" }, "So many rows are better read page after page from the API, or with ", h("code", {}, "tillroll report"), ".") : null,
+    page.datapoints > ROWS_MOST ? h("p", { class: "hint" }, "So many rows are better read page after page from the API, or with ", h("code", {}, "tillroll report"), ".") : null,
     addressBox(address),
     recipeBox(address, page.datapoints),
   );
@@ -56,18 +61,21 @@ function addressBox(address) {
   return h("div", { class: "address" }, h("label", { for: input.id }, "API address of the same data"), h("div", { class: "address-row" }, input, copyButton("copy-address", () => address, () => input.select())));
 }
 
+let chosenRecipe = "curl"; // while the page is open: what is counted must not change it
+
 /** Return the same question in the words of other tools, one at a time. */
 function recipeBox(address, datapoints) {
   const found = recipes(address, Boolean(tokens.get("read")));
   const code = h("code");
   const show = (name) => {
+    chosenRecipe = name;
     code.textContent = found.find(([one]) => one === name)[1];
   };
-  const select = h("select", { id: "recipe", class: "select", onchange: (event) => show(event.target.value) }, ...found.map(([name]) => h("option", { value: name }, name)));
-  show(found[0][0]);
+  const select = choice("recipe", "Copy as", found.map(([name]) => [name, name]), chosenRecipe, show);
+  show(chosenRecipe);
   const pre = h("pre", { class: "recipe", tabindex: 0, role: "region", "aria-label": "Copy as" }, code);
   const note = datapoints > ROWS_AT_ONCE ? h("p", { class: "hint" }, `An answer has ${whole(ROWS_AT_ONCE)} rows at most: its Link header is the address of the next.`) : null;
-  return h("div", { class: "recipes" }, h("div", { class: "address-row" }, h("div", { class: "tool" }, h("label", { class: "tool-label", for: select.id }, "Copy as"), select), copyButton("copy-recipe", () => code.textContent, () => getSelection().selectAllChildren(code))), pre, note);
+  return h("div", { class: "recipes" }, h("div", { class: "address-row" }, select, copyButton("copy-recipe", () => code.textContent, () => getSelection().selectAllChildren(code))), pre, note);
 }
 
 function copyButton(id, textOf, select) {
@@ -82,6 +90,13 @@ function copyButton(id, textOf, select) {
     }, 2_000);
   });
   return copy;
+}
+
+/** Return the address of all rows as one file of Parquet. */
+function parquetOf(path) {
+  const url = new URL(path, location.href);
+  url.searchParams.set("format", "parquet");
+  return url.pathname + url.search;
 }
 
 const csvOf = (path) => request(path, { headers: { Accept: "text/csv" } });

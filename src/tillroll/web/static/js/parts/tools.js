@@ -15,7 +15,8 @@ const GROUPS = [
 /** Return a labelled choice. `choices` are [value, text], or [title, [choices]] for a group. */
 export function choice(id, label, choices, chosen, choose, note = null) {
   const option = ([value, text]) => (Array.isArray(text) ? h("optgroup", { label: value }, ...text.map(option)) : h("option", { value, selected: value === chosen }, text));
-  const select = h("select", { id, class: "select", title: note, onchange: (event) => choose(event.target.value) }, ...choices.map(option));
+  const select = h("select", { id, class: "select", title: note, onchange: () => select.choose(select.value) }, ...choices.map(option));
+  select.choose = choose; // may be another by then, when what is around the choice was made anew
   return h("div", { class: `tool tool-${id}` }, h("label", { class: "tool-label", for: id }, label), select);
 }
 
@@ -93,6 +94,6 @@ export function segmented(title, name, choices, chosen, choose) {
 export function toolbar(first, more, count) {
   const panel = h("div", { class: "tools-more", id: "tools-more" }, ...more);
   const toggle = h("button", { type: "button", class: "button tools-toggle", id: "tools-toggle", "aria-expanded": "false", "aria-controls": panel.id }, icon("filter"), count ? `Filters (${count})` : "Filters");
-  toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", String(panel.classList.toggle("open"))));
+  toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", String(document.getElementById(panel.id).classList.toggle("open"))));
   return h("div", { class: "tools" }, h("div", { class: "tools-first" }, ...first, toggle), panel);
 }

@@ -83,9 +83,48 @@ export function problem(error, shown, again) {
 
 /** Replace children, and keep the focus on the element of the same id. */
 export function rebuild(container, ...children) {
-  const focused = container.contains(document.activeElement) ? document.activeElement.id : "";
-  container.replaceChildren(...children.flat().filter(Boolean));
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const fresh = h("div", {}, ...children);
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
+  if (focused instanceof HTMLSelectElement && keepSelect(container, fresh, focused)) return;
+  container.replaceChildren(...fresh.childNodes);
+  if (focused?.id) document.getElementById(focused.id)?.focus({ preventScroll: true });
+}
+
+/**
+ * Replace all but a choice that has the focus, and what it is in: whoever types its second letter finds what begins with
+ * both only if it stays the same element, in the document all the while. Return whether that can be done.
+ */
+function keepSelect(container, fresh, select) {
+  const twin = /** @type {HTMLSelectElement | null} */ (select.id ? fresh.querySelector(`#${CSS.escape(select.id)}`) : null);
+  const [held, given] = [pathTo(container, select), twin && pathTo(fresh, twin)];
+  if (!given || held.length !== given.length || held.some((node) => !["DIV", "SECTION", "SELECT"].includes(node.tagName))) return false;
+  for (const [depth, node] of held.entries()) {
+    for (const child of [...node.parentNode.childNodes]) if (child !== node) child.remove();
+    const around = [...given[depth].parentNode.childNodes];
+    const at = around.indexOf(given[depth]);
+    node.before(...around.slice(0, at));
+    node.after(...around.slice(at + 1));
+    for (const { name, value } of given[depth].attributes) node.setAttribute(name, value);
+  }
+  adopt(select, twin);
+  return true;
+}
+
+/** Return the elements from a child of the container to one within. */
+function pathTo(container, element) {
+  const path = [];
+  for (let node = element; node !== container; node = node.parentNode) path.unshift(node);
+  return path;
+}
+
+/** Make a choice what another is: its words, its value and what it does. */
+function adopt(select, twin) {
+  const known = new Map([...select.options].map((option) => [option.value, option]));
+  const given = [...twin.options].map((option) => [known.get(option.value), option]);
+  if (given.every(([option]) => option)) for (const [option, { text }] of given) option.text = text;
+  else select.replaceChildren(...twin.childNodes);
+  select.value = twin.value;
+  select.choose = twin.choose;
 }
 
 /** Return what is shown where there is nothing at all. */
