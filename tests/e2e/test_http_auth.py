@@ -157,7 +157,7 @@ def test_guessing_is_slow_from_the_tenth_and_told_in_the_log_and_holds_up_nobody
             wrong = {"Authorization": f"Bearer guess-{number}", "X-Forwarded-For": f"10.0.0.{number}"}
             address = "/status" if number % 2 else "/events"
             assert http.request("GET" if number % 2 else "POST", address, headers=wrong).status_code == 401
-        assert time.monotonic() - began < 5  # not a second for each
+        assert time.monotonic() - began < 9  # not a second for each
         assert "tokens that are unknown" not in running.log.read_text()
         for address in ("/events", "/audit"):
             began = time.monotonic()

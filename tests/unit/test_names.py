@@ -37,9 +37,10 @@ def ordinary(count: int = MANY) -> Batch:
 
 
 def seconds_to_take(store: SqliteStore, batch: Batch, outcome: Outcome = Outcome.ACCEPTED) -> float:
-    started = time.perf_counter()
+    """Return the processor's seconds: others may have the machine meanwhile."""
+    started = time.process_time()
     assert set(store.journal(batch)) == {outcome}
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def colliding() -> Batch:
@@ -63,9 +64,9 @@ def test_names_that_were_chosen_take_no_longer_than_others(tmp_path: Path, names
     bound_s = 10 * seconds_to_take(others, ordinary()) + 0.5  # one after another they took a hundred times as long
     assert seconds_to_take(chosen, names()) < bound_s
     assert seconds_to_take(chosen, names(), Outcome.DUPLICATE) < bound_s
-    started = time.perf_counter()
+    started = time.process_time()
     assert chosen.audit().differences == []
-    assert time.perf_counter() - started < bound_s + 1
+    assert time.process_time() - started < bound_s + 1
     for store in (chosen, others):
         store.close()
 
