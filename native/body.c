@@ -32,6 +32,7 @@ typedef struct {
     bool final;
     PartState *state;
     Places *places;
+    size_t record_end; /* of the record of a sequence in which the next text begins */
 } Parting;
 
 #define NONE SIZE_MAX
@@ -256,6 +257,8 @@ static void skip_blank(Parting *parting) {
             at++;
         } else if (state->fresh && is_mark(data, size, at)) {
             at += 3;
+        } else if (data[at] == ',' && (state->mode == MODE_TEXTS || (state->mode == MODE_SEQUENCE && !state->fresh))) {
+            at++;
         } else {
             break;
         }
@@ -359,21 +362,6 @@ static Status scan_here(Parting *parting, bool in_array, Ending *found) {
     return status;
 }
 
-static Status next_record(Parting *parting, bool *more) {
-    const char *data = parting->data;
-    size_t start = parting->at + (data[parting->at] == SEPARATOR), end = find(data, start, parting->size, SEPARATOR);
-    *more = end < parting->size || parting->final;
-    if (!*more) {
-        return DONE;
-    }
-    while (start < end && is_space(data[start])) {
-        start++;
-    }
-    Status status = start < end ? add(parting, start, end, false) : DONE;
-    go_to(parting, end, false);
-    return status;
-}
-
 static Status next_element(Parting *parting, bool *more) {
     PartState *state = parting->state;
     char byte = parting->data[parting->at];
@@ -419,6 +407,19 @@ static Status add_lines(Parting *parting, size_t until) {
     return status;
 }
 
+static size_t skip_in_line(const char *data, size_t at, size_t size) {
+    while (at < size && is_space(data[at]) && data[at] != '\n') {
+        at++;
+    }
+    return at;
+}
+
+/* What stands on a line behind an object and perhaps a comma. */
+static size_t behind(const char *data, size_t at, size_t size) {
+    at = skip_in_line(data, at, size);
+    return at < size && data[at] == ',' ? skip_in_line(data, at + 1, size) : at;
+}
+
 static Status next_text(Parting *parting, bool *more) {
     const char *data = parting->data;
     PartState *state = parting->state;
@@ -454,19 +455,45 @@ static Status next_text(Parting *parting, bool *more) {
         }
         found.how = after.how == UNCERTAIN ? UNCERTAIN : found.how;
     }
+    if (found.how == WHOLE && state->mode == MODE_TOP && in_line && state->fresh) {
+        size_t after = behind(data, found.end, parting->size);
+        if (after == parting->size && !parting->final) {
+            found.how = UNCERTAIN;
+        } else if (after == parting->size || data[after] != '{') {
+            state->mode = MODE_LINES;
+            return DONE;
+        }
+    }
     if (found.how == UNCERTAIN) {
         state->spent = spent;
         *more = false;
         return DONE;
     }
-    if (found.how == WHOLE && !in_line) {
+    if (found.how == WHOLE && state->mode == MODE_TOP && (state->fresh || !in_line)) {
         state->mode = MODE_TEXTS;
-    } else if (found.how == WHOLE && state->mode == MODE_TOP && state->fresh) {
-        state->mode = MODE_LINES;
-        return DONE;
     }
     status = add(parting, start, found.end, found.how == BROKEN_OFF);
     go_to(parting, found.then, found.how == BROKEN_OFF);
+    return status;
+}
+
+/* Take the next text of a sequence, of which none reaches over a separator. */
+static Status next_in_record(Parting *parting, bool *more) {
+    size_t size = parting->size;
+    bool final = parting->final;
+    *more = true;
+    if (parting->data[parting->at] == SEPARATOR) {
+        go_to(parting, parting->at + 1, true);
+        return DONE;
+    }
+    if (parting->record_end <= parting->at) {
+        parting->record_end = find(parting->data, parting->at, size, SEPARATOR);
+    }
+    parting->size = parting->record_end;
+    parting->final = final || parting->record_end < size;
+    Status status = next_text(parting, more);
+    parting->size = size;
+    parting->final = final;
     return status;
 }
 
@@ -475,7 +502,7 @@ static Status next(Parting *parting, bool *more) {
     PartState *state = parting->state;
     switch (state->mode) {
     case MODE_SEQUENCE:
-        return next_record(parting, more);
+        return next_in_record(parting, more);
     case MODE_ELEMENT:
     case MODE_OWED:
         return next_element(parting, more);
@@ -495,7 +522,7 @@ static Status next(Parting *parting, bool *more) {
 }
 
 Status part(const char *data, size_t size, bool final, size_t most, PartState *state, Places *places, size_t *read) {
-    Parting parting = {data, size, 0, most, final, state, places};
+    Parting parting = {data, size, 0, most, final, state, places, 0};
     Status status = DONE;
     places->count = 0;
     while (status == DONE && state->mode != MODE_LINES) {

@@ -452,14 +452,6 @@ static bool parse_object(Parser *parser, const char *at, const char *end, bool w
     return *at == '{' && parse_members(parser, at, whole, 0, before, fields) == end;
 }
 
-/* The mark that some programs write at the beginning of a file, and so of any line of two that were joined. */
-static inline const char *skip_marks(const char *at, const char *end) {
-    while (end - at >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) {
-        at += 3;
-    }
-    return at;
-}
-
 static bool is_space(char character) {
     return character == ' ' || character == '\t' || character == '\r' || character == '\n';
 }
@@ -471,6 +463,26 @@ static inline void trim(const char **start, const char **end) {
     }
     while (*start < *end && is_space((*end)[-1])) {
         (*end)--;
+    }
+}
+
+/* Leave out what is around the event of a line besides: the mark that some programs write at the beginning of a file,
+ * and so of any line of two that were joined; and the comma before or after an object in some lists of them. */
+static void trim_line(const char **start, const char **end) {
+    trim(start, end);
+    while (*end - *start >= 3 && memcmp(*start, "\xEF\xBB\xBF", 3) == 0) {
+        *start += 3;
+        trim(start, end);
+    }
+    if (*start < *end && **start == ',') {
+        const char *after = *start + 1;
+        trim(&after, end);
+        *start = after < *end && *after == '{' ? after : *start;
+    }
+    if (*start < *end && (*end)[-1] == ',') {
+        const char *before = *end - 1;
+        trim(start, &before);
+        *end = *start < before && before[-1] == '}' ? before : *end;
     }
 }
 
@@ -613,9 +625,9 @@ static Status add_lines(Parser *parser, uint64_t text, const char *bytes, size_t
             ahead = 1;
         }
         const char *feed = memchr(at, '\n', (size_t)(stop - at));
-        const char *end = feed == NULL ? stop : feed, *start = skip_marks(at, end);
+        const char *end = feed == NULL ? stop : feed, *start = at;
         at = end + 1;
-        trim(&start, &end);
+        trim_line(&start, &end);
         if (start < end) {
             Fallback line = {text, parser->count, position, (uint64_t)(start - bytes), (uint64_t)(end - bytes)};
             status = add_line(parser, line, bytes, feed != NULL && stop - feed > PADDING, false);

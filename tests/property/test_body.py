@@ -163,6 +163,40 @@ def test_records_of_a_sequence_are_an_event_each(plan: list[bool | str]) -> None
     assert counted(data) == ([index for index, text in enumerate(events) if text == good(index)], bad)
 
 
+@given(st.lists(st.lists(st.booleans() | _CLOSED, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_lines_after_a_separator_are_an_event_each(plan: list[list[bool | str]]) -> None:
+    events = events_of([one for record in plan for one in record])
+    texts = iter(events)
+    data = "".join("\x1e" + "\n".join(next(texts) for _ in record) + "\n" for record in plan).encode()
+    bad = [(index, text.encode()) for index, text in enumerate(events) if text != good(index)]
+    assert counted(data) == ([index for index, text in enumerate(events) if text == good(index)], bad)
+
+
+_objects = st.lists(st.booleans() | _CLOSED.filter(lambda text: text[0] == "{"), min_size=1, max_size=8)
+
+
+@given(_objects, st.data())
+def test_marks_spaces_and_commas_around_the_object_of_a_line_are_no_part_of_it(
+    plan: list[bool | str], data: st.DataObject
+) -> None:
+    events = [good(98), *events_of(plan)]
+    before = st.sampled_from(["", " ", "\ufeff", " \ufeff", "\ufeff\t", "\t\ufeff \ufeff ", ",", " , ", "\ufeff,"])
+    after = st.sampled_from(["", " ", ",", " ,", ", ", ",\r", "\r"])
+    lines = [text + data.draw(after) for text in events]
+    lines[1:] = [data.draw(before) + line for line in lines[1:]]
+    amounts, bad = counted("\n".join(lines).encode())
+    assert amounts == [98] + [index for index, one in enumerate(plan) if isinstance(one, bool)]
+    assert bad == [(index + 1, one.encode()) for index, one in enumerate(plan) if isinstance(one, str)]
+
+
+@given(_objects, st.sampled_from(["", " ", ",", " , ", ", "]), st.sampled_from(["", "\x1e", "\ufeff", " \ufeff "]))
+def test_objects_that_are_joined_are_an_event_each(plan: list[bool | str], between: str, before: str) -> None:
+    events = [good(98), *events_of(plan)]
+    amounts, bad = counted((before + between.join(events)).encode())
+    assert amounts == [98] + [index for index, one in enumerate(plan) if isinstance(one, bool)]
+    assert bad == [(index + 1, one.encode()) for index, one in enumerate(plan) if isinstance(one, str)]
+
+
 def test_an_event_comes_back_from_wherever_it_was_put() -> None:
     event = json.loads(good(5))
     for text in (json.dumps(event), json.dumps([event]), json.dumps(event, indent=1), json.dumps([event], indent=1)):

@@ -76,7 +76,7 @@ class Accepted(NamedTuple):
 
 def _places_of(bodies: Sequence[Body]) -> Places:
     places = Places()
-    if all(body.data[:1] == b"{" and b"\n" not in body.data for body in bodies):  # what most bodies are: a line
+    if all(not body.data.rfind(b"{") and b"\n" not in body.data for body in bodies):  # what most are: one object
         places.owners = array("Q", range(len(bodies)))
         places.firsts = array("Q", [body.first_position for body in bodies])
         places.starts = array("Q", bytes(8 * len(bodies)))

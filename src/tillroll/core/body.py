@@ -4,11 +4,12 @@ A body is told by its bytes alone:
 
 - **an array**, when the first thing in it is `[`: each element is an event;
 - **lines** of one event each, from the first line on that is an object for itself;
-- **texts**, when objects reach over several lines: each is an event;
-- **a sequence**, when it begins with the record separator of RFC 7464: each record is an event.
+- **texts**, when objects reach over several lines, or the first line has more than one: each is an event;
+- **a sequence**, when it begins with the record separator of RFC 7464: texts, of which none reaches over a separator.
 
 What is neither object nor array at its top is an event (a bad one) as long as its line. A byte order mark may stand at
-the beginning of any line.
+the beginning of any line. A comma between two objects parts them, and is no event, also at the end of a line or at its
+beginning. A line is one event whatever stands in it, for it has one number by which a repeat is known.
 
 Text is parted by what can be told for certain without knowing whether it is JSON: strings, brackets, commas, and where
 lines begin. So one bad event costs no other: `NaN`, `01`, a raw tab, a comma too many stay in their own.
@@ -123,7 +124,7 @@ def _end_of_lines(text: Text, start: int) -> int:
 
 def is_line(body: bytes) -> bool:
     """Tell, soon and of most bodies, that they are lines from their beginning on; False says nothing."""
-    return body[:1] == b"{" and (_flat(body) is not None or b"\n" not in body)
+    return body[:1] == b"{" and (_alone(body) is not None or (b"\n" not in body and _joined(body) is None))
 
 
 def is_empty(body: bytes) -> bool:
@@ -182,11 +183,20 @@ _UNCERTAIN: Final = 6  # more of the body could tell
 _string: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL).match
 _plain: Final = rb'(?:[^"\\\[\]{}\n]++|"(?:[^"\\\n]++|\\[^\n])*+")'
 _flat: Final = re.compile(rb"\{%b*+\}" % _plain).match  # the ordinary object, in one step
+_alone: Final = re.compile(rb"\{%b*+\}(?![ \t\r]*+,?+[ \t\r]*+\{)" % _plain).match  # the same, if it is all of a line
+_behind: Final = re.compile(rb"[ \t\r]*+,?+[ \t\r]*+").match
+_joined: Final = re.compile(rb"\}[ \t\r]*+,?+[ \t\r]*+\{").search  # two objects on a line, or what may be two
 _run: Final = re.compile(rb"(?:%b|\[%b*+\]|\{%b*+\})++" % (_plain, _plain, _plain)).match  # in a line
 _other: Final = re.compile(rb'(?:\\["\\]|[^ \t\r\n"\[\]{},:])++').match  # an escaped quote begins no string here either
 _spaces: Final = re.compile(rb"[ \t\r]++").match
 _lines: Final = re.compile(rb"\n(?:[ \t\r\n]|\xef\xbb\xbf)*+(\{)?").finditer
 _CLOSES: Final = {ord("]"): ord("["), ord("}"): ord("{")}
+
+
+def _after(data: bytes, at: int) -> int | None:
+    """Return what stands on a line behind an object and perhaps a comma; None where the text ends before."""
+    found = _behind(data, at)
+    return None if found is None or found.end() == len(data) else data[found.end()]
 
 
 class _Scanner:
@@ -198,6 +208,8 @@ class _Scanner:
         self.most = most
         self.mode, self.fresh, self.position, self.line, self.byte, self.spent = state
         self.at = 0
+        self.record: _Scanner | None = None  # of the record of a sequence in which the next text begins
+        self.record_start = self.record_end = 0
         self.starts, self.ends, self.positions = array("Q"), array("Q"), array("Q")
 
     def parted(self) -> Parted:
@@ -234,6 +246,8 @@ class _Scanner:
                 self.at += 1
             elif self.fresh and data.startswith(BOM, self.at):
                 self.at += len(BOM)
+            elif byte == ord(",") and (self.mode == TEXTS or (self.mode == SEQUENCE and not self.fresh)):
+                self.at += 1
             else:
                 return
 
@@ -286,7 +300,7 @@ class _Scanner:
     def _next(self) -> bool:
         """Take the next event, or what is between two; False when more of the text is needed for that."""
         if self.mode == SEQUENCE:
-            return self._next_record()
+            return self._next_in_record()
         if self.mode in {ELEMENT, OWED}:
             return self._next_element()
         if self.mode == AFTER_ARRAY:  # which goes on after a comma: one bracket too many has closed it
@@ -295,20 +309,34 @@ class _Scanner:
             if self.mode != TOP:
                 self._go_to(self.at + 1, fresh=False)
             return True
-        return self._next_text()
+        return self.next_text()
 
-    def _next_record(self) -> bool:
-        start = self.at + (self.data[self.at] == _SEPARATOR)
-        end = self.data.find(b"\x1e", start)
-        if end < 0:
-            if not self.final:
-                return False
-            end = len(self.data)
-        begin = end - len(self.data[start:end].lstrip(_SPACE))
-        if begin < end:
-            self._add(begin, end)
-        self._go_to(end, fresh=False)
-        return True
+    def _next_in_record(self) -> bool:
+        """Take the next text of a sequence, of which none reaches over a separator."""
+        if self.data[self.at] == _SEPARATOR:
+            self._go_to(self.at + 1, fresh=True)
+            return True
+        record, start = self._record(), self.record_start
+        record.at, record.fresh, record.position = self.at - start, self.fresh, self.position
+        record.line, record.byte, record.spent = self.line, self.byte + start, self.spent
+        found = record.next_text()
+        self.at, self.fresh, self.position = start + record.at, record.fresh, record.position
+        self.line, self.spent = record.line, record.spent
+        self.starts.extend(start + each for each in record.starts)
+        self.ends.extend(start + each for each in record.ends)
+        self.positions.extend(record.positions)
+        record.starts, record.ends, record.positions = array("Q"), array("Q"), array("Q")
+        return found
+
+    def _record(self) -> _Scanner:
+        if self.record is not None and self.at < self.record_end:
+            return self.record
+        end = self.data.find(b"\x1e", self.at)
+        final = self.final or end >= 0
+        self.record_start, self.record_end = self.at, len(self.data) if end < 0 else end
+        text = self.data[self.record_start : self.record_end]
+        self.record = _Scanner(text, PartingState(SEQUENCE), final=final, most=self.most)
+        return self.record
 
     def _next_element(self) -> bool:
         byte = self.data[self.at]
@@ -329,7 +357,8 @@ class _Scanner:
             self.mode = OWED if how == _COMMA else ELEMENT
         return True
 
-    def _next_text(self) -> bool:
+    def next_text(self) -> bool:
+        """Take the next event where none is in an array; False when more of the text is needed for that."""
         data, start = self.data, self.at
         if data[start] != ord("{"):
             end = data.find(b"\n", start)
@@ -349,14 +378,18 @@ class _Scanner:
             if is_line or what == _BROKEN_OFF:  # then these are lines, each a bad one
                 self._add_lines(then)
                 return True
+        if how == _WHOLE and self.mode == TOP and in_line and self.fresh:
+            after = _after(data, end)
+            if after is None and not self.final:
+                how = _UNCERTAIN
+            elif after != ord("{"):
+                self.mode = LINES
+                return True
         if how == _UNCERTAIN:
             self.spent = spent
             return False
-        if how == _WHOLE and not in_line:
+        if how == _WHOLE and self.mode == TOP and (self.fresh or not in_line):
             self.mode = TEXTS
-        elif how == _WHOLE and self.mode == TOP and self.fresh:
-            self.mode = LINES
-            return True
         self._add(start, end, broken_off=how == _BROKEN_OFF)
         self._go_to(then, fresh=how == _BROKEN_OFF)
         return True

@@ -7,6 +7,7 @@ results are the reference's own, whatever the kernel does not know.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from array import array
 from collections import Counter
@@ -26,6 +27,7 @@ Text = bytes | memoryview
 _Judged = tuple[Event, list[str]]  # with the values of the fields to be kept
 BOM: Final = b"\xef\xbb\xbf"  # at the beginning of a line it says nothing: files are joined as they are
 _SPACE: Final = b" \t\r\n"
+_before: Final = re.compile(rb"(?:[ \t\r]|\xef\xbb\xbf)*+(?:,[ \t\r]*+(?=\{))?").match  # an event in its line
 _FALLBACK: Final = 5  # numbers for each fallback text; see _kernel.pyi
 KEEP_NOTHING: Final = Keep()
 _NONE: Final = array("I")
@@ -183,12 +185,16 @@ def lines_of(text: bytes, first: int) -> Iterator[tuple[int, int, bytes]]:
     end = -1
     for position, line in enumerate(text.split(b"\n"), first):
         end += len(line) + 1
-        event = line
-        while event.startswith(BOM):
-            event = event.removeprefix(BOM)
-        event = event.lstrip(_SPACE)
+        event = line[_before(line).end() :]  # type: ignore[union-attr]
         if event:
-            yield position, end - len(event), event.rstrip(_SPACE)
+            yield position, end - len(event), _strip_end(event)
+
+
+def _strip_end(event: bytes) -> bytes:
+    """Return a text without the spaces at its end, nor the comma that an object has there in some lists of them."""
+    event = event.rstrip(_SPACE)
+    inner = event[:-1].rstrip(_SPACE) if event.endswith(b",") else b""
+    return inner if inner.endswith(b"}") else event
 
 
 def _call_kernel(
