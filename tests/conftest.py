@@ -51,11 +51,12 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def dynamodb_local() -> Iterator[DynamoDBLocal]:
-    """Amazon's DynamoDB Local, in memory, on loopback."""
-    from tests.aws.dynamodb_local import running
+def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamoDBLocal]:
+    """Amazon's DynamoDB Local, in memory, on loopback: one for all workers, of whose tests each has its own tables."""
+    from tests.aws.dynamodb_local import shared
 
-    with running() as local:
+    directory = tmp_path_factory.getbasetemp()
+    with shared(directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory) as local:
         yield local
 
 

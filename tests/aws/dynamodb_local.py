@@ -1,11 +1,13 @@
-"""A running DynamoDB Local, for tests: started once when first asked for, ended with the tests."""
+"""A running DynamoDB Local, for tests: started when first asked for, ended with the tests."""
 
 from __future__ import annotations
 
 import subprocess
+import time
 import uuid
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from contextlib import ExitStack, contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from typing import IO, TYPE_CHECKING, cast
 
 import botocore.session
 from tests.aws.fetch_dynamodb_local import classpath, fetch
@@ -19,6 +21,7 @@ from tillroll.stores.dynamodb.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -65,8 +68,14 @@ class DynamoDBLocal:
 @contextmanager
 def running() -> Iterator[DynamoDBLocal]:
     home = fetch()
-    # Serial GC and a small heap: the machine also runs the tests.
-    command = ["java", "-Xmx400m", "-XX:+UseSerialGC", f"-Djava.library.path={home}/DynamoDBLocal_lib"]
+    # The machine also runs the tests, and these are over before a better compiler pays.
+    command = [
+        "java",
+        "-Xmx800m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        f"-Djava.library.path={home}/DynamoDBLocal_lib",
+    ]
     command += ["-cp", classpath(home), LAUNCHER_CLASS]
     with subprocess.Popen(
         command, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -81,6 +90,39 @@ def running() -> Iterator[DynamoDBLocal]:
                 raise RuntimeError("DynamoDB Local did not start")
         finally:
             process.kill()
+
+
+@contextmanager
+def shared(directory: Path) -> Iterator[DynamoDBLocal]:
+    """The one that all processes with this directory have: who comes first starts it, and ends it after the last."""
+    said = directory / "dynamodb-local"
+    with (directory / "dynamodb-local.users").open("w") as users, ExitStack() as stack:
+        with _locked(directory):
+            if said.exists():
+                flock(users, LOCK_SH)
+                found = DynamoDBLocal(said.read_text())
+            else:
+                found = stack.enter_context(running())
+                stack.callback(_outlive, directory, users, said)
+                said.write_text(found.endpoint)
+        yield found
+
+
+def _outlive(directory: Path, users: IO[str], said: Path) -> None:
+    """Wait until nobody else uses it, and let nobody begin to."""
+    while True:
+        with _locked(directory), suppress(BlockingIOError):
+            flock(users, LOCK_EX | LOCK_NB)
+            said.unlink()
+            return
+        time.sleep(0.1)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    with (directory / "dynamodb-local.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 LAUNCHER_CLASS = "DynamoDBLocalOnLoopback"

@@ -153,10 +153,12 @@ def proxying(target: str, faults: Faults, *, seed: int = 0) -> Iterator[Proxy]:
         started.set()
         await stopped.wait()
         server.close()
+        await asyncio.sleep(0)  # one that came last has to begin, in order to close what it has
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     stop = asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(run(stop)), daemon=True)

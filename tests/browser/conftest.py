@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,16 +23,27 @@ LOADED_MS = 30_000  # a page, however busy the machine is
 DESK = {"width": 1360, "height": 900}
 
 
-# For a module and no longer: playwright keeps an event loop running in the thread where other tests start their own.
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="session")
+def launched() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """A Chromium for all tests of this process, and the loop that playwright keeps running in its only thread."""
     path = find_chromium()
     if path is None:
         pytest.fail("No Chromium: run `python tests/browser/fetch_chromium.py`")
     with sync_playwright() as playwright:
+        loop = asyncio.get_running_loop()
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield browser
+        yield browser, loop
+        asyncio._set_running_loop(loop)
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium(launched: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """The browser while a module needs it; other tests start loops of their own in the same thread."""
+    browser, loop = launched
+    asyncio._set_running_loop(loop)
+    yield browser
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture(scope="session")
@@ -71,9 +83,13 @@ def close(pages: list[Page]) -> None:
 
 
 @pytest.fixture(scope="module")
-def contexts() -> dict[str, BrowserContext]:
+def contexts(chromium: Browser) -> Iterator[dict[str, BrowserContext]]:
     """Browser sessions by their options: making one for each test would take longer than most tests."""
-    return {}
+    made: dict[str, BrowserContext] = {}
+    yield made
+    assert chromium.is_connected()
+    for context in made.values():
+        context.close()
 
 
 @pytest.fixture

@@ -762,6 +762,252 @@ static void select_anything(const uint8_t *data, size_t size) {
     free(cells);
 }
 
+/* A copy of so many bytes and no more; nothing may be read or written behind it. */
+static void *exactly(const void *data, size_t size) { return exact_copy(data, size); }
+
+static size_t length_of(const uint32_t *ends, size_t index) { return ends[index] - (index == 0 ? 0 : ends[index - 1]); }
+
+/* Names become sources and positions, and those become the names again that were any. */
+static void name_events(const uint32_t *ends, size_t count, const char *heap, bool own) {
+    uint32_t *id_ends = malloc(count * 4 + 1), used = 0;
+    char *ids = malloc((count == 0 ? 0 : ends[count - 1]) + 1);
+    for (size_t i = 0; i < count; i++) { /* each has the id that its name says, if that is one */
+        size_t length = length_of(ends, i);
+        const char *text = heap + (ends[i] - length);
+        if (own && length > 3 && memcmp(text, "id:", 3) == 0) {
+            memcpy(ids + used, text + 3, length - 3);
+            used += (uint32_t)(length - 3);
+        }
+        id_ends[i] = used;
+    }
+    NamedRuns runs = {malloc(count * 8 + 1), malloc(count + 1), malloc(count * 4 + 1), malloc(count * 4 + 1),
+                      malloc((count == 0 ? 0 : ends[count - 1]) + 1), 0, 0};
+    uint64_t *positions = malloc(count * 8 + 1);
+    sources_of_names(ends, count, heap, own ? id_ends : NULL, ids, &runs, positions);
+    require(runs.count <= count && runs.invalid_count <= count, "a run has an event, and a name is wrong once");
+    size_t at = 0, bad = 0;
+    for (size_t run = 0; run < runs.count; run++) {
+        require(runs.events[run] != 0 && (run == 0 || runs.ends[run] >= runs.ends[run - 1]), "a run has an event and a name");
+        for (uint64_t i = 0; i < runs.events[run]; i++, at++) {
+            require(i == 0 || positions[at] > positions[at - 1], "positions rise in a run");
+            bool invalid = bad < runs.invalid_count && runs.invalid[bad] == at;
+            bad += invalid;
+            require((runs.kinds[run] == NAME_NOT_SAID) == (invalid || length_of(ends, at) == 0), "each name is told or wrong");
+        }
+        runs.kinds[run] = runs.kinds[run] == NAME_NOT_SAID ? NAME_NONE : runs.kinds[run];
+    }
+    require(at == count && bad == runs.invalid_count, "each event is in a run");
+    const Named named = {.id_ends = own ? id_ends : NULL, .ids = ids, .positions = positions, .count = count, .run_events = runs.events,
+                         .run_kinds = runs.kinds, .run_ends = runs.ends, .run_values = runs.values, .runs = runs.count};
+    size_t size = name_texts(&named, NULL, NULL);
+    uint32_t *again_ends = malloc(count * 4 + 1);
+    char *again = malloc(size == 0 ? 1 : size);
+    require(name_texts(&named, again_ends, again) == size, "a text is as long as it was said to be");
+    for (size_t i = 0, wrong = 0; i < count; i++) {
+        if (wrong < runs.invalid_count && runs.invalid[wrong] == i) {
+            wrong++;
+            continue;
+        }
+        size_t length = length_of(ends, i);
+        require(length_of(again_ends, i) == length && memcmp(again + again_ends[i] - length, heap + ends[i] - length, length) == 0,
+                "a name comes back");
+    }
+    free(id_ends);
+    free(ids);
+    free(runs.events);
+    free(runs.kinds);
+    free(runs.ends);
+    free(runs.invalid);
+    free(runs.values);
+    free(positions);
+    free(again_ends);
+    free(again);
+}
+
+/* Names stand in the lines that they are found in, and where no line may have one there is none. */
+static void find_names(const uint8_t *data, size_t size) {
+    if (size < 4) {
+        return;
+    }
+    uint64_t first = data[0], position = first + data[1] % 2, positions[64];
+    size_t count = 0, doubtful_count, text_size = size - 4;
+    char *text = exact_copy(data + 4, text_size);
+    for (size_t i = 0; i < 64 && count < data[2] % 64; i++, position++) {
+        if ((data[3] >> i % 8 & 1) == 0) {
+            positions[count++] = position;
+        }
+    }
+    uint64_t *at = exactly(positions, count * 8);
+    uint32_t *ends = malloc(count * 4 + 1), *doubtful = malloc(count * 4 + 1);
+    char *heap = malloc(text_size + 1);
+    if (names_in_lines(text, text_size, first, at, count, ends, heap, doubtful, &doubtful_count) == DONE) {
+        require(doubtful_count <= count && (count == 0 || ends[count - 1] <= text_size), "there is room");
+        require(may_have_names(text, text_size) || (doubtful_count == 0 && (count == 0 || ends[count - 1] == 0)), "none is found where none may be");
+        uint64_t line = first;
+        const char *from = text, *stop = text + text_size;
+        for (size_t i = 0; i < count; i++) {
+            for (; line < at[i]; line++) {
+                from = (const char *)memchr(from, '\n', (size_t)(stop - from)) + 1;
+            }
+            const char *feed = memchr(from, '\n', (size_t)(stop - from));
+            size_t length = length_of(ends, i), room = (size_t)((feed == NULL ? stop : feed) - from);
+            require(length == 0 || length + 12 <= room, "a name is shorter than its line");
+            require(i == 0 || ends[i] >= ends[i - 1], "ends rise");
+        }
+        name_events(ends, count, heap, data[1] & 2);
+    }
+    free(text);
+    free(at);
+    free(ends);
+    free(doubtful);
+    free(heap);
+}
+
+/* Any strings as names, each of the text's lines one. */
+static void take_names(const uint8_t *data, size_t size) {
+    if (size == 0) {
+        return;
+    }
+    uint32_t ends[256];
+    size_t count = 0, used = 0;
+    char *heap = malloc(size);
+    for (size_t i = 1; i < size && count < 256; i++) {
+        if (data[i] == '\n') {
+            ends[count++] = (uint32_t)used;
+        } else {
+            heap[used++] = (char)data[i];
+        }
+    }
+    uint32_t *exact_ends = exactly(ends, count * 4);
+    char *exact = exact_copy((const uint8_t *)heap, count == 0 ? 0 : ends[count - 1]);
+    name_events(exact_ends, count, exact, data[0] & 1);
+    free(exact_ends);
+    free(exact);
+    free(heap);
+}
+
+/* Read what `quote` wrote; how many bytes. */
+static size_t unquote(const char *text, size_t length, bool csv, char *out) {
+    if (csv && (length == 0 || text[0] != '"')) {
+        memcpy(out, text, length);
+        return length;
+    }
+    size_t used = 0;
+    require(length >= 2 && text[0] == '"' && text[length - 1] == '"', "a text is quoted at both ends");
+    for (size_t i = 1; i < length - 1; i++) {
+        unsigned code = (unsigned char)text[i];
+        require(csv || code >= 0x20, "no control stands in a text");
+        if (csv ? code == '"' : code == '\\') {
+            static const char short_forms[] = "\"\"\\\\b\bf\fn\nr\rt\t";
+            const char *found = strchr(short_forms, text[++i]);
+            require(i < length - 1 && (csv ? text[i] == '"' : found != NULL || text[i] == 'u'), "an escape is one");
+            if (!csv && found == NULL) {
+                char digits[5] = {0};
+                require(i + 4 < length - 1, "a control has four digits");
+                memcpy(digits, text + i + 1, 4);
+                code = (unsigned)strtoul(digits, NULL, 16);
+                require(code < 0x20, "what needs no escape has none");
+                i += 4;
+            } else {
+                code = csv ? '"' : (unsigned char)found[1];
+            }
+        } else {
+            require(code != '"', "no quote ends a text before its end");
+        }
+        out[used++] = (char)code;
+    }
+    return used;
+}
+
+static void quote_strings(const uint32_t *ends, size_t count, const char *heap, bool csv) {
+    size_t size = quote(ends, count, heap, csv, NULL, NULL);
+    uint32_t *quoted_ends = malloc(count * 4 + 1);
+    char *quoted = malloc(size == 0 ? 1 : size), *back = malloc(size + 1);
+    require(quote(ends, count, heap, csv, quoted_ends, quoted) == size, "a text is as long as it was said to be");
+    require(count == 0 || quoted_ends[count - 1] == size, "the ends are those of the text");
+    for (size_t i = 0; i < count; i++) {
+        size_t length = length_of(ends, i), quoted_length = length_of(quoted_ends, i);
+        require((length == 0) == (quoted_length == 0), "nothing stays nothing");
+        if (length != 0) {
+            require(unquote(quoted + quoted_ends[i] - quoted_length, quoted_length, csv, back) == length, "the length comes back");
+            require(memcmp(back, heap + (ends[i] - length), length) == 0, "the text comes back");
+        }
+    }
+    free(quoted_ends);
+    free(quoted);
+    free(back);
+}
+
+/* Rows are as long as they were said to be, and each begins with its date. */
+static void export_rows(const uint8_t *data, size_t size) {
+    if (size < 4) {
+        return;
+    }
+    size_t rows = data[0] % 48, left = size - 4;
+    const uint8_t *bytes = data + 4;
+    int64_t seconds[48] = {0}, numbers[48] = {0};
+    uint32_t nanos[48] = {0}, ends[48] = {0}, wide[48];
+    uint8_t codes[48];
+    for (size_t row = 0; row < rows; row++) {
+        uint64_t word = 0;
+        memcpy(&word, bytes + (left == 0 ? 0 : row * 8 % left), left < 8 ? left : left - row * 8 % left < 8 ? left - row * 8 % left : 8);
+        seconds[row] = (int64_t)(word % 315537897600) - 62135596800; /* of the years 1 to 9999 */
+        numbers[row] = (int64_t)(word >> (1 + word % 63));
+        nanos[row] = word % 3 == 0 ? 0 : (uint32_t)(word % 1000000000 / (word % 7 == 0 ? 1 : 1000000) * (word % 7 == 0 ? 1 : 1000000));
+        codes[row] = (uint8_t)(wide[row] = (uint32_t)(word % 3));
+        size_t more = row % 3 == data[1] % 3 ? 0 : word % 9, used = row == 0 ? 0 : ends[row - 1];
+        ends[row] = (uint32_t)(used + (used + more > left ? 0 : more));
+    }
+    char *heap = exact_copy(bytes, rows == 0 ? 0 : ends[rows - 1]);
+    int64_t *at = exactly(seconds, rows * 8), *amounts = exactly(numbers, rows * 8);
+    uint32_t *fractions = exactly(nanos, rows * 4), *text_ends = exactly(ends, rows * 4), *codes_wide = exactly(wide, rows * 4);
+    uint8_t *kinds = exactly(codes, rows);
+    quote_strings(text_ends, rows, heap, false);
+    quote_strings(text_ends, rows, heap, true);
+    static const uint32_t choice_ends[] = {3, 3, 4};
+    const RowPart parts[] = {
+        {ROW_INSTANT, 0, "", 0, at, fractions, NULL, NULL},
+        {ROW_NUMBER, 0, ",\"n\":", data[2] % 6, amounts, NULL, NULL, NULL},
+        {ROW_CHOICE, 1, "<", 1, kinds, NULL, choice_ends, "onez"},
+        {ROW_CHOICE, 4, "", 0, codes_wide, NULL, choice_ends, "onez"},
+        {ROW_TEXT, 0, ",\"t\":", data[2] / 6 % 6, NULL, NULL, text_ends, heap},
+        {ROW_LITERAL, 0, "}\n", 2, NULL, NULL, NULL, NULL},
+    };
+    size_t length = rows_size(parts, 6, rows);
+    char *out = malloc(length == 0 ? 1 : length), *from = out;
+    format_rows(parts, 6, rows, out);
+    for (size_t row = 0; row < rows; row++) {
+        char expected[64];
+        require((size_t)(out + length - from) >= 22 && from[10] == 'T', "a row begins with an instant");
+        require(!library_date(seconds[row], expected, sizeof expected) || memcmp(from, expected, 10) == 0, "the date is that of the C library");
+        uint32_t text_end = (uint32_t)length_of(ends, row);
+        const RowPart alone[] = {
+            {ROW_INSTANT, 0, "", 0, &at[row], &fractions[row], NULL, NULL},
+            {ROW_NUMBER, 0, ",\"n\":", parts[1].before_size, &amounts[row], NULL, NULL, NULL},
+            {ROW_CHOICE, 1, "<", 1, &kinds[row], NULL, choice_ends, "onez"},
+            {ROW_CHOICE, 4, "", 0, &codes_wide[row], NULL, choice_ends, "onez"},
+            {ROW_TEXT, 0, ",\"t\":", parts[4].before_size, NULL, NULL, &text_end, heap + (ends[row] - text_end)},
+            {ROW_LITERAL, 0, "}\n", 2, NULL, NULL, NULL, NULL},
+        };
+        size_t row_length = rows_size(alone, 6, 1);
+        char *line = malloc(row_length);
+        format_rows(alone, 6, 1, line);
+        require(row_length <= (size_t)(out + length - from), "a row is in the rows");
+        require(memcmp(line, from, row_length) == 0, "a row is the same by itself");
+        from += row_length;
+        free(line);
+    }
+    require(from == out + length, "rows are as long as they were said to be");
+    free(heap);
+    free(at);
+    free(amounts);
+    free(fractions);
+    free(text_ends);
+    free(codes_wide);
+    free(kinds);
+    free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) {
         return 0;
@@ -787,6 +1033,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         break;
     case 'c':
         shuffled(data + 1, size - 1);
+        break;
+    case 'n':
+        find_names(data + 1, size - 1);
+        break;
+    case 'm':
+        take_names(data + 1, size - 1);
+        break;
+    case 'e':
+        export_rows(data + 1, size - 1);
         break;
     case 'b':
         if (size > 1) {
