@@ -83,20 +83,20 @@ def check(store: Store, events: list[Event], names: Iterable[str]) -> None:
 
 def test_reports_of_ones_own_show_what_each_event_says(real_bench: Bench) -> None:
     store, tables = real_bench.open(), [*TABLES, *KEPT]
-    events = purchases(300)
+    events = purchases(150)
     fill(store, events)
     store.fold()
     store.apply([define(table) for table in tables])
     count_all(store)
     assert store.catalogue().names == (*(each.name for each in FIVE), *sorted(table["name"] for table in tables))
     check(store, events, [table["name"] for table in tables])
-    more = purchases(50, seed=2, merchants=30)
+    more = purchases(30, seed=2, merchants=30)
     fill(store, more)
     store.fold()
     other = real_bench.open()
     check(other, [*events, *more], [table["name"] for table in tables])
     found = other.audit()
-    assert (found.differences, found.events) == ([], 350)
+    assert (found.differences, found.events) == ([], 180)
     states = {state.report.name: state for state in other.report_states()}
     assert all(states[table["name"]].readable and states[table["name"]].whole for table in tables)
 

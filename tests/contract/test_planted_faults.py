@@ -42,7 +42,7 @@ def purchases() -> list[Event]:
             source.randrange(3),
             source.choice(merchants),
         )
-        for _ in range(300)
+        for _ in range(100)
     ]
     return [
         *some,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the recorder is built with gcc")
 SEED = 4
 PARTS = 12  # to run beside each other
-PARTS_SHORT = 4  # of these, in a short run: a third of the calls
+PARTS_SHORT = 2  # of these, in a short run: a sixth of the calls
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_after_a_restore_of_any_moments_no_count_is_wrong(request: pytest.FixtureRequest) -> None:
-    seeds = 3_000 if request.config.getoption("--long") else 100
+    seeds = 3_000 if request.config.getoption("--long") else 50
     for seed in range(seeds):
         restores.simulate(seed)
     figures.note("AWS, restores", f"{seeds} seeds, 0 wrong")

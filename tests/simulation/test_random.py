@@ -10,7 +10,7 @@ import pytest
 from tests.simulation import aws_world, figures, restores, sqlite_world
 from tests.simulation.campaign import BLOCK, WORLDS, Block, run_block
 
-BLOCKS = {"aws": 6, "sqlite": 1}
+BLOCKS = {"aws": 3, "sqlite": 1}
 BLOCKS_LONG = {"aws": 100, "sqlite": 15}
 MIXES = {
     f"{module.__name__.rpartition('.')[2]} {name}": (module.simulate, mix)

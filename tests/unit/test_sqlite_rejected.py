@@ -186,12 +186,21 @@ def test_a_flipped_bit_of_a_rejection_is_noticed(tmp_path: Path) -> None:
 
 def test_one_key_for_everything_does_not_cost_ever_more(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
-    given = [rejection(0, b"body %d" % number) for number in range(300)]
-    for each in given:
-        store.set_aside([each], 1.0)
-    for each in given:
-        store.set_aside([each], 2.0)
-    assert store.status().rejected == 300
+    given = [rejection(0, b"body %d" % number) for number in range(100)]
+    steps = [0]
+
+    def take_step() -> int:
+        steps[-1] += 1
+        return 0
+
+    store._connection.set_progress_handler(take_step, 10)
+    for at_s in (1.0, 2.0):
+        for each in given:
+            steps.append(0)
+            store.set_aside([each], at_s)
+    store._connection.set_progress_handler(None, 0)
+    assert store.status().rejected == 100
+    assert 0 < max(steps[-10:]) < 2 * min(steps[11:21])
     store.close()
 
 
