@@ -27,6 +27,7 @@ from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.worker import wall_clock
 from tillroll.queues.sqs.session import open_session
 
+_RUNTIMES = ("python3.11", "python3.12", "python3.13")
 _STILL_REJECTED_CODE = 3
 _SHOWN_CHARACTERS = 60
 _TOO_OFTEN = "received too often, and not taken"  # the queue's own redrive policy moved it
@@ -50,10 +51,17 @@ def _session(profile: str | None, region: str | None) -> boto3.Session:
 @app.command()
 def deploy(
     *,
-    architecture: Annotated[str, typer.Option("--architecture", help="arm64 or x86_64.")] = "arm64",
-    runtime: Annotated[str, typer.Option("--runtime", help="python3.11, python3.12 or python3.13.")] = "python3.13",
+    architecture: Annotated[
+        str, typer.Option("--architecture", metavar="arm64|x86_64", help="Of the functions.")
+    ] = "arm64",
+    runtime: Annotated[
+        str, typer.Option("--runtime", metavar="|".join(_RUNTIMES), help="Of the functions.")
+    ] = "python3.13",
     bucket: Annotated[
-        str, typer.Option("--bucket", help="Where the package goes; tillroll-code-ACCOUNT-REGION, made if not given.")
+        str,
+        typer.Option(
+            "--bucket", metavar="NAME", help="Where the package goes; tillroll-code-ACCOUNT-REGION, made if not given."
+        ),
     ] = "",
     bucket_owner: Annotated[
         str, typer.Option("--bucket-owner", metavar="ACCOUNT", help="Whose the bucket is, if not this account's.")
@@ -96,6 +104,8 @@ def deploy(
     """
     if architecture not in ("arm64", "x86_64"):
         raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
+    if runtime not in _RUNTIMES:
+        raise ConfigError("runtime", f"{runtime} is none that tillroll runs on", f"Give {' or '.join(_RUNTIMES)}")
     given = _pairs("parameter", parameter or [], "FreshnessSeconds=30")
     options = stack.Options(
         tags=None if tag is None else _pairs("tag", tag, "team=checkout"),
@@ -229,21 +239,43 @@ def status(
 @app.command()
 def cost(
     *,
-    rate: Annotated[float, typer.Option("--rate", min=0.001, help="Events a second.")] = 100.0,
-    merchants: Annotated[int, typer.Option("--merchants", min=1, max=1_000_000, help="Merchants, Zipf(1.0).")] = 10_000,
-    freshness_s: Annotated[float, typer.Option("--freshness-s", min=1, help="How old reports may be.")] = 60.0,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=10_000, help="Messages a batch.")] = 2_000,
-    batch_window_s: Annotated[float, typer.Option("--batch-window-s", min=0, help="How long it may wait.")] = 5.0,
-    architecture: Annotated[str, typer.Option("--architecture", help="arm64 or x86_64.")] = "arm64",
-    memory_megabytes: Annotated[int, typer.Option("--memory-megabytes", min=128, help="Of the batch function.")] = 1024,
+    rate: Annotated[float, typer.Option("--rate", metavar="EVENTS", min=0.001, help="Events a second.")] = 100.0,
+    merchants: Annotated[
+        int, typer.Option("--merchants", metavar="COUNT", min=1, max=1_000_000, help="Merchants, Zipf(1.0).")
+    ] = 10_000,
+    freshness_s: Annotated[
+        float, typer.Option("--freshness-s", metavar="SECONDS", min=1, help="How old reports may be.")
+    ] = 60.0,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="MESSAGES", min=1, max=10_000, help="Messages a batch.")
+    ] = 2_000,
+    batch_window_s: Annotated[
+        float, typer.Option("--batch-window-s", metavar="SECONDS", min=0, help="How long it may wait.")
+    ] = 5.0,
+    architecture: Annotated[
+        str, typer.Option("--architecture", metavar="arm64|x86_64", help="Of the functions.")
+    ] = "arm64",
+    memory_megabytes: Annotated[
+        int, typer.Option("--memory-megabytes", metavar="MEGABYTES", min=128, help="Of the batch function.")
+    ] = 1024,
     http: Annotated[bool, typer.Option("--http", help="Events come through API Gateway.")] = False,
     sent_in_tens: Annotated[bool, typer.Option("--sent-in-tens", help="The producer sends in batches of ten.")] = False,
     provisioned: Annotated[bool, typer.Option("--provisioned", help="Tables with provisioned capacity.")] = False,
-    concurrency: Annotated[int, typer.Option("--concurrency", min=2, max=20, help="Batches at once.")] = 2,
-    folders: Annotated[int, typer.Option("--folders", min=1, help="Folds that share the datapoints.")] = 1,
-    backfill: Annotated[int, typer.Option("--backfill", min=0, help="Old purchases to import, priced too.")] = 0,
-    backfill_days: Annotated[float, typer.Option("--backfill-days", min=1, help="Over how many days they are.")] = 365,
-    backfill_rate: Annotated[float, typer.Option("--backfill-rate", min=1, help="Of them a second.")] = 1_000,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="BATCHES", min=2, max=20, help="Batches at once.")
+    ] = 2,
+    folders: Annotated[
+        int, typer.Option("--folders", metavar="COUNT", min=1, help="Folds that share the datapoints.")
+    ] = 1,
+    backfill: Annotated[
+        int, typer.Option("--backfill", metavar="EVENTS", min=0, help="Old purchases to import, priced too.")
+    ] = 0,
+    backfill_days: Annotated[
+        float, typer.Option("--backfill-days", metavar="DAYS", min=1, help="Over how many days they are.")
+    ] = 365,
+    backfill_rate: Annotated[
+        float, typer.Option("--backfill-rate", metavar="EVENTS", min=1, help="Of them a second.")
+    ] = 1_000,
     prices_file: Annotated[
         Path | None, typer.Option("--prices", metavar="FILE", help="A TOML file of prices of your own.")
     ] = None,
@@ -251,7 +283,9 @@ def cost(
         list[str] | None, typer.Option("--price", metavar="NAME=DOLLARS", help="One price; may be repeated.")
     ] = None,
     measured: Annotated[bool, typer.Option("--measured", help="Show what the deployed stack took, beside it.")] = False,
-    hours: Annotated[int, typer.Option("--hours", min=1, max=24, help="Measured over the last hours.")] = 1,
+    hours: Annotated[
+        int, typer.Option("--hours", metavar="HOURS", min=1, max=24, help="Measured over the last hours.")
+    ] = 1,
     stack_name: Stack = stack.STACK,
     profile: Profile = None,
     region: Region = None,

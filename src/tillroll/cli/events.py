@@ -43,7 +43,10 @@ def run(
         ),
     ] = STDOUT,
     *,
-    form: Annotated[Format, typer.Option("--format", help="How to write them.")] = Format.NDJSON,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="How to write them; the file's name tells, unless given, or ndjson."),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DAY|INSTANT", help="The first moment whose events are written.")
     ] = None,
@@ -51,7 +54,7 @@ def run(
         str | None, typer.Option("--to", metavar="DAY|INSTANT", help="The first moment whose events are not.")
     ] = None,
     merchant: Annotated[
-        list[str] | None, typer.Option("--merchant", help="Only this merchant's; may be repeated.")
+        list[str] | None, typer.Option("--merchant", metavar="MERCHANT", help="Only this merchant's; may be repeated.")
     ] = None,
     after: Annotated[int, typer.Option("--after", min=0, metavar="POSITION", help="Only what came after.")] = 0,
     until: Annotated[
@@ -74,6 +77,7 @@ def run(
     file for each day and range of positions, and a manifest: run again, it gets what it has not got yet.
     """
     chosen = question.chosen_of(start, stop, merchant)
+    form = form or _form_of(target)
     is_directory = target.endswith("/") or Path(target).is_dir()
     if until is not None and until < after:
         raise QueryError("--until", f"{until} is before --after {after}", "Give a later position")
@@ -113,6 +117,12 @@ def run(
                     position = max(position, upto)
                     out.flush()
     typer.echo(f"{events:,} events, up to position {position}", err=True)
+
+
+def _form_of(target: str) -> Format:
+    """Return how events are written to a file of that name."""
+    name = target.removesuffix(".gz").removesuffix(".zst")
+    return next((form for form in Format if name.endswith(f".{form.value}")), Format.NDJSON)
 
 
 def _ends(store: Store, until: int | None, interval_s: float | None) -> Iterator[int]:

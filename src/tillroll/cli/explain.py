@@ -8,13 +8,15 @@ import typer
 
 from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
 from tillroll.cli.output import console, table, write_json
-from tillroll.errors import QueryError
+from tillroll.core.question import find_datapoint
 
 
 def run(
     datapoint: Annotated[str, typer.Argument(metavar="DATAPOINT", help="Such as '2011-12-03:10|10-50|SLICE_IT'.")],
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many of its events.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="ROWS", min=1, help="Show at most so many of its events.")
+    ] = 100,
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -23,11 +25,7 @@ def run(
 ) -> None:
     """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
     with reached(data, url, token, config_file) as store:
-        reports = store.catalogue()
-        at = reports.place(datapoint)
-        if at is None:
-            problem = f"{datapoint} is a datapoint of no report ({', '.join(reports.names)})"
-            raise QueryError("DATAPOINT", problem, "Quote it as a report shows it")
+        at = find_datapoint(store.catalogue(), datapoint)
         (counted,) = store.get([datapoint])
         events = counted.events
         traces = list(islice(store.trace(datapoint), limit))

@@ -42,11 +42,13 @@ def run(
     ] = "-",
     *,
     events: Annotated[
-        int, typer.Option("--events", min=0, help="Lines, repeated and invalid ones among them.")
+        int, typer.Option("--events", metavar="LINES", min=0, help="Lines, repeated and invalid ones among them.")
     ] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed and options give the same lines.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", help="The same seed and options give the same lines.")
+    ] = 1,
     merchants: Annotated[
-        int, typer.Option("--merchants", min=1, max=200_000, help="Merchants, by a Zipf law.")
+        int, typer.Option("--merchants", metavar="COUNT", min=1, max=200_000, help="Merchants, by a Zipf law.")
     ] = 1_000,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DAY|INSTANT", help="First moment; --days before --to unless given.")
@@ -54,7 +56,9 @@ def run(
     stop: Annotated[
         str | None, typer.Option("--to", metavar="DAY|INSTANT", help="First moment after the last; now unless given.")
     ] = None,
-    days: Annotated[float, typer.Option("--days", min=0.001, help="How long, unless --from and --to say it.")] = 30,
+    days: Annotated[
+        float, typer.Option("--days", metavar="DAYS", min=0.001, help="How long, unless --from and --to say it.")
+    ] = 30,
     duplicates: Annotated[
         float, typer.Option("--duplicates", metavar="SHARE", help="Lines that repeat one; 0.01 is 1 %.")
     ] = 0,
@@ -65,16 +69,18 @@ def run(
         str | None, typer.Option("--summary", metavar="FILE", help="Write what every report must then show, as JSON.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=0.001, help="At most so many events a second, to a server.")
+        float | None,
+        typer.Option("--rate", metavar="EVENTS", min=0.001, help="At most so many events a second, to a server."),
     ] = None,
     batch: Annotated[
-        int, typer.Option("--batch", min=1, max=100_000, help="Events in one request, to a server.")
+        int, typer.Option("--batch", metavar="EVENTS", min=1, max=100_000, help="Events in one request, to a server.")
     ] = 100,
     connections: Annotated[
-        int, typer.Option("--connections", min=1, max=256, help="Requests at once, to a server.")
+        int, typer.Option("--connections", metavar="COUNT", min=1, max=256, help="Requests at once, to a server.")
     ] = 4,
     token: Annotated[
-        str | None, typer.Option("--token", help="The token a server wants; better given as TILLROLL_TOKEN.")
+        str | None,
+        typer.Option("--token", metavar="TOKEN", help="The token a server wants; better given as TILLROLL_TOKEN."),
     ] = None,
     config_file: ConfigFile = None,
     json: Json = False,

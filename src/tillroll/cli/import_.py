@@ -46,7 +46,9 @@ def run(
     *,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="What this import is called, for a single file; a file's path unless given."),
+        typer.Option(
+            "--name", metavar="NAME", help="What this import is called, for a single file; a file's path unless given."
+        ),
     ] = None,
     file_format: Annotated[
         FileFormat | None, typer.Option("--format", help="What the files are; how each begins tells, unless given.")
@@ -58,7 +60,10 @@ def run(
         ),
     ] = False,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=1, help="Events a second at most: as many as it can, unless given.")
+        float | None,
+        typer.Option(
+            "--rate", metavar="EVENTS", min=1, help="Events a second at most: as many as it can, unless given."
+        ),
     ] = None,
     data: Data = None,
     events_keep: EventsKeep = None,

@@ -21,6 +21,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 import tillroll
+from tillroll.cli.examples import epilog
 from tillroll.errors import MissingPackageError, TillrollError
 
 if TYPE_CHECKING:
@@ -51,6 +52,13 @@ COMMANDS: Final = {
 }
 # Objects after which Python looks for garbage. What a command loads stays, and rows by the thousand are in no cycle.
 _COLLECTED_AFTER: Final = 20_000
+# What the library calls the types of options.
+_PLAIN: Final = {
+    "not a valid int range": "not a whole number",
+    "not a valid float range": "not a number",
+    "not a valid int": "not a whole number",
+    "not a valid float": "not a number",
+}
 _BROKEN_PIPE: Final = 141  # 128 and SIGPIPE, as shells have it
 
 
@@ -103,6 +111,9 @@ def load_command(name: str) -> Any:
         app.info.help = line
     command = get_command(app)
     command.name = name
+    command.epilog = epilog(name)
+    for each, subcommand in getattr(command, "commands", {}).items():
+        subcommand.epilog = epilog(name, each)
     return command
 
 
@@ -113,7 +124,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Settings come from flags, TILLROLL_* variables and tillroll.toml, in that order: see `tillroll config`.",
+    epilog=f"{epilog()}\n\nSettings come from flags, TILLROLL_* variables and tillroll.toml, in that order: see "
+    "`tillroll config`.",
 )
 
 
@@ -170,12 +182,24 @@ def run(arguments: list[str]) -> int:
 
 
 def _refuse(error: Any) -> int:
-    """Tell what is wrong with the arguments."""
+    """Tell what is wrong with the arguments, and what would be right."""
     if hasattr(error, "show"):
+        for wrong, plain in _PLAIN.items():
+            error.message = error.message.replace(wrong, plain)
         error.show()
+        command = getattr(getattr(error, "ctx", None), "command", None)
+        if command is not None:
+            typer.echo(_right(command), err=True)
     else:
         print(f"tillroll: {error}", file=sys.stderr)  # noqa: T201
     return int(error.exit_code)
+
+
+def _right(command: Any) -> str:
+    """Return what a command takes: a group's commands, or an example of another."""
+    if hasattr(command, "commands"):
+        return f"There are {', '.join(command.commands)}"
+    return f"Such as: {command.epilog.splitlines()[2].strip()}"
 
 
 def _reader_left() -> int:

@@ -15,19 +15,28 @@ from tillroll.ports import Store
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="DIR|ADDRESS", help="The store: a directory, or a dynamodb:// address."),
+    typer.Option(
+        "--data",
+        metavar="DIR|ADDRESS",
+        help="The store: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.",
+    ),
 ]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="A TOML file of settings, instead of ./tillroll.toml.")
 ]
 Url = Annotated[
-    str | None, typer.Option("--url", metavar="URL", help="Ask a server, instead of a store on this machine.")
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="Ask a server, such as http://127.0.0.1:8080, instead of a store on this machine."
+    ),
 ]
 Token = Annotated[
-    str | None, typer.Option("--token", help="The token the server wants; better given as TILLROLL_TOKEN.")
+    str | None,
+    typer.Option("--token", metavar="TOKEN", help="The token the server wants; better given as TILLROLL_TOKEN."),
 ]
 Freshness = Annotated[
-    float | None, typer.Option("--freshness-s", help="How old reports may be on DynamoDB; longer is cheaper.")
+    float | None,
+    typer.Option("--freshness-s", metavar="SECONDS", help="How old reports may be on DynamoDB; longer is cheaper."),
 ]
 EventsKeep = Annotated[
     str | None,

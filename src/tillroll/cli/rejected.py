@@ -38,7 +38,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="As `tillroll rejected lis
 @app.command("list")
 def list_(
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show at most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="ROWS", min=1, help="Show at most so many.")] = 100,
     after: Annotated[str | None, typer.Option("--after", metavar="ID", help="Begin after this one.")] = None,
     code: CodeOption = None,
     source: SourceOption = None,
@@ -65,6 +65,10 @@ def list_(
         rows.add_row(kept.id, instant(kept.received_at), place, visible(explained(rejection.reason)))
     if found:
         console().print(rows)
+    else:
+        typer.echo(
+            "nothing of this is kept: see `tillroll rejected summary`" if which != EVERY or after else "none", err=True
+        )
     if more:
         shown = f"{len(found):,}" if total is None else f"{len(found):,} of {total:,}"
         typer.echo(f"{shown}; more with --limit N, or --after {found[-1].id}", err=True)

@@ -15,11 +15,11 @@ from tillroll.cli.output import console, table, write_aggregates_csv, write_aggr
 from tillroll.core import limits, question
 from tillroll.core.bracket_order import read_page
 from tillroll.core.csv_form import CsvForm
-from tillroll.core.dimension import HOUR
+from tillroll.core.dimension import BRACKETS, HOUR
 from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measured
 from tillroll.core.report import FIVE
 from tillroll.definitions import find_readable
-from tillroll.errors import ConfigError
+from tillroll.errors import ConfigError, QueryError
 from tillroll.export.parquet import AGGREGATE_MEASURES, write_aggregates
 from tillroll.ports import Store
 
@@ -52,38 +52,72 @@ def run(
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="The first moment counted, in UTC or the zone.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DAY|INSTANT",
+            help="The first moment counted, in UTC or the zone: 2026-11-01, or 2026-11-01T10:00:00Z.",
+        ),
     ] = None,
     stop: Annotated[
         str | None, typer.Option("--to", metavar="DAY|INSTANT", help="The first moment no longer counted.")
     ] = None,
-    bracket: Annotated[Filter, typer.Option("--bracket", help="Only this amount bracket; may be repeated.")] = None,
-    method: Annotated[Filter, typer.Option("--method", help="Only this payment method; may be repeated.")] = None,
-    merchant: Annotated[Filter, typer.Option("--merchant", help="Only this merchant; may be repeated.")] = None,
+    bracket: Annotated[
+        Filter,
+        typer.Option(
+            "--bracket",
+            metavar="BRACKET",
+            help=f"Only this: {', '.join(BRACKETS)} (quote < and >), or of your own; may be repeated.",
+        ),
+    ] = None,
+    method: Annotated[
+        Filter,
+        typer.Option("--method", metavar="METHOD", help=f"Only this: {', '.join(limits.METHODS)}; may be repeated."),
+    ] = None,
+    merchant: Annotated[
+        Filter, typer.Option("--merchant", metavar="MERCHANT", help="Only this merchant, by its id; may be repeated.")
+    ] = None,
     only: Annotated[
-        Filter, typer.Option("--only", metavar="DIMENSION=VALUE", help="Only this value of a dimension of your own.")
+        Filter,
+        typer.Option(
+            "--only",
+            metavar="DIMENSION=VALUE",
+            help="Only this value of a dimension of your own, such as country=SE; may be repeated.",
+        ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="DIMENSIONS", help="Roll up to some dimensions or a span, such as week,bracket."),
+        typer.Option(
+            "--by",
+            metavar="DIMENSIONS",
+            help="Roll up to some of its dimensions, or to day, week, month, weekday or hour-of-day: week,bracket.",
+        ),
     ] = None,
     zone: Annotated[
         str | None,
-        typer.Option("--zone", metavar="ZONE", help="Whose clocks days, weeks and hours are by, if not UTC's."),
+        typer.Option(
+            "--zone",
+            metavar="ZONE",
+            help="Whose clocks days, weeks and hours are by, such as Europe/Stockholm; UTC unless given.",
+        ),
     ] = None,
     measures: Annotated[
         str | None,
-        typer.Option("--measures", metavar="MEASURES", help="What to show: events, amount, average, or several."),
+        typer.Option(
+            "--measures", metavar="MEASURES", help="What to show: events, amount, average, or several parted by commas."
+        ),
     ] = None,
     order: Annotated[
         str | None,
         typer.Option(
             "--order",
-            help="datapoint, bracket (brackets by their amounts), -events or -amount for the largest first.",
+            metavar="|".join(question.ORDERS),
+            help="bracket is datapoint with brackets by their amounts; -events and -amount have the largest first.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="At most so many; all in CSV and JSON, unless given.")
+        int | None,
+        typer.Option("--limit", metavar="ROWS", min=1, help="At most so many; all in CSV and JSON, unless given."),
     ] = None,
     chart: Annotated[bool, typer.Option("--chart", help="Draw it.")] = False,
     columns: Annotated[
@@ -104,13 +138,12 @@ def run(
     parameters |= {
         key: values for key, values in {"bracket": bracket, "method": method, "merchant": merchant}.items() if values
     }
-    _add_only(parameters, only or [])
     shown = question.measures_of([] if measures is None else [measures])
     if form is Format.PARQUET and measures is None:
         shown = AGGREGATE_MEASURES
     _refuse(form, columns, bom=bom, chart=chart)
     with reached(data, url, token, config_file) as store:
-        query = _asked(store, name, parameters, config_file)
+        query = _query(store, name, parameters, only or [], config_file)
         query = msgspec.structs.replace(query, amounts=shown != DEFAULT_MEASURES)
         if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
             query = msgspec.structs.replace(query, brackets_by_amount=True)
@@ -143,16 +176,22 @@ def _refuse(form: Format, columns: ColumnsOfCsv | None, *, bom: bool, chart: boo
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
 
 
-def _asked(store: Store, name: str, parameters: dict[str, list[str]], config_file: str | None) -> Query:
+def _query(
+    store: Store, name: str, parameters: dict[str, list[str]], only: list[str], config_file: str | None
+) -> Query:
     report = find_readable(store, name)
+    _add_only(parameters, only, question.filters_of(report))
     if report.window is HOUR:
         parameters.setdefault("zone", [config.load({"config": config_file}).settings.zone])
     return question.ask(report, parameters)
 
 
-def _add_only(parameters: dict[str, list[str]], only: list[str]) -> None:
+def _add_only(parameters: dict[str, list[str]], only: list[str], dimensions: Sequence[str]) -> None:
     for text in only:
-        dimension, _, value = text.partition("=")
+        dimension, equals, value = text.partition("=")
+        if not equals or dimension not in dimensions:
+            problem = f"{text!r} is not DIMENSION=VALUE of a dimension of this report"
+            raise QueryError("--only", problem, f"It takes {', '.join(f'{each}=VALUE' for each in dimensions)}")
         parameters.setdefault(dimension, []).append(value)
 
 

@@ -107,7 +107,9 @@ def apply(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Leave the counting to the servers and workers on the store.")
     ] = False,
-    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Count at most so many events a second.")] = None,
+    rate: Annotated[
+        int | None, typer.Option("--rate", metavar="EVENTS", min=1, help="Count at most so many events a second.")
+    ] = None,
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -194,7 +196,10 @@ def drop(name: Name, *, data: Data = None, url: Url = None, token: Token = None,
         dropped = store.drop(name)
         while dropped and store.count_some(_SLICE_S):
             pass
-    typer.echo(f"{name} is dropped" if dropped else f"there is no report {name} of one's own", err=not dropped)
+    typer.echo(
+        f"{name} is dropped" if dropped else f"there is no report {name} of one's own: see `tillroll reports`",
+        err=not dropped,
+    )
     return 0 if dropped else _NOTHING_CODE
 
 
@@ -203,7 +208,7 @@ def preview_file(
     file: File,
     *,
     events: Annotated[
-        int, typer.Option("--events", min=1, max=1_000_000, help="Count so many of the newest.")
+        int, typer.Option("--events", metavar="EVENTS", min=1, max=1_000_000, help="Count so many of the newest.")
     ] = EVENTS,
     data: Data = None,
     url: Url = None,
@@ -230,5 +235,7 @@ def _read(file: str) -> list[Definition]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError("", file, f"it cannot be read ({error})", "Name a readable TOML file") from error
+        raise DefinitionError(
+            "", file, f"it cannot be read ({getattr(error, 'strerror', None) or error})", "Name a readable TOML file"
+        ) from error
     return read_file(text)

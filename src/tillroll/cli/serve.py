@@ -21,9 +21,12 @@ _log: Final = logging.getLogger(__name__)
 def run(
     *,
     data: Data = None,
-    host: Annotated[str | None, typer.Option("--host", help="Listen on this address; loopback unless given.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="ADDRESS", help="Listen on this address; loopback unless given.")
+    ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="Listen on this port; 0 takes a free one.")
+        int | None,
+        typer.Option("--port", metavar="PORT", min=0, max=65_535, help="Listen on this port; 0 takes a free one."),
     ] = None,
     tokens_file: Annotated[
         str | None, typer.Option("--tokens-file", metavar="FILE", help="Who may send and read, one token a line.")
@@ -36,7 +39,10 @@ def run(
     ] = None,
     freshness_s: Freshness = None,
     events_keep: EventsKeep = None,
-    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option("--log-level", metavar="debug|info|warning|error", help="The least that is logged."),
+    ] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
     config_file: ConfigFile = None,
 ) -> None:

@@ -55,10 +55,15 @@ def run(
         str | None, typer.Option("--url", metavar="URL", help="Watch a server, instead of a store on this machine.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option("--token", help="The token the server wants; better given as TILLROLL_TOKEN.")
+        str | None,
+        typer.Option("--token", metavar="TOKEN", help="The token the server wants; better given as TILLROLL_TOKEN."),
     ] = None,
-    interval: Annotated[float, typer.Option("--interval", min=0.05, help="Seconds from look to look.")] = 1.0,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="Stop after so many looks.")] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", min=0.05, help="Seconds from look to look.")
+    ] = 1.0,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="LOOKS", min=1, help="Stop after so many looks.")
+    ] = None,
     data: Data = None,
     config_file: ConfigFile = None,
     json: Json = False,

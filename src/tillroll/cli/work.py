@@ -31,7 +31,10 @@ def run(
     freshness_s: Freshness = None,
     events_keep: EventsKeep = None,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="Stop when the queue has nothing more.")] = False,
-    log_level: Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option("--log-level", metavar="debug|info|warning|error", help="The least that is logged."),
+    ] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
     config_file: ConfigFile = None,
     json: Json = False,

@@ -108,7 +108,11 @@ def find_datapoint(reports: Reports, text: str) -> Place:
     found = reports.place(text)
     if found is None:
         forms = _listed(report.text(report.dimensions) for report in reports)
-        raise QueryError("datapoint", f"{_shown(text)} is a datapoint of no report", f"Their datapoints are {forms}")
+        raise QueryError(
+            "datapoint",
+            f"{_shown(text)} is a datapoint of no report",
+            f"Write it as a report shows it: {forms}",
+        )
     return found
 
 
@@ -243,7 +247,9 @@ def _instant(field: str, text: str, first_at: Callable[[int], int]) -> tuple[int
     match = _INSTANT.fullmatch(text)
     day = parse_day(match[1]) if match else None
     if match is None or day is None:
-        remedy = "Write 2011-12-03, 2011-12-03T10:00:00Z or 2011-12-03T12:00:00+02:00 (in a URL, %2B for +)"
+        remedy = (
+            "Write 2011-12-03, 2011-12-03:10, 2011-12-03T10:00:00Z or 2011-12-03T12:00:00+02:00 (in a URL, %2B for +)"
+        )
         raise QueryError(field, f"{_shown(text)} is not a date or an instant", remedy)
     _, hours, minutes, seconds, fraction, sign, offset_hours, offset_minutes = match.groups()
     at = day * DAY_S + int(hours) * HOUR_S + int(minutes) * 60 + int(seconds or 0)
@@ -286,7 +292,7 @@ def _several(field: str, values: Sequence[str], known: Sequence[str], what: str)
     """Return known values in the order given, each once, of texts that may be parted by commas."""
     chosen: list[str] = []
     for value in (part for text in values for part in text.split(",")):
-        found = _one_of(field, value, known)
+        found = _one_of(field, value, known, ": one, or several parted by commas")
         if found in chosen:
             raise QueryError(field, f"{found} is given twice", f"Give each {what} once")
         chosen.append(found)
@@ -302,11 +308,11 @@ def _cursor(text: str, order: Order) -> str:
     return text
 
 
-def _one_of(field: str, value: str, known: Sequence[_T]) -> _T:
+def _one_of(field: str, value: str, known: Sequence[_T], how: str = "") -> _T:
     for each in known:
         if each == value:
             return each
-    raise QueryError(field, f"{_shown(value)} is none of its values", f"They are {_listed(known)}")
+    raise QueryError(field, f"{_shown(value)} is none of its values", f"They are {_listed(known)}{how}")
 
 
 def _listed(values: Iterable[str]) -> str:

@@ -42,8 +42,10 @@ class Client:
             port = parts.port
         except ValueError:
             port = -1
-        if not parts.hostname or port == -1 or parts.query or parts.fragment:
-            raise ConfigError("url", f"{url} is not the address of a server", "Give http://HOST:PORT")
+        known = parts.scheme in ("http", "https")
+        if not known or not parts.hostname or port == -1 or parts.query or parts.fragment:
+            remedy = "Give http://HOST:PORT or https://HOST, with a path if it has one"
+            raise ConfigError("url", f"{url} is not the address of a server", remedy)
         if parts.scheme == "https":
             context = ssl.create_default_context()
             self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _PAGES_AT_ONCE: Final = 8_192
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
+_MAGIC: Final = b"SQLite format 3\0"
+_NAME_A_COPY: Final = "Name what `tillroll backup`, or litestream, made"
 _REMEDY: Final = "Check the disk under it, and copy the store again"
 
 
@@ -63,7 +65,10 @@ def restore(source: Path, directory: Path, progress: Progress | None = None) -> 
             problem = f"there is a store in {directory} already ({target.name}{suffix})"
             raise StoreError(problem, "Move what is in it away, or name another directory with --data")
     if not source.is_file():
-        raise StoreError(f"there is no file {source}", "Name what `tillroll backup` made")
+        raise StoreError(f"there is no file {source}", _NAME_A_COPY)
+    with source.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise StoreError(f"{source} is no copy of a store, for it is no file of SQLite", _NAME_A_COPY)
     with _part_of(target) as made:
         with translated(source), closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as copied:
             schema.version(copied, source)
