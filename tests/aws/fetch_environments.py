@@ -30,6 +30,12 @@ def fetch() -> None:
         install(name)
 
 
+def packages(name: str) -> str:
+    """Return where the packages of an environment are, for PYTHONPATH; install it unless it is there."""
+    (found,) = install(name).glob("lib/python*/site-packages")
+    return str(found)
+
+
 def install(name: str) -> Path:
     """Install a program unless it is there, and return its environment."""
     environment = TOOLS / name

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 from tests.aws.dynamodb_local import REGION
+from tests.aws.fetch_environments import packages
 from tests.browser.conftest import close
 from tests.browser.process import Server
 from tests.browser.reading import ready
@@ -81,8 +82,7 @@ def test_script_example(example: str, tmp_path: Path, bought: Server) -> None:
 
 @pytest.mark.parametrize("example", [text for text in examples("python") if "pandas" in text])
 def test_pandas_examples(example: str, tmp_path: Path, bought: Server) -> None:
-    pytest.importorskip("pandas")
-    printed = run([sys.executable, "-"], example, tmp_path, bought)
+    printed = run([sys.executable, "-"], example, tmp_path, bought, PYTHONPATH=packages("pandas"))
     assert "2011-12-03 10:00:00+00:00" in printed or re.search(rf"{MERCHANT} +2\b", printed)
 
 

@@ -1,4 +1,4 @@
-"""The recipes for the checkout team and for analysts, run as they stand there against a real server."""
+"""The recipes of docs/checkout.md, run as they stand there against a real server."""
 
 from __future__ import annotations
 
@@ -78,17 +78,3 @@ def test_a_recipe_stops_where_sending_again_cannot_help(tmp_path: Path, language
         )
         assert done.returncode == 1
         assert "missing_field" in done.stderr
-
-
-def test_turnover_by_local_day_is_shown_as_the_page_for_analysts_says(tmp_path: Path) -> None:
-    asked, commands = blocks("analysts.md", "sh")
-    (shown,) = blocks("analysts.md", "text")
-    with server(tmp_path, free_port()) as address:
-        sent = blocks("checkout.md", "sh")[0].replace("http://127.0.0.1:8080", address)
-        subprocess.run(["bash", "-c", sent], check=True, capture_output=True, env=environment(), timeout=60)
-        command = asked.replace("http://127.0.0.1:8080", address)
-        said = subprocess.run(["bash", "-c", command], check=True, capture_output=True, text=True, timeout=60)
-        assert said.stdout.split() == shown.split()
-    for command in commands.strip().splitlines():
-        run = command.replace("tillroll", f"{sys.executable} -m tillroll", 1) + f" --data {tmp_path / 'data'}"
-        subprocess.run(["bash", "-c", run], check=True, capture_output=True, env=environment(), timeout=60)
