@@ -191,3 +191,15 @@ def test_a_running_server_takes_what_the_command_line_applies(tmp_path: Path) ->
         tillroll("reports", "drop", "own", "--data", data)
         tillroll("reports", "drop", "own", "--data", data, code=1)
         assert http.get("/reports/own").status_code == 404
+
+
+def test_a_field_that_the_settings_do_not_keep_is_remarked_on(tmp_path: Path) -> None:
+    (tmp_path / "reports.toml").write_text('[[reports]]\nname = "own"\nby = ["day", "country"]\n')
+    tillroll("import", "-", cwd=tmp_path, stdin=json.dumps(purchases(1, 1)[0]).encode())
+    for command in ("plan", "apply"):
+        said = tillroll("reports", command, "reports.toml", cwd=tmp_path).stderr.decode()
+        assert "country is not among the kept fields of these settings" in said
+        said = tillroll(
+            "reports", command, "reports.toml", cwd=tmp_path, TILLROLL_EVENTS_KEEP="country"
+        ).stderr.decode()
+        assert "country" not in said

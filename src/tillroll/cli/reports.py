@@ -8,11 +8,13 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from tillroll import config
 from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
 from tillroll.cli.output import console, table, write_aggregates_json, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.cli.report import euro
 from tillroll.core.definition import Definition, changed_zone, compare, read_definition, read_file
+from tillroll.core.kept import Keep
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import MEASURES
 from tillroll.definitions import definition_object, planned, state_object, stored_definitions
@@ -84,6 +86,7 @@ def plan(
 ) -> None:
     """Say what applying a file would change, how long it would take here, and what it would cost on AWS."""
     definitions = _read(file)
+    _tell_not_kept(definitions, data, url, config_file)
     with reached(data, url, token, config_file) as store:
         changed = compare(definitions, stored_definitions(store))
         events = store.status().events
@@ -122,6 +125,7 @@ def apply(
     before it is read; it takes its place at one instant.
     """
     definitions = _read(file)
+    _tell_not_kept(definitions, data, url, config_file)
     with reached(data, url, token, config_file) as store:
         changed = compare(definitions, stored_definitions(store))
         store.apply(changed)
@@ -134,6 +138,20 @@ def apply(
         return
     for state in states:
         typer.echo(f"{state.report.name}: version {state.report.version} {_said(state)}, {_share(state)}")
+
+
+def _tell_not_kept(definitions: list[Definition], data: str | None, url: str | None, config_file: str | None) -> None:
+    """Remark on fields that reports count by and the settings do not list. A server has a list of its own."""
+    settings = config.load({"url": url, "config": config_file}).settings
+    if data is None and settings.url:
+        return
+    kept = Keep(settings.events_keep).names
+    for field in dict.fromkeys(field for each in definitions for field in each.fields if field not in kept):
+        remedy = "Add it to events_keep of whoever takes events; `tillroll fields` shows what events have"
+        typer.echo(
+            f"{field} is not among the kept fields of these settings: without it events are (absent). {remedy}",
+            err=True,
+        )
 
 
 def count(store: Store, names: list[str], rate: int | None, progress: Progress | None) -> None:
