@@ -86,7 +86,7 @@ def questions() -> dict[str, object]:
     }
 
 
-def ask(store: SqliteStore, question: object) -> float:
+def seconds_of(store: SqliteStore, question: object) -> float:
     """Return how long an answer took, in milliseconds."""
     started = time.perf_counter()
     if isinstance(question, Query):
@@ -111,7 +111,7 @@ def _ask_all(store: SqliteStore, merchants: int, filled: float) -> None:
     opened = memory()
     rows = []
     for name, question in questions().items():
-        first, times = ask(store, question), sorted(ask(store, question) for _ in range(9))
+        first, times = seconds_of(store, question), sorted(seconds_of(store, question) for _ in range(9))
         rows.append((name, f"{first:.0f} ms", f"{times[4]:.1f} ms", f"{times[-1]:.1f} ms"))
     show(f"{merchants:,} merchants, {merchants * EVENTS_EACH:,} events", ("", "first", "median", "worst of 9"), rows)
     alone = memory()
@@ -138,7 +138,7 @@ def _read(store: SqliteStore, seed: int, stop: threading.Event) -> None:
     source = random.Random(seed)
     asked = list(questions().values())
     while not stop.is_set():
-        ask(store, source.choice(asked))
+        seconds_of(store, source.choice(asked))
 
 
 def posts(store: SqliteStore, seconds: float) -> list[float]:

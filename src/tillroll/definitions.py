@@ -10,7 +10,7 @@ import msgspec
 from tillroll.aws.prices import WRITE_UNIT
 from tillroll.core.definition import Definition, read_definition
 from tillroll.core.preview import EVENTS, preview
-from tillroll.core.question import filters_of, find_report, spans_of
+from tillroll.core.question import find_report, spans_of
 from tillroll.errors import CountingError
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ def state_object(state: ReportState) -> dict[str, Any]:
         "dimensions": report.dimensions,
         "window": report.window.name if report.window else None,
         "zone": report.window.clocks.name if report.window else None,
-        "values": {dimension.name: dimension.texts for dimension in report.closed},
-        "filters": filters_of(report),
         "spans": spans_of(report),
         "own": report.is_own,
         "readable": state.readable,

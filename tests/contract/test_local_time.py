@@ -12,7 +12,7 @@ import pytest
 from tests.oracle import events_of, rows_of
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
-from tillroll.core.question import ask
+from tillroll.core.question import parse_query
 from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
@@ -61,7 +61,7 @@ def shown(store: Store, report: str, **parameters: str) -> dict[str, int]:
     found: dict[str, int] = {}
     totals = None
     while True:
-        page = store.page(ask(REPORTS[report], asked))
+        page = store.page(parse_query(REPORTS[report], asked))
         totals = totals or page.totals
         found.update(events_of(page.aggregates))
         if page.next is None:

@@ -12,7 +12,7 @@ from tests.differential.definitions import FIELDS, MERCHANTS, batch_of, random_p
 from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.core.query import Query, Row, answer
-from tillroll.core.question import ask, dimensions_of, filters_of
+from tillroll.core.question import dimensions_of, filters_of, parse_query
 from tillroll.core.report import FIVE, Reports
 from tillroll.core.smallest import smallest
 from tillroll.errors import QueryError
@@ -67,7 +67,7 @@ def random_query(source: Random, report: Report) -> Query | None:
     parameters["order"] = [source.choice(["datapoint", "-events", "-amount"])]
     parameters["limit"] = [str(source.choice([2, 1_000]))]
     try:
-        return ask(report, parameters)
+        return parse_query(report, parameters)
     except QueryError:
         return None
 
@@ -118,7 +118,7 @@ def test_whoever_answers_the_answer_is_the_same(seed: int) -> None:
 )
 def test_the_one_with_the_fewest_counters_is_asked(name: str, parameters: dict[str, list[str]], expected: str) -> None:
     reports = Reports([*FIVE, *(define(table).report(1) for table in NARROW)])
-    assert smallest(ask(reports[name], parameters), reports).report.name == expected
+    assert smallest(parse_query(reports[name], parameters), reports).report.name == expected
 
 
 def test_a_store_puts_questions_to_the_smallest_report_and_answers_the_same(tmp_path: Path) -> None:

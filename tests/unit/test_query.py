@@ -9,7 +9,7 @@ import pytest
 
 from tillroll.core.csv_form import CsvForm
 from tillroll.core.query import Query, Row, aggregate_object, answer, average
-from tillroll.core.question import ask, measures_of
+from tillroll.core.question import measures_of, parse_query
 from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
@@ -46,10 +46,12 @@ def test_measures_are_shown_as_asked(measures: Sequence[str], shown: str) -> Non
 
 
 def test_what_is_ordered_by_is_not_added() -> None:
-    asked = ask(REPORT, {"order": ["-amount"]})
+    asked = parse_query(REPORT, {"order": ["-amount"]})
     pages = [answer(msgspec.structs.replace(asked, limit=1), ROWS)]
     while pages[-1].next is not None:
-        pages.append(answer(ask(REPORT, {"order": ["-amount"], "limit": ["1"], "cursor": [pages[-1].next]}), ROWS))
+        pages.append(
+            answer(parse_query(REPORT, {"order": ["-amount"], "limit": ["1"], "cursor": [pages[-1].next]}), ROWS)
+        )
     assert [page.aggregates[0].datapoint for page in pages] == [">500|SLICE_IT", "10-50|PAY_NOW", "<10|PAY_NOW"]
     assert CsvForm(asked).rows(pages[0].aggregates) == b">500|SLICE_IT,100000000\r\n"
     form = CsvForm(asked, "split", measures=("amount", "average"))

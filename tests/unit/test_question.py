@@ -6,7 +6,7 @@ import pytest
 
 from tillroll.core import limits
 from tillroll.core.query import Query
-from tillroll.core.question import PARAMETERS, ask, find_datapoint, find_report, whole_number
+from tillroll.core.question import PARAMETERS, find_datapoint, find_report, parse_query, whole_number
 from tillroll.core.report import FIVE, REPORTS, Report
 from tillroll.errors import QueryError
 
@@ -17,7 +17,7 @@ TIMELESS = REPORTS["merchant-method"]
 
 @pytest.mark.parametrize("report", FIVE, ids=lambda report: report.name)
 def test_no_parameter_asks_for_all_of_a_report(report: Report) -> None:
-    assert ask(report, {}) == Query(report=report)
+    assert parse_query(report, {}) == Query(report=report)
 
 
 @pytest.mark.parametrize(
@@ -32,26 +32,26 @@ def test_no_parameter_asks_for_all_of_a_report(report: Report) -> None:
     ],
 )
 def test_every_spelling_of_an_hour_is_the_same_window(text: str) -> None:
-    assert ask(HOURS, {"from": [text]}).start == 27
-    assert ask(HOURS, {"to": [text]}).stop == 27
+    assert parse_query(HOURS, {"from": [text]}).start == 27
+    assert parse_query(HOURS, {"to": [text]}).stop == 27
 
 
 def test_a_date_is_midnight_utc() -> None:
-    assert ask(HOURS, {"from": ["1970-01-02"]}).start == 24
-    assert ask(DAYS, {"from": ["1970-01-02"]}).start == 1
-    assert ask(DAYS, {"from": ["1969-12-31T00:00:00Z"]}).start == -1
+    assert parse_query(HOURS, {"from": ["1970-01-02"]}).start == 24
+    assert parse_query(DAYS, {"from": ["1970-01-02"]}).start == 1
+    assert parse_query(DAYS, {"from": ["1969-12-31T00:00:00Z"]}).start == -1
 
 
 @pytest.mark.parametrize("text", ["1970-01-02T03:00:01Z", "1970-01-02T03:00:00.5Z", "1970-01-02T03:59:59Z"])
 def test_an_instant_inside_a_window_is_told_the_nearest_two(text: str) -> None:
     with pytest.raises(QueryError, match="1970-01-02T03:00:00Z and 1970-01-02T04:00:00Z") as caught:
-        ask(HOURS, {"from": [text]})
+        parse_query(HOURS, {"from": [text]})
     assert caught.value.field == "from"
 
 
 def test_an_hour_is_no_bound_of_a_report_of_days() -> None:
     with pytest.raises(QueryError, match="inside a day"):
-        ask(DAYS, {"to": ["1970-01-02T03:00:00Z"]})
+        parse_query(DAYS, {"to": ["1970-01-02T03:00:00Z"]})
 
 
 @pytest.mark.parametrize(
@@ -68,31 +68,31 @@ def test_an_hour_is_no_bound_of_a_report_of_days() -> None:
 )
 def test_what_is_no_date_is_refused(text: str) -> None:
     with pytest.raises(QueryError, match="not a date or an instant"):
-        ask(HOURS, {"from": [text]})
+        parse_query(HOURS, {"from": [text]})
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:00:00-01:00"])
 def test_an_instant_outside_the_years_is_refused(text: str) -> None:
     with pytest.raises(QueryError, match="outside the years"):
-        ask(HOURS, {"from": [text]})
+        parse_query(HOURS, {"from": [text]})
 
 
 @pytest.mark.parametrize("stop", ["1970-01-02", "1970-01-01"])
 def test_a_range_that_is_empty_or_inverted_is_refused(stop: str) -> None:
     with pytest.raises(QueryError, match="not after") as caught:
-        ask(DAYS, {"from": ["1970-01-02"], "to": [stop]})
+        parse_query(DAYS, {"from": ["1970-01-02"], "to": [stop]})
     assert caught.value.field == "to"
 
 
 def test_a_report_over_all_time_has_no_range() -> None:
     with pytest.raises(QueryError, match="over all time"):
-        ask(TIMELESS, {"from": ["1970-01-02"]})
+        parse_query(TIMELESS, {"from": ["1970-01-02"]})
 
 
 def test_filters_take_several_values() -> None:
-    query = ask(HOURS, {"bracket": ["<10", "10-50"], "method": ["PAY_NOW"]})
+    query = parse_query(HOURS, {"bracket": ["<10", "10-50"], "method": ["PAY_NOW"]})
     assert query.filters == {"bracket": frozenset({"<10", "10-50"}), "method": frozenset({"PAY_NOW"})}
-    assert ask(TIMELESS, {"merchant": ["a,b"]}).filters == {"merchant": frozenset({"a,b"})}
+    assert parse_query(TIMELESS, {"merchant": ["a,b"]}).filters == {"merchant": frozenset({"a,b"})}
 
 
 @pytest.mark.parametrize("report", FIVE, ids=lambda report: report.name)
@@ -100,10 +100,10 @@ def test_filters_take_several_values() -> None:
 def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name: str) -> None:
     value = {"bracket": "<10", "method": "PAY_NOW", "merchant": "a"}[name]
     if name in report.dimensions:
-        assert ask(report, {name: [value]}).filters
+        assert parse_query(report, {name: [value]}).filters
     else:
         with pytest.raises(QueryError, match=f"does not count by {name}"):
-            ask(report, {name: [value]})
+            parse_query(report, {name: [value]})
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,21 @@ def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name:
 )
 def test_a_bad_parameter_is_named_with_what_it_can_be(parameters: dict[str, list[str]], problem: str) -> None:
     with pytest.raises(QueryError) as caught:
-        ask(HOURS, parameters)
+        parse_query(HOURS, parameters)
     assert problem in str(caught.value)
     assert caught.value.field in (*PARAMETERS, "bracket", "method", "merchant") or caught.value.field == "colour"
 
 
 def test_too_many_filter_values_and_too_long_a_merchant_are_refused() -> None:
     with pytest.raises(QueryError, match="more than"):
-        ask(TIMELESS, {"merchant": [str(number) for number in range(limits.FILTER_VALUES_MAX + 1)]})
+        parse_query(TIMELESS, {"merchant": [str(number) for number in range(limits.FILTER_VALUES_MAX + 1)]})
     with pytest.raises(QueryError, match="characters long"):
-        ask(TIMELESS, {"merchant": ["m" * (limits.NAME_CHARACTERS_MAX + 1)]})
+        parse_query(TIMELESS, {"merchant": ["m" * (limits.NAME_CHARACTERS_MAX + 1)]})
 
 
 def test_roll_ups_keep_their_order() -> None:
-    assert ask(HOURS, {"by": ["method,day"]}).by == ("method", "day")
-    assert ask(HOURS, {"by": ["method", "day"]}).by == ("method", "day")
+    assert parse_query(HOURS, {"by": ["method,day"]}).by == ("method", "day")
+    assert parse_query(HOURS, {"by": ["method", "day"]}).by == ("method", "day")
 
 
 def test_reports_and_datapoints_are_found_by_name() -> None:
@@ -163,13 +163,13 @@ def test_a_whole_number_has_bounds() -> None:
 
 def test_a_range_of_a_report_over_all_time_is_told_who_answers_it() -> None:
     with pytest.raises(QueryError, match="Ask hour-bracket-method with by=bracket,method and the range"):
-        ask(REPORTS["bracket-method"], {"from": ["2011-12-03"]})
+        parse_query(REPORTS["bracket-method"], {"from": ["2011-12-03"]})
     with pytest.raises(QueryError, match="no report counts by merchant,method within a range"):
-        ask(TIMELESS, {"to": ["2011-12-03"]})
+        parse_query(TIMELESS, {"to": ["2011-12-03"]})
 
 
 def test_the_order_bracket_is_the_order_of_datapoints_with_brackets_by_amount() -> None:
-    query = ask(HOURS, {"order": ["bracket"]})
+    query = parse_query(HOURS, {"order": ["bracket"]})
     assert (query.order, query.brackets_by_amount) == ("datapoint", True)
 
 
@@ -195,13 +195,13 @@ def test_a_question_by_time_that_no_report_answers_is_told(
     report: str, parameters: dict[str, list[str]], problem: str
 ) -> None:
     with pytest.raises(QueryError) as caught:
-        ask(REPORTS[report], parameters)
+        parse_query(REPORTS[report], parameters)
     assert problem in str(caught.value)
 
 
 def test_dates_are_by_the_zones_clocks_and_instants_are_not() -> None:
-    query = ask(HOURS, {"zone": ["Europe/Stockholm"], "from": ["2026-06-01"], "to": ["2026-06-01T05:00:00Z"]})
+    query = parse_query(HOURS, {"zone": ["Europe/Stockholm"], "from": ["2026-06-01"], "to": ["2026-06-01T05:00:00Z"]})
     assert (query.start, query.stop) == (
-        ask(HOURS, {"from": ["2026-05-31:22"]}).start,
+        parse_query(HOURS, {"from": ["2026-05-31:22"]}).start,
         query.start + 7 if query.start else 0,
     )

@@ -28,6 +28,7 @@ RETIRED = {
     r"\bBuries\b(?! nothing)": "DeadLetterSink",
     r"\bclass (Look|Letter|_Crew)\b": "Sample, OutgoingMessage, _SenderPool",
     r"\bwhole: bytes": "single",
+    r"\bdef ask\b": "parse_query, request",
     r"\b_tell\b": "what it does",
     r"How it stands|Give one up|given? up for good": "Service status, Discard a rejected event",
     r"\bclass (State|Protocol|Body)\b(?!\(msgspec)": "a name that says whose",

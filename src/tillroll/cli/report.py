@@ -183,7 +183,7 @@ def _query(
     _add_only(parameters, only, question.filters_of(report))
     if report.window is HOUR:
         parameters.setdefault("zone", [config.load({"config": config_file}).settings.zone])
-    return question.ask(report, parameters)
+    return question.parse_query(report, parameters)
 
 
 def _add_only(parameters: dict[str, list[str]], only: list[str], dimensions: Sequence[str]) -> None:

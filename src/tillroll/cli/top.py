@@ -3,8 +3,7 @@
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -14,16 +13,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tillroll import config
 from tillroll.cli.charts import COLOURS, bar, draws_blocks, grid, sparkline
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
 from tillroll.cli.output import console
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Aggregate
-from tillroll.core.question import ask
+from tillroll.core.question import parse_query
 from tillroll.core.report import FIVE, SEPARATOR
-from tillroll.load.sender import Target
 from tillroll.ports import Store
 
 _KEPT = 60  # looks in the sparklines
@@ -32,12 +29,12 @@ _BAR = 24
 
 
 class Sample(NamedTuple):
-    """What one look saw. Freshness and rejected are None where it is not known."""
+    """What one look saw. Rejected is None where that is not known."""
 
     at: float
     events: int
     rejected: int | None
-    freshness_ms: float | None
+    freshness_ms: float
     aggregates: list[Aggregate]
 
     def by(self, part: int) -> dict[str, int]:
@@ -51,13 +48,6 @@ class Sample(NamedTuple):
 
 def run(
     *,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", help="Watch a server, instead of a store on this machine.")
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option("--token", metavar="TOKEN", help="The token the server wants; better given as TILLROLL_TOKEN."),
-    ] = None,
     interval: Annotated[
         float, typer.Option("--interval", metavar="SECONDS", min=0.05, help="Seconds from look to look.")
     ] = 1.0,
@@ -65,6 +55,8 @@ def run(
         int | None, typer.Option("--count", metavar="LOOKS", min=1, help="Stop after so many looks.")
     ] = None,
     data: Data = None,
+    url: Url = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
@@ -72,11 +64,8 @@ def run(
 
     On a terminal until Ctrl-C; else, or with --json, one line a look.
     """
-    if data is not None and url is None:
-        url = ""  # a flag comes before the server that a file or the environment names
-    settings = config.load({"url": url, "token": token, "data": data, "config": config_file}).settings
-    with _watched(settings, config_file) as look:
-        looks = _looks(look, interval, count)
+    with reached(data, url, token, config_file) as store:
+        looks = _looks(store, interval, count)
         if json or not sys.stdout.isatty():
             for before, now in looks:
                 _write_line(before, now, json=json)
@@ -87,17 +76,7 @@ def run(
                 live.update(view.drawn(before, now), refresh=True)
 
 
-@contextmanager
-def _watched(settings: config.Settings, config_file: str | None) -> Iterator[Callable[[], Sample]]:
-    if settings.url:
-        target = Target(settings.url, settings.token)
-        yield lambda: _look_at_server(target)
-        return
-    with opened(settings.data, config_file) as store:
-        yield lambda: _look_at_store(store)
-
-
-def _looks(look: Callable[[], Sample], interval: float, count: int | None) -> Iterator[tuple[Sample | None, Sample]]:
+def _looks(store: Store, interval: float, count: int | None) -> Iterator[tuple[Sample | None, Sample]]:
     """Yield each look with the one before it, at a steady pace."""
     before = None
     due = time.monotonic()
@@ -105,27 +84,19 @@ def _looks(look: Callable[[], Sample], interval: float, count: int | None) -> It
     while count is None or seen < count:
         time.sleep(max(0.0, due - time.monotonic()))
         due += interval
-        now = look()
+        now = _look(store)
         yield before, now
         before = now
         seen += 1
 
 
-def _look_at_store(store: Store) -> Sample:
+def _look(store: Store) -> Sample:
     status = store.status()
     at = time.time()
-    page = store.page(ask(_REPORT, {}))
+    page = store.page(parse_query(_REPORT, {}))
     fresh = 0.0 if status.unfolded_since is None else 1_000 * (at - status.unfolded_since)
     events = sum(aggregate.events for aggregate in page.aggregates)
     return Sample(at, events, status.rejected, fresh, page.aggregates)
-
-
-def _look_at_server(target: Target) -> Sample:
-    status = target.get("/status")
-    found = target.get(f"/reports/{_REPORT.name}")
-    aggregates = [Aggregate(str(each["datapoint"]), int(each["events"])) for each in found]
-    events = sum(aggregate.events for aggregate in aggregates)
-    return Sample(time.time(), events, status.get("rejected"), status.get("freshness_ms"), aggregates)
 
 
 def _rate(before: Sample | None, now: Sample) -> float:
@@ -171,8 +142,7 @@ class _View:
         )
         if now.rejected:
             head.append(f"{now.rejected:,} rejected   ", style="red")
-        if now.freshness_ms is not None:
-            head.append(f"reports {now.freshness_ms:,.0f} ms old", style="dim")
+        head.append(f"reports {now.freshness_ms:,.0f} ms old", style="dim")
         line = Text(sparkline(self._rates, blocks=self._blocks), style="green")
         tables = [self._table(names, before, now, part) for part, names in enumerate((BRACKETS, METHODS))]
         return Group(head, line, *tables)

@@ -1,4 +1,4 @@
-"""Ask: turn what a person or a program typed into a query, or say which part of it no report can answer. Pure.
+"""Questions: turn what a person or a program typed into a query, or say which part of it no report can answer. Pure.
 
 The same words and rules over HTTP and on the command line, so both read them here.
 """
@@ -43,7 +43,7 @@ _INSTANT: Final = re.compile(
 _MEASURE_CURSOR: Final = re.compile(r"[1-9]\d{0,38}\|.+|0\|.+", re.ASCII | re.DOTALL)
 
 
-def ask(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
+def parse_query(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:
     """Return the query that text parameters, by name, put to a report.
 
     Names are those in PARAMETERS. Filters and `by` take several values, `by` also parted by commas; the others one.

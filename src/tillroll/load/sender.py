@@ -5,15 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import queue
-import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from tillroll.errors import ConfigError, TillrollError
+from tillroll.connection import connect, path_of
+from tillroll.errors import TillrollError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -59,49 +58,6 @@ class Target(NamedTuple):
 
     url: str
     token: str = ""
-
-    def connect(self) -> http.client.HTTPConnection:
-        """Return a connection to it, not yet opened.
-
-        Raises:
-            ConfigError: the address is not one of HTTP.
-        """
-        parts = urlsplit(self.url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
-            raise ConfigError("url", f"{self.url} is not the address of a server", "Give http://HOST:PORT")
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(parts.hostname, port, timeout=_TIMEOUT_S, context=context)
-        return http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
-
-    def path(self, path: str) -> str:
-        """Return the path of a route under this address."""
-        return urlsplit(self.url).path.rstrip("/") + path
-
-    def get(self, path: str) -> Any:
-        """Return what the server answers to a GET, parsed.
-
-        Raises:
-            SendError: the server is not there, or refuses.
-        """
-        connection = self.connect()
-        try:
-            connection.request("GET", self.path(path), headers=self.headers())
-            response = connection.getresponse()
-            answer = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            problem = str(error) or type(error).__name__
-            raise SendError(f"{self.url}: no answer ({problem}). See whether the server runs there") from error
-        finally:
-            connection.close()
-        if response.status != http.client.OK:
-            told = answer[:300].decode(errors="replace")
-            raise SendError(f"{self.url}: the server answers {response.status}: {told}")
-        return json.loads(answer)
 
     def headers(self) -> dict[str, str]:
         """Return what every request carries."""
@@ -184,7 +140,7 @@ class _SenderPool:
     def work(self) -> None:
         """Send what waits until None comes, or another thread has failed."""
         try:
-            connection = self._target.connect()
+            connection = connect(self._target.url, _TIMEOUT_S)
             while self.error is None:
                 try:
                     body = self._waiting.get(timeout=0.2)
@@ -226,7 +182,7 @@ class _SenderPool:
         headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": body.key, **self._target.headers()}
         data = "\n".join(body.lines).encode()
         try:
-            connection.request("POST", self._target.path("/events"), data, headers)
+            connection.request("POST", path_of(self._target.url) + "/events", data, headers)
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:

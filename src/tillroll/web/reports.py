@@ -16,7 +16,7 @@ from tillroll.core.csv_form import COLUMNS, Columns, CsvForm
 from tillroll.core.definition import define
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, Page, aggregate_object
-from tillroll.core.question import ask, find_datapoint, measures_of, whole_number
+from tillroll.core.question import find_datapoint, measures_of, parse_query, whole_number
 from tillroll.definitions import definition_object, find_readable, planned, state_object
 from tillroll.errors import PARQUET_EXTRA, DefinitionError, QueryError, VersionGoneError
 from tillroll.export.parquet import AGGREGATE_MEASURES, has_parquet, write_aggregates
@@ -103,7 +103,7 @@ class ReportRoutes:
         _refuse(form, {"csv"}, bom=bom)
         asked = AGGREGATE_MEASURES if form == "parquet" and "measures" not in parameters else DEFAULT_MEASURES
         measures = measures_of(parameters.pop("measures", asked))
-        query = ask(report, parameters)
+        query = parse_query(report, parameters)
         # A reader that turns pages has the totals from the first.
         query = msgspec.structs.replace(query, totals=query.after is None, amounts=measures != DEFAULT_MEASURES)
         if columns == "split" and "order" not in parameters:

@@ -171,8 +171,6 @@ SCHEMAS: Final[Schema] = {
             "dimensions": listed(TEXT),
             "window": {"type": ["string", "null"], "enum": [*WINDOWS, None]},
             "zone": {"type": ["string", "null"], "description": "The IANA name of the zone of its windows"},
-            "values": {"type": "object", "additionalProperties": listed(TEXT), "description": "Of dimensions with few"},
-            "filters": listed(TEXT),
             "spans": listed(TEXT),
             "own": {"type": "boolean"},
             "readable": {"type": "boolean"},

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
-from tillroll.errors import ConfigError, ServerError
+from tillroll.connection import connect, path_of
+from tillroll.errors import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,31 +37,16 @@ class Client:
             ConfigError: the address is not one of HTTP.
         """
         self.url = url.rstrip("/")
-        parts = urlsplit(self.url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        known = parts.scheme in ("http", "https")
-        if not known or not parts.hostname or port == -1 or parts.query or parts.fragment:
-            remedy = "Give http://HOST:PORT or https://HOST, with a path if it has one"
-            raise ConfigError("url", f"{url} is not the address of a server", remedy)
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            self._connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                parts.hostname, port, timeout=_TIMEOUT_S, context=context
-            )
-        else:
-            self._connection = http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
+        self._connection = connect(self.url, _TIMEOUT_S)
         self._response: http.client.HTTPResponse | None = None  # the last one
-        self._path = parts.path
+        self._path = path_of(self.url)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def close(self) -> None:
         """Release the connection."""
         self._connection.close()
 
-    def ask(
+    def request(
         self,
         method: str,
         path: Sequence[str],

@@ -61,14 +61,14 @@ class HttpStore:
 
     def status(self) -> Status:
         """See ports.Journal. Of what the server does not tell nothing is said."""
-        found = self._client.ask("GET", ["status"]).value
+        found = self._client.request("GET", ["status"]).value
         return Status(
             events=found["events"],
             journal_position=found["journal_position"],
             folded_position=found["folded_position"],
             visible_position=found["visible_position"],
             folded_at=None,
-            unfolded_since=None,
+            unfolded_since=time.time() - found["freshness_ms"] / 1_000 if found["freshness_ms"] else None,
             rejected=found["rejected"],
             rejected_full=found["rejected_full"],
         )
@@ -81,7 +81,7 @@ class HttpStore:
 
     def report_states(self) -> list[ReportState]:
         """See ports.Definitions."""
-        states = self._client.ask("GET", ["reports"], {"definitions": "1"}).value
+        states = self._client.request("GET", ["reports"], {"definitions": "1"}).value
         return [
             ReportState(
                 _report(state),
@@ -97,7 +97,7 @@ class HttpStore:
     def apply(self, definitions: Sequence[Definition]) -> None:
         """See ports.Definitions, save that it is one after another: an error leaves those before it applied."""
         for definition in definitions:
-            self._client.ask("PUT", ["reports", definition.name], body=msgspec.json.encode(_written(definition)))
+            self._client.request("PUT", ["reports", definition.name], body=msgspec.json.encode(_written(definition)))
 
     def drop(self, name: str) -> bool:
         """See ports.Definitions."""
@@ -126,7 +126,7 @@ class HttpStore:
         totals, after = None, query.after
         while True:
             limit = min(query.limit - len(rows), limits.PAGE_MAX)
-            answer = self._client.ask("GET", ["reports", query.report.name], _parameters(query, after, limit))
+            answer = self._client.request("GET", ["reports", query.report.name], _parameters(query, after, limit))
             rows += map(_aggregate, answer.value)
             if query.after is None and after is None and query.totals:
                 counts = (answer.headers.get(f"Tillroll-{name}", "0") for name in ("Datapoints", "Events", "Amount"))
@@ -139,7 +139,7 @@ class HttpStore:
         """See ports.Aggregates."""
         asked = {"measures": "events,amount"} if amounts else {}
         body = msgspec.json.encode({"datapoints": datapoints})
-        return [_aggregate(row) for row in self._client.ask("POST", ["aggregates"], asked, body).value]
+        return [_aggregate(row) for row in self._client.request("POST", ["aggregates"], asked, body).value]
 
     # The journal.
 
@@ -178,7 +178,7 @@ class HttpStore:
         if repair:
             raise ServerError("--repair: a server repairs nothing. Run it where the store is, with --data", 2)
         self._audited(progress)
-        self._client.ask("POST", ["audit"], {"since": day_text(since)} if since else {})
+        self._client.request("POST", ["audit"], {"since": day_text(since)} if since else {})
         found = self._audited(progress)
         if found["error"] is not None:
             raise ServerError(found["error"], 4)
@@ -188,7 +188,7 @@ class HttpStore:
     def _audited(self, progress: Progress | None) -> dict[str, Any]:
         """Return what is known of audits once none runs."""
         while True:
-            found: dict[str, Any] = self._client.ask("GET", ["audit"]).value
+            found: dict[str, Any] = self._client.request("GET", ["audit"]).value
             if not found["running"]:
                 return found
             if progress is not None and found["progress"] is not None:
@@ -200,7 +200,7 @@ class HttpStore:
         after: str | None = "0"
         while after is not None:
             asked = {"datapoint": datapoint, "after": after, "limit": _TRACES}
-            found: _Explained = self._client.ask("GET", ["explain"], asked, kind=_Explained).value
+            found: _Explained = self._client.request("GET", ["explain"], asked, kind=_Explained).value
             for each in found.purchases:
                 event = bytes(each.event)
                 yield Trace(chunk=each.chunk, index=each.index, folded=each.folded, name=each.name, event=event)
@@ -208,7 +208,7 @@ class HttpStore:
 
     def fields(self) -> dict[str, Any]:
         """See ports.Served."""
-        found: dict[str, Any] = self._client.ask("GET", ["fields"]).value
+        found: dict[str, Any] = self._client.request("GET", ["fields"]).value
         return found
 
     # What was not accepted.
@@ -218,12 +218,12 @@ class HttpStore:
     ) -> list[StoredRejection]:
         """See ports.RejectedStore."""
         asked = _which(which, after) | {"limit": min(limit, limits.REJECTED_LISTED_MAX)}
-        return [_stored(each) for each in self._client.ask("GET", ["rejected"], asked).value]
+        return [_stored(each) for each in self._client.request("GET", ["rejected"], asked).value]
 
     def find_rejected(self, rejected_id: str) -> StoredRejection | None:
         """See ports.RejectedStore."""
         try:
-            return _stored(self._client.ask("GET", ["rejected", rejected_id]).value)
+            return _stored(self._client.request("GET", ["rejected", rejected_id]).value)
         except ServerError as error:
             if error.code == "unknown_rejected":
                 return None
@@ -231,7 +231,7 @@ class HttpStore:
 
     def rejected_summary(self) -> RejectedSummary:
         """See ports.RejectedStore."""
-        return msgspec.convert(self._client.ask("GET", ["rejected", "summary"]).value, RejectedSummary)
+        return msgspec.convert(self._client.request("GET", ["rejected", "summary"]).value, RejectedSummary)
 
     def discard(self, rejected_ids: Sequence[str]) -> None:
         """See ports.RejectedStore."""
@@ -241,7 +241,9 @@ class HttpStore:
     def retry(self, rejected_id: str, body: bytes | None) -> dict[str, Any] | None:
         """See ports.Served."""
         try:
-            found: dict[str, Any] = self._client.ask("POST", ["rejected", rejected_id, "retry"], body=body or b"").value
+            found: dict[str, Any] = self._client.request(
+                "POST", ["rejected", rejected_id, "retry"], body=body or b""
+            ).value
         except ServerError as error:
             if error.code == "unknown_rejected":
                 return None
@@ -252,13 +254,13 @@ class HttpStore:
 
     def retry_some(self, which: RejectedFilter, after: str | None) -> dict[str, Any]:
         """See ports.Served."""
-        found: dict[str, Any] = self._client.ask("POST", ["rejected", "retry"], _which(which, after), b"").value
+        found: dict[str, Any] = self._client.request("POST", ["rejected", "retry"], _which(which, after), b"").value
         return found
 
     def _unless(self, code: str, method: str, path: Sequence[str]) -> bool:
         """Have something done; return False where the server answers this code."""
         try:
-            self._client.ask(method, path)
+            self._client.request(method, path)
         except ServerError as error:
             if error.code == code:
                 return False
