@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.counted import count_datapoints
 from tests.oracle import events_of
 
 from tillroll.core import kernel
 from tillroll.core.batch import Event, NameKind, Source, batch_of
-from tillroll.core.fold import count_datapoints
 from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, REPORTS, Report
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError

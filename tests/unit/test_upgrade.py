@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.counted import count_datapoints
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
-from tillroll.core.fold import count_datapoints
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import CountingError, StoreError

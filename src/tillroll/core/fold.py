@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.codes import Codes, Numbers
 from tillroll.core.dimension import FIELD_PREFIX, MERCHANT, Open
-from tillroll.core.report import FIVE, Condition, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from array import array
+    from collections.abc import Iterator, Sequence
 
     from tillroll.core.batch import Batch
+    from tillroll.core.report import Condition, Report
 
 _COLUMNS_MAX = 32  # of one call of the kernel; no report alone has half as many
 _REPORTS_MAX = 256
@@ -33,10 +32,6 @@ class Counts(NamedTuple):
     counts: array[int]
     sums: array[int]
     numbers: tuple[array[int], ...] = ()
-
-    def rows(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (window, code, count)."""
-        return zip(self.windows, self.codes, self.counts, strict=True)
 
 
 def fold(reports: Sequence[Report], codes: Codes) -> list[Counts]:
@@ -114,20 +109,3 @@ def codes_of(batch: Batch, numbers: array[int]) -> Codes:
     size = kernel.largest(numbers) + 1 if numbers else 1
     merchants = Numbers(batch.merchants, numbers, size)
     return Codes(batch.seconds, batch.amounts, batch.methods, {MERCHANT.dictionary: merchants})
-
-
-def count_datapoints(batches: Iterable[Batch], reports: Sequence[Report] = FIVE) -> Counter[str]:
-    """Return how many events of the batches each datapoint of each report of at most one open dimension counts."""
-    counted: Counter[str] = Counter()
-    for batch in batches:
-        names = batch.merchant_names
-        codes = codes_of(batch, array("I", range(len(names))))
-        for report, counts in zip(reports, fold(reports, codes), strict=True):
-            for window, code, count in counts.rows():
-                number, inner = divmod(code, report.inner)
-                texts = report.inner_texts(inner)
-                texts |= {dimension.name: names[number] for dimension in report.opens}
-                if report.window is not None:
-                    texts[report.window.name] = report.window.text(window)
-                counted[report.datapoint(report.text(texts[name] for name in report.dimensions))] += count
-    return counted

@@ -102,9 +102,9 @@ def answer(
     return Response(body, status, fields, media_type)
 
 
-def json_answer(request: Request, value: Any, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
+def json_answer(request: Request, value: Any, status: int = 200) -> Response:
     """Return a value as JSON."""
-    return answer(request, msgspec.json.encode(value), JSON, headers, status)
+    return answer(request, msgspec.json.encode(value), JSON, None, status)
 
 
 def problem_answer(problem: Problem) -> Response:

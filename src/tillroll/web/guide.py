@@ -108,14 +108,11 @@ def _mend(token: Token) -> None:
 class Guides:
     """All guides, rendered when the first is asked for."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        self._folder = folder
-
     @cached_property
     def all(self) -> dict[str, Guide]:
         """The guides by name, in the order in which the index names them."""
-        order = _LINK.findall((self._folder / f"{INDEX}.md").read_text("utf-8"))
-        texts = {path.stem: path.read_text("utf-8") for path in sorted(self._folder.glob("*.md"))}
+        order = _LINK.findall((FOLDER / f"{INDEX}.md").read_text("utf-8"))
+        texts = {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.md"))}
         titles = {name: text.partition("\n")[0].removeprefix("# ") for name, text in texts.items()}
         return {name: Guide(name, texts[name], titles) for name in dict.fromkeys((INDEX, *order, *texts))}
 

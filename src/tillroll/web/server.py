@@ -34,28 +34,18 @@ _FILES_KEPT: Final = 64  # for the store and the log, of those the process may o
 _CONNECTIONS_MAX: Final = 10_000
 
 
-def serve(
-    store: Store, settings: ServerSettings, *, queue: Queue | None = None, on_ready: Callable[[str], None] | None = None
-) -> None:
+def serve(store: Store, settings: ServerSettings, *, queue: Queue | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was accepted. With a queue, events go there, not to the store.
-
-    `on_ready` is told the address; without it, standard output is.
 
     Raises:
         ConfigError: the server would be open to others without being told so, or cannot listen.
     """
     settings.check()
     with _listen(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(store, settings, queue, listener, on_ready or _announce))
+        runner.run(_serve(store, settings, queue, listener))
 
 
-async def _serve(
-    store: Store,
-    settings: ServerSettings,
-    queue: Queue | None,
-    listener: socket.socket,
-    on_ready: Callable[[str], None],
-) -> None:
+async def _serve(store: Store, settings: ServerSettings, queue: Queue | None, listener: socket.socket) -> None:
     connections_max = _connections_max()
     state = ServerState(store, settings, queue)
     state.streams_max = min(state.streams_max, connections_max // 4)
@@ -75,7 +65,7 @@ async def _serve(
         timeout_keep_alive=round(settings.keep_alive_s),
         timeout_graceful_shutdown=round(settings.stop_s_max),
     )
-    server = _Server(config, state, lambda: on_ready(_address(settings, listener)))
+    server = _Server(config, state, lambda: _announce(_address(settings, listener)))
     try:
         await server.serve(sockets=[listener])
         if server.gone is not None:

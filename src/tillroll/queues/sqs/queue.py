@@ -65,7 +65,7 @@ class OutgoingMessage(NamedTuple):
         return {"Id": str(number), "MessageBody": self.body, "MessageAttributes": attributes}
 
 
-def open_sqs_queue(url: str, dead_letters: str = "", *, receivers: int = RECEIVERS) -> SqsQueue:
+def open_sqs_queue(url: str, dead_letters: str = "") -> SqsQueue:
     """Return the queue at a URL, in the region of the URL, or of AWS_REGION or the profile for one that is not AWS's.
 
     Where rejected events go is `dead_letters`, or else what the queue's own redrive policy names.
@@ -73,7 +73,7 @@ def open_sqs_queue(url: str, dead_letters: str = "", *, receivers: int = RECEIVE
     Raises:
         ConfigError: the URL is none, or no region is known.
     """
-    return SqsQueue(connect(url), url, dead_letters, receivers=receivers)
+    return SqsQueue(connect(url), url, dead_letters)
 
 
 def connect(url: str) -> SQSClient:

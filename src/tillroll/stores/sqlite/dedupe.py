@@ -208,10 +208,6 @@ class Dedupe:
         runs = [row for row in self._run_rows(batch, events) if self._connection.execute(query, row).fetchone() is None]
         return Missing(names, runs)
 
-    def _all_there(self, rows: array[int]) -> bool:
-        (count,) = self._connection.execute(_COUNT_ROWS, rows).fetchone()
-        return bool(count == _ROWS_AT_ONCE)
-
     def _missing_names(self, rows: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
         """Return the rows that are not there, each with the hash that is free for it."""
         taken: set[Slot] = set()

@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.core.versions import Version
 from tillroll.stores.sqlite.cells import CELL_TABLE
 from tillroll.stores.sqlite.chunks import GENESIS, Chunk
@@ -110,9 +110,10 @@ def add_checksums(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE state SET (chain, merchants, merchants_crc, checksum) = (?, ?, ?, ?)", values)
     segments = SegmentsWithoutSums(connection)
     segments.begin(FIVE)
+    reports = {report.name: report for report in FIVE}
     query = "SELECT report, window, part, cells FROM segment_before ORDER BY report, window, part"
     for name, window, part, cells in connection.execute(query):
-        report = REPORTS.get(name)
+        report = reports.get(name)
         if report is not None:  # else a report of another edition
             segments.put(report, window, part, bytes([len(cells) // layout_of(report).size, 0, 0]) + cells)
     connection.execute("DROP TABLE segment_before")
