@@ -140,14 +140,15 @@ def test_no_kill_point_makes_a_count_wrong(part: int) -> None:
     figures.count("SQLite, kill points", runs=len(range(1 + part, statements + 1, PARTS)) + 1, wrong=0)
 
 
-@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, pytest.param(Fault.PARTIAL, marks=pytest.mark.long)])
+@pytest.mark.parametrize("part", [pytest.param(part, marks=[pytest.mark.long] * (part > 0)) for part in range(PARTS)])
+@pytest.mark.parametrize("fault", [Fault.KILL_BEFORE, Fault.PARTIAL])
 def test_no_kill_and_no_full_disk_while_a_report_is_defined_changed_and_dropped_makes_a_count_wrong(
-    fault: Fault,
+    fault: Fault, part: int
 ) -> None:
-    statements = _run({}, _Definer, 1)
-    for statement in range(1, statements + 1):
+    chosen = range(1 + part, _run({}, _Definer, 1) + 1, PARTS)
+    for statement in chosen:
         _run({statement: fault}, _Definer, 1)
-    figures.note(f"SQLite, reports defined, changed and dropped, {fault.name.lower()}", f"{statements} runs, 0 wrong")
+    figures.count(f"SQLite, {fault.value} while a report is defined, changed and dropped", runs=len(chosen), wrong=0)
 
 
 @pytest.mark.long
