@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Forget whose machine this is: their AWS account and settings would let a test pass here and fail elsewhere."""
     config.addinivalue_line("markers", "long: runs with --long only")
+    config.addinivalue_line("markers", "slow: takes some seconds, so it begins before others")
     for name in [name for name in os.environ if name.startswith(("AWS_", "TILLROLL_"))]:
         del os.environ[name]
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
@@ -37,12 +38,24 @@ hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only the long run has."""
-    if config.getoption("--long"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("long")]
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=left_out)
+    """Leave out what only the long run has, and let every worker begin with its share of what is slow."""
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = _slow_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Order tests for --dist worksteal, which gives each worker a stretch of them: else the last may be the longest."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    ordered: list[pytest.Item] = []
+    for left in range(workers, 0, -1):
+        share, slow_share = (len(slow) + len(others)) // left, -(-len(slow) // left)
+        ordered += slow[:slow_share] + others[: share - slow_share]
+        slow, others = slow[slow_share:], others[share - slow_share :]
+    return ordered
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

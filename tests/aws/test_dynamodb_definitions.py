@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.aws.test_dynamodb_store import Tables
 
+pytestmark = pytest.mark.slow
 __all__ = ["tables"]
 
 

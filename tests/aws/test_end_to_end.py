@@ -8,6 +8,8 @@ from tests.aws.end_to_end import WAYS
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("way", "messages"), [("rie", 200), ("deployed", 100)])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tillroll.stores.dynamodb.store import DynamoDBStore
 
+pytestmark = pytest.mark.slow
 EVENT = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
 BODY = json.dumps(EVENT).encode()
 DATAPOINT = "2011-12-03:10|10-50|SLICE_IT"

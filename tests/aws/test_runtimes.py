@@ -24,6 +24,7 @@ from tillroll.stores.dynamodb.schema import create_tables
 if TYPE_CHECKING:
     from tests.aws.ministack import Ministack
 
+pytestmark = pytest.mark.slow
 GOOD = '{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}'
 PROGRAM = """
 import json, sys

@@ -17,6 +17,7 @@ from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE, OLD
 if TYPE_CHECKING:
     from tests.aws.deployed import Deployed
 
+pytestmark = pytest.mark.slow
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "template.yaml"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.browser.process import Server
     from tests.browser.purchases import Purchase
 
+pytestmark = pytest.mark.slow
 VIEWS = [
     "overview",
     "hour-bracket-method?range=30d&bracket=10-50&compare=before",

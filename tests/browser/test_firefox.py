@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.browser.process import Server
     from tests.browser.purchases import Purchase
 
+pytestmark = pytest.mark.slow
 FIREFOX = find_firefox()
 END, TAB, ENTER = "\ue010", "\ue004", "\ue007"
 

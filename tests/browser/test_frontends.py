@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
     from tests.aws.dynamodb_local import DynamoDBLocal
 
+pytestmark = pytest.mark.slow
 DOC = (Path(__file__).parents[2] / "docs" / "frontends.md").read_text()
 HERE = "http://127.0.0.1:8080"
 AWS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": REGION}

@@ -33,6 +33,7 @@ import tillroll
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deploy" / "Containerfile"
 HADOLINT = ROOT / ".tools" / "hadolint" / "bin" / "hadolint"

@@ -19,6 +19,7 @@ from tests.e2e.server import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RULES = ROOT / "deploy" / "prometheus" / "tillroll.rules.yml"

@@ -22,6 +22,7 @@ from tests.e2e.server import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 DEPLOY = Path(__file__).parents[2] / "deploy"
 NAME = "tillroll.example"
 TOKEN = "a-token-that-may-send-and-read"

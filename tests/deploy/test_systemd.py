@@ -20,6 +20,7 @@ from tests.e2e.command import EVENT, environment, tillroll
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 UNITS = HERE.parents[1] / "deploy" / "systemd"
 SERVICE = UNITS / "tillroll.service"

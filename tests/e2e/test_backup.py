@@ -20,6 +20,7 @@ from tests.e2e.server import Server, post_until_answered
 
 from tillroll.stores.sqlite.schema import MIGRATIONS
 
+pytestmark = pytest.mark.slow
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 LITESTREAM = Path(sys.executable).with_name("litestream")
 LATE_S = 3.0  # as docs/operations.md says

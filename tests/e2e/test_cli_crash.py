@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 KILLS = 5
 SMALL = Kind(events=0, bodies=600, days="7", killed_within_s=0)
 

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.command import environment
 from tests.e2e.http_server import EVENT, client, serving
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).parent / "schemathesis" / "schemathesis.toml"
 # By hand, with some hundreds, for longer.

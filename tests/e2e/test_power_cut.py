@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from tillroll.core.accept import Rejection
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the recorder is built with gcc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="the recorder is built with gcc"),
+]
 SEED = 4
 PARTS = 12  # to run beside each other
 PARTS_SHORT = 2  # of these, in a short run: a sixth of the calls

@@ -15,6 +15,7 @@ from tests.e2e.fetch_cdnow import FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 METHODS = ("PAY_NOW", "PAY_LATER", "SLICE_IT")
 BRACKET = (
     "CASE WHEN amount < 1000 THEN '<10' WHEN amount < 5000 THEN '10-50' WHEN amount < 10000 THEN '50-100'"

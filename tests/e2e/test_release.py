@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 COMPILED = "from tillroll.core import kernel; print(kernel.compiled)"
 

@@ -22,6 +22,7 @@ from tillroll.errors import PARQUET_EXTRA
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 KILLS = 8
 
 

@@ -10,6 +10,8 @@ from tests.fuzz import native
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
 def test_the_bare_kernel_takes_every_kept_input_without_a_step_outside_its_memory(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from tests.simulation import figures, planted_restores, restores
 if TYPE_CHECKING:
     from tests.simulation.planted import Planted
 
+pytestmark = pytest.mark.slow
+
 
 def test_after_a_restore_of_any_moments_no_count_is_wrong(request: pytest.FixtureRequest) -> None:
     seeds = 3_000 if request.config.getoption("--long") else 50

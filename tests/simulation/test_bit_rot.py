@@ -16,6 +16,7 @@ from tillroll.stores.sqlite.segment_rows import Rows, Segment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
 ROUNDS = 100
 ROUNDS_PLANTED = 400
 PARTS_PLANTED = 16

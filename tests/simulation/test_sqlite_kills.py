@@ -21,6 +21,7 @@ from tillroll.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
 _MIDNIGHT = int(STARTED_AT) // 86_400 * 86_400
 _NAMED = Purchase(_MIDNIGHT, 0, 999, "PAY_NOW", "kiosk", "p1")
 _OTHER = Purchase(_MIDNIGHT - 1, 0, 50_001, "SLICE_IT", "bakery")
