@@ -7,6 +7,7 @@ import time
 import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, cast
 
 import botocore.session
@@ -35,6 +36,11 @@ class DynamoDBLocal:
         self.endpoint = endpoint
 
     def boto(self) -> DynamoDBClient:
+        """Return a client, the same one each time: making one takes longer than most tests."""
+        return self._boto
+
+    @cached_property
+    def _boto(self) -> DynamoDBClient:
         session = botocore.session.Session()
         session.set_credentials("local", "local")
         client = session.create_client("dynamodb", region_name=REGION, endpoint_url=self.endpoint)
