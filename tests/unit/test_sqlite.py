@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 import pytest
 from tests.counted import count_datapoints
-from tests.oracle import events_of
+from tests.oracle import events_of, rows_of
 
 from tillroll.core import kernel
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, REPORTS, Report
+from tillroll.core.zone import find_zone
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome
 from tillroll.stores.sqlite import audit as audit_module
@@ -360,6 +361,39 @@ def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None
     assert any("cannot be read" in one.message for one in store.audit().differences)
     store.rebuild()
     assert store.audit().differences == []
+    store.close()
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Stockholm"])
+@pytest.mark.parametrize("span", ["day", "week", "month"])
+def test_hours_are_added_up_anew_when_another_process_changed_the_file(
+    tmp_path: Path, span: str, zone: str | None
+) -> None:
+    store, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
+    report = REPORTS["hour-bracket"]
+    query = Query(report=report, by=(span, "bracket"), zone=find_zone(zone) if zone else None, limit=1_000)
+    kept: list[Event] = []
+    for step in range(4):
+        more = events(900, start=step * 900)
+        kept += more
+        other.journal(batch_of(more))
+        if step % 2:
+            other.fold()
+        for _ in range(2):  # as it is read, and as it is held
+            assert store.page(query) == answer(query, [rows_of(event)[report.name][0] for event in kept])
+    store.close()
+    other.close()
+
+
+def test_hours_that_are_held_are_checked_again_when_the_file_was_changed(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(900)))
+    store.fold()
+    query = Query(report=REPORTS["hour-bracket"], by=("week",))
+    assert store.page(query).totals == store.page(query).totals
+    store._connection.execute("UPDATE aggregate SET checksum = checksum + 1")
+    with pytest.raises(StoreDamagedError):
+        store.page(query)
     store.close()
 
 

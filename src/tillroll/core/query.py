@@ -16,6 +16,7 @@ from tillroll.errors import QueryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from tillroll.core.dimension import Window
     from tillroll.core.zone import Zone
 
 Order = Literal["datapoint", "-events", "-amount"]
@@ -77,16 +78,25 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.report.window is None:
             raise ValueError(self.report.name)
-        first = self.report.window.hour(window)
+        return span.code(self.hour_of(self.report.window, window))
+
+    def hour_of(self, kind: Window, window: int) -> int:
+        """Return the first hour of a window by the query's clocks, counted from 1970.
+
+        Raises:
+            QueryError: the window is not a whole hour by the zone's clocks.
+        """
+        first = kind.hour(window)
         hour = first if self.zone is None else self.zone.hour(first)
         if hour is None and self.zone is not None:
-            problem = f"in {self.zone.name} the hour {self.report.window.text(window)} of UTC is parts of two hours"
+            problem = f"in {self.zone.name} the hour {kind.text(window)} of UTC is parts of two hours"
+            by = self.span.name if self.span else kind.name
             remedy = (
                 f"{self.report.name} counts whole hours of UTC: ask in UTC, or for a time when offsets are whole "
-                f'hours, or make a report by {span.name} with zone = "{self.zone.name}"'
+                f'hours, or make a report by {by} with zone = "{self.zone.name}"'
             )
             raise QueryError("zone", problem, remedy)
-        return span.code(first if hour is None else hour)
+        return first if hour is None else hour
 
 
 class Totals(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from functools import lru_cache
+from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core import kernel
@@ -15,12 +15,14 @@ from tillroll.core.clocks import UTC_CLOCKS
 from tillroll.core.query import Page, Query, Totals, after_of, aggregate, cursor
 from tillroll.core.report import SEPARATOR
 from tillroll.core.selection import By, Cut, Shape
+from tillroll.stores.sqlite.days import DAY_HOURS
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.segments import Segments, Window, sum_rows, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tillroll.stores.sqlite.days import Days
     from tillroll.stores.sqlite.merchants import Merchants
     from tillroll.stores.sqlite.segment_rows import SegmentRow
     from tillroll.stores.sqlite.sparse import Few
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _ALL_TIME: Final = 0
 _WINDOW, _OPEN = "\0", "\1"  # stand for a window and an open dimension in a datapoint's text
 _ROWS_AT_ONCE: Final = 16_384  # segments that are held before they are added up
+_window_of: Final = attrgetter("window")
 _WORD: Final = (1 << 64) - 1
 _WIDE: Final = (1 << 128) - 1
 _ORDERS: Final = {"datapoint": By.DATAPOINT, "-events": By.EVENTS, "-amount": By.AMOUNT}
@@ -36,7 +39,7 @@ _ORDERS: Final = {"datapoint": By.DATAPOINT, "-events": By.EVENTS, "-amount": By
 class Pager:
     """Answers one query. Use within the reader's transaction."""
 
-    def __init__(self, query: Query, merchants: Merchants, segments: Segments, tail: Few) -> None:
+    def __init__(self, query: Query, merchants: Merchants, segments: Segments, days: Days, tail: Few) -> None:
         self._query = query
         self._report = query.report
         self._window = query.window
@@ -48,6 +51,7 @@ class Pager:
         clocks = self._report.window.clocks if self._report.window else UTC_CLOCKS
         self._in_time = self._span is None or (self._span.rises and query.zone is None and clocks.is_utc)
         self._segments = segments
+        self._days = days
         self._tail = tail
         self._wanted = _wanted_merchants(query, merchants)
         self._selection = kernel.Selection(
@@ -122,12 +126,37 @@ class Pager:
     def _groups(self, start: int | None) -> Iterator[Window]:
         """Yield what the query tells apart by window, by rising window."""
         query, report = self._query, self._report
-        parts = None if self._wanted is None else {number // self._layout.values for number in self._wanted}
-        rows, few = self._segments.stored(report, start, query.stop, parts)
-        single = merge(few, _by_window(self._tail, start, query.stop), key=itemgetter(0))
-        both = merge(self._added_rows(rows), self._added(single), key=itemgetter(0))
-        for _, groups in groupby(both, key=itemgetter(0)):
-            yield together(list(groups))
+        tail = _by_window(self._tail, start, query.stop)
+        if self._is_by_days:
+            both = merge(self._added_days(), self._added(tail), key=itemgetter(0))
+        else:
+            parts = None if self._wanted is None else {number // self._layout.values for number in self._wanted}
+            rows, few = self._segments.stored(report, start, query.stop, parts)
+            both = merge(self._added_rows(rows), self._added(merge(few, tail, key=itemgetter(0))), key=itemgetter(0))
+        for key, groups in groupby(both, key=itemgetter(0)):
+            yield together(key, list(groups))
+
+    @property
+    def _is_by_days(self) -> bool:
+        """Whether the answer is added up of whole days of a report by hours that has small segments."""
+        query, window, span = self._query, self._report.window, self._span
+        if window is None or window.unit_hours > 1 or self._report.opens or span is None or not span.rises:
+            return False
+        bounds = [bound for bound in (query.start, query.stop) if bound is not None]
+        in_utc = query.zone is None and window.clocks.is_utc
+        return not bounds or (in_utc and all(window.hour(bound) % DAY_HOURS == 0 for bound in bounds))
+
+    def _added_days(self) -> Iterator[Window]:
+        query, report, span, window = self._query, self._report, self._span, self._report.window
+        if span is None or window is None:
+            raise ValueError(report.name)
+        zone = query.zone
+        hour = window.hour if zone is None else partial(query.hour_of, window)
+        days = self._days.read(self._segments, report, "" if zone is None else zone.name, hour)
+        first = 0 if query.start is None else bisect_left(days, window.hour(query.start) // DAY_HOURS, key=_window_of)
+        last = None if query.stop is None else bisect_left(days, window.hour(query.stop) // DAY_HOURS, key=_window_of)
+        for key, some in groupby(days[first:last], key=lambda day: span.code(DAY_HOURS * day.window)):
+            yield together(key, list(some))
 
     def _added_rows(self, rows: Iterator[SegmentRow]) -> Iterator[Window]:
         for key, some in groupby(rows, key=self._group_key(itemgetter(0))):

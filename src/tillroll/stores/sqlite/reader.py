@@ -20,6 +20,7 @@ from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
 from tillroll.stores.sqlite.chunks import broken_end, chain_at, read_chunks
 from tillroll.stores.sqlite.counters import has_rows
 from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.days import Days
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import Dictionaries, SharedNames
 from tillroll.stores.sqlite.page import Pager
@@ -124,6 +125,7 @@ class Reader:
         self._catalogue = catalogue
         self._five = self._own = Segments(connection)
         self._cells = Cells(connection)
+        self._days = Days(connection)
         self._tail = Tail(MERCHANTS)
         self._generation = -1
 
@@ -281,7 +283,7 @@ class Reader:
         if has_rows(report):
             return answer(query, self._rows(query, tail))
         merchants = self.dictionaries.of(report.opens[0].dictionary) if report.opens else self.dictionaries.merchants
-        return Pager(query, merchants, self._own if report.is_own else self._five, few_of(tail)).page()
+        return Pager(query, merchants, self._own if report.is_own else self._five, self._days, few_of(tail)).page()
 
     def _rows(self, query: Query, tail: Counts) -> Iterator[Row]:
         """Yield the cells of a report of one's own as texts; one that is in the tail as well comes twice."""

@@ -188,8 +188,8 @@ class Segments:
         """Yield what is stored of each window of a range, by rising window; of some parts, if they alone are asked."""
         rows, few = self.stored(report, start, stop, parts)
         found = (Window.of_rows(window, list(some)) for window, some in groupby(rows, key=itemgetter(0)))
-        for _, items in groupby(merge(found, few, key=itemgetter(0)), key=itemgetter(0)):
-            yield together(list(items))
+        for window, items in groupby(merge(found, few, key=itemgetter(0)), key=itemgetter(0)):
+            yield together(window, list(items))
 
     def stored(
         self, report: Report, start: int | None, stop: int | None, parts: Iterable[int] | None
@@ -294,11 +294,11 @@ def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
     return [(0, part, kernel.sum_counts(cells, size)) for part, cells in parts.items()]
 
 
-def together(windows: list[Window]) -> Window:
-    """Return one for what several have of the same window."""
-    if len(windows) == 1:
+def together(window: int, windows: list[Window]) -> Window:
+    """Return one for what several have of the same window, or of what is added up to one."""
+    if len(windows) == 1 and windows[0].window == window:
         return windows[0]
-    held = Window.nothing(windows[0].window)
+    held = Window.nothing(window)
     for other in windows:
         held.extend(other)
     return held
