@@ -540,6 +540,19 @@ class RangeEnding(Protocol):
 
 
 @runtime_checkable
+class Foldered(Protocol):
+    """A store whose aggregates may be shared by folders, which several fold at the same time."""
+
+    def folders(self) -> int:
+        """Return how many folders share the aggregates. Cheap."""
+        ...
+
+    def share_fold(self, folders: int) -> None:
+        """Have so many share them from now on, beside any traffic. Killed and called again, it is done."""
+        ...
+
+
+@runtime_checkable
 class Restorable(Protocol):
     """A store that knows how far its journal had come, and refuses one that ends earlier."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,9 @@ from tests.unit.test_sqlite_definitions import TABLES
 from tillroll.core import definition as definitions
 from tillroll.core.definition import define
 from tillroll.errors import LaterFormatError
+from tillroll.stores.dynamodb import counting
 from tillroll.stores.dynamodb import definitions as definitions_module
+from tillroll.stores.dynamodb import fold as fold_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +115,30 @@ def test_a_server_on_dynamodb_makes_counts_changes_and_drops_a_report(tables: Ta
         events = own_reports.make_change_and_drop(http, see, (40, 30, 20))
     found = tables.store().audit()
     assert (found.differences, found.events) == ([], events)
+
+
+def test_a_version_that_lags_is_audited_up_to_where_it_is_counted(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_module, "_UPDATES_AT_ONCE", 2)
+    monkeypatch.setattr(fold_module, "_UPDATES_AT_ONCE_MAX", 2)
+    store = tables.store()
+    fill(store, purchases(200))
+    store.fold()
+    store.apply([define(TABLES[0])])
+    fill(store, purchases(50, seed=2))
+    store.fold()
+    more = iter([True] * 20)
+    store.client.run(counting.count_some(store.context, partial(next, more, False)))
+    (state,) = [each for each in store.report_states() if each.report.is_own]
+    assert (state.readable, store.audit().differences) == (False, [])
+    found = tables.boto.scan(TableName=tables.names[0])["Items"]
+    some = next(item for item in found if item["datapoint"]["S"].startswith("|local-days.1|"))
+    wrong: dict[str, Any] = {**some, "events": {"N": str(int(str(some["events"]["N"])) + 1)}}
+    tables.boto.put_item(TableName=tables.names[0], Item=wrong)
+    (difference,) = store.audit(repair=True).differences
+    assert (difference.subject, difference.stored) == (some["datapoint"]["S"], int(wrong["events"]["N"]))
+    assert store.audit().differences == []
+    count_all(store)
+    check(store, [*purchases(200), *purchases(50, seed=2)], ["local-days"])
+    assert store.audit().differences == []

@@ -77,6 +77,7 @@ class Mix(NamedTuple):
     rebuilders: float = 0.25
     definers: tuple[float, ...] = (0.5, 0.2)
     counters: float = 0.4
+    sharers: float = 0.3
 
 
 EVERYTHING: Final = Mix()
@@ -92,6 +93,7 @@ _QUIET: Final = Mix(
     rebuilders=0,
     definers=(),
     counters=0,
+    sharers=0,
 )
 FOLDS: Final = _QUIET._replace(rates=(0.0,), impatient=0, messages=(8, 12), pollers=(2, 3), schedules=(1,) * 6)
 REFUSALS: Final = _QUIET._replace(
@@ -104,6 +106,7 @@ LOST_REPLIES: Final = _QUIET._replace(
     rates=(0.1,), faults=(Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.REPEAT), pollers=(1, 2), serves=1
 )
 DEFINITIONS: Final = FOLDS._replace(definers=(1, 1), counters=1)
+SHARED: Final = FOLDS._replace(sharers=1, rates=(0.0, 0.05))
 REDRIVES: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(5, 10), redrivers=1, movers=1)
 
 
@@ -417,6 +420,15 @@ class Processes:
                 self._expected(error)
             self.world.scheduler.step("counts", wait_s=self.world.random.choice((0.1, 5.0)))
 
+    def sharer(self, store: DynamoDBStore) -> None:
+        """Have the fold shared by more or fewer folders, as an operator may at any time."""
+        for _ in self._while_busy(6):
+            self.world.scheduler.step("operator", wait_s=self.world.random.choice((0.1, 5.0, 20.0)))
+            try:
+                store.share_fold(self.world.random.choice((1, 2, 3)))
+            except StoreError as error:
+                self._expected(error)
+
     def rebuilder(self, store: DynamoDBStore) -> None:
         """Count everything anew beside the traffic, as an operator may."""
         for _ in self._while_busy(3):
@@ -684,6 +696,7 @@ def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> 
             ("rebuilder", processes.rebuilder, mix.rebuilders),
             *[(f"definer {number}", processes.definer, chance) for number, chance in enumerate(mix.definers)],
             ("counter", processes.counter, mix.counters),
+            ("sharer", processes.sharer, mix.sharers),
         ]
         if random.random() < mix.serves:
             processes.serve()

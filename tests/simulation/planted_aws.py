@@ -15,7 +15,7 @@ from tillroll.ingest import envelope, worker
 from tillroll.ingest.worker import Taken, Worker
 from tillroll.ports import Outcome
 from tillroll.queues.sqs import queue
-from tillroll.stores.dynamodb import audit, commit, counting, definitions, fold
+from tillroll.stores.dynamodb import audit, commit, counting, definitions, fold, state, store
 from tillroll.stores.dynamodb.calls import (
     Count,
     Get,
@@ -31,7 +31,7 @@ from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
 from tillroll.stores.dynamodb.ledger import read_head, read_ledger
 from tillroll.stores.dynamodb.schema import LEDGER, definition_key, minute_log
-from tillroll.stores.dynamodb.state import Folder, Group, change_state, read_least
+from tillroll.stores.dynamodb.state import Folder, Group, begun_at, change_state, open_state, read_folders, read_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,6 +279,20 @@ def _in_the_middle(_state: Any, main: Any, _ahead: Folder) -> Any:
     return main
 
 
+def _shared_in_place(context: Any, folders: int) -> Any:
+    """Another number of folders, which take the progress of the old ones for theirs."""
+    state = yield from open_state(context)
+    groups = tuple(msgspec.structs.replace(group, folders=folders) for group in state.groups)
+    yield from change_state(context, state, state._replace(groups=groups))
+
+
+def _begun_at_the_furthest(context: Any, group: Group) -> Any:
+    """A group that begins where the folder that is ahead stands."""
+    folders = yield from read_folders(context, group)
+    furthest = max(folders, key=lambda folder: folder.position)
+    return begun_at(group, furthest.position, furthest.token, context.clock(), folders)
+
+
 def _cut_where_it_ends(context: Any, _: Any) -> Any:
     """A first range that ends with the ledger, when somebody looks."""
     head = yield from read_head(context)
@@ -317,6 +331,13 @@ PLANTED: Final = (
         300,
         ((counting, "_join", _joined(_past_the_least)),),
         aws_world.DEFINITIONS,
+    ),
+    Planted("folders changed in the middle of a range", 300, ((store, "share", _shared_in_place),), aws_world.SHARED),
+    Planted(
+        "other folders begin past the least position",
+        300,
+        ((state, "begun_anew", _begun_at_the_furthest),),
+        aws_world.SHARED,
     ),
     Planted(
         "a report joins in the middle of a range",

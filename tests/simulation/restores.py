@@ -7,22 +7,26 @@ what plain Python recounts from the journal, and each purchase is in the journal
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+import msgspec
 from tests.simulation import oracle
 from tests.simulation.dynamodb_model import ModelClient, Tables, key_of
+from tests.simulation.own_reports import OWN
 from tests.simulation.scheduler import Fault, Scheduler
 from tests.simulation.traffic import Traffic
 from tests.simulation.witness import WrongError, journaled
 
 from tillroll.core import chunk
 from tillroll.core.batch import Event, batch_of
+from tillroll.core.definition import define
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, Context, Correct, Count, Delete, Discard, DropState, PutState
-from tillroll.stores.dynamodb.schema import STATE_PREFIX
+from tillroll.stores.dynamodb.schema import FOLD_KEY, STATE_PREFIX, definition_key, version_of
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
@@ -44,14 +48,33 @@ class Mix(NamedTuple):
     rebuilds: float = 0.3  # the chance of a rebuild beside the traffic
     steps: tuple[int, int] = (2, 6)
     restored: tuple[tuple[str, ...], ...] = ((_AGGREGATES,), (_JOURNAL,), (_JOURNAL,), (_AGGREGATES, _JOURNAL))
-    skew_s: float = 0.9  # between items of one backup
+    skews_s: tuple[float, ...] = (0.9, 20.0, 60.0, 120.0, 300.0, 600.0)  # between items of one backup
+    pauses_s: tuple[float, ...] = (0.05, 1.0, 20.0, 400.0)  # between commits
+    defines: float = 0.4  # the chance of reports of one's own that come and go
     at_changes: float = 0.0  # the chance that a backup is made just after the state of the fold changed
     unseen: float = 0.3  # the chance that nobody looks before the traffic goes on
 
 
 EVERYTHING: Final = Mix()
 REBUILT: Final = Mix((0.0,), 1.0, (2, 4), ((_AGGREGATES,),), unseen=0.0, at_changes=1.0)
-FOLDED: Final = Mix((0.0,), 0.0, (2, 4), ((_AGGREGATES,),), unseen=0.0, at_changes=1.0)
+SKEWED: Final = Mix(
+    (0.0,), 0.0, (4, 8), ((_AGGREGATES,),), (300.0, 600.0), (20.0, 100.0, 400.0), 0.0, unseen=0.0, at_changes=1.0
+)
+DEFINED: Final = Mix(
+    (0.0,), 0.5, (2, 3), ((_AGGREGATES,),), (120.0, 300.0), (0.05, 1.0, 20.0), 1.0, at_changes=1.0, unseen=0.0
+)
+
+
+class _Version(NamedTuple):
+    """A version of a report of one's own, and what it counts a purchase for."""
+
+    name: str
+    number: int
+    counts_for: Callable[[Purchase], str | None]
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}.{self.number}"
 
 
 class RecordedTables(Tables):
@@ -101,11 +124,11 @@ class RecordedTables(Tables):
             for at, _ in versions
         ]
 
-    def restored(self, random: Random, moments: dict[str, float], skew_s: float) -> RecordedTables:
-        """Return tables as backups of moments have them, each item as it was then or up to `skew_s` before."""
+    def restored(self, random: Random, moments: dict[str, float], skews_s: dict[str, float]) -> RecordedTables:
+        """Return tables as backups of moments have them, each item as it was then or up to a skew before."""
         made = RecordedTables(self._scheduler)
         for (table, key), versions in self.history.items():
-            moment = moments[table] - skew_s * random.random()
+            moment = moments[table] - skews_s.get(table, 0.0) * random.random()
             item = next((item for at, item in reversed(versions) if at <= moment), None)
             if item is None:
                 continue
@@ -114,7 +137,7 @@ class RecordedTables(Tables):
                 made.written_at[key] = 0.0
             else:
                 made.aggregates[key] = item
-                made.indexed += [] if key.startswith(STATE_PREFIX) else [(0.0, item["report"], key)]
+                made.indexed += [(0.0, item["report"], key)] if "report" in item else []
             made.history[table, key] = [(0.0, item)]
         return made
 
@@ -168,6 +191,8 @@ class _Run:
             ("folds", lambda: self.folds(steps)),
             ("folds 2", lambda: self.folds(steps)),
         ]
+        if self.random.random() < self.mix.defines:
+            plans.append(("defines", lambda: self.defines(steps)))
         if self.random.random() < self.mix.rebuilds:
             plans.append(("rebuilds", lambda: self.wait_and(lambda: self.store().rebuild())))
         self.kills_left = 10
@@ -182,7 +207,21 @@ class _Run:
             purchases = [self.traffic.fresh() for _ in range(self.random.randint(1, 3))]
             self.sent += purchases
             store.journal(batch_of([_event(x) for x in purchases]))
-            self.scheduler.step("pause", wait_s=self.random.choice((0.05, 1.0, 20.0, 400.0)))
+            self.scheduler.step("pause", wait_s=self.random.choice(self.mix.pauses_s))
+
+    def defines(self, steps: int) -> None:
+        """Define, change and drop reports now and then, and count them."""
+        store = self.store()
+        for _ in range(2 * steps):
+            with suppress(StoreError):
+                match self.random.randrange(4):
+                    case 0:
+                        store.apply([define(OWN[self.random.choice(sorted(OWN))].table)])
+                    case 1 if self.random.random() < 0.3:
+                        store.drop(self.random.choice(("one", "two")))
+                    case _:
+                        store.count_some(0.0)
+            self.scheduler.step("pause", wait_s=self.random.choice((0.05, 1.0, 20.0)))
 
     def folds(self, steps: int) -> None:
         """Fold now and then; a refusal is what a journal that was restored is to get."""
@@ -207,44 +246,71 @@ class _Run:
         """Put backups of earlier moments in the place of one table, or of both."""
         random, now = self.random, self.scheduler.now
         moments = {_AGGREGATES: now, _JOURNAL: now}
-        for table in random.choice(self.mix.restored):
+        tables = random.choice(self.mix.restored)
+        for table in tables:
             moments[table] = random.choice([*self.tables.moments, now])
             if random.random() < self.mix.at_changes:
                 moments[table] = random.choice(self.tables.changes())
             if skew_s:
                 moments[table] += 2 * skew_s * random.random()
-        if random.random() < 0.2:
+        if len(tables) > 1 and random.random() < 0.2:
             moments[_JOURNAL] = moments[_AGGREGATES]
-        self.tables = self.tables.restored(random, moments, skew_s)
+        self.tables = self.tables.restored(random, moments, dict.fromkeys(tables, skew_s))
 
     def check(self, *, sent_again: bool) -> None:
         """Recount the journal as it is, and compare."""
-        listed: Counter[tuple[str, int]] = Counter()
-        found: Counter[str] = Counter()
-        amounts: Counter[str] = Counter()
-        seen: Counter[Any] = Counter()
-        for log, items in self.tables.logs.items():
-            for number, item in items.items():
-                if "chunk" in item:
-                    listed[log, number] += 1
-                    for identity, purchase in journaled(chunk.decode(cast("bytes", item["chunk"]))):
-                        seen[identity] += 1
-                        found.update(oracle.datapoints(purchase))
-                        amounts.update(dict.fromkeys(oracle.datapoints(purchase), purchase.cents))
+        found = [each for data in self._chunks() for each in journaled(chunk.decode(data))]
+        seen = Counter(identity for identity, _ in found)
         twice = [identity for identity, times in seen.items() if times > 1]
         if twice:
             raise WrongError(f"journaled twice: {twice}")
         lost = [x for x in self.sent if oracle.identity_of(x, None) not in seen]
         if lost and sent_again:
             raise WrongError(f"sent again, and not journaled: {lost}")
-        counters = {key: item for key, item in self.tables.aggregates.items() if not key.startswith(STATE_PREFIX)}
+        self._compare([purchase for _, purchase in found])
+        read = {version.name: version.number for version in self.readable()}
+        for name in ("one", "two"):
+            said = self.tables.aggregates.get(f"|{name}|", {"version": 0})["version"]
+            if said != read.get(name, 0):
+                raise WrongError(f"the table says that {name}.{said} is to be read: there is {read}")
+
+    def _chunks(self) -> list[bytes]:
+        items = (item for log in self.tables.logs.values() for item in log.values())
+        return [cast("bytes", item["chunk"]) for item in items if "chunk" in item]
+
+    def _compare(self, purchases: list[Purchase]) -> None:
+        """Compare what is read with what purchases count."""
+        events, amounts = Counter[str](), Counter[str]()
+        for purchase in purchases:
+            own = ((version, version.counts_for(purchase)) for version in self.readable())
+            texts = [f"|{version.key}|{text}" for version, text in own if text is not None]
+            for datapoint in (*oracle.datapoints(purchase), *texts):
+                events[datapoint] += 1
+                amounts[datapoint] += purchase.cents
+        counters = {key: item for key, item in self.tables.aggregates.items() if self.is_read(key)}
         wrong = {
-            key: (counters.get(key), found[key], amounts[key])
-            for key in counters.keys() | found.keys()
-            if key not in counters or (counters[key]["events"], counters[key]["amount"]) != (found[key], amounts[key])
+            key: (counters.get(key), events[key], amounts[key])
+            for key in counters.keys() | events.keys()
+            if key not in counters or (counters[key]["events"], counters[key]["amount"]) != (events[key], amounts[key])
         }
         if wrong:
             raise WrongError(f"as (stored, events, amount): {wrong}")
+
+    def readable(self) -> list[_Version]:
+        """Return the versions of reports of one's own that are read."""
+        root = self.tables.aggregates.get(FOLD_KEY)
+        found = []
+        for name, number, digest, state, _ in [] if root is None else msgspec.json.decode(root["versions"]):
+            if state == "readable":
+                title = msgspec.json.decode(self.tables.aggregates[definition_key(digest)]["text"])["title"]
+                found.append(_Version(name, number, OWN[title].counts_for))
+        return found
+
+    def is_read(self, key: str) -> bool:
+        """Tell whether an item is a counter of the five, or of a version that is read."""
+        if not key.startswith("|"):
+            return not key.startswith(STATE_PREFIX)
+        return key.count("|") > 1 and version_of(key) in {version.key for version in self.readable()}
 
 
 def _event(purchase: Purchase) -> Event:
@@ -264,7 +330,7 @@ def simulate(seed: int, log: list[str] | None = None, mix: Mix = EVERYTHING) -> 
             run.traffic_for(random.randint(1, 3))
             _accept(run)
         else:
-            run.restore(mix.skew_s)
+            run.restore(random.choice(mix.skews_s))
             _accept(run)
             run.traffic_for(random.randint(1, 3))
     run.rate = 0.0
@@ -277,10 +343,11 @@ def _accept(run: _Run) -> None:
     """Do what the runbook says; all that is in the journal is right then."""
 
     def accept() -> None:
+        store = run.store()
         try:
-            run.store().accept_end()
+            store.accept_end()
         except StoreError as error:
-            if error.retry_after_s is None:
+            if not _dropped(store, error) and error.retry_after_s is None:
                 raise WrongError(f"after a restore: {error}") from error
             run.alone_again = True
 
@@ -291,10 +358,30 @@ def _accept(run: _Run) -> None:
     run.check(sent_again=False)
 
 
+def _dropped(store: DynamoDBStore, error: StoreError) -> bool:
+    """Do what an error says when the definition of a report is of a later moment than the state, if it is this."""
+    missing = re.match(r"the definition of (\w+) is missing .*Drop the report", str(error))
+    return missing is not None and store.drop(missing[1])
+
+
+def _count_all(run: _Run, store: DynamoDBStore) -> None:
+    """Count all there is, reports of one's own too."""
+    while True:
+        try:
+            store.fold()
+            if not store.count_some(1.0):
+                return
+        except StoreError as error:
+            if not _dropped(store, error):
+                raise
+        run.scheduler.step("counts", wait_s=1.0)
+
+
 def _send_again(run: _Run) -> None:
     store = run.store()
     for purchase in list(run.sent):
         store.journal(batch_of([_event(purchase)]))
+    _count_all(run, store)
     store.fold()
     found = store.audit()
     if found.differences_total:

@@ -25,11 +25,13 @@ from tillroll.core.kept import Keep
 from tillroll.errors import ConfigError
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.worker import wall_clock
+from tillroll.ports import Foldered
 from tillroll.queues.sqs.session import open_session
 
 _RUNTIMES = ("python3.11", "python3.12", "python3.13")
 _STILL_REJECTED_CODE = 3
 _SHOWN_CHARACTERS = 60
+_FOLDERS_MAX = 64  # each reads all of the journal
 _TOO_OFTEN = "received too often, and not taken"  # the queue's own redrive policy moved it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -234,6 +236,39 @@ def status(
     rows.add_row("last fold", "never" if found.fold_age_s is None else f"{found.fold_age_s:,.1f} s ago")
     rows.add_row("freshness", f"{outputs['FreshnessSeconds']} s")
     console().print(rows)
+
+
+@app.command()
+def folders(
+    count: Annotated[
+        int | None, typer.Argument(metavar="N", min=1, max=_FOLDERS_MAX, help="From now on; shown if not given.")
+    ] = None,
+    *,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="ADDRESS", help="The tables (dynamodb://...), instead of a stack's.")
+    ] = None,
+    stack_name: Stack = stack.STACK,
+    profile: Profile = None,
+    region: Region = None,
+    json: Json = False,
+) -> None:
+    """Have the fold shared by N folders, which may be worked at at the same time, beside any traffic.
+
+    Each counts its part of the datapoints and reads all of the journal: `tillroll aws cost --folders N` has the price.
+    """
+    store = open_store(data or stack.outputs(_session(profile, region), stack_name)["Store"])
+    try:
+        if not isinstance(store, Foldered):
+            raise ConfigError("data", f"{data} has no folders", "Give the address of tables: dynamodb://...")
+        if count is not None:
+            store.share_fold(count)
+        found = store.folders()
+    finally:
+        store.close()
+    if json:
+        write_json({"folders": found})
+    else:
+        typer.echo(f"{found:,} folder{'s share' if found > 1 else ' has'} the datapoints")
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """The Lambda functions: one takes batches of the queue's messages into the store, the other folds.
 
 The first calls the second when one of its commits ends a range of the fold; a schedule does so once a minute as well.
-A fold may be slow without a batch of messages waiting for it. One works at a time, by a lease in the store.
+A fold may be slow without a batch of messages waiting for it. One works at a folder at a time, by a lease in the store;
+there are as many calls as folders, and each takes what no other is at.
 Both say what they did in structured logs, never what was in a message, and in the embedded metric format.
 """
 
@@ -18,7 +19,7 @@ from tillroll.errors import QueueError
 from tillroll.ingest.envelope import open_envelope
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.worker import HAND_BACK_S, Taken, take_messages, wall_clock
-from tillroll.ports import RangeEnding
+from tillroll.ports import Foldered, RangeEnding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,8 @@ class _Folder:
                 import boto3  # noqa: PLC0415 only the environments that end ranges
 
                 self._client = boto3.client("lambda")
-            self._client.invoke(FunctionName=self._name, InvocationType="Event", Payload=b"{}")
+            for _ in range(store.folders() if isinstance(store, Foldered) else 1):
+                self._client.invoke(FunctionName=self._name, InvocationType="Event", Payload=b"{}")
         except Exception:
             self._logger.warning("the fold function is not called; its schedule does it", exc_info=True)
 

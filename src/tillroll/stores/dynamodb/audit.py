@@ -1,14 +1,15 @@
 """Audit: count the journal again and compare with every counter, on a live system. No I/O but what spills to disk.
 
 The position audited is the folded one at the start. A counter says up to where it is folded: one that was folded since
-is compared with the recount up to there, so traffic that goes on does not blur the result. One that says another epoch
-was left by an earlier recount, and is wrong whatever it says. What is counted again shares nothing with the fold, see
-`core.recount`.
+is compared with the recount up to there, so traffic that goes on does not blur the result. A version of a report that
+lags is audited so too, up to its own position. A counter that says another epoch was left by an earlier recount, and is
+wrong whatever it says. What is counted again shares nothing with the fold, see `core.recount`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import limits
 from tillroll.core.recount import Recount, records
@@ -30,10 +31,10 @@ from tillroll.stores.dynamodb.schema import (
     version_of,
 )
 from tillroll.stores.dynamodb.spill import Spill
-from tillroll.stores.dynamodb.state import FoldState, read_least, read_state
+from tillroll.stores.dynamodb.state import FoldState, read_folders, read_least, read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tillroll.core.batch import Batch
     from tillroll.core.report import Report
@@ -81,6 +82,17 @@ def audit(context: Context, *, since: int, progress: Progress | None, repair: bo
         work.close()
 
 
+class _Counted(NamedTuple):
+    """Up to where the counters of a report are folded, at least; with the end of the first range, which is one step."""
+
+    position: int
+    first: int = 0
+
+    def step(self, number: int) -> int:
+        """Return up to where counters are folded that have taken an entry; 0 stands for all that have to have it."""
+        return 0 if number <= self.position else max(number, self.first)
+
+
 class _Audit:
     def __init__(self, context: Context, since: int, progress: Progress | None) -> None:
         self.context = context
@@ -89,6 +101,7 @@ class _Audit:
         self.found = _Found()
         self.reports: tuple[Report, ...] = FIVE
         self.own: dict[str, Report] = {}  # by version
+        self.counted: dict[Report, _Counted] = {}
         self.recount = Spill()
         self.stored = Spill()
         self.chunks = Spill()
@@ -110,6 +123,7 @@ class _Audit:
         head = yield from read_head(self.context)
         self.of = head.entry.events
         self.position = min(upto, head.number)
+        self.counted |= {report: _Counted(self.position) for report in self.reports if report not in self.counted}
         yield from self._walk_ledger()
         if upto > head.number or self.last.token != token:
             said = "has another entry there" if upto <= head.number else f"ends at {head.number}"
@@ -142,6 +156,11 @@ class _Audit:
         """Read what is counted, the position up to which it is, and the token of the entry there."""
         self.state = (yield from read_state(self.context)) or FoldState()
         self.reports = tuple((yield from reports_of(self.context, self.state, self.state.main)))
+        for group in self.state.groups[1:]:
+            lagging = yield from reports_of(self.context, self.state, group)
+            least = yield from read_least(self.context, group)
+            self.counted |= dict.fromkeys(lagging, _Counted(least.position, group.first))
+            self.reports += tuple(lagging)
         self.own = {report.key: report for report in self.reports if report.is_own}
         return (yield from self._read_position())
 
@@ -168,18 +187,18 @@ class _Audit:
         while at < self.position:
             limit = min(_ENTRIES_A_PAGE, self.position - at)
             reply: QueryReply = yield from run_call(self.context, QueryTable(LEDGER, at, limit=limit))
-            refs: list[ChunkRef] = []
+            refs: list[tuple[int, ChunkRef]] = []
             for item in reply.items:
                 if int(item["number"]) > self.position:
                     break
                 at = self._take_entry(at, item, refs)
-            yield from self._count(refs, 0)
+            yield from self._count(refs)
             if reply.last is None or not reply.items:
                 break
         if at < self.position:
             self.found.add("ledger", f"{LEDGER} {at + 1}", f"the ledger ends at {at} before {self.position}")
 
-    def _take_entry(self, at: int, item: Item, refs: list[ChunkRef]) -> int:
+    def _take_entry(self, at: int, item: Item, refs: list[tuple[int, ChunkRef]]) -> int:
         try:
             number, entry = decode_entry(item)
         except LaterFormatError:
@@ -194,36 +213,43 @@ class _Audit:
         elif entry.events != self.last.events + sum(ref.events for ref in entry.chunks):
             message = f"ledger entry {number} says {entry.events} events where its chunks add up to another number"
             self.found.add("ledger", f"{LEDGER} {number}", message)
-        refs.extend(entry.chunks)
+        refs.extend((number, ref) for ref in entry.chunks)
         for ref in entry.chunks:
             self.chunks.add(ref.log, ref.number, 1)
         self.range_has_events = bool(entry.chunks) or (self.range_has_events and not self.last.mark)
         self.last = entry
         return number
 
-    def _count(self, refs: list[ChunkRef], position: int) -> Procedure[None]:
-        """Recount chunks; position 0 stands for everything up to the one audited."""
+    def _count(self, refs: list[tuple[int, ChunkRef]]) -> Procedure[None]:
+        """Recount chunks, each with the number of its entry, or of the mark that ends its range."""
         if self.since:
-            refs = [ref for ref in refs if ref.minute // _DAY_MINUTES >= self.since]
-        for start in range(0, len(refs), _CHUNKS_AT_ONCE):
-            some = refs[start : start + _CHUNKS_AT_ONCE]
-            items = yield from read_chunks(self.context, some)
-            recount = Recount(self.reports)
-            events = 0
-            for ref in some:
-                batch = self._open(ref, items.get(ref))
-                if batch is not None:
-                    recount.count(batch, b"\1" * len(self.reports))
-                    events += len(batch)
-            for found in records(recount.take(1, 0)[0]):
-                report = self.reports[found.report]
-                key = key_of(report, report.datapoint(found.text))
-                self.recount.add(key, 2 * position, found.events)
-                self.recount.add(key, 2 * position + 1, found.amount)
-            self.done += events
-            self.events += 0 if position else events
-            if self.progress is not None:
-                self.progress(self.done, max(self.of, self.done))
+            refs = [(number, ref) for number, ref in refs if ref.minute // _DAY_MINUTES >= self.since]
+        for steps, some in groupby(refs, lambda each: self._steps(each[0])):
+            chunks = [ref for _, ref in some]
+            for start in range(0, len(chunks), _CHUNKS_AT_ONCE):
+                yield from self._count_chunks(chunks[start : start + _CHUNKS_AT_ONCE], steps)
+
+    def _steps(self, number: int) -> list[int]:
+        return [self.counted[report].step(number) for report in self.reports]
+
+    def _count_chunks(self, refs: Sequence[ChunkRef], steps: Sequence[int]) -> Procedure[None]:
+        items = yield from read_chunks(self.context, refs)
+        recount = Recount(self.reports)
+        events = 0
+        for ref in refs:
+            batch = self._open(ref, items.get(ref))
+            if batch is not None:
+                recount.count(batch, b"\1" * len(self.reports))
+                events += len(batch)
+        for found in records(recount.take(1, 0)[0]):
+            report = self.reports[found.report]
+            key = key_of(report, report.datapoint(found.text))
+            self.recount.add(key, 2 * steps[found.report], found.events)
+            self.recount.add(key, 2 * steps[found.report] + 1, found.amount)
+        self.done += events
+        self.events += 0 if steps[0] else events  # the first report is of the five
+        if self.progress is not None:
+            self.progress(self.done, max(self.of, self.done))
 
     def _open(self, ref: ChunkRef, item: Item | None) -> Batch | None:
         name = f"{ref.log} {ref.number}"
@@ -296,22 +322,25 @@ class _Audit:
         if not version:
             at = _FIVE.place(key)
             return None if at is None else at.report
-        stands = any(each.key == version for each in self.state.standing(self.state.main))
+        stands = any(each.key == version and each.stands for each in self.state.versions)
         return self.own.get(version) if stands else None
 
     def _check_position(self, greatest: int) -> Procedure[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
         upto, _ = yield from self._read_position()
+        folders = yield from read_folders(self.context, self.state.main)
+        ahead = max(self.state.main.ahead, *(folder.position for folder in folders))
+        furthest = max(self.furthest, *(each.position for each in self.counted.values()))
         entries = yield from read_ledger(self.context, self.position)
         allowed = self.position
-        refs: list[ChunkRef] = []
+        chunks: list[ChunkRef] = []
         for number, entry in entries:
-            refs.extend(entry.chunks)
+            chunks.extend(entry.chunks)
             if entry.mark:
-                if number <= self.furthest:
-                    yield from self._count(refs, number)
-                refs = []
-                if allowed <= upto:
+                if number <= furthest:
+                    yield from self._count([(number, ref) for ref in chunks])
+                chunks = []
+                if allowed <= ahead:
                     allowed = number
         if greatest > allowed:
             message = f"the folded position is {upto}, but a counter is folded up to {greatest}: it was moved back"
@@ -330,7 +359,9 @@ class _Audit:
                 continue
             fold = stored.get(_FOLD, 0)
             is_older = _EVENTS in stored and fold // EPOCH != self.state.epoch
-            basis = self.position if is_older else max(self.position, fold % EPOCH)
+            report = self._report_of(key)
+            least = self.counted[report].position if report in self.counted else self.position
+            basis = least if is_older else max(least, fold % EPOCH)
             expected = sum(number for at, number in recounted.items() if at % 2 == 0 and at // 2 <= basis)
             amount = sum(number for at, number in recounted.items() if at % 2 and at // 2 <= basis)
             events = stored.get(_EVENTS)
@@ -339,7 +370,6 @@ class _Audit:
                 if expected or events is not None:
                     yield None
                 continue
-            report = self._report_of(key)
             if is_right:
                 message = f"{key} says an amount of {stored.get(_AMOUNT)}, and the journal has {amount}"
                 self.found.add("aggregate", key, message, stored.get(_AMOUNT), amount)

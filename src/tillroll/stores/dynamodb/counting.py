@@ -10,22 +10,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from tillroll.core.versions import swapped
 from tillroll.stores.dynamodb.calls import Discard, Sleep, run_calls
 from tillroll.stores.dynamodb.definitions import merged, point
 from tillroll.stores.dynamodb.fold import StaleError, fold_group
 from tillroll.stores.dynamodb.listing import Listing
-from tillroll.stores.dynamodb.schema import HIGHEST, LOWEST
-from tillroll.stores.dynamodb.state import Group, change_state, drop_folders, read_folders, read_least, read_state
+from tillroll.stores.dynamodb.schema import ANY_FOLD, HIGHEST, LOWEST
+from tillroll.stores.dynamodb.state import (
+    begun_at,
+    change_state,
+    drop_folders,
+    read_folders,
+    read_least,
+    read_state,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tillroll.core.versions import Version
     from tillroll.stores.dynamodb.calls import Context, Procedure
-    from tillroll.stores.dynamodb.state import FoldState
+    from tillroll.stores.dynamodb.state import Folder, FoldState, Group
 
-_ANY_FOLD: Final = 10**30  # above every fold: whatever a counter has, it goes
 _DELETES_AT_ONCE: Final = 500
 _PAUSE_S: Final = 0.5  # when others do what is to be done
 
@@ -69,10 +77,19 @@ def _join(context: Context, state: FoldState, _: Callable[[], bool]) -> Procedur
     begun = state.main
     if joining:
         keys = tuple(version.key for group in (state.main, *joining) for version in state.standing(group))
-        begun = Group(state.generation + 1, keys, state.main.folders, main.position, main.token)
+        new = msgspec.structs.replace(state.main, id=state.generation + 1, own=keys)
+        folders = yield from _all_folders(context, (state.main, *joining))
+        begun = begun_at(new, main.position, main.token, context.clock(), folders)
     groups = (begun, *(group for group in lagging if group not in joining))
     if groups != state.groups and (yield from change_state(context, state, state._replace(groups=groups))):
         yield from drop_folders(context, [group for group in state.groups if group not in groups])
+
+
+def _all_folders(context: Context, groups: Sequence[Group]) -> Procedure[list[Folder]]:
+    found: list[Folder] = []
+    for group in groups:
+        found += yield from read_folders(context, group)
+    return found
 
 
 def _stands(context: Context, group: Group, main: Group) -> Procedure[bool]:
@@ -89,7 +106,7 @@ def _let_read(context: Context, state: FoldState, _: Callable[[], bool]) -> Proc
     if not whole or main.position < state.main.first:
         return
     for version in whole:
-        yield from point(context, state.generation, version.name, version.version)
+        yield from point(context, state.generation, version.name, version.version, is_next=True)
     after = state._replace(versions=merged(state.versions, swapped(state.versions, whole)))
     yield from change_state(context, state, after)
 
@@ -115,7 +132,7 @@ def _delete(context: Context, version: Version, may_go_on: Callable[[], bool]) -
     listing, found = Listing(context, version.key, LOWEST, HIGHEST), False
     while not listing.done:
         keys = yield from listing.next(_DELETES_AT_ONCE)
-        yield from run_calls(context, [Discard(key, _ANY_FOLD) for key in keys])
+        yield from run_calls(context, [Discard(key, ANY_FOLD) for key in keys])
         found = found or bool(keys)
         if not may_go_on():
             return found or not listing.done

@@ -62,7 +62,7 @@ def apply(context: Context, definitions: Sequence[Definition]) -> Procedure[None
         yield from _put_texts(context, [version.definition for version in changed])
         changed = [each._replace(definition=digest_of(each.definition), position=None) for each in changed]
         own = tuple(version.key for version in changed if version.stands)
-        group = Group(state.generation + 1, own, first=head.number, first_token=head.entry.token)
+        group = Group(state.generation + 1, own, state.main.folders, first=head.number, first_token=head.entry.token)
         groups = (*state.groups, group) if own else state.groups
         after = state._replace(groups=groups, versions=merged(state.versions, changed))
         if (yield from change_state(context, state, after)):
@@ -127,21 +127,30 @@ def _progress(folder: Folder) -> int:
     return folder.position + (folder.until - folder.position) * folder.slice // max(1, folder.slices)
 
 
-def point(context: Context, generation: int, name: str, version: int) -> Procedure[None]:
+def point(context: Context, generation: int, name: str, version: int, *, is_next: bool = False) -> Procedure[None]:
     """Have the item `|NAME|` name the version that is read, 0 for none.
 
-    It has the generation of the state that says so: an earlier decision cannot come after a later one.
+    It has the generation of the state that says so: an earlier decision cannot come after a later one. `is_next` says
+    that this state does not say so yet, but the next will: that comes after what it does say.
     """
     key = pointer_key(name)
     item: Item = {"datapoint": key, "events": 0, "amount": 0, "version": version, "generation": generation}
     while True:
         before: Item | None = yield from run_call(context, Get(key))
-        if before is not None and int(before["generation"]) >= generation:
+        if before is not None and (int(before["generation"]) >= generation + is_next or before == item):
             return
         try:
             yield from run_call(context, PutState(item, before))
         except ConditionFailed:
             continue
+
+
+def point_all(context: Context) -> Procedure[None]:
+    """Have every item `|NAME|` say what the state says, after a restore in which they may be of other moments."""
+    state = yield from open_state(context)
+    read = {version.name: version.version for version in state.versions if version.state == "readable"}
+    for name in {version.name for version in state.versions}:
+        yield from point(context, state.generation, name, read.get(name, 0))
 
 
 def merged(versions: Sequence[Version], changed: Iterable[Version]) -> tuple[Version, ...]:

@@ -25,10 +25,18 @@ from tillroll.stores.dynamodb.calls import (
     run_call,
     run_calls,
 )
-from tillroll.stores.dynamodb.definitions import reports_of
+from tillroll.stores.dynamodb.definitions import point_all, reports_of
 from tillroll.stores.dynamodb.ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks, read_head
 from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, LedgerEntry, folder_key, index_key, is_state, key_of
-from tillroll.stores.dynamodb.state import Folder, check_token, open_state, put_state, read_folder, take_epoch
+from tillroll.stores.dynamodb.state import (
+    Folder,
+    check_token,
+    open_state,
+    put_state,
+    read_folder,
+    read_folders,
+    take_epoch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -147,7 +155,7 @@ def fold_group(
     to_head: bool,
     alone: bool,
 ) -> Procedure[int]:
-    """Fold what a group counts, folder after folder; return the least position.
+    """Fold what a group counts, folder after folder, that first which has come least far; return the least position.
 
     Raises:
         StaleError: there is no such group any more.
@@ -155,10 +163,18 @@ def fold_group(
     """
     positions = []
     reports = yield from reports_of(context, state, group)
-    for number in range(group.folders):
+    for number in (yield from _in_turn(context, group)):
         work = _FolderWork(context, state, group, reports, number, worker, may_go_on, alone=alone)
         positions.append((yield from work.run(to_head=to_head)))
     return min(positions)
+
+
+def _in_turn(context: Context, group: Group) -> Procedure[Sequence[int]]:
+    """Return the folders of a group in the order in which to fold them: with little time, each has its turn."""
+    if group.folders == 1:
+        return (0,)
+    folders = yield from read_folders(context, group)
+    return sorted(range(group.folders), key=lambda number: folders[number].position)
 
 
 class _FolderWork:
@@ -231,7 +247,7 @@ class _FolderWork:
         if self.group.clears and not stride.start:
             yield from self._discard_older(slices)
         now = round(self.context.clock(), 3)
-        yield from self._put_on(Folder(stride.until, stride.token, folded_at=now))
+        yield from self._put_on(self.folder.moved(stride.until, stride.token, now))
 
     def _slices(self, stride: Range) -> int:
         """Return into how many slices a range is cut, so that one fits in memory."""
@@ -357,6 +373,7 @@ def rebuild(context: Context, progress: Progress | None) -> Procedure[int]:
     head = yield from read_head(context)
     yield from _check_whole(context, head, progress)
     head = yield from take_epoch(context)
+    yield from point_all(context)
     yield from _fold(context, _always, to_head=False, alone=False)
     return head.entry.events
 

@@ -1,31 +1,76 @@
 """Take tables that were restored from a backup into use again. No I/O.
 
-A backup need not be of one instant for all items: updates that it has and updates that it lacks may be less than a
-second apart (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CreateBackup.html). So of each table the
-last ten minutes are taken for what may be there in part. The ledger is cut after the last entry that is there with all
-before it and all its chunks. The position goes back by ten minutes and the fold does these again, which the counters
-that have taken them refuse. Where the journal is not the one that was counted, everything is counted again.
+A backup is not of one instant for all items: it has all that was written a minute before it was asked for, nothing of a
+minute after, and of what lies between any part
+(https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateBackup.html). So of each table the last
+quarter of an hour is taken for what may be there in part.
+
+The ledger is cut after the last entry that is there with all before it and all its chunks. The fold goes back to a
+position that was reached so long ago that all counters have it (`state.Folder.before`), and does again what came after,
+which the counters that have it refuse. Where there is no such position, or the journal is not the one that was counted,
+everything is counted again. What is of a later moment than the state of the fold - folders, counters of versions that
+it does not know - goes, and no generation is used twice.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
-from tillroll.stores.dynamodb.calls import Delete, QueryTable, Scan, ScanChunks, read_batch, run_call, run_calls
+from tillroll.stores.dynamodb.calls import (
+    Delete,
+    Discard,
+    DropState,
+    QueryTable,
+    Scan,
+    ScanChunks,
+    read_batch,
+    run_call,
+    run_calls,
+)
+from tillroll.stores.dynamodb.definitions import point_all
 from tillroll.stores.dynamodb.fold import rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_entry, read_head
-from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, is_state
-from tillroll.stores.dynamodb.state import open_state, put_state, read_folders, read_least
+from tillroll.stores.dynamodb.schema import (
+    ANY_FOLD,
+    EPOCH,
+    FOLD_KEY,
+    LEDGER,
+    LedgerEntry,
+    folder_key,
+    is_state,
+    pointer_key,
+    version_of,
+)
+from tillroll.stores.dynamodb.state import (
+    DOUBT_S,
+    begun_at,
+    generation_of,
+    open_state,
+    read_folders,
+    read_least,
+    replace_groups,
+)
 
 if TYPE_CHECKING:
-    from tillroll.stores.dynamodb.calls import ChunksReply, Context, Procedure, QueryReply, ScanReply
-    from tillroll.stores.dynamodb.schema import LedgerEntry
-    from tillroll.stores.dynamodb.state import FoldState, Group
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
-_DOUBT_S: Final = 600.0
+    from tillroll.stores.dynamodb.calls import Call, ChunksReply, Context, Item, Procedure, QueryReply, ScanReply
+    from tillroll.stores.dynamodb.state import Folder, FoldState, Group
+
+# By the time that an entry says: its writer's, whose request may have been on its way for as long again.
+_LEDGER_DOUBT_S: Final = 2 * DOUBT_S
 _DELETES_AT_ONCE: Final = 500
+
+
+class _Found(NamedTuple):
+    """What a table has: the greatest generation, and up to which entries counters are folded beyond the position.
+
+    An entry 0 stands for counters of a later epoch.
+    """
+
+    generation: int
+    folds: set[int]
 
 
 def accept_restored(context: Context) -> Procedure[int]:
@@ -38,10 +83,15 @@ def accept_restored(context: Context) -> Procedure[int]:
     """
     lost = yield from _cut_ledger(context)
     state = yield from open_state(context)
-    if (yield from _is_counted_from_here(context, state)):
-        yield from _go_back(context, state)
-    else:
+    found = yield from _clean(context, state)
+    begun = None
+    if (yield from _is_counted_from_here(context, state, found)):
+        begun = yield from _groups_before(context, state)
+    if begun is None:
         yield from rebuild(context, None)
+    else:
+        yield from replace_groups(context, state, begun, found.generation)
+        yield from point_all(context)
     return lost
 
 
@@ -49,18 +99,19 @@ def _cut_ledger(context: Context) -> Procedure[int]:
     head = yield from read_head(context)
     entries = yield from _last_entries(context, head.number, head.entry.at)
     numbers = sorted(entries)
-    is_older = bool(numbers) and entries[numbers[0]].at < head.entry.at - _DOUBT_S
-    end = numbers.pop(0) if is_older else 0
+    is_older = bool(numbers) and entries[numbers[0]].at < head.entry.at - _LEDGER_DOUBT_S
+    certain = end = numbers.pop(0) if is_older else 0
+    last = entries.get(end, LedgerEntry())
     for number in numbers:
-        if number != end + 1 or not (yield from _has_chunks(context, entries[number])):
+        if number != end + 1 or not (yield from _is_whole(context, number, last, entries[number])):
             break
-        end = number
-    yield from _delete_chunks_after(context, end)
+        end, last = number, entries[number]
+    listed = {(ref.log, ref.number) for number in numbers if number <= end for ref in entries[number].chunks}
+    yield from _delete_chunks_after(context, certain, listed)
     lost = [number for number in reversed(numbers) if number > end]
     for number in lost:  # from the last on: the ledger never has a gap that was not there
         yield from run_call(context, Delete(LEDGER, number))
-    before = entries[end].events if end in entries else 0
-    return max(0, head.entry.events - before) if lost else 0
+    return max(0, head.entry.events - last.events) if lost else 0
 
 
 def _last_entries(context: Context, head: int, at: float) -> Procedure[dict[int, LedgerEntry]]:
@@ -71,32 +122,35 @@ def _last_entries(context: Context, head: int, at: float) -> Procedure[dict[int,
         reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, falling=True))
         for number, entry in map(decode_entry, reply.items):
             entries[number] = entry
-            if entry.at < at - _DOUBT_S:
+            if entry.at < at - _LEDGER_DOUBT_S:
                 return entries
         last = reply.last
     return entries
 
 
-def _has_chunks(context: Context, entry: LedgerEntry) -> Procedure[bool]:
+def _is_whole(context: Context, number: int, before: LedgerEntry, entry: LedgerEntry) -> Procedure[bool]:
+    """Tell whether an entry follows the one before, and all its chunks are there."""
+    if entry.events != before.events + sum(ref.events for ref in entry.chunks):
+        return False
     keys = [(ref.log, ref.number) for ref in entry.chunks]
     found = yield from read_batch(context, "journal", keys)
-    return len(found) == len(keys)
+    return [int(item["entry"]) for item in found] == [number] * len(keys)
 
 
-def _delete_chunks_after(context: Context, end: int) -> Procedure[None]:
+def _delete_chunks_after(context: Context, entry: int, listed: AbstractSet[tuple[str, int]]) -> Procedure[None]:
     """Delete what no entry lists: repeats of it would be taken for what is counted."""
     last: tuple[str, int] | None = None
     while True:
-        reply: ChunksReply = yield from run_call(context, ScanChunks(end, last))
-        for at in range(0, len(reply.keys), _DELETES_AT_ONCE):
-            some = reply.keys[at : at + _DELETES_AT_ONCE]
-            yield from run_calls(context, [Delete(log, number) for log, number in some])
+        reply: ChunksReply = yield from run_call(context, ScanChunks(entry, last))
+        keys = [key for key in reply.keys if key not in listed]
+        for at in range(0, len(keys), _DELETES_AT_ONCE):
+            yield from run_calls(context, [Delete(log, number) for log, number in keys[at : at + _DELETES_AT_ONCE]])
         last = reply.last
         if last is None:
             return
 
 
-def _is_counted_from_here(context: Context, state: FoldState) -> Procedure[bool]:
+def _is_counted_from_here(context: Context, state: FoldState, found: _Found) -> Procedure[bool]:
     """Tell whether every counter was counted from the journal as it is now."""
     ends: set[tuple[int, str]] = set()
     for group in state.groups:
@@ -108,59 +162,56 @@ def _is_counted_from_here(context: Context, state: FoldState) -> Procedure[bool]
         entry = yield from read_entry(context, number)
         if number and (entry is None or entry.token != token):
             return False
-    least = yield from read_least(context, state.main)
-    for number in (yield from _folds_after(context, state, least.position)):
+    for number in found.folds:
         entry = yield from read_entry(context, number)
         if entry is None or not entry.mark:
             return False
     return True
 
 
-def _folds_after(context: Context, state: FoldState, position: int) -> Procedure[set[int]]:
-    """Return the entries after a position up to which counters are folded; 0 for what is of a later epoch."""
-    found: set[int] = set()
+def _clean(context: Context, state: FoldState) -> Procedure[_Found]:
+    """Delete what a later moment than the state's has left, and return what else the table has."""
+    least = yield from read_least(context, state.main)
+    stands = {version.key for version in state.versions if version.state != "gone"}
+    known = {FOLD_KEY} | {folder_key(group.id, number) for group in state.groups for number in range(group.folders)}
+    known |= {pointer_key(version.name) for version in state.versions}
+    generation, folds = state.generation, set[int]()
     last: str | None = None
     while True:
         reply: ScanReply = yield from run_call(context, Scan(last))
+        going: list[Call] = []
         for item in reply.items:
-            epoch, number = divmod(int(item.get("fold", 0)), EPOCH)
-            if is_state(str(item["datapoint"])) or epoch < state.epoch:
-                continue
-            if epoch > state.epoch:
-                found.add(0)
-            elif number > position:
-                found.add(number)
+            key = str(item["datapoint"])
+            generation = max(generation, generation_of(item))
+            if is_state(key):
+                going += [DropState(key)] if generation_of(item) and key not in known else []
+            elif version_of(key) and version_of(key) not in stands:
+                going.append(Discard(key, ANY_FOLD))
+            else:
+                folds |= _fold_after(state, least.position, item)
+        yield from run_calls(context, going)
         last = reply.last
         if last is None:
-            return found
+            return _Found(generation, folds)
 
 
-def _go_back(context: Context, state: FoldState) -> Procedure[None]:
-    """Begin groups ten minutes before the positions of these; what was noted of ranges is void in them."""
+def _fold_after(state: FoldState, position: int, item: Item) -> set[int]:
+    epoch, number = divmod(int(item.get("fold", 0)), EPOCH)
+    if epoch > state.epoch:
+        return {0}
+    return {number} if epoch == state.epoch and number > position else set()
+
+
+def _groups_before(context: Context, state: FoldState) -> Procedure[Sequence[Group] | None]:
+    """Return groups that begin where all counters of these have come for certain; None when that is not known."""
     groups: list[Group] = []
-    generation = state.generation
     for group in state.groups:
-        generation += 1
-        begun = yield from _begun_before(context, group)
-        groups.append(msgspec.structs.replace(begun, id=generation))
-    new = state._replace(generation=generation, groups=tuple(groups))
-    yield from put_state(context, new.item(), {"datapoint": FOLD_KEY, "generation": state.generation})
-
-
-def _begun_before(context: Context, group: Group) -> Procedure[Group]:
-    least = yield from read_least(context, group)
-    number, token = 0, ""
-    entry = yield from read_entry(context, least.position)
-    at = entry.at if entry is not None else 0.0
-    last: int | None = least.position or None
-    while last is not None:
-        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, falling=True))
-        found = map(decode_entry, reply.items)
-        marks = [(each, entry) for each, entry in found if entry.mark and entry.at <= at - _DOUBT_S]
-        if marks:
-            number, token = marks[0][0], marks[0][1].token
-            break
-        last = reply.last
-    if number < group.first:
-        return group
-    return msgspec.structs.replace(group, begins=number, token=token, first=0, first_token="", clears=False)
+        folders: list[Folder] = yield from read_folders(context, group)
+        before, token = min(folder.past for folder in folders)
+        if before < group.first:
+            groups.append(group)
+        elif before or not max(folder.position for folder in folders):
+            groups.append(begun_at(group, before, token, context.clock(), folders))
+        else:
+            return None
+    return groups

@@ -54,6 +54,7 @@ STATE_PREFIX: Final = "#"  # of what is no aggregate in that table
 LOWEST: Final = "\x01"  # texts between which all datapoints lie
 HIGHEST: Final = "\U0010ffff"
 EPOCH: Final = 10**15  # entries that an epoch has room for
+ANY_FOLD: Final = 10**30  # above every fold: whatever a counter has
 LEDGER: Final = "ledger"
 REJECTED: Final = "rejected"
 REJECTED_GROUPS: Final = f"{REJECTED}/groups"

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 # In the place of the number by which 0.1.0 folds: it cannot read this, says so, and folds no more.
 _FENCE: Final = f"tillroll {NEEDED_RELEASE} or later"
 _LOST: Final = "lost"  # a token that no entry has
+# A backup has of each item what it was at some moment of a minute before and a minute after it was asked for, see
+# restore; these are ten minutes, and five for clocks that differ and requests that were on their way.
+DOUBT_S: Final = 900.0
 
 
 class Group(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,6 +62,10 @@ class Group(msgspec.Struct, frozen=True, omit_defaults=True):
     first: int = 0
     first_token: str = ""
     clears: bool = False
+    began_at: float = 0.0
+    before: int = 0  # what its folders say of it before they have moved, see Folder
+    before_token: str = ""
+    ahead: int = 0  # the furthest position of the folders in whose place its own came
 
 
 class FoldState(NamedTuple):
@@ -106,6 +113,23 @@ class Folder(NamedTuple):
     worker: str = ""  # who is at it, until when; this only saves work
     worker_until: float = 0.0
     folded_at: float = 0.0
+    before: int = 0  # a position that was reached at least DOUBT_S before this was written; 0: none
+    before_token: str = ""
+    between: int = 0  # one that was reached at `between_at`, and takes the place of the other in time
+    between_token: str = ""
+    between_at: float = 0.0
+
+    def moved(self, position: int, token: str, now: float) -> Folder:
+        """Return it at a position that all its counters have reached."""
+        past = *self.past, self.between, self.between_token, self.between_at
+        if now - self.between_at >= DOUBT_S:
+            past = self.between, self.between_token, position, token, now
+        return Folder(position, token, 0, "", 0, 0, "", "", 0.0, now, *past)
+
+    @property
+    def past(self) -> tuple[int, str]:
+        """The position that was reached some time before, and its token."""
+        return self.before, self.before_token
 
     def item(self, key: str) -> Item:
         """Return it as it is stored."""
@@ -163,8 +187,8 @@ def read_state(context: Context) -> Procedure[FoldState | None]:
 
 
 def change_state(context: Context, before: FoldState, after: FoldState) -> Procedure[bool]:
-    """Write the next generation of a state that was read, unless there is one; tell whether it is this."""
-    after = after._replace(generation=before.generation + 1)
+    """Write a later generation of a state that was read, unless there is one; tell whether it is this."""
+    after = after._replace(generation=max(before.generation + 1, after.generation))
     return (yield from put_state(context, after.item(), {"datapoint": FOLD_KEY, "generation": before.generation}))
 
 
@@ -194,18 +218,74 @@ def take_epoch(context: Context) -> Procedure[Head]:
     head = yield from append_mark(context, even_at_0=True)
     while True:
         state = yield from open_state(context)
-        epoch = 1 + max(state.epoch, (yield from _greatest_epoch(context)))
+        epoch, generation = yield from _greatest(context)
+        generation = max(state.generation, generation) + 1
         group = Group(
-            state.generation + 1,
+            generation,
             tuple(version.key for version in state.versions if version.stands),
             state.main.folders,
             first=head.number,
             first_token=head.entry.token,
             clears=True,
         )
-        if (yield from change_state(context, state, state._replace(epoch=epoch, groups=(group,), shards=SHARDS))):
+        epoch = 1 + max(state.epoch, epoch)
+        after = state._replace(generation=generation, epoch=epoch, groups=(group,), shards=SHARDS)
+        if (yield from change_state(context, state, after)):
             yield from drop_folders(context, state.groups)
             return head
+
+
+def share(context: Context, folders: int) -> Procedure[None]:
+    """Have the datapoints of every group shared by so many folders from now on.
+
+    Each of them begins where the least of the old ones stands; what these do meanwhile counters have, and refuse.
+    """
+    while True:
+        state = yield from open_state(context)
+        if all(group.folders == folders for group in state.groups):
+            return
+        groups = []
+        for group in state.groups:
+            begun = yield from begun_anew(context, group)
+            groups.append(msgspec.structs.replace(begun, folders=folders))
+        if (yield from replace_groups(context, state, groups, state.generation)):
+            return
+
+
+def begun_anew(context: Context, group: Group) -> Procedure[Group]:
+    """Return a group that begins at the least position of another, from its first range on if that is not done."""
+    folders = yield from read_folders(context, group)
+    least = min(folders, key=lambda folder: folder.position)
+    if least.position < group.first:
+        return group
+    return begun_at(group, least.position, least.token, context.clock(), folders)
+
+
+def begun_at(group: Group, position: int, token: str, now: float, folders: Sequence[Folder]) -> Group:
+    """Return a group that goes on with what some folders have counted, from a position on."""
+    before = min(folders, key=lambda folder: folder.before)
+    ahead = max(group.ahead, *(folder.position for folder in folders))
+    return Group(
+        group.id,
+        group.own,
+        group.folders,
+        position,
+        token,
+        began_at=round(now, 3),
+        before=before.before,
+        before_token=before.before_token,
+        ahead=ahead,
+    )
+
+
+def replace_groups(context: Context, before: FoldState, groups: Sequence[Group], generation: int) -> Procedure[bool]:
+    """Write a state with these in the place of its groups, called by generations after one; tell whether it is so."""
+    called = tuple(msgspec.structs.replace(group, id=generation + at) for at, group in enumerate(groups, 1))
+    after = before._replace(generation=generation + len(called), groups=called)
+    if not (yield from change_state(context, before, after)):
+        return False
+    yield from drop_folders(context, before.groups)
+    return True
 
 
 def drop_folders(context: Context, groups: Sequence[Group]) -> Procedure[None]:
@@ -214,16 +294,25 @@ def drop_folders(context: Context, groups: Sequence[Group]) -> Procedure[None]:
     yield from run_calls(context, [DropState(key) for key in keys])
 
 
-def _greatest_epoch(context: Context) -> Procedure[int]:
-    """Look through all counters: those of a table that was restored may be newer than its state."""
-    greatest = 0
+def _greatest(context: Context) -> Procedure[tuple[int, int]]:
+    """Return the greatest epoch and generation of any item: of a restored table's some may be later than its state."""
+    epoch = generation = 0
     last: str | None = None
     while True:
         reply: ScanReply = yield from run_call(context, Scan(last))
-        greatest = max([greatest, *(int(item.get("fold", 0)) // EPOCH for item in reply.items)])
+        for item in reply.items:
+            epoch = max(epoch, int(item.get("fold", 0)) // EPOCH)
+            generation = max(generation, generation_of(item))
         last = reply.last
         if last is None:
-            return greatest
+            return epoch, generation
+
+
+def generation_of(item: Item) -> int:
+    """Return the generation that an item of the state is of: it says so, or a group is called by it; else 0."""
+    key = str(item["datapoint"])
+    folder = key.removeprefix(f"{FOLD_KEY}/") if key.startswith(f"{FOLD_KEY}/") else ""
+    return int(folder.partition("/")[0] or item.get("generation", 0))
 
 
 def put_state(context: Context, item: Item, before: Item | None) -> Procedure[bool]:
@@ -249,7 +338,10 @@ def read_folder(context: Context, group: Group, number: int) -> Procedure[tuple[
 
 def beginning(group: Group) -> Folder:
     """Return how a folder of a group begins."""
-    return Folder(0, "") if group.first else Folder(group.begins, group.token)
+    if group.first:
+        return Folder(0, "")
+    past = group.before, group.before_token, group.begins, group.token, group.began_at
+    return Folder(group.begins, group.token, 0, "", 0, 0, "", "", 0.0, 0.0, *past)
 
 
 def read_folders(context: Context, group: Group) -> Procedure[list[Folder]]:

@@ -35,7 +35,7 @@ from tillroll.stores.dynamodb.fold import fold_all, fold_marked, rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_head
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
-from tillroll.stores.dynamodb.state import FoldState, read_folded, read_least, read_state
+from tillroll.stores.dynamodb.state import FoldState, read_folded, read_least, read_state, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -145,6 +145,14 @@ class DynamoDBStore:
         lost = self.client.run(accept_restored(self.context))
         self.fold()
         return lost
+
+    def folders(self) -> int:
+        """See ports.Foldered."""
+        return self.client.run(_folders(self.context))
+
+    def share_fold(self, folders: int) -> None:
+        """See ports.Foldered."""
+        self.client.run(share(self.context, folders))
 
     def trace(self, datapoint: str) -> Iterator[Trace]:
         """See ports.Journal."""
@@ -303,6 +311,11 @@ def _status(context: Context) -> Procedure[Status]:
         unfolded_since=since,
         rejected=kept,
     )
+
+
+def _folders(context: Context) -> Procedure[int]:
+    state = yield from read_state(context)
+    return (state or FoldState()).main.folders
 
 
 def _unfolded(context: Context) -> Procedure[tuple[float | None, int]]:
