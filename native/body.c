@@ -456,10 +456,10 @@ static Status next_text(Parting *parting, bool *more) {
         found.how = after.how == UNCERTAIN ? UNCERTAIN : found.how;
     }
     if (found.how == WHOLE && state->mode == MODE_TOP && in_line && state->fresh) {
-        size_t after = behind(data, found.end, parting->size);
-        if (after == parting->size && !parting->final) {
+        size_t next = behind(data, found.end, parting->size);
+        if (next == parting->size && !parting->final) {
             found.how = UNCERTAIN;
-        } else if (after == parting->size || data[after] != '{') {
+        } else if (next == parting->size || data[next] != '{') {
             state->mode = MODE_LINES;
             return DONE;
         }
