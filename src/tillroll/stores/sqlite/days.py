@@ -36,16 +36,25 @@ class Days:
         self._connection = connection
         self._held: dict[tuple[Report, str], _Held] = {}
 
+    def held(self, report: Report, clocks: str) -> list[Window] | None:
+        """Return all that is stored of a report by hours, by rising day by the clocks named, if it is held."""
+        held = self._held.get((report, clocks))
+        return held.days if held is not None and held.version == self._version() else None
+
+    def _version(self) -> int:
+        """Return what changes with every commit of others; in a transaction, with those that it sees."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
     def read(self, segments: Segments, report: Report, clocks: str, hour: Callable[[int], int]) -> list[Window]:
-        """Return all that is stored of a report by hours, by rising day; `hour` tells a window's by the clocks named.
+        """Return the same, read and held unless it is held; `hour` tells a window's by these clocks.
 
         Raises:
             DamageError: a segment is not what was written.
         """
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()  # what others commit changes it
-        held = self._held.get((report, clocks))
-        if held is not None and held.version == version:
-            return held.days
+        version, held = self._version(), self.held(report, clocks)
+        if held is not None:
+            return held
         days = _read(segments, report, hour)
         self._held.pop((report, clocks), None)
         if len(days) <= _DAYS_MAX and sum(len(day.codes) for day in days) <= _SINGLE_MAX:

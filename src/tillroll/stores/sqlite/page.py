@@ -138,13 +138,17 @@ class Pager:
 
     @property
     def _is_by_days(self) -> bool:
-        """Whether the answer is added up of whole days of a report by hours that has small segments."""
+        """Whether the answer is added up of whole days of a report by hours that has small segments.
+
+        Of part of the time only where all of it is held: beside traffic nothing is, and reading all would take longer.
+        """
         query, window, span = self._query, self._report.window, self._span
         if window is None or window.unit_hours > 1 or self._report.opens or span is None or not span.rises:
             return False
         bounds = [bound for bound in (query.start, query.stop) if bound is not None]
         in_utc = query.zone is None and window.clocks.is_utc
-        return not bounds or (in_utc and all(window.hour(bound) % DAY_HOURS == 0 for bound in bounds))
+        whole = in_utc and all(window.hour(bound) % DAY_HOURS == 0 for bound in bounds)
+        return not bounds or (whole and self._days.held(self._report, "") is not None)
 
     def _added_days(self) -> Iterator[Window]:
         query, report, span, window = self._query, self._report, self._span, self._report.window
