@@ -11,7 +11,7 @@ import pytest
 from tests.simulation import figures
 from tests.simulation.bit_rot import campaign
 
-from tillroll.stores.sqlite.segment_rows import Rows, Segment
+from tillroll.stores.sqlite.segment_rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,20 +35,20 @@ class Planted(NamedTuple):
     fault: Callable[..., Any]
 
 
-def _unchecked(_self: object, row: Any) -> Segment:
-    return Segment((row[0], row[1]), (row[2], row[3]), row[5])
+def _unchecked(self: Rows, row: Any) -> bytes:
+    return self.decoded(row[5])
 
 
 def _links_ignored(self: Rows, start: int | None, stop: int | None) -> Any:
     query = "SELECT window, part, cells FROM aggregate WHERE report = ? AND cells <> x'' ORDER BY window, part"
     for window, part, cells in self._connection.execute(query, (self.name,)):
         if (start is None or window >= start) and (stop is None or window < stop):
-            yield Segment((window, part), (window, part + 1), cells)
+            yield window, part, self.decoded(cells)
 
 
 PLANTED = (
     Planted("segments read without their checksums and links", Rows, "scan", _links_ignored),
-    Planted("segments read without their checksum", Rows, "_checked", _unchecked),
+    Planted("segments read without their checksum", Rows, "_checked_cells", _unchecked),
 )
 
 

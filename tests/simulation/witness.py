@@ -6,6 +6,7 @@ It decodes chunks with the product's decoder, which has tests of its own, and th
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -122,7 +123,8 @@ class Witness:
 
 
 def _dense(window: int, part: int, size: int, cells: bytes) -> Iterator[tuple[int, int, int, int]]:
-    counts, lows, highs = _columns(cells[:3], cells[3:], size)
+    data = zlib.decompress(cells) if cells.startswith(b"x") else cells
+    counts, lows, highs = _columns(data[:3], data[3:], size)
     for code in range(size):
         yield window, part * size + code, counts[code], highs[code] << 64 | lows[code]
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "stores": {"core", "ports", "errors", "connection"},
     "queues": {"core", "ports", "errors", "ingest"},
     "app": {"core", "ports", "errors", "config", "stores", "queues"},
-    "web": {"core", "ports", "errors", "ingest", "definitions", "__version__"},
+    "web": {"core", "ports", "errors", "ingest", "export", "definitions", "__version__"},
     "cli": {"core", "ports", "errors", "ingest", "load", "export", "app", "config", "definitions", "web"},
     "aws": {"core", "ports", "errors", "ingest", "app", "config", "queues", "cli"},
 }

@@ -59,6 +59,7 @@ EXAMPLES: Final = {
     "aws status": ("tillroll aws status --stack tillroll --json",),
     "aws cost": ("tillroll aws cost --rate 500 --merchants 20000 --freshness-s 30",),
     "aws redrive": ("tillroll aws redrive --dry-run", "tillroll aws redrive --only ID --body event.json"),
+    "aws folders": ("tillroll aws folders 4",),
     "aws shell": ("tillroll aws shell --profile shop --region eu-north-1",),
     "config": ("tillroll config --config shop.toml",),
     "token": ("tillroll token", "tillroll token --hash < token.txt"),

@@ -46,9 +46,11 @@ class Rows:
 
     table = "aggregate"
 
-    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, name: str, *, packs: bool = False) -> None:
+        """`packs` says whether rows may be compressed: where there are many, and not one that each commit changes."""
         self._connection = connection
         self.name = name
+        self._packs = packs
         self._seed = zlib.crc32(name.encode())
 
     def decoded(self, cells: bytes) -> bytes:
@@ -61,7 +63,7 @@ class Rows:
 
     def encoded(self, cells: bytes) -> bytes:
         """Return what the table has for cells: compressed, where most of many are zeros."""
-        sample = cells[::_SAMPLED]
+        sample = cells[::_SAMPLED] if self._packs else b""
         if len(sample) < _SAMPLE_MIN or sample.count(0) < _ZEROS_SHARE * len(sample):
             return cells
         return zlib.compress(cells, 1)

@@ -91,7 +91,7 @@ class Segments:
 
     def _rows(self, report: Report, layout: Layout) -> _Stored:
         few = Rows(self._connection, report.key + SPARSE) if layout.windows else None
-        return _Stored(layout, Rows(self._connection, report.key), few)
+        return _Stored(layout, Rows(self._connection, report.key, packs=layout.windows > 0), few)
 
     def begin(self, reports: Iterable[Report]) -> None:
         """Make what each report begins with, unless it is there. Call within a transaction."""
