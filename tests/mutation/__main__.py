@@ -18,7 +18,7 @@ KILLERS: Final = (
     "tests/mutation/test_small_worlds.py",
     "tests/unit/test_accept.py",
     "tests/unit/test_ask.py",
-    "tests/property/test_reports.py",
+    "tests/property/test_report.py",
     "tests/property/test_counts.py",
 )
 _CONFIG: Final = """

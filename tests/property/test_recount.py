@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.property.test_dimensions import codes_of, counted, definitions, events
+from tests.property.test_dimension import codes_of, counted, definitions, events
 
 from tillroll.core import kernel
 from tillroll.core.batch import Batch, BatchBuilder, Event

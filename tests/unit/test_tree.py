@@ -60,3 +60,15 @@ def test_every_step_of_the_long_proof_is_on_the_page() -> None:
     commands |= {"tests.fuzz": "make fuzz", "tests.simulation.soak": "make soak"}
     for module, *_ in prove._STEPS.values():
         assert commands.get(module, module) in EXACTNESS
+
+
+# Modules of the core whose tests are those of another: the way of a body from bytes to events is one, and limits are
+# what the tests of each of them are about.
+TESTED_WITH = {"codes": "fold", "decode": "accept", "parse": "accept", "limits": "accept"}
+
+
+def test_each_module_of_the_core_has_tests_by_its_name() -> None:
+    names = {path.stem for path in (PACKAGE / "core").glob("*.py")} - {"__init__"}
+    tests = {path.stem for room in ("unit", "property") for path in (ROOT / "tests" / room).glob("test_*.py")}
+    assert sorted(name for name in names if f"test_{TESTED_WITH.get(name, name)}" not in tests) == []
+    assert set(TESTED_WITH) <= names

@@ -44,7 +44,7 @@ UNNAMED: Final = Source(NameKind.NONE, "")
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One purchase. An id of "" is no id; `method` is an index into report.METHODS."""
+    """One purchase. An id of "" is no id; `method` is an index into limits.METHODS."""
 
     seconds: int  # since 1970-01-01T00:00:00Z, rounded down
     nanos: int  # 0 to 999,999,999
