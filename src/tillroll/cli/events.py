@@ -81,42 +81,60 @@ def run(
     is_directory = target.endswith("/") or Path(target).is_dir()
     if until is not None and until < after:
         raise QueryError("--until", f"{until} is before --after {after}", "Give a later position")
-    if follow and until is not None:
-        raise QueryError("--follow", "it goes on past any --until", "Leave out one of them")
-    if follow and not is_directory and (target != STDOUT or form is Format.PARQUET):
-        raise QueryError(
-            "--follow", "a file is there when it is whole", "Name a directory, or follow to standard output"
-        )
     if form is Format.PARQUET and target == STDOUT and sys.stdout.isatty():
         raise OutputError("standard output", "Parquet is nothing to read on a terminal")
+    if follow:
+        _check_follow(target, form, until, is_directory=is_directory)
     keep = config.load({"events_keep": events_keep, "config": config_file}).settings.events_keep
     fields = Keep(keep).names if form is not Format.NDJSON else ()
     with reached(data, url, token, config_file) as store:
+        ends = _ends(store, until, interval if follow else None)
         if is_directory:
-            merchants = None if chosen.merchants is None else tuple(sorted(chosen.merchants))
-            wanted = Manifest(
-                format=form.value,
-                fields=fields,
-                start=chosen.start,
-                stop=chosen.stop,
-                merchants=merchants,
-                after=after,
-                position=after,
-                events=0,
-            )
-            with warehouse.opened(Path(target), wanted) as made:
-                for upto in _ends(store, until, interval if follow else None):
-                    with event_progress("events") as progress:
-                        made.catch_up(store, upto, chosen, progress)
-                events, position = made.manifest.events, made.manifest.position
+            events, position = _write_directory(store, Path(target), ends, after, chosen, form, fields)
         else:
             with output_file(target) as out, _writing(out, form, fields) as write:
                 events, position = 0, after
-                for upto in _ends(store, until, interval if follow else None):
+                for upto in ends:
                     events += _write_some(store, position, upto, chosen, write)
                     position = max(position, upto)
                     out.flush()
     typer.echo(f"{events:,} events, up to position {position}", err=True)
+
+
+def _check_follow(target: str, form: Format, until: int | None, *, is_directory: bool) -> None:
+    """Refuse what cannot go on with what comes."""
+    if until is not None:
+        raise QueryError("--follow", "it goes on past any --until", "Leave out one of them")
+    if not is_directory and (target != STDOUT or form is Format.PARQUET):
+        problem = "a file is there when it is whole"
+        raise QueryError("--follow", problem, "Name a directory, or follow to standard output")
+
+
+def _write_directory(
+    store: Store,
+    target: Path,
+    ends: Iterator[int],
+    after: int,
+    chosen: Chosen,
+    form: Format,
+    fields: tuple[str, ...],
+) -> tuple[int, int]:
+    """Write what a directory has not got yet; return how many events it has, and up to where."""
+    wanted = Manifest(
+        format=form.value,
+        fields=fields,
+        start=chosen.start,
+        stop=chosen.stop,
+        merchants=None if chosen.merchants is None else tuple(sorted(chosen.merchants)),
+        after=after,
+        position=after,
+        events=0,
+    )
+    with warehouse.opened(target, wanted) as made:
+        for upto in ends:
+            with event_progress("events") as progress:
+                made.catch_up(store, upto, chosen, progress)
+        return made.manifest.events, made.manifest.position
 
 
 def _form_of(target: str) -> Format:

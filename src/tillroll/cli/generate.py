@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from tillroll import config
-from tillroll.cli.options import ConfigFile, Json
+from tillroll.cli.options import ConfigFile, Json, Token
 from tillroll.cli.output import messages, write_json
 from tillroll.core import limits
 from tillroll.errors import ConfigError
@@ -78,10 +78,7 @@ def run(
     connections: Annotated[
         int, typer.Option("--connections", metavar="COUNT", min=1, max=256, help="Requests at once, to a server.")
     ] = 4,
-    token: Annotated[
-        str | None,
-        typer.Option("--token", metavar="TOKEN", help="The token a server wants; better given as TILLROLL_TOKEN."),
-    ] = None,
+    token: Token = None,
     config_file: ConfigFile = None,
     json: Json = False,
 ) -> None:
