@@ -21,7 +21,7 @@ NOT_RUN = (
     "tillroll serve",
     "tillroll generate http",
     "tillroll work",
-    *(f"tillroll aws {each}" for each in ("deploy", "rollback", "status", "redrive", "shell")),
+    *(f"tillroll aws {each}" for each in ("deploy", "rollback", "status", "folders", "redrive", "shell")),
 )
 REJECTED = ("tillroll import purchases.ndjson", "tillroll rejected retry")  # what is still wrong in the end
 REPORTS = '[[reports]]\nname = "turnover-day"\ntitle = "Turnover by day"\nby = ["day"]\n'

@@ -199,7 +199,7 @@ def _right(command: Any) -> str:
     """Return what a command takes: a group's commands, or an example of another."""
     if hasattr(command, "commands"):
         return f"There are {', '.join(command.commands)}"
-    return f"Such as: {command.epilog.splitlines()[2].strip()}"
+    return f"Such as: {command.epilog.splitlines()[2].strip()}" if command.epilog else "See it with --help"
 
 
 def _reader_left() -> int:
