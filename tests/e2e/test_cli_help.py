@@ -77,6 +77,7 @@ def test_each_command_has_examples_and_no_other() -> None:
 def test_help_ends_with_the_examples_as_they_are(words: str) -> None:
     said = tillroll(*words.split(), "--help").stdout.decode()
     assert [line for line in EXAMPLES[words] if f"    {line}\n" not in said] == []
+    assert "..." not in said.partition("Commands:")[2].partition("Example")[0]  # a line of help that is cut off
 
 
 @pytest.mark.parametrize("words", EXAMPLES)

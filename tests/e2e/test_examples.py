@@ -116,8 +116,8 @@ def command_lines() -> Iterator[tuple[str, str]]:
     """Every `tillroll ...` of every page's text, with the page."""
     for path in PAGES:
         text = re.sub(r"^( *)```(?:.*\n)*?\1```$", "", path.read_text(), flags=re.MULTILINE)
-        for line in re.findall(r"`(tillroll\s[^`]+)`", text):
-            yield path.name, " ".join(line.split()).replace("\\|", "|")
+        for line in re.findall(r"`(tillroll\s[^`]+)`|^    (?:\w+=\S+ )?(tillroll .+)$", text, re.MULTILINE):
+            yield path.name, " ".join("".join(line).split()).replace("\\|", "|")
 
 
 def test_every_fence_is_seen() -> None:
@@ -231,6 +231,12 @@ def test_commands_run_and_answer_what_the_page_shows(page: str, tmp_path: Path, 
 def test_links_lead_to_files_of_the_project(path: Path) -> None:
     for link in re.findall(r"\]\((?!http|#)([^)#]+)", path.read_text()):
         assert (path.parent / link).exists(), f"{link} leads nowhere"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_target_of_make_in_the_text_is_one(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:`|^ *)make ([a-z-]+)", path.read_text(), re.MULTILINE)) <= targets
 
 
 def test_the_two_commands_come_first() -> None:

@@ -72,7 +72,7 @@ class LazyGroup(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands: MutableMapping[str, Any] = {
-            name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()
+            name: TyperCommand(name, help=line, short_help=line) for name, (_, line) in COMMANDS.items()
         }
 
     def invoke(self, ctx: Any) -> Any:
@@ -114,6 +114,7 @@ def load_command(name: str) -> Any:
     command.epilog = epilog(name)
     for each, subcommand in getattr(command, "commands", {}).items():
         subcommand.epilog = epilog(name, each)
+        subcommand.short_help = (subcommand.help or "").partition("\n\n")[0]  # whole, where the library cuts it
     return command
 
 
