@@ -35,7 +35,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting there is, with its default. What each means is its description."""
 
     data: Annotated[
-        str, msgspec.Meta(min_length=1, description="The store: a directory, or a dynamodb:// address of two tables")
+        str,
+        msgspec.Meta(
+            min_length=1, description="The store: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
+        ),
     ] = "./tillroll-data"
     host: Annotated[str, msgspec.Meta(min_length=1, description="The address the server listens on")] = "127.0.0.1"
     port: Annotated[

@@ -131,6 +131,8 @@ WRONG = {
     "report hour-bracket --data dynamodb://eu": ["dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE", "?endpoint=URL"],
     "report hour-bracket --url localhost:8080": ["http://HOST:PORT", "https://HOST"],
     "report hour-bracket --url ftp://host": ["http://HOST:PORT", "https://HOST"],
+    "report hour-bracket --data ''": ["a directory", "dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"],
+    "reports plan purchases.ndjson": ["purchases.ndjson: it is no TOML", "[[reports]]"],
     "reports aply": ["'apply'", "There are plan, apply, show, drop, preview"],
     "reprot": ["'report'", "There are serve, import, report,"],
     "import purchases.ndjson --rate fast": ["not a number", "Such as: tillroll import purchases.ndjson"],

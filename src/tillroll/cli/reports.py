@@ -14,6 +14,7 @@ from tillroll.cli.output import console, table, write_aggregates_json, write_jso
 from tillroll.cli.progress import event_progress
 from tillroll.cli.report import euro
 from tillroll.core.definition import Definition, changed_zone, compare, read_definition, read_file
+from tillroll.core.dimension import KEYS, WINDOWS
 from tillroll.core.kept import Keep
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import MEASURES
@@ -147,11 +148,9 @@ def _tell_not_kept(definitions: list[Definition], data: str | None, url: str | N
         return
     kept = Keep(settings.events_keep).names
     for field in dict.fromkeys(field for each in definitions for field in each.fields if field not in kept):
-        remedy = "Add it to events_keep of whoever takes events; `tillroll fields` shows what events have"
-        typer.echo(
-            f"{field} is not among the kept fields of these settings: without it events are (absent). {remedy}",
-            err=True,
-        )
+        listed = ", ".join((*WINDOWS, *KEYS))
+        problem = f"{field} is no dimension ({listed}), and no kept field of these settings: events are (absent) there"
+        typer.echo(f"{problem} unless whoever takes them has it in events_keep. See `tillroll fields`", err=True)
 
 
 def count(store: Store, names: list[str], rate: int | None, progress: Progress | None) -> None:
@@ -252,8 +251,11 @@ def preview_file(
 def _read(file: str) -> list[Definition]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return read_file(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError(
-            "", file, f"it cannot be read ({getattr(error, 'strerror', None) or error})", "Name a readable TOML file"
-        ) from error
-    return read_file(text)
+        problem = f"it cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise DefinitionError("", file, problem, "Name a readable TOML file") from error
+    except DefinitionError as error:
+        if error.field != "file":
+            raise
+        raise DefinitionError("", file, error.problem, error.remedy) from error
