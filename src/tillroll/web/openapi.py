@@ -116,7 +116,8 @@ def _paths(settings: ServerSettings) -> JsonObject:
     }
     for report in FIVE:
         paths[f"/reports/{report.name}"] = {"get": _get_report(report, settings)}
-    return paths | _aggregates(settings) | _rejected(settings) | _watching(settings)
+    paths |= _aggregates(settings) | _rejected_events(settings) | _rejected_event(settings)
+    return paths | _audits(settings) | _watching(settings) | _itself(settings)
 
 
 def _list_reports(settings: ServerSettings) -> JsonObject:
@@ -431,7 +432,7 @@ def _explain(settings: ServerSettings) -> JsonObject:
     )
 
 
-def _rejected(settings: ServerSettings) -> JsonObject:
+def _rejected_events(settings: ServerSettings) -> JsonObject:
     limit = {"type": "integer", "minimum": 1, "maximum": limits.REJECTED_LISTED_MAX, "default": 100}
     paging = [
         _parameter("after", TEXT, "The id that the page before ended with"),
@@ -441,7 +442,6 @@ def _rejected(settings: ServerSettings) -> JsonObject:
         _parameter("code", TEXT, "Only those of this reason"),
         _parameter("source", listed(TEXT), "Only those of this key, message or file; repeat it for several"),
     ]
-    codes = ("unknown_rejected", *_STORE)
     listing = _operation(
         "listRejected",
         "Rejected",
@@ -451,27 +451,6 @@ def _rejected(settings: ServerSettings) -> JsonObject:
         _json(listed(ref("Rejected")), text="Oldest first"),
         ("bad_query", *_STORE),
         parameters=[*paging, *filters],
-    )
-    show = _operation(
-        "getRejected",
-        "Rejected",
-        "Get a rejected event",
-        "The event byte for byte, and why it was not accepted.",
-        settings,
-        _json(ref("Rejected")),
-        codes,
-        parameters=[_ID],
-    )
-    discard = _operation(
-        "discardRejected",
-        "Rejected",
-        "Discard a rejected event",
-        "It is erased. That an event of this name came is still known.",
-        settings,
-        {"204": {"description": "It is no longer kept"}},
-        codes,
-        right=Right.SEND,
-        parameters=[_ID],
     )
     discard_some = _operation(
         "discardSomeRejected",
@@ -487,21 +466,6 @@ def _rejected(settings: ServerSettings) -> JsonObject:
             *filters,
         ],
     )
-    retry = _operation(
-        "retryRejected",
-        "Rejected",
-        "Retry a rejected event",
-        "Sends it again under the name that it came with, corrected by the body if there is one. It counts once.",
-        settings,
-        _json(ref("Corrected"), text="It is counted, and no longer kept"),
-        ("not_accepted", "store_full", *_BODY, *codes),
-        right=Right.SEND,
-        parameters=[_ID],
-    )
-    retry["requestBody"] = {
-        "description": "The event as it should have been, or several in its place; empty for the event as it was",
-        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}},
-    }
     summary = _operation(
         "summarizeRejected",
         "Rejected",
@@ -526,9 +490,48 @@ def _rejected(settings: ServerSettings) -> JsonObject:
         "/rejected": {"get": listing, "delete": discard_some},
         "/rejected/summary": {"get": summary},
         "/rejected/retry": {"post": retry_some},
-        "/rejected/{id}": {"get": show, "delete": discard},
-        "/rejected/{id}/retry": {"post": retry},
     }
+
+
+def _rejected_event(settings: ServerSettings) -> JsonObject:
+    codes = ("unknown_rejected", *_STORE)
+    show = _operation(
+        "getRejected",
+        "Rejected",
+        "Get a rejected event",
+        "The event byte for byte, and why it was not accepted.",
+        settings,
+        _json(ref("Rejected")),
+        codes,
+        parameters=[_ID],
+    )
+    discard = _operation(
+        "discardRejected",
+        "Rejected",
+        "Discard a rejected event",
+        "It is erased. That an event of this name came is still known.",
+        settings,
+        {"204": {"description": "It is no longer kept"}},
+        codes,
+        right=Right.SEND,
+        parameters=[_ID],
+    )
+    retry = _operation(
+        "retryRejected",
+        "Rejected",
+        "Retry a rejected event",
+        "Sends it again under the name that it came with, corrected by the body if there is one. It counts once.",
+        settings,
+        _json(ref("Corrected"), text="It is counted, and no longer kept"),
+        ("not_accepted", "store_full", *_BODY, *codes),
+        right=Right.SEND,
+        parameters=[_ID],
+    )
+    retry["requestBody"] = {
+        "description": "The event as it should have been, or several in its place; empty for the event as it was",
+        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}},
+    }
+    return {"/rejected/{id}": {"get": show, "delete": discard}, "/rejected/{id}/retry": {"post": retry}}
 
 
 def _fields(settings: ServerSettings) -> JsonObject:
@@ -546,26 +549,6 @@ def _fields(settings: ServerSettings) -> JsonObject:
 def _watching(settings: ServerSettings) -> JsonObject:
     metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
-    audit = _operation(
-        "startAudit",
-        "Server",
-        "Start an audit",
-        "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
-        settings,
-        _json(ref("AuditBegun"), "202", "It is under way; `GET /audit` has what it finds"),
-        ("bad_query",),
-        right=Right.SEND,
-        parameters=[_parameter("since", BOUNDS["day"], "Compare only the windows from this day on")],
-    )
-    audited = _operation(
-        "getAudit",
-        "Server",
-        "Get the last audit",
-        "How far the audit under way is, and what the last one found: up to 1,000 differences.",
-        settings,
-        _json(ref("AuditState")),
-        ("bad_query",),
-    )
     live = _operation(
         "streamChanges",
         "Server",
@@ -620,6 +603,41 @@ def _watching(settings: ServerSettings) -> JsonObject:
         _STORE,
     )
     measures = _operation("getMetrics", "Server", "Get metrics", "For Prometheus to scrape.", settings, metrics, _STORE)
+    return {
+        "/live": {"get": live},
+        "/status": {"get": status},
+        "/outcomes": {"get": outcomes},
+        "/imports": {"get": imports},
+        "/queue": {"get": queue},
+        "/metrics": {"get": measures},
+    }
+
+
+def _audits(settings: ServerSettings) -> JsonObject:
+    audit = _operation(
+        "startAudit",
+        "Server",
+        "Start an audit",
+        "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
+        settings,
+        _json(ref("AuditBegun"), "202", "It is under way; `GET /audit` has what it finds"),
+        ("bad_query",),
+        right=Right.SEND,
+        parameters=[_parameter("since", BOUNDS["day"], "Compare only the windows from this day on")],
+    )
+    audited = _operation(
+        "getAudit",
+        "Server",
+        "Get the last audit",
+        "How far the audit under way is, and what the last one found: up to 1,000 differences.",
+        settings,
+        _json(ref("AuditState")),
+        ("bad_query",),
+    )
+    return {"/audit": {"get": audited, "post": audit}}
+
+
+def _itself(settings: ServerSettings) -> JsonObject:
     health = _operation(
         "getHealth",
         "Server",
@@ -639,17 +657,7 @@ def _watching(settings: ServerSettings) -> JsonObject:
         _tagged(_json({"type": "object"})),
         right=Right.NONE,
     )
-    return {
-        "/audit": {"get": audited, "post": audit},
-        "/live": {"get": live},
-        "/status": {"get": status},
-        "/outcomes": {"get": outcomes},
-        "/imports": {"get": imports},
-        "/queue": {"get": queue},
-        "/metrics": {"get": measures},
-        "/healthz": {"get": health},
-        "/openapi.json": {"get": described},
-    }
+    return {"/healthz": {"get": health}, "/openapi.json": {"get": described}}
 
 
 def _operation(
