@@ -21,7 +21,7 @@ from tillroll.core.kept import ABSENT, spell
 from tillroll.core.question import RESERVED
 from tillroll.core.report import FIVE, Condition, Report
 from tillroll.core.text import is_name, shown
-from tillroll.core.zone import UTC, find_zone
+from tillroll.core.zone import UTC, find_zone, zone_remedy
 from tillroll.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -218,8 +218,7 @@ def _brackets(name: str, brackets: object, by: Sequence[str], where: object) -> 
 def _zone(name: str, zone: object) -> tuple[str, str, tuple[tuple[int, int], ...]]:
     found = find_zone(zone) if isinstance(zone, str) else None
     if not isinstance(zone, str) or found is None:
-        remedy = "Give an IANA name, such as Europe/Stockholm, or UTC"
-        raise DefinitionError(name, "zone", f"{_shown(zone)} is no time zone", remedy)
+        raise DefinitionError(name, "zone", f"{_shown(zone)} is no time zone", zone_remedy(zone))
     if zone == UTC:
         return UTC, "", ()
     return zone, zone_edition(), tuple(found.changes())

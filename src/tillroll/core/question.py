@@ -17,7 +17,7 @@ from tillroll.core.export import Chosen
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Order, Query
 from tillroll.core.report import FIVE, Place, Report, Reports
 from tillroll.core.spans import SPANS, parse_day
-from tillroll.core.zone import DAY_S, FIRST_LOCAL_S, HOUR_S, LAST_LOCAL_S, UTC, find_zone
+from tillroll.core.zone import DAY_S, FIRST_LOCAL_S, HOUR_S, LAST_LOCAL_S, UTC, find_zone, zone_remedy
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
@@ -201,9 +201,7 @@ def _zone(name: str, report: Report) -> Zone | None:
         return None
     zone = find_zone(name)
     if zone is None:
-        raise QueryError(
-            "zone", f"{_shown(name)} is no time zone", "Give an IANA name, such as Europe/Stockholm, or UTC"
-        )
+        raise QueryError("zone", f"{_shown(name)} is no time zone", zone_remedy(name))
     if report.window is not HOUR:
         hourly = _listed(each.name for each in FIVE if each.window is HOUR)
         unit = f"{report.window.name}s" if report.window else ""

@@ -111,6 +111,14 @@ def find_zone(name: str) -> Zone | None:
     return Zone(zoneinfo.ZoneInfo(name)) if name in _names() else None
 
 
+def zone_remedy(name: object) -> str:
+    """Return what to do about a name that is none, with the zones that it is the last part of, or but for its case."""
+    remedy = "Give an IANA name, such as Europe/Stockholm, or UTC"
+    wanted = str(name).lower().replace(" ", "_")
+    near = sorted(each for each in _names() if wanted in {each.lower(), each.lower().rpartition("/")[2]})
+    return f"{remedy}. Did you mean {' or '.join(near[:3])}?" if near else remedy
+
+
 @lru_cache(1)
 def _names() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())

@@ -7,7 +7,7 @@ import ipaddress
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.zone import UTC, find_zone
+from tillroll.core.zone import UTC, find_zone, zone_remedy
 from tillroll.errors import ConfigError
 from tillroll.web.auth import Right, check_token
 from tillroll.web.cors import check_origin
@@ -69,8 +69,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.audit_at:
             parse_time(self.audit_at)
         if self.zone != UTC and find_zone(self.zone) is None:
-            remedy = "Give an IANA name, such as Europe/Stockholm, or UTC"
-            raise ConfigError("zone", f"{self.zone!r} is no time zone", remedy)
+            raise ConfigError("zone", f"{self.zone!r} is no time zone", zone_remedy(self.zone))
         if not self.loopback and not self.guarded and not self.open_to_all:
             problem = f"{self.host} can be reached from other machines, and no token is asked for"
             remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"
