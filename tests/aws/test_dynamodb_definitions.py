@@ -78,12 +78,12 @@ def test_a_definition_of_a_later_format_stops_the_folds_and_not_the_journal(
 
 
 def test_counters_of_many_slices_and_small_turns_are_exact(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tillroll.stores.dynamodb.fold._SLICE_EVENTS", 40)
+    monkeypatch.setattr("tillroll.stores.dynamodb.fold._SLICE_EVENTS", 20)
     monkeypatch.setattr("tillroll.stores.dynamodb.fold._UPDATES_AT_ONCE", 7)
     monkeypatch.setattr("tillroll.stores.dynamodb.fold._UPDATES_AT_ONCE_MAX", 7)
     monkeypatch.setattr("tillroll.stores.dynamodb.store._COUNT_S_MIN", 0.05)
     store = tables.store()
-    events = purchases(80)
+    events = purchases(40)
     fill(store, events)
     store.apply([define(TABLES[2]), define(TABLES[3])])
     seen, turns = [0], 0

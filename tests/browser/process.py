@@ -16,7 +16,7 @@ import httpx
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_S = 20.0
+START_S = 60.0  # however busy the machine is
 BODY_EVENTS = 20_000
 
 

@@ -44,7 +44,8 @@ def test_a_guide_has_no_accessibility_fault_and_no_sideways_scroll(
     viewport = {"width": size[0], "height": size[1]}
     page = open_page(f"{server.url}/guide/operations", color_scheme=theme, viewport=viewport, bypass_csp=True)
     page.add_script_tag(content=axe)
-    found = page.evaluate("() => axe.run()")
+    rules = "" if theme == "light" else ", { runOnly: ['color-contrast'] }"  # a theme changes colours and nothing else
+    found = page.evaluate(f"() => axe.run(document{rules})")
     assert [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
