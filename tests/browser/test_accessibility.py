@@ -49,9 +49,10 @@ def test_no_view_has_a_fault(open_page: Callable[..., Page], server: Server, axe
         page.goto(f"{server.url}/#/{view}")
         ready(page)
         assert faults(page, axe, theme) == [], view
-        page.set_viewport_size({"width": 390, "height": 844})
-        assert faults(page, axe, theme) == [], f"{view} on a phone"
-        page.set_viewport_size({"width": 1360, "height": 900})
+        if theme == "light":  # a phone has the colours of a desk
+            page.set_viewport_size({"width": 390, "height": 844})
+            assert faults(page, axe) == [], f"{view} on a phone"
+            page.set_viewport_size({"width": 1360, "height": 900})
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
