@@ -172,6 +172,22 @@ def test_print_has_the_numbers_and_no_tools(open_page: Callable[..., Page], serv
         expect(page.locator(tool)).to_be_hidden()
 
 
+def test_charts_of_a_dark_page_are_printed_in_the_colours_of_paper(
+    open_page: Callable[..., Page], server: Server
+) -> None:
+    drawn = "() => document.querySelector('.plot canvas').toDataURL()"
+    dark, light = [open_page(f"{server.url}/#/hour-bracket", color_scheme=theme) for theme in ("dark", "light")]
+    for page in (dark, light):
+        ready(page)
+        page.evaluate("() => document.fonts.ready.then(() => null)")
+    on_screen = dark.evaluate(drawn)
+    dark.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    light.evaluate("() => dispatchEvent(new Event('themechange'))")
+    assert dark.evaluate(drawn) == light.evaluate(drawn) != on_screen
+    dark.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert dark.evaluate(drawn) == on_screen
+
+
 def focused(page: Page) -> str:
     """Return what has the focus, as a person would name it."""
     name = "one.id || one.getAttribute('aria-label') || one.textContent"

@@ -14,6 +14,19 @@ const calendar = calendarOf(days, UTC, now);
 const dates = ({ from, to }) => [from, to].map((one) => new Date(one * 1000).toISOString().slice(0, 16));
 const range = (name, more = calendar) => rangeOf({ range: name }, more);
 
+test("hours are labelled at even distances, over whatever days and however little room there is", () => {
+  for (const zone of [UTC, stockholm]) {
+    for (let day = 1; day <= 8; day += 1) {
+      const from = zone.parse(`2026-11-0${day}`);
+      const columns = columnsOf("hour", zone, { from, to: zone.addDays(from, 7) }, now);
+      for (const room of [2, 3, 4, 6, 9, 14]) {
+        const ticks = ticksOf("hour", zone, columns, room);
+        assert.equal(new Set(ticks.slice(1).map((index, at) => index - ticks[at])).size <= 1, true, `${day} ${room}: ${ticks}`);
+      }
+    }
+  }
+});
+
 test("presets are the days that their names say", () => {
   const expected = {
     today: ["2026-11-27", "2026-11-28"],

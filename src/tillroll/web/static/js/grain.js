@@ -94,7 +94,7 @@ export function ticksOf(grain, zone, columns, room) {
   const step = steps.find((one) => one >= least) ?? Math.ceil(least);
   const place = ({ start }, index) => {
     const local = zone.local(start);
-    if (grain === "hour") return Math.round((step > 24 ? weekdayOf(local) * DAY + (local - floor(local, DAY)) : local) / HOUR); // from Monday on
+    if (grain === "hour") return Math.round(local / HOUR) + 72; // counted from a Monday
     if (grain === "day" && step >= 7) return Math.round(local / DAY) + 3; // counted from a Monday
     return grain === "month" ? index + Number(isoDay(zone.local(columns[0].start)).slice(5, 7)) - 1 : index;
   };

@@ -7,7 +7,7 @@ import { short } from "./format.js";
 import { Live, paced } from "./live.js";
 import { haveNames } from "./names.js";
 import { askForToken } from "./parts/token.js";
-import { apply, bind, stored } from "./parts/theme.js";
+import { apply, bind, printLight, stored } from "./parts/theme.js";
 import { trailOf } from "./parts/trail.js";
 import { Report, leanest, parseRow } from "./reports.js";
 import { calendarOf } from "./span.js";
@@ -52,6 +52,7 @@ class Page {
   async start() {
     apply(stored());
     bind(document.getElementById("theme"));
+    printLight();
     tokens.askWith(askForToken);
     addEventListener("hashchange", () => this.route());
     main.addEventListener("click", (event) => this.#follows(event));

@@ -26,7 +26,7 @@ function bar(row, full, share, text) {
 function segment(row, part, full, share, text) {
   const said = `${row.label}, ${part.label}: ${text(part.text ?? part.value)}`;
   const portion = percent(part.value / full);
-  const fits = part.value / full >= 0.13;
+  const fits = part.value / full >= 0.16;
   const shown = share ? [h("span", { class: "sr" }, `${said}, `), h("span", { class: fits ? null : "sr" }, portion)] : null;
   const node = h(part.href ? "a" : "span", { class: "segment", href: part.href, "data-drill": true, title: share ? `${said} (${portion})` : said, tabindex: share ? null : -1 }, shown);
   return vars(node, { size: `${((100 * part.value) / full).toFixed(3)}%`, fill: `var(--${part.color})`, text: `var(--on-${part.color})` });

@@ -82,11 +82,12 @@ export class Columns {
     this.#plot.setScale("y", { min: 0, max: top(this.#model) });
   }
 
-  #height = () => (this.#size === "tall" && innerWidth <= 820 ? HEIGHT.phone : HEIGHT[this.#size]);
+  #height = () => (this.#size === "tall" ? Math.max(innerWidth <= 820 ? HEIGHT.phone : HEIGHT.tall, this.holder.clientHeight) : HEIGHT[this.#size]);
 
   #resize() {
     const width = Math.floor(this.holder.clientWidth);
-    if (this.#plot && width > 0 && width !== this.#plot.width) this.#plot.setSize({ width, height: this.#height() });
+    const height = this.#height();
+    if (this.#plot && width > 0 && (width !== this.#plot.width || height !== this.#plot.height)) this.#plot.setSize({ width, height });
   }
 
   #options() {

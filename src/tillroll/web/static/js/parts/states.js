@@ -12,9 +12,15 @@ export function statesTable(states, drop = null) {
     "table",
     { class: "data states" },
     h("caption", { class: "sr" }, "Reports and how far they are counted"),
-    h("thead", {}, h("tr", {}, ...head.map((title, index) => h("th", { scope: "col", class: index > 1 && title !== "Drop" ? "num" : null }, title)))),
+    h("thead", {}, h("tr", {}, ...head.map((title, index) => h("th", { scope: "col", class: headClass(index, title) }, title)))),
     h("tbody", {}, ...states.map((state) => h("tr", { "data-report": state.name }, ...cells(state, droppable ? drop : null, sized)))),
   );
+}
+
+/** Return the class of a head: that of the cells below it, some of which a phone leaves out. */
+function headClass(index, title) {
+  if (index < 2 || title === "Drop") return null;
+  return title === "Counted" ? "num" : "num side";
 }
 
 function cells(state, drop, sized) {

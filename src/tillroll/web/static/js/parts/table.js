@@ -55,7 +55,9 @@ function partCell(plan, row, part, into) {
   if (part.grain) {
     const column = plan.columns.find(({ start }) => start === row.at);
     const note = column?.open ? h("span", { class: "tag" }, "not over") : column?.part ? h("span", { class: "mark" }, "a part") : null;
-    return h("td", { class: "when" }, link(rowText(part.grain, plan.zone, row.at, plan.calendar.now)), note);
+    const text = rowText(part.grain, plan.zone, row.at, plan.calendar.now);
+    const [before, date, after] = text.split(/(\d{1,2} \p{L}+)/u); // which stays in one line, however narrow it is
+    return h("td", { class: "when" }, link([before, date ? h("span", { class: "keep" }, date) : null, after]), note);
   }
   const value = row.values[part.name];
   return part.values ? h("td", {}, link(word(part, value))) : h("td", { class: "name" }, link(word(part, value), value));
@@ -78,11 +80,11 @@ function changeCell(compared, measure) {
 /** Return the words for a change: ▲ 12%. */
 export function changeChip(now, before) {
   const changed = change(now, before);
-  if (!changed) return h("span", { class: "change same" }, Number(now) ? "new" : "–");
+  if (!changed) return h("span", { class: "change same" }, Number(now) ? "new" : "none");
   const kind = changed.direction > 0 ? "up" : changed.direction < 0 ? "down" : "same";
-  const said = { up: "more by ", down: "less by ", same: "the same" }[kind];
-  const sign = { up: "▲ ", down: "▼ ", same: "=" }[kind];
-  return h("span", { class: `change ${kind}` }, h("span", { "aria-hidden": "true" }, sign), h("span", { class: "sr" }, said), kind === "same" ? null : changed.text);
+  const said = { up: "up ", down: "down ", same: "" }[kind];
+  const sign = { up: "▲ ", down: "▼ ", same: "" }[kind];
+  return h("span", { class: `change ${kind}` }, h("span", { "aria-hidden": "true" }, sign), h("span", { class: "sr" }, said), kind === "same" ? "no change" : changed.text);
 }
 
 function pager(page, start, turn) {

@@ -20,6 +20,16 @@ export function apply(theme) {
   dispatchEvent(new Event("themechange"));
 }
 
+/** Draw charts in the colours of paper while the page is printed: what a canvas has on it no style sheet changes. */
+export function printLight() {
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => {
+      document.documentElement.toggleAttribute("data-printing", on);
+      dispatchEvent(new Event("themechange"));
+    });
+  }
+}
+
 /** Make a button go through the themes. */
 export function bind(button) {
   const show = () => {

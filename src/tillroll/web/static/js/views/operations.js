@@ -197,7 +197,7 @@ const STOPPED_S = 60;
 
 /** Return the list of imports. */
 function importsCard(runs) {
-  if (!runs.length) return h("section", { class: "card" }, h("h2", {}, "Imports"), h("p", { class: "sub" }, "None is listed. Those of ", h("code", {}, "tillroll import"), " into a directory are; into tables on AWS they are not."));
+  if (!runs.length) return h("section", { class: "card" }, h("h2", {}, "Imports"), h("p", { class: "sub" }, "None yet. What ", h("code", {}, "tillroll import"), " takes into a directory is listed here; what it takes into tables on AWS is not."));
   const state = (run) => (run.done ? "done" : now() - run.noted_at < STOPPED_S ? "running" : "stopped: import it again to go on");
   const count = (value) => h("td", { class: "num" }, whole(value));
   const row = (run) => h("tr", {}, h("td", { class: "name" }, run.name), h("td", { title: `${UTC.instantText(run.began_at)} UTC` }, agoText(run.began_at)), h("td", {}, state(run)), ...OUTCOMES.map(([name]) => count(run[name])));

@@ -58,7 +58,7 @@ export class Purchases extends View {
     const own = Object.keys(COLUMNS);
     const others = [...new Set(this.#found.flatMap(({ event }) => Object.keys(event)))].filter((field) => !own.includes(field) && field !== "id");
     const title = (text, kind = null) => h("th", { scope: "col", class: kind }, text);
-    const head = h("tr", {}, ...Object.values(COLUMNS).map(({ head, kind }) => title(head, kind)), ...others.map((field) => title(field)), title("Known by"), title("Place in the journal"));
+    const head = h("tr", {}, ...Object.values(COLUMNS).map(({ head, kind }) => title(head, kind)), ...others.map((field) => title(field)), title("Known by", "side"), title("Place in the journal", "side"));
     const row = ({ event, name, chunk, index, folded }) =>
       h(
         "tr",
@@ -66,7 +66,7 @@ export class Purchases extends View {
         ...own.map((field) => h("td", { class: COLUMNS[field].kind, title: textOf(event[field]) }, COLUMNS[field].text(event[field], zone))),
         ...others.map((field) => h("td", {}, textOf(event[field]))),
         h("td", { class: "side" }, name === "unnamed" ? "no name" : name),
-        h("td", { class: "side" }, `${chunk}, ${whole(index)}`, folded ? null : h("span", { class: "tag" }, "not folded yet")),
+        h("td", { class: "side" }, `${chunk}, index ${whole(index)}`, folded ? null : h("span", { class: "tag" }, "not folded yet")),
       );
     rebuild(
       this.body,
@@ -86,7 +86,7 @@ const COLUMNS = {
   date: { head: "Date", text: (value, zone) => zone.instantText(Date.parse(value) / 1_000) },
   amount: { head: "Amount", kind: "num", text: money },
   paymentMethod: { head: "Method", text: constantWords },
-  merchantId: { head: "Merchant", text: nameOf },
+  merchantId: { head: "Merchant", kind: "who", text: nameOf },
 };
 
 const textOf = (value) => (value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value));

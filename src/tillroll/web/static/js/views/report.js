@@ -96,7 +96,7 @@ export class ReportView extends View {
       const { state } = this;
       const first = plan.timed ? [...rangeTool(plan, change)] : [h("p", { class: "note tool-text" }, "This report counts all time.")];
       const more = [
-        h("div", { class: "tools-row" }, plan.timed ? compareTool(state.compare, plan.range, change) : null, plan.grain ? grainTool(plan, state.grain, change) : null, this.#stackTool(plan), plan.timed ? zoneTool(plan, this.page.zone.name, change) : null, measureTool(state.measure, change)),
+        h("div", { class: "tools-row" }, plan.timed ? compareTool(state.compare, plan.range, change) : null, plan.grain ? grainTool(plan, state.grain, change) : null, plan.grain ? this.#stackTool(plan) : null, plan.timed ? zoneTool(plan, this.page.zone.name, change) : null, measureTool(state.measure, change)),
         filterBar(plan.report, plan.filters, (filters) => change({ filters })),
       ];
       const set = Object.keys(plan.filters).length + Number(Boolean(state.compare)) + Number(Boolean(state.grain)) + Number(Boolean(state.zone));
@@ -218,8 +218,9 @@ export class ReportView extends View {
 
   #barsTitle(by, cut) {
     const { title } = MEASURES[this.#plan.measure];
-    if (cut && by.values) return `How each ${partTitle(by).toLowerCase()} parts by ${partTitle(cut).toLowerCase()}`;
-    return `${by.values ? title : `Most ${title.toLowerCase()}`} by ${partTitle(by).toLowerCase()}${cut ? `, and ${partTitle(cut).toLowerCase()}` : ""}`;
+    if (cut && by.values) return `How each ${partTitle(by).toLowerCase()} splits by ${partTitle(cut).toLowerCase()}`;
+    const split = cut ? `, split by ${partTitle(cut).toLowerCase()}` : "";
+    return by.values ? `${title} by ${partTitle(by).toLowerCase()}${split}` : `${partTitle(by)}s with most ${title.toLowerCase()}${split}`;
   }
 
   #drawBars(plan, side) {

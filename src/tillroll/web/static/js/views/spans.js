@@ -35,10 +35,9 @@ function spanCard(name, grain, hours, calendar, { view, measure, state }) {
   const until = compared.open ? ` by ${zone.text("clock", compared.end)}` : "";
   const columns = columnsOf(grain, zone, range, calendar.now);
   const values = columns.map((column) => Number(of(between(hours, column.from, column.to))));
-  const against =
-    compared.to > compared.from
-      ? [changeChip(of(now), of(before)), ` than ${compared.words}`, h("br"), link(now, range.from, compared.end), " against ", link(before, compared.from, compared.to), until]
-      : ["It has just begun"];
+  const numbers = [h("br"), link(now, range.from, compared.end), " against ", link(before, compared.from, compared.to), until];
+  const change = Number(of(before)) ? [changeChip(of(now), of(before)), ` from ${compared.words}`] : [`Nothing ${compared.words}`];
+  const against = compared.to > compared.from ? [...change, ...numbers] : ["It has just begun"];
   return card({ title: presetTitle(name), value: text(of(sums)), measure, href: format({ ...state, view, range: name }), against, line: spark(values, 0, columns.findIndex((column) => column.open) + 1 || columns.length) });
 }
 
