@@ -314,6 +314,7 @@ typedef struct {
     uint64_t *positions;
     uint8_t *methods;
     size_t count, size;
+    bool plain;  /* no event has a member that is none of the contract's five, and none fell back */
     bool uneven; /* else positions count on from the first, and nanos and id_ends are 0, and none is written yet */
     uint64_t first_position;
     char *ids;

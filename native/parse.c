@@ -88,6 +88,7 @@ static Status add_fallback(Parser *parser, Fallback fallback) {
         parser->fallback_size = size;
     }
     parser->fallback[parser->fallback_count++] = fallback;
+    parser->plain = false;
     return DONE;
 }
 
@@ -429,10 +430,9 @@ static const char *parse_members(Parser *parser, const char *at, bool whole, uns
             }
             seen |= member->field;
             at = parse_value(at, member->field, before, fields);
-        } else if (member->node != 0) {
-            at = read_node(parser, member->node, at, whole, fields);
         } else {
-            at = skip_value(at, whole);
+            parser->plain = false;
+            at = member->node == 0 ? skip_value(at, whole) : read_node(parser, member->node, at, whole, fields);
         }
         if (at == NULL) {
             return NULL;
@@ -646,6 +646,7 @@ void parser_begin(Parser *parser) {
     names_begin(&parser->names);
     keep_begin(&parser->keep);
     parser->count = parser->ids_used = parser->fallback_count = 0;
+    parser->plain = true;
     parser->uneven = false;
 }
 

@@ -90,6 +90,7 @@ static PyObject *parser_result(ParserObject *self, const uint64_t *counts, size_
         PyLong_FromSize_t(reach->bytes),
         PyLong_FromUnsignedLongLong(reach->next),
         parser_kept(self),
+        PyBool_FromLong(parser->plain),
     };
     return tuple_take(parts, sizeof parts / sizeof *parts);
 }

@@ -110,6 +110,7 @@ Parsed: TypeAlias = tuple[
     # for each field to be kept None where it is absent throughout, else: indexes (I) into its distinct values, these as
     # a string column, and the events (I) whose value could not be kept
     tuple[tuple[array[int], array[int], bytes, array[int]] | None, ...],
+    bool,  # whether no event has a member that is none of the contract's five, and none fell back
 ]
 
 @final

@@ -43,7 +43,7 @@ def _fold_in_two(self: SqliteStore) -> int:
         self._segments.add_all(FIVE, self._unfolded.counts(FIVE))
         last = self._unfolded.last
     with self._write():
-        write_state(self._connection, self._state()._replace(folded=last))
+        self._save(self._state()._replace(folded=last))
     return last
 
 
@@ -51,7 +51,7 @@ def _position_first(self: SqliteStore) -> int:
     """Move the position in one transaction, and count in the next."""
     with self._write():
         state = self._state()
-        write_state(self._connection, state._replace(folded=state.events))
+        self._save(state._replace(folded=state.events))
     with self._write():
         if state.folded < state.events:
             self._read_unfolded(state)

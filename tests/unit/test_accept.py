@@ -550,7 +550,7 @@ def test_events_and_rejections_go_to_the_body_they_came_in() -> None:
 
 def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
     lines = [LINE, with_field("merchantId", "Café"), LINE, with_text("id", '"\\u0069"'), b"nope", LINE]
-    batch, rejections, size, count = parse_lines(b"\n".join(lines), KEY, 5, NOW_S)
+    batch, rejections, size, count, _ = parse_lines(b"\n".join(lines), KEY, 5, NOW_S)
     assert (size, count) == (len(b"\n".join(lines)), 6)
     assert [event.merchant for event in batch.events()] == ["m", "Café", "m", "m", "m"]
     assert [event.id for event in batch.events()] == ["", "", "", "i", ""]
@@ -560,5 +560,25 @@ def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
 
 
 def test_lines_without_an_event_are_an_empty_batch_without_runs() -> None:
-    batch, rejections, size, lines = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
+    batch, rejections, size, lines, _ = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
     assert (len(batch), batch.runs, rejections, size, lines) == (0, [], [], 4, 2)
+
+
+@pytest.mark.skipif(not kernel.compiled, reason="without the kernel every text may have names")
+def test_lines_are_plain_where_no_event_has_another_member_and_there_alone() -> None:
+    member = b'{"_name":"key:1:a",' + LINE[1:]
+    escaped = b'{"\\u005fname":"key:1:a",' + LINE[1:]
+    plain = {
+        "as ever": LINE,
+        "with an id": with_field("id", "_name"),
+        "in another order": LINE[:1] + b'"id":"a",' + LINE[1:],
+        "with spaces": LINE.replace(b",", b" , "),
+    }
+    others = {"named": member, "escaped": escaped, "unknown": with_field("currency", "EUR"), "no event": b"nope"}
+    for kind, line in (plain | others).items():
+        for lines in (
+            [line],
+            [LINE, line, LINE],
+            [LINE] * 50 + [line] + [LINE] * 50,
+        ):  # as a name is met anew, or known
+            assert parse_lines(b"\n".join(lines), KEY, 0, NOW_S).plain is (kind in plain), kind

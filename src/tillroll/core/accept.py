@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tillroll.core import kernel
-from tillroll.core.batch import Batch, NameKind, Run, Source
+from tillroll.core.batch import UNNAMED, Batch, NameKind, Run, Source
 from tillroll.core.body import Parting, is_line, places_in
 from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, encode_event_of
 from tillroll.core.parse import KEEP_NOTHING, Places, lines_of, parse, parse_some
@@ -122,6 +122,11 @@ def _runs(positions: array[int], bodies: Sequence[Body], events: list[int]) -> l
 
     Where nothing names an event its position says nothing either: such events are numbered anew, and make one run.
     """
+    if all(body.source is UNNAMED for body in bodies):  # as most are
+        if not positions:
+            return []
+        _number(positions, 0, len(positions), 0)
+        return [Run(UNNAMED, len(positions))]
     runs: list[Run] = []
     start = 0
     for body, count in zip(bodies, events, strict=True):
@@ -152,6 +157,7 @@ class Lines(NamedTuple):
     rejections: list[Rejection]
     size: int  # in bytes
     lines: int
+    plain: bool  # see parse.SomeLines
 
 
 def parse_lines(
@@ -167,11 +173,11 @@ def parse_lines(
 
     `byte` is where the text begins in its source.
     """
-    batch, wrong, size, lines = parse_some(text, first_position, now_s, fallback_stop, keep)
+    batch, wrong, size, lines, plain = parse_some(text, first_position, now_s, fallback_stop, keep)
     if len(batch):
         batch.runs = [Run(source, len(batch))]
     rejections = [Rejection(source, position, line, reason, byte + start) for _, position, start, line, reason in wrong]
-    return Lines(batch, rejections, size, lines)
+    return Lines(batch, rejections, size, lines, plain)
 
 
 class Came(NamedTuple):
@@ -194,6 +200,7 @@ class Stretch(NamedTuple):
     ends: array[int]
     first: int  # the position of the first line
     is_lines: bool  # the positions are numbers of lines
+    plain: bool = False  # see parse.SomeLines
     came: Came | None = None  # where its events did, when their names say otherwise
 
     @property
@@ -245,12 +252,12 @@ class Reader:
         while at < parts.size:
             byte = parts.byte + at
             lines = view[at : parts.size]
-            batch, rejections, size, count = parse_lines(
+            batch, rejections, size, count, plain = parse_lines(
                 lines, self._source, self._line, clock(), fallback_stop, byte, self._keep
             )
             nothing = array("Q")
             yield Stretch(
-                batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line, is_lines=True
+                batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line, True, plain=plain
             )
             self._line += count
             at += size

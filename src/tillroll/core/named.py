@@ -31,7 +31,7 @@ def with_names(stretch: Stretch, column: Column | None = None) -> Stretch:
     Of CSV the names are in a column. An event whose `_name` is none becomes a rejection.
     """
     batch = stretch.batch
-    if not len(batch) or (column is None and not kernel.may_have_names(stretch.text)):
+    if not len(batch) or (column is None and (stretch.plain or not kernel.may_have_names(stretch.text))):
         return stretch
     came = Came(stretch.source, batch.positions)
     names, wrong = _names_in(stretch, column)

@@ -32,8 +32,11 @@ def outcomes_of(batch: Batch, look: Callable[[str, int], Piece | None]) -> bytes
 
     `look` returns the events around the one of a number in the commit of a token, None where there is no such commit.
     """
+    named = list(_named_by_a_journal(batch))
+    if not named:  # as nearly always
+        return None
     outcomes = bytearray(len(batch))
-    for start, stop, run in _named_by_a_journal(batch):
+    for start, stop, run in named:
         token = run.source.value.removeprefix(JOURNAL)
         while start < stop:
             number = batch.positions[start]

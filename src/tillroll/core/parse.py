@@ -70,6 +70,7 @@ class SomeLines(NamedTuple):
     wrong: list[InvalidText]
     size: int
     lines: int
+    plain: bool  # it is certain that no event has a member but those of the contract
 
 
 class Places:
@@ -142,14 +143,14 @@ def parse_some(text: Text, first: int, now_s: float, fallback_stop: int, keep: K
     places = Places()
     if kernel.compiled:
         places.add(0, first, 0, len(text), single=False)
-        parsed, size, position = _call_kernel([text], places, now_s, keep, fallback_stop)
-        return SomeLines(parsed.batch, parsed.wrong, size, position - first)
+        parsed, size, position, plain = _call_kernel([text], places, now_s, keep, fallback_stop)
+        return SomeLines(parsed.batch, parsed.wrong, size, position - first, plain)
     lines = bytes(text).split(b"\n", fallback_stop)
     rest = lines.pop() if len(lines) > fallback_stop or not lines[-1] else b""
     read = b"\n".join(lines)
     places.add(0, first, 0, len(read), single=False)
     parsed = parse_by_reference([read], places, now_s, keep)
-    return SomeLines(parsed.batch, parsed.wrong, len(text) - len(rest), len(lines))
+    return SomeLines(parsed.batch, parsed.wrong, len(text) - len(rest), len(lines), plain=False)
 
 
 def parse_by_reference(texts: Sequence[Text], places: Places, now_s: float, keep: Keep = KEEP_NOTHING) -> Parsed:
@@ -204,8 +205,8 @@ def _call_kernel(
     keep: Keep,
     fallback_stop: int,
     fallback_max: int = sys.maxsize,
-) -> tuple[Parsed, int, int]:
-    """Return what was parsed, how many bytes were read at the last place, and the position after them."""
+) -> tuple[Parsed, int, int, bool]:
+    """Return what was parsed; how many bytes were read at the last place, and the position after; see SomeLines."""
     idle = _idle.setdefault(keep, [])
     if len(_idle) > _LISTS_MAX:  # a process has one list, but in a test
         _idle.clear()
@@ -233,6 +234,7 @@ def _call_kernel(
         size,
         position,
         kept,
+        plain,
     ) = parser.parse(
         texts, places.owners, places.firsts, places.starts, places.ends, places.single, latest, fallback_stop
     )
@@ -242,7 +244,7 @@ def _call_kernel(
     if len(fallback) > _FALLBACK * fallback_max:
         _check_fallback(Counter(fallback[::_FALLBACK]), fallback_max)
     parsed = _with_fallback(texts, batch, events, fallback, now_s, keep) if fallback else Parsed(batch, events, [])
-    return parsed, size, position
+    return parsed, size, position, plain
 
 
 def _put_kept(

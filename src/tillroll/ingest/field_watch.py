@@ -49,7 +49,7 @@ class FieldWatch:
         self._lock = threading.Lock()
         self._tally = FieldTally()
         self._budget = _BUDGET
-        self._at = time.monotonic()
+        self._at = self._look_at = time.monotonic()
         self._flushed_at = float("-inf")
         self._kept = KeptTally()
 
@@ -62,11 +62,14 @@ class FieldWatch:
         if self._store is None:
             return
         now = time.monotonic()
+        if now < self._look_at:  # a commit must not pay for it every time
+            return
         self._budget = min(_BUDGET, self._budget + (now - self._at) * _BUDGET_A_SECOND)
         self._at = now
         if self._budget >= 1:
             with self._lock:
                 self._look(texts)
+        self._look_at = now + max(0.0, 1 - self._budget) / _BUDGET_A_SECOND
         if now - self._flushed_at >= _FLUSH_S and self._tally.looked_at:
             self.flush()
 

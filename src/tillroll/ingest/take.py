@@ -127,7 +127,7 @@ def journal_bodies(
     if clock_watch is not None:
         clock_watch.check(accepted, now_s)
     outcomes = journal.journal(accepted.batch) if len(accepted.batch) else b""
-    if not any(outcomes) and not any(accepted.rejections):
+    if outcomes.count(Outcome.ACCEPTED) == len(outcomes) and not any(accepted.rejections):
         return [ONE if events == 1 else Receipt(events) for events in accepted.events]
     taken: list[Receipt | Refused] = []
     start = 0

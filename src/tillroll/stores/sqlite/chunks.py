@@ -65,7 +65,7 @@ class Chunk(NamedTuple):
 def append(connection: sqlite3.Connection, row: Chunk, before: bytes) -> bytes:
     """Add a chunk after the one of that hash; return its own. Call in a transaction."""
     chain = row.linked(before)
-    connection.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?)", (*row[:-1], chain))
+    connection.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?)", row._replace(chain=chain))
     return chain
 
 

@@ -34,7 +34,6 @@ _BODY: Final = struct.Struct("<8sq32s")
 _CRC: Final = struct.Struct("<I")
 _COPY_BYTES: Final = _BODY.size + _CRC.size
 _SYNC_EVERY_S: Final = 1.0
-_READ_EVERY_S: Final = 0.02
 _MODE: Final = 0o600
 _REMEDY: Final = (
     "Restore the directory from a copy; or, if this is the copy and you know that it ends earlier, say so with: "
@@ -86,11 +85,9 @@ class HeadFile:
         self._synced_at = time.monotonic()
         self._unsynced = False
         self._known: tuple[bytes, Head | None] = (b"", None)  # what was read or written last: bytes and meaning
-        self._read_at = -_READ_EVERY_S
 
     def read(self) -> Head | None:
         """Return the head, None where there is none, or none that can be read."""
-        self._read_at = time.monotonic()
         data = os.pread(self._descriptor, 2 * _COPY_BYTES, 0)
         known, head = self._known
         if data != known:
@@ -98,10 +95,6 @@ class HeadFile:
             head = max((copy for copy in copies if copy is not None), default=None)
             self._known = (data, head)
         return head
-
-    def read_now_and_then(self) -> Head | None:
-        """Return the head as it was a moment ago: a commit must not pay for reading it every time."""
-        return self.read() if time.monotonic() - self._read_at >= _READ_EVERY_S else self._known[1]
 
     def begin(self) -> None:
         """Say that there is nothing yet, unless something is said, and have that survive a power cut."""
@@ -115,17 +108,12 @@ class HeadFile:
                 os.close(directory)
 
     def raise_to(self, head: Head) -> None:
-        """Say that the journal has come so far, which must be committed, unless this process said more."""
+        """Say that the journal has come so far, which must be committed, unless more was said, or read, before."""
         known = self._known[1]
         if known is None or known.events < head.events:
             self._write(head)
         if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
             self.sync()
-
-    def catch_up(self, head: Head) -> None:
-        """Do the same, unless any process said more."""
-        self.read()
-        self.raise_to(head)
 
     def replace(self, head: Head) -> None:
         """Say that the journal ends here, whatever was said before."""
@@ -146,7 +134,8 @@ class HeadFile:
 
     def _write(self, head: Head) -> None:
         body = _BODY.pack(_MAGIC, *head)
-        data = 2 * (body + _CRC.pack(zlib.crc32(body)))
+        copy = body + zlib.crc32(body).to_bytes(4, "little")
+        data = copy + copy
         os.pwrite(self._descriptor, data, 0)
         self._known = (data, head)
         self._unsynced = True

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.definition import FORMAT, read_definition
-from tillroll.core.dimension import Open
+from tillroll.core.dimension import MERCHANT, Open
 from tillroll.core.report import FIVE, Report, Reports
 from tillroll.core.versions import Version, VersionState
 from tillroll.stores.sqlite.damage import DamageError
@@ -128,6 +128,11 @@ class Roster:
         """The dictionaries that any version needs, the merchants' included."""
         reports = [*FIVE, *(report for _, report in self.of("counting", "readable"))]
         return frozenset(name for report in reports for name in dictionaries_of(report))
+
+    @cached_property
+    def own_dictionaries(self) -> frozenset[str]:
+        """Those that are not the merchants'."""
+        return self.dictionaries - {MERCHANT.dictionary}
 
     @cached_property
     def unknown(self) -> str:

@@ -73,6 +73,6 @@ def write_state(connection: sqlite3.Connection, state: StoreState) -> None:
 
 
 def _checksum(state: StoreState) -> int:
-    events, folded, folded_at, *others = state
-    at = -1.0 if folded_at is None else folded_at
-    return zlib.crc32(_PACKED.pack(events, folded, at, *others))
+    if state.folded_at is None:
+        state = state._replace(folded_at=-1.0)
+    return zlib.crc32(_PACKED.pack(*state))

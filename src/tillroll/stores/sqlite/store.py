@@ -49,7 +49,7 @@ from tillroll.stores.sqlite.reports import Catalogue, Roster, read_versions, wri
 from tillroll.stores.sqlite.schema import transaction, translated
 from tillroll.stores.sqlite.segments import Segments
 from tillroll.stores.sqlite.state import StoreState, read_state, write_state
-from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
+from tillroll.stores.sqlite.unfolded import Unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,6 +88,7 @@ _COUNT_STRIDE: Final = 16_384  # events of a version that lags, counted in one t
 _COUNT_S: Final = 0.02  # that such a transaction should take
 _CLEARED_AT_ONCE: Final = 256  # rows of aggregates that nobody reads, deleted in one transaction
 _RESTORE: Final = "Restore the file from a copy, or export the journal and import it elsewhere"
+_LOOK_EVERY_S: Final = 0.02  # at the files, and at what is known of them: a commit must not pay for it every time
 _FOLD_AFTER_DAMAGE_S: Final = 30.0  # a rebuild ends the wait at once
 
 
@@ -141,6 +142,9 @@ class SqliteStore:
         self._fold_is_due = False
         self._folded_at = 0.0
         self._generation = -1
+        self._left: StoreState | None = None  # as this connection left it; None where it is to be read
+        self._seen = 0  # SQLite's number for what other connections have committed
+        self._look_at = 0.0
         self._stride = _COUNT_STRIDE
         self._own_counted_at = 0.0
         self._holds_segments = True  # those of a release before sums, maybe
@@ -271,13 +275,11 @@ class SqliteStore:
                 raise _damaged(self.path, error) from error
 
     def _journal(self, batch: Batch) -> bytes:
-        outcomes = []
-        for start in range(0, len(batch), limits.CHUNK_EVENTS_MAX):
-            piece = batch
-            if len(batch) > limits.CHUNK_EVENTS_MAX:
-                piece = batch.select(range(start, min(start + limits.CHUNK_EVENTS_MAX, len(batch))))
-            outcomes.append(self._commit(piece))
-        return b"".join(outcomes)
+        events = len(batch)
+        if events <= limits.CHUNK_EVENTS_MAX:
+            return self._commit(batch) if events else b""
+        starts = range(0, events, limits.CHUNK_EVENTS_MAX)
+        return b"".join([self._commit(batch.slice(start, start + limits.CHUNK_EVENTS_MAX)) for start in starts])
 
     def _commit(self, batch: Batch) -> bytes:
         rows = self._rows(batch)
@@ -293,10 +295,9 @@ class SqliteStore:
             outcomes, fresh = bytes(len(batch)), batch
             if may_repeat(batch, rows):
                 outcomes, fresh = self._index(batch, rows, state.events)
-            if len(fresh):
-                state = self._append(fresh, state)
-        if len(fresh):
-            self._raise_head(state)
+            appended = self._append(fresh, state) if fresh else None
+        if appended is not None:
+            self._raise_head(appended)
         return outcomes
 
     def _index(self, batch: Batch, rows: IdentityRows, events: int) -> tuple[bytes, Batch]:
@@ -316,51 +317,47 @@ class SqliteStore:
 
     def _raise_head(self, state: StoreState, *, unless_more: bool = False) -> None:
         """Say how far the journal has come. Call after the commit: a head that is ahead means loss."""
-        head = Head(state.events, state.chain)
         try:
             with self._lock:
                 if unless_more:
-                    self._head.catch_up(head)
-                else:
-                    self._head.raise_to(head)
+                    self._head.read()
+                self._head.raise_to(Head(state.events, state.chain))
         except OSError as error:  # the events are committed; a head that is behind heals itself
             _log.warning("%s cannot be written: %s", self.head_path, error)
 
     def _append(self, batch: Batch, state: StoreState) -> StoreState:
         """Journal new events after those of a state; return the state from then on."""
         now = self._clock()
-        events = state.events
-        head = events + len(batch)
+        events, added = state.events, len(batch)
+        head = events + added
         foldable = self._is_foldable()
-        fold = foldable and state.folded == events and len(batch) >= _FOLD_IN_COMMIT
+        fold = foldable and state.folded == events and added >= _FOLD_IN_COMMIT
         encoding = self._encoder.submit(chunk.encode, batch) if fold else None
         merchant_ids = self._merchants.ids(batch) if foldable or not self._names_are_damaged else None
         if fold and merchant_ids is not None:
             with self._told_unfoldable():
                 self._segments.add_all(FIVE, fold_into(FIVE, codes_of(batch, merchant_ids)))
-        self._number_values(batch)
+        if self._roster.own_dictionaries:
+            self._number_values(batch)
         payload = encoding.result() if encoding else chunk.encode(batch)
-        row = Chunk(events + 1, len(batch), *kernel.bounds(batch.seconds), now, payload)
+        row = Chunk(events + 1, added, *kernel.bounds(batch.seconds), now, payload)
         chain = append(self._connection, row, state.chain)
         names = (len(self._merchants), self._merchants.crc) if merchant_ids is not None else state.names
         folded, folded_at = (head, now) if fold else (state.folded, state.folded_at)
         state = StoreState(head, folded, folded_at, state.generation, *names, chain, state.definitions)
         if fold:
-            write_state(self._connection, state)
             self._unfolded.clear(head)
-            return state
+            return self._save(state)
         self._fold_is_due = True
         if not foldable or merchant_ids is None:
             self._unfolded.clear(head)  # what waits for a repair may become long: it is read again
-            write_state(self._connection, state)
-            return state
+            return self._save(state)
         if self._unfolded.last != events:  # another process journaled in between, or folded
             self._unfolded.clear(events)
         self._unfolded.extend(batch, {MERCHANT.dictionary: merchant_ids})
         if head - state.folded >= _FOLD_BEHIND_MAX:
             state = self._fold_stride(state)
-        write_state(self._connection, state)
-        return state
+        return self._save(state)
 
     def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
         """See ports.Journal. By a connection of its own: it needs no aggregate, and may take as long as it likes."""
@@ -406,8 +403,7 @@ class SqliteStore:
                 with self._write():
                     state = self._state()
                     if state.folded < state.events and self._is_foldable():
-                        state = self._fold_stride(state)
-                        write_state(self._connection, state)
+                        state = self._save(self._fold_stride(state))
                 behind = state.folded < state.events and self._is_foldable()
             except _UnfoldableError as error:
                 self._put_off(error)
@@ -488,7 +484,7 @@ class SqliteStore:
 
     def _write_definitions(self, changed: list[Version], state: StoreState) -> None:
         write_versions(self._connection, changed)
-        write_state(self._connection, state._replace(definitions=state.definitions + 1))
+        self._save(state._replace(definitions=state.definitions + 1))
 
     def last_events(self, count: int) -> Iterator[Batch]:
         """See ports.Definitions."""
@@ -566,7 +562,7 @@ class SqliteStore:
 
     def _number_values(self, batch: Batch) -> None:
         """Number the values of the kept fields that reports count by. What is damaged is numbered after a rebuild."""
-        for dictionary in self._roster.dictionaries - MERCHANTS:
+        for dictionary in self._roster.own_dictionaries:
             with suppress(DamageError):
                 self._dictionaries.of(dictionary).ids(batch)
 
@@ -719,7 +715,7 @@ class SqliteStore:
                 problem = f"{self.path} was repaired or rebuilt by another process while this one audited it"
                 raise StoreError(problem, "Run tillroll audit --repair again; nothing was changed")
             audit_module.apply(self._segments, Segments(self._connection), found.deltas)
-            write_state(self._connection, state._replace(generation=state.generation + 1))
+            self._save(state._replace(generation=state.generation + 1))
 
     def _index_again(self, chunks: Iterable[int]) -> None:
         """Put back what the index lacks of the chunks that begin with these events."""
@@ -747,16 +743,23 @@ class SqliteStore:
     # Transactions.
 
     def _state(self) -> StoreState:
-        """Return the state, having dropped what is cached if another process rebuilt. Call in a transaction."""
-        state = read_state(self._connection)
-        head_module.compare(self._head.read_now_and_then(), state.events, state.chain)
-        if state.generation != self._generation:
-            self._forget()
-            self._generation = state.generation
-        roster = self._catalogue.read(self._connection, state.definitions)
-        if roster is not self._roster:
-            self._segments = segments_of(self._connection, roster)
-            self._roster = roster
+        """Return the state, having dropped what is cached if another process rebuilt. Call in a transaction.
+
+        Where no other connection has committed it is as this one left it; even so it is read now and then.
+        """
+        (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
+        state = self._left
+        if state is None or seen != self._seen:
+            state = read_state(self._connection)
+            head_module.compare(self._head.read(), state.events, state.chain)
+            if state.generation != self._generation:
+                self._forget()
+                self._generation = state.generation
+            roster = self._catalogue.read(self._connection, state.definitions)
+            if roster is not self._roster:
+                self._segments = segments_of(self._connection, roster)
+                self._roster = roster
+            self._left, self._seen = state, seen
         if self._is_foldable() or not self._names_are_damaged:
             try:
                 self._dictionaries.begin(state.generation, *state.names)
@@ -765,25 +768,43 @@ class SqliteStore:
                 raise _UnfoldableError(*_damage(self.path, error), names=True) from error
         return state
 
+    def _save(self, state: StoreState) -> StoreState:
+        """Write the state, and return it. Call in the transaction whose state it follows."""
+        write_state(self._connection, state)
+        before = self._left
+        same = before is not None and before.definitions == state.definitions and before.generation == state.generation
+        self._left = state if same else None
+        return state
+
     def _forget(self) -> None:
+        self._left = None
         self._dictionaries.forget()
         self._dedupe.forget()
         self._unfolded.clear(0)
 
     @contextmanager
     def _write(self) -> Iterator[None]:
-        with self._lock, translated(self.path):
+        """Write in one transaction. All in one piece, since each commit passes through it."""
+        with self._lock:
             try:
                 self._refuse_loss()
-                with transaction(self._connection):
-                    yield
+                now = time.monotonic()
+                if now >= self._look_at:
+                    self._look_at = now + _LOOK_EVERY_S
+                    self._left = None
+                    self._place.check()
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
                 self._dictionaries.commit()
-                self._place.check_now_and_then()
             except BaseException as error:
                 self._forget()
-                if isinstance(error, ValueError):
-                    raise _damaged(self.path, error) from error
-                raise
+                with translated(self.path):
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    if isinstance(error, ValueError):
+                        raise _damaged(self.path, error) from error
+                    raise
 
     @contextmanager
     def _read(self) -> Iterator[Reader]:
