@@ -28,6 +28,7 @@ def open_store(
     freshness_s: float = FRESHNESS_S,
     capacity: Capacity = CAPACITY,
     commit_s: float = math.inf,
+    count_write_units: int = 0,
 ) -> Store:
     """Return the store at an address: a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE.
 
@@ -42,7 +43,7 @@ def open_store(
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
         raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
     try:
-        opening = Opening(make, freshness_s, capacity, commit_s)
+        opening = Opening(make, freshness_s, capacity, commit_s, count_write_units)
         opened: Store = import_module(_STORES[scheme]).open_address(address, opening)
     except ModuleNotFoundError as error:
         raise _aws_missing("data", error) from error

@@ -101,6 +101,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     freshness_s: Annotated[
         float, msgspec.Meta(gt=0, le=3_600, description="The oldest that a report may be on AWS; longer is cheaper")
     ] = FRESHNESS_S
+    count_write_units: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="On AWS, the write units a second that counting a report of one's own may take; 0 is no bound",
+        ),
+    ] = 0
     events_keep: Annotated[
         tuple[str, ...],
         msgspec.Meta(

@@ -12,6 +12,7 @@ from tillroll.core.definition import Definition, read_definition
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.question import find_report, spans_of
 from tillroll.errors import CountingError
+from tillroll.ports import Paced
 
 if TYPE_CHECKING:
     from tillroll.core.report import Report
@@ -80,13 +81,17 @@ def planned(definition: Definition, store: Store, events: int | None) -> dict[st
     began = time.perf_counter()
     aggregates, seen = preview(definition.report(0), store.last_events(EVENTS))
     each_s = (time.perf_counter() - began) / max(1, seen) / _FOLD_IS_FASTER
+    units = 2 * len(aggregates)  # the counter, and its entry in the index
+    units_s = store.count_write_units if isinstance(store, Paced) else 0
+    seconds = max(each_s * (events or seen), units / units_s if units_s else 0)
     known = store.catalogue().get(definition.name)
     return {
         "name": definition.name,
         "change": "new" if known is None else f"a new version in place of {known.version}",
         "events": events,
-        "seconds": round(each_s * (events or seen), 1),
+        "seconds": round(seconds, 1),
         "datapoints_min": len(aggregates),
-        "write_units_min": 2 * len(aggregates),  # the counter, and its entry in the index
-        "dollars_min": round(2 * len(aggregates) * WRITE_UNIT, 2),
+        "write_units_min": units,
+        "write_units_a_second": units_s or None,
+        "dollars_min": round(units * WRITE_UNIT, 2),
     }

@@ -345,6 +345,7 @@ class Opening(NamedTuple):
     freshness_s: float  # the setting of that name; for stores whose readers do not count what is not folded
     capacity: Capacity  # of what is not accepted
     commit_s: float = math.inf  # after which a commit that cannot be made is given up, where there is a deadline
+    count_write_units: int = 0  # a second, of counting reports of one's own; 0: no bound. For stores that bill writes
 
 
 class Message(NamedTuple):
@@ -536,6 +537,17 @@ class RangeEnding(Protocol):
     @property
     def ranges_ended(self) -> int:
         """How many commits of this store object said so: only grows."""
+        ...
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A store that is billed by write units. Counting reports of one's own takes so many a second; 0: no bound."""
+
+    count_write_units: int
+
+    def count_some(self, seconds: float) -> bool:
+        """As Definitions.count_some."""
         ...
 
 

@@ -33,6 +33,7 @@ from tillroll.core.definition import define
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE, REPORTS
 from tillroll.errors import CountingError, QueryError, QueueError, StoreError
+from tillroll.ingest import worker as worker_module
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ingest.take import take
 from tillroll.ingest.worker import Taken, Worker, count_some, fold_if_due
@@ -42,6 +43,7 @@ from tillroll.stores.dynamodb import fold as fold_module
 from tillroll.stores.dynamodb import store as store_module
 from tillroll.stores.dynamodb.calls import Context, Count, Discard, Put, PutState, TransactWrite
 from tillroll.stores.dynamodb.schema import FOLD_KEY, key_of
+from tillroll.stores.dynamodb.state import Folder, FoldState, read_folders, read_state, take_epoch
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ FRESHNESS_S: Final = 20.0
 _MINUTES: Final = [*sorted({second // 60 for second in SECONDS}), max(SECONDS) // 60 + 1]
 # A fold that has a few hundred counters notes its progress as one of a million would.
 _SMALL: Final = {"_UPDATES_AT_ONCE": 3, "_UPDATES_AT_ONCE_MAX": 6, "_NOTE_S": 0.1, "_SLICE_EVENTS": 3}
+_COUNTS_A_CALL: Final = 5
+_RECOUNTED: Final = 0.2  # the chance that all is counted anew at rest, by calls of so many counters
 Plan = dict[int, Fault]
 
 
@@ -210,10 +214,6 @@ class SimulatedWorker(Worker):
         super().__init__(store, world.queue(), FRESHNESS_S, world.scheduler.clock)
         self._world = world
         self._stopped = cast("Any", _Stopped(world.scheduler))
-
-    def _held(self, messages: Sequence[Message]) -> Any:
-        del messages
-        return nullcontext()
 
     def _folding(self) -> Any:
         return nullcontext()
@@ -558,6 +558,7 @@ def simulated_time(world: World) -> Iterator[None]:
         (functions, "wall_clock"): world.scheduler.clock,
         (queue_module, "time"): _Time(world.scheduler),
         (redrive_module, "hidden"): lambda *_: nullcontext(),  # by a thread of the real time
+        (worker_module, "hidden"): lambda *_: nullcontext(),
     }
     settings: dict[tuple[Any, str], Any] = clocks | {(fold_module, name): value for name, value in _SMALL.items()}
     before = {place: getattr(*place) for place in settings}
@@ -615,6 +616,8 @@ def settle(world: World) -> None:
             world.scheduler.step("at rest", wait_s=10.0)
         while store.count_some(1.0):
             world.scheduler.step("counts", wait_s=1.0)
+        if world.random.random() < _RECOUNTED:
+            _recount_a_few_at_a_time(store)
         store.fold()
         _check_at_rest(world, store)
 
@@ -623,6 +626,27 @@ def settle(world: World) -> None:
         world.scheduler.run()
     except (StoreError, QueueError) as error:
         raise WrongError(f"at rest the store refuses: {error}") from error
+
+
+def _recount_a_few_at_a_time(store: DynamoDBStore) -> None:
+    """Count everything anew by calls that stop after a few counters: each goes on from where the last one stopped."""
+    client = cast("ModelClient", store.client)
+    client.run(take_epoch(store.context))
+    client.counts = 1
+    while client.counts:
+        before, client.counts = _folders(store), 0
+        client.run(fold_module.fold_marked(store.context, lambda: client.counts < _COUNTS_A_CALL))
+        if client.counts and _ways(_folders(store)) == _ways(before):
+            raise WrongError(f"a call that stops after {_COUNTS_A_CALL} counters moves nothing on: {before}")
+
+
+def _ways(folders: Sequence[Folder]) -> list[tuple[int, int, str]]:
+    return [(each.position, each.slice, each.after) for each in folders]
+
+
+def _folders(store: DynamoDBStore) -> list[Folder]:
+    state = store.client.run(read_state(store.context)) or FoldState()
+    return list(store.client.run(read_folders(store.context, state.main)))
 
 
 def _check_at_rest(world: World, store: DynamoDBStore) -> None:

@@ -74,6 +74,7 @@ class Tables:
 
     def do(self, call: Call) -> Any:
         """Do a call of one item, or a read, at this moment. Raises what the service answers instead."""
+        reply: Any = None
         match call:
             case Get():
                 return self._read_aggregate(call.datapoint)
@@ -90,14 +91,14 @@ class Tables:
                 self._check(call)
                 self.apply(call)
             case Count():
-                self._count(call)
+                reply = self._count(call)
             case PutState() | DropState():
                 self._write_state(call)
             case Discard() | Correct():
                 self._set_right(call)
             case _:
                 raise AssertionError(f"the model does not know {call}")
-        return None
+        return reply
 
     def decide(self, call: TransactWrite) -> bool:
         """Decide a transaction; False when the token says that it was done. Its writes are to be applied then."""
@@ -189,7 +190,7 @@ class Tables:
         keys = keys[bisect_right(keys, call.after) :] if call.after is not None else keys
         return ChunksReply(keys[:_PAGE], keys[_PAGE - 1] if len(keys) > _PAGE else None)
 
-    def _count(self, call: Count) -> None:
+    def _count(self, call: Count) -> bool:
         found = self.aggregates.get(call.datapoint)
         if found is not None and call.guarded and "fold" in found:
             passes = found["fold"] < call.epoch if call.anew else call.epoch <= found["fold"] < call.fold
@@ -207,6 +208,7 @@ class Tables:
             item["text"] = call.text
         self._put_aggregate(call.datapoint, item)
         self.on_write(call)
+        return found is None
 
     def _write_state(self, call: PutState | DropState) -> None:
         if isinstance(call, DropState):
@@ -264,6 +266,7 @@ class ModelClient:
         self.tables = tables
         self._scheduler = scheduler
         self._faults = faults
+        self.counts = 0  # of counters that took a sum, or were asked to
 
     def run(self, protocol: Any) -> Any:
         """Drive a protocol to its end and return what it returns."""
@@ -296,6 +299,7 @@ class ModelClient:
     def _call(self, call: Call) -> Any:
         scheduler = self._scheduler
         name = type(call).__name__
+        self.counts += isinstance(call, Count)
         if isinstance(call, Sleep):
             scheduler.step(name, wait_s=call.seconds)
             return None

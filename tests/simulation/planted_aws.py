@@ -107,11 +107,18 @@ def _stop_moves(self: _FolderWork, done: Any) -> Any:
     raise fold._StoppedError
 
 
+def _stop_forgets(self: _FolderWork, done: Any) -> Any:
+    """Stop when the time is up, and note nothing."""
+    if not self.may_go_on():
+        raise fold._StoppedError
+    yield from _go_on(self, done)
+
+
 class _NotAfter(dynamodb_model.Tables):
     """A guard that lets a counter take a range that it has: `<=`."""
 
-    def _count(self, call: Count) -> None:
-        super()._count(
+    def _count(self, call: Count) -> bool:
+        return super()._count(
             msgspec.structs.replace(call, guarded=self.aggregates.get(call.datapoint, {}).get("fold") != call.fold)
         )
 
@@ -393,6 +400,7 @@ PLANTED: Final = (
     Planted("progress of one range taken for the next", 200, ((_FolderWork, "_put_on", _progress_kept),)),
     Planted("progress noted before it is made", 200, ((_FolderWork, "_go_on", _progress_ahead),)),
     Planted("a stop at the deadline moves the position", 200, ((_FolderWork, "_go_on", _stop_moves),)),
+    Planted("a stop at the deadline forgets how far it has come", 100, ((_FolderWork, "_go_on", _stop_forgets),)),
     Planted("upto moved early", 50, ((_FolderWork, "_fold_range", _moved_early),)),
     Planted(
         "a chunk that is not visible yet is left out",

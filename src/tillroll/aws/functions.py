@@ -111,7 +111,12 @@ def _parts() -> _Parts:
     settings = load().settings
     logger = Logger(level=settings.log_level.upper())
     copy_config_to_registered_loggers(logger, include={"tillroll"}, ignore_log_level=False)
-    store = open_store(settings.data, freshness_s=settings.freshness_s, commit_s=COMMIT_S)
+    store = open_store(
+        settings.data,
+        freshness_s=settings.freshness_s,
+        commit_s=COMMIT_S,
+        count_write_units=settings.count_write_units,
+    )
     return _Parts(
         settings=settings,
         store=store,

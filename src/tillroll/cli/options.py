@@ -47,6 +47,10 @@ EventsKeep = Annotated[
         help="Fields to keep beside the contract's, parted by commas: country,customer.segment",
     ),
 ]
+WriteUnits = Annotated[
+    int | None,
+    typer.Option("--count-write-units", metavar="UNITS", min=0, help="On DynamoDB, so many a second; 0 is no bound."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
 
 
@@ -57,7 +61,12 @@ def kept_fields(config_file: str | None, events_keep: str | None = None) -> Keep
 
 @contextmanager
 def opened(
-    data: str | None, config_file: str | None, *, make: bool = False, freshness_s: float | None = None
+    data: str | None,
+    config_file: str | None,
+    *,
+    make: bool = False,
+    freshness_s: float | None = None,
+    count_write_units: int | None = None,
 ) -> Iterator[Store]:
     """Open the store that the settings name, for the body's time. A directory that is missing is only made if asked.
 
@@ -65,9 +74,20 @@ def opened(
         ConfigError: the address names no store.
         StoreError: there is no such store.
     """
-    settings = config.load({"data": data, "freshness_s": freshness_s, "config": config_file}).settings
-    capacity = Capacity(settings.rejected_max, settings.rejected_bytes_max)
-    store = open_store(settings.data, make=make, freshness_s=settings.freshness_s, capacity=capacity)
+    flags = {
+        "data": data,
+        "freshness_s": freshness_s,
+        "count_write_units": count_write_units,
+        "config": config_file,
+    }
+    settings = config.load(flags).settings
+    store = open_store(
+        settings.data,
+        make=make,
+        freshness_s=settings.freshness_s,
+        capacity=Capacity(settings.rejected_max, settings.rejected_bytes_max),
+        count_write_units=settings.count_write_units,
+    )
     try:
         yield store
     finally:
@@ -75,7 +95,13 @@ def opened(
 
 
 @contextmanager
-def reached(data: str | None, url: str | None, token: str | None, config_file: str | None) -> Iterator[Store]:
+def reached(
+    data: str | None,
+    url: str | None,
+    token: str | None,
+    config_file: str | None,
+    count_write_units: int | None = None,
+) -> Iterator[Store]:
     """Open the store, or the server's, for the body's time: a flag comes before what a file or the environment names.
 
     Raises:
@@ -92,5 +118,5 @@ def reached(data: str | None, url: str | None, token: str | None, config_file: s
         finally:
             store.close()
         return
-    with opened(data, config_file) as own:
+    with opened(data, config_file, count_write_units=count_write_units) as own:
         yield own

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
+from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, WriteUnits, reached
 from tillroll.cli.output import console, table, write_aggregates_json, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.cli.report import euro
@@ -19,8 +19,8 @@ from tillroll.core.kept import Keep
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import MEASURES
 from tillroll.definitions import definition_object, planned, state_object, stored_definitions
-from tillroll.errors import DefinitionError, QueryError
-from tillroll.ports import Progress, ReportState, Store
+from tillroll.errors import ConfigError, DefinitionError, QueryError
+from tillroll.ports import Paced, Progress, ReportState, Store
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 _SLICE_S: Final = 0.05
@@ -79,6 +79,7 @@ def _said(state: ReportState) -> str:
 def plan(
     file: File,
     *,
+    count_write_units: WriteUnits = None,
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -88,7 +89,7 @@ def plan(
     """Say what applying a file would change, how long it would take here, and what it would cost on AWS."""
     definitions = _read(file)
     _tell_not_kept(definitions, data, url, config_file)
-    with reached(data, url, token, config_file) as store:
+    with reached(data, url, token, config_file, count_write_units) as store:
         changed = compare(definitions, stored_definitions(store))
         events = store.status().events
         found = [planned(definition, store, events) for definition in changed]
@@ -99,7 +100,8 @@ def plan(
         size = "all events" if events is None else f"{events:,} events"
         typer.echo(f"{each['name']}: {each['change']}; {size} to count, about {each['seconds']:,} s here")
         units = f"{each['write_units_min']:,} write units at least"
-        typer.echo(f"  on AWS: two write units a datapoint, {units} (${each['dollars_min']:.2f})")
+        pace = f", {each['write_units_a_second']:,} a second" if each["write_units_a_second"] else ""
+        typer.echo(f"  on AWS: two write units a datapoint, {units}{pace} (${each['dollars_min']:.2f})")
     if not found:
         typer.echo("nothing changes")
 
@@ -114,6 +116,7 @@ def apply(
     rate: Annotated[
         int | None, typer.Option("--rate", metavar="EVENTS", min=1, help="Count at most so many events a second.")
     ] = None,
+    count_write_units: WriteUnits = None,
     data: Data = None,
     url: Url = None,
     token: Token = None,
@@ -127,7 +130,10 @@ def apply(
     """
     definitions = _read(file)
     _tell_not_kept(definitions, data, url, config_file)
-    with reached(data, url, token, config_file) as store:
+    with reached(data, url, token, config_file, count_write_units) as store:
+        if rate is not None and isinstance(store, Paced):
+            remedy = "Give --count-write-units UNITS, or set count_write_units"
+            raise ConfigError("rate", "DynamoDB counts by write units, not by events", remedy)
         changed = compare(definitions, stored_definitions(store))
         store.apply(changed)
         if not no_wait:

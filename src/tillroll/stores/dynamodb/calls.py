@@ -40,6 +40,8 @@ from tillroll.errors import BusyError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tillroll.stores.dynamodb.pace import Pace
+
 Table = Literal["aggregates", "journal"]
 Value = str | int | float | bytes
 Item = Mapping[str, Value]
@@ -196,7 +198,7 @@ class Count(Call, frozen=True):
     """Give a counter the sum of a range, with its fold, report and shard, unless it has it; else ConditionFailed.
 
     ADD events and amount if the counter has no fold, or one from `epoch` on and less; with `anew` SET them if it has
-    none, or one before `epoch`. `amount` None leaves that attribute alone. Replies None.
+    none, or one before `epoch`. `amount` None leaves that attribute alone. Replies whether there was no such counter.
     """
 
     datapoint: str
@@ -302,7 +304,8 @@ class Backoff:
 class Context(NamedTuple):
     """What a protocol needs of the world: a clock, chance, and how long to be patient.
 
-    `definitions` are the texts of definitions that were read, by digest: they never change.
+    `definitions` are the texts of definitions that were read, by digest: they never change. `pace` is that of counting
+    reports of one's own.
     """
 
     clock: Callable[[], float]
@@ -310,6 +313,7 @@ class Context(NamedTuple):
     token: Callable[[], str]
     patience_s: float
     definitions: dict[str, str]
+    pace: Pace | None = None
 
     def backoff(self) -> Backoff:
         """Return fresh patience."""

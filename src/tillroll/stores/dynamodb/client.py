@@ -71,7 +71,7 @@ class Client:
                 if reply.status != 200:
                     result = fault_of(reply, self._endpoint, wire.names)
                 elif isinstance(call, Count):
-                    result, is_new = None, b'"events"' not in reply.body
+                    result = is_new = b'"events"' not in reply.body
                 else:
                     result = wire.reply(call, reply.body)
             results.append((call, result, is_new))

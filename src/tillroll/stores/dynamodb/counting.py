@@ -15,7 +15,7 @@ import msgspec
 from tillroll.core.versions import swapped
 from tillroll.stores.dynamodb.calls import Discard, Sleep, run_calls
 from tillroll.stores.dynamodb.definitions import merged, point
-from tillroll.stores.dynamodb.fold import StaleError, fold_group
+from tillroll.stores.dynamodb.fold import StaleError, fold_group, is_taken
 from tillroll.stores.dynamodb.listing import Listing
 from tillroll.stores.dynamodb.schema import ANY_FOLD, HIGHEST, LOWEST
 from tillroll.stores.dynamodb.state import (
@@ -26,6 +26,7 @@ from tillroll.stores.dynamodb.state import (
     read_least,
     read_state,
 )
+from tillroll.stores.dynamodb.units import write_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,11 @@ def count_some(context: Context, may_go_on: Callable[[], bool]) -> Procedure[boo
     if state is None or not _is_left(state):
         return False
     worker = context.token()
-    for group in [group for group in state.groups[1:] if state.standing(group)]:
+    lagging = [group for group in state.groups[1:] if state.standing(group)]
+    if context.pace is not None and (yield from _is_counted_by_another(context, lagging)):
+        yield Sleep(_PAUSE_S)
+        lagging = []
+    for group in lagging:
         before = yield from read_folders(context, group)
         try:
             yield from fold_group(context, state, group, worker, may_go_on, to_head=False, alone=True)
@@ -57,6 +62,11 @@ def count_some(context: Context, may_go_on: Callable[[], bool]) -> Procedure[boo
         if state is not None and _is_left(state):
             yield from step(context, state, may_go_on)
     return _is_left((yield from read_state(context)))
+
+
+def _is_counted_by_another(context: Context, groups: Sequence[Group]) -> Procedure[bool]:
+    folders = yield from _all_folders(context, groups)
+    return any(is_taken(folder, "", context.clock()) for folder in folders)
 
 
 def _is_left(state: FoldState | None) -> bool:
@@ -127,12 +137,22 @@ def _delete_dropped(context: Context, state: FoldState, may_go_on: Callable[[], 
         yield from change_state(context, state, state._replace(versions=merged(state.versions, gone)))
 
 
+def _discard(context: Context, keys: Sequence[str]) -> Procedure[None]:
+    at_once = len(keys) if context.pace is None else context.pace.writes_at_once
+    for at in range(0, len(keys), at_once or 1):
+        calls = [Discard(key, ANY_FOLD) for key in keys[at : at + at_once]]
+        if context.pace is not None:
+            yield from context.pace.wait()
+            context.pace.took(sum(map(write_units, calls)))
+        yield from run_calls(context, calls)
+
+
 def _delete(context: Context, version: Version, may_go_on: Callable[[], bool]) -> Procedure[bool]:
     """Delete counters of a version; return whether there were any."""
     listing, found = Listing(context, version.key, LOWEST, HIGHEST), False
     while not listing.done:
         keys = yield from listing.next(_DELETES_AT_ONCE)
-        yield from run_calls(context, [Discard(key, ANY_FOLD) for key in keys])
+        yield from _discard(context, keys)
         found = found or bool(keys)
         if not may_go_on():
             return found or not listing.done

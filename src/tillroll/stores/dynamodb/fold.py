@@ -177,6 +177,11 @@ def _in_turn(context: Context, group: Group) -> Procedure[Sequence[int]]:
     return sorted(range(group.folders), key=lambda number: folders[number].position)
 
 
+def is_taken(folder: Folder, worker: str, now: float) -> bool:
+    """Tell whether another worker is at a folder, as far as is known."""
+    return folder.worker not in ("", worker) and 0 < folder.worker_until - now <= _LEASE_S
+
+
 class _FolderWork:
     """A worker at one folder."""
 
@@ -205,6 +210,7 @@ class _FolderWork:
         self.folder: Folder
         self.noted_at = 0.0
         self.at_once = _UPDATES_AT_ONCE
+        self.pace = None if group == state.main else context.pace
 
     def run(self, *, to_head: bool) -> Procedure[int]:
         """Fold range after range; returns the position at which there is nothing more to do, or no more time."""
@@ -231,8 +237,7 @@ class _FolderWork:
         self.item, self.folder = found
 
     def _is_taken(self) -> bool:
-        left_s = self.folder.worker_until - self.context.clock()
-        return self.folder.worker not in ("", self.worker) and 0 < left_s <= _LEASE_S
+        return is_taken(self.folder, self.worker, self.context.clock())
 
     def _fold_range(self, stride: Range) -> Procedure[None]:
         """Count a range, then move the position past it. Returns early when another worker has come as far."""
@@ -284,8 +289,12 @@ class _FolderWork:
         anew = until == self.group.first
         at = 0
         while at < len(order):
+            at_once = self.at_once
+            if self.pace is not None:
+                yield from self.pace.wait()
+                at_once = min(at_once, self.pace.writes_at_once)
             started = self.context.clock()
-            keys = order[at : at + self.at_once]
+            keys = order[at : at + at_once]
             at += yield from self._count({key: totals[key] for key in keys}, until, anew=anew)
             faster = self.context.clock() - started < _BATCH_S
             self.at_once = min(self.at_once * 2, _UPDATES_AT_ONCE_MAX) if faster else max(self.at_once // 2, 1)
@@ -315,6 +324,8 @@ class _FolderWork:
         state = self.state
         calls = [self._call(key, found, until, anew=anew) for key, found in sums.items()]
         replies = yield from run_calls(self.context, calls, self.may_go_on)
+        if self.pace is not None:
+            self.pace.took(len(replies) + replies.count(True))  # with the entry in the index of each that is new
         failed = [key for key, reply in zip(sums, replies, strict=True) if isinstance(reply, ConditionFailed)]
         older = []
         for item in (yield from read_batch(self.context, "aggregates", failed)):

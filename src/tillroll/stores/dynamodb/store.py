@@ -33,6 +33,7 @@ from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.counting import count_some
 from tillroll.stores.dynamodb.fold import fold_all, fold_marked, rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_head
+from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
 from tillroll.stores.dynamodb.state import FoldState, read_folded, read_least, read_state, share
@@ -69,13 +70,17 @@ class DynamoDBStore:
         patience_s: float = 30.0,
         capacity: Capacity = CAPACITY,
         commit_s: float = math.inf,
+        count_write_units: int = 0,
     ) -> None:
         """Use the tables of a client. `freshness_s` is how often commits let a range of the fold end.
 
-        `capacity` is that of the rejected; a commit that cannot be made in `commit_s` is given up.
+        `capacity` is that of the rejected; a commit that cannot be made in `commit_s` is given up. `count_write_units`
+        is what counting reports of one's own may take a second; 0: what the tables give.
         """
         self.client = client
-        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s, {})
+        pace = Pace(count_write_units, monotonic) if count_write_units else None
+        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s, {}, pace)
+        self.count_write_units = count_write_units  # ports.Paced
         self._freshness_s = freshness_s
         self._commit_s = commit_s
         self._logs = KnownLogs()
@@ -349,4 +354,10 @@ def open_address(address: str, opening: Opening) -> DynamoDBStore:
         remedy = "Give dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE; it may end with ?endpoint=URL"
         raise ConfigError("data", f"{address} does not name two tables", remedy)
     client = open_client(url.netloc or None, tables[0], tables[1], endpoint)
-    return DynamoDBStore(client, freshness_s=opening.freshness_s, capacity=opening.capacity, commit_s=opening.commit_s)
+    return DynamoDBStore(
+        client,
+        freshness_s=opening.freshness_s,
+        capacity=opening.capacity,
+        commit_s=opening.commit_s,
+        count_write_units=opening.count_write_units,
+    )
