@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from tests.aws.test_dynamodb_store import tables
 from tests.contract import test_definitions as own
@@ -16,6 +18,7 @@ from tests.contract.test_definitions import count_all
 from tests.contract.test_store import KEY, purchases
 from tests.unit.test_sqlite_definitions import TABLES
 
+from tillroll.aws import functions
 from tillroll.core.batch import batch_of
 from tillroll.core.definition import define
 from tillroll.errors import TillrollError
@@ -90,6 +93,48 @@ def test_a_store_without_folders_says_so(tmp_path: Path) -> None:
     done = aws_folders(str(tmp_path), "2")
     assert (done.returncode, "has no folders. Give the address of tables" in done.stderr) == (2, True)
     assert aws_folders(str(tmp_path), "0").returncode == 2
+
+
+class _Lambda(BaseHTTPRequestHandler):
+    """Answers as Lambda does to who does not wait for what is invoked."""
+
+    invoked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        """Take an invocation."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.invoked.append(f"{self.path} {self.headers['X-Amz-Invocation-Type']}")
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_fold_function_is_called_once_for_each_folder(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Lambda)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {
+        "AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{server.server_address[1]}",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }.items():
+        monkeypatch.setenv(name, value)
+    _Lambda.invoked.clear()
+    store, folder = tables.store(), functions._Folder("fold-it", cast("Any", logging.getLogger("test")))
+    try:
+        for folders, at in ((1, 0), (3, 10)):
+            store.share_fold(folders)
+            store.journal(batch_of(EVENTS[at : at + 10], KEY, at))
+            folder.call_if_due(store)
+            folder.call_if_due(store)  # no range has ended since
+            assert _Lambda.invoked == ["/2015-03-31/functions/fold-it/invocations Event"] * folders
+            _Lambda.invoked.clear()
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_four_folders_write_each_counter_once_and_read_each_chunk_four_times(tables: Tables) -> None:

@@ -210,7 +210,7 @@ class _Run:
             self.scheduler.step("pause", wait_s=self.random.choice(self.mix.pauses_s))
 
     def defines(self, steps: int) -> None:
-        """Define, change and drop reports now and then, and count them."""
+        """Define, change and drop reports now and then, count them, and have the fold shared by more or fewer."""
         store = self.store()
         for _ in range(2 * steps):
             with suppress(StoreError):
@@ -219,6 +219,8 @@ class _Run:
                         store.apply([define(OWN[self.random.choice(sorted(OWN))].table)])
                     case 1 if self.random.random() < 0.3:
                         store.drop(self.random.choice(("one", "two")))
+                    case 1:
+                        store.share_fold(self.random.choice((1, 2, 3)))
                     case _:
                         store.count_some(0.0)
             self.scheduler.step("pause", wait_s=self.random.choice((0.05, 1.0, 20.0)))
