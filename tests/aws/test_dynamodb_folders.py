@@ -18,6 +18,7 @@ from tests.contract.test_definitions import count_all
 from tests.contract.test_store import KEY, purchases
 from tests.unit.test_sqlite_definitions import TABLES
 
+from tillroll.app import open_store
 from tillroll.aws import functions
 from tillroll.core.batch import batch_of
 from tillroll.core.definition import define
@@ -90,6 +91,9 @@ def test_one_command_has_the_datapoints_shared_by_four_folders_and_by_one_beside
 
 
 def test_a_store_without_folders_says_so(tmp_path: Path) -> None:
+    assert aws_folders(str(tmp_path / "nothing"), "2").returncode == 4
+    assert not (tmp_path / "nothing").exists()
+    open_store(str(tmp_path)).close()
     done = aws_folders(str(tmp_path), "2")
     assert (done.returncode, "has no folders. Give the address of tables" in done.stderr) == (2, True)
     assert aws_folders(str(tmp_path), "0").returncode == 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.aws.test_dynamodb_index import recreate
 from tests.aws.test_dynamodb_store import Tables, between, tables
-from tests.contract.test_store import KEY, PURCHASE, check, purchases
+from tests.contract.test_store import KEY, PURCHASE, check, purchases, rejection
 from tests.oracle import counted, events_of
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
@@ -343,3 +343,25 @@ def test_the_audit_of_an_older_release_s_tables_changes_nothing(older: tuple[Tab
     before = backup(tables)
     assert tables.store().audit().differences == []
     assert sorted(map(str, backup(tables)[AGGREGATES])) == sorted(map(str, before[AGGREGATES]))
+
+
+def test_rejected_events_restored_in_part_are_dropped_and_kept_when_they_come_again(tables: Tables) -> None:
+    store = tables.store()
+    for at, key in enumerate(("whole", "without its bytes", "of two moments")):
+        assert store.set_aside([rejection(0, key.encode(), Source(NameKind.KEY, key))], 1_700_000_000.0 + at) == 1
+    before = backup(tables)
+    twice = next(each for each in store.rejected() if each.rejection.body == b"of two moments")
+    store.discard([twice.id])
+    aggregates, journal = backup(tables)
+    without = next(each for each in store.rejected() if each.rejection.body == b"without its bytes")
+    both = {(item["log"]["S"], item["number"]["N"]): item for item in [*before[JOURNAL], *journal]}
+    lacking = [item for item in both.values() if item.get("source") == {"S": "without its bytes"}]
+    parts = {f"rejected/part/{item['number']['N']}" for item in lacking}
+    restored = restore(tables, aggregates, [item for (log, _), item in both.items() if log not in parts])
+    with pytest.raises(StoreError, match="are damaged"):
+        restored.store().rejected()
+    restored.store().accept_end()
+    again = restored.store()
+    assert [each.rejection.body for each in again.rejected()] == [b"whole"]
+    assert again.set_aside([without.rejection], 1_700_000_100.0) == 1
+    assert {each.rejection.body for each in again.rejected()} == {b"whole", b"without its bytes"}

@@ -42,6 +42,7 @@ from tillroll.queues.sqs.queue import SqsQueue
 from tillroll.stores.dynamodb import fold as fold_module
 from tillroll.stores.dynamodb import store as store_module
 from tillroll.stores.dynamodb.calls import Context, Count, Discard, Put, PutState, TransactWrite
+from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.schema import FOLD_KEY, key_of
 from tillroll.stores.dynamodb.state import Folder, FoldState, read_folders, read_state, take_epoch
 from tillroll.stores.dynamodb.store import DynamoDBStore
@@ -57,6 +58,7 @@ FRESHNESS_S: Final = 20.0
 _MINUTES: Final = [*sorted({second // 60 for second in SECONDS}), max(SECONDS) // 60 + 1]
 # A fold that has a few hundred counters notes its progress as one of a million would.
 _SMALL: Final = {"_UPDATES_AT_ONCE": 3, "_UPDATES_AT_ONCE_MAX": 6, "_NOTE_S": 0.1, "_SLICE_EVENTS": 3}
+_UNITS_S: Final = 5
 _COUNTS_A_CALL: Final = 5
 _RECOUNTED: Final = 0.2  # the chance that all is counted anew at rest, by calls of so many counters
 Plan = dict[int, Fault]
@@ -82,6 +84,7 @@ class Mix(NamedTuple):
     definers: tuple[float, ...] = (0.5, 0.2)
     counters: float = 0.4
     sharers: float = 0.3
+    paced: float = 0.3  # the chance of a store that counts reports of one's own at a pace
 
 
 EVERYTHING: Final = Mix()
@@ -98,6 +101,7 @@ _QUIET: Final = Mix(
     definers=(),
     counters=0,
     sharers=0,
+    paced=0,
 )
 FOLDS: Final = _QUIET._replace(rates=(0.0,), impatient=0, messages=(8, 12), pollers=(2, 3), schedules=(1,) * 6)
 REFUSALS: Final = _QUIET._replace(
@@ -109,7 +113,7 @@ KILLED_WORKERS: Final = _QUIET._replace(
 LOST_REPLIES: Final = _QUIET._replace(
     rates=(0.1,), faults=(Fault.LOSE_REPLY, Fault.LATE_EFFECT, Fault.REPEAT), pollers=(1, 2), serves=1
 )
-DEFINITIONS: Final = FOLDS._replace(definers=(1, 1), counters=1)
+DEFINITIONS: Final = FOLDS._replace(definers=(1, 1), counters=1, paced=0.3)
 SHARED: Final = FOLDS._replace(sharers=1, rates=(0.0, 0.05))
 REDRIVES: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(5, 10), redrivers=1, movers=1)
 
@@ -159,7 +163,8 @@ class World:
         clock, monotonic = self.scheduler.clock, lambda: self.scheduler.now
         store = self.store_class(cast("Any", client), clock=clock, monotonic=monotonic, freshness_s=FRESHNESS_S)
         patience_s = 1.0 if self.plan is None and self.random.random() < self.mix.impatient else 30.0
-        store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s, {})
+        pace = Pace(_UNITS_S, monotonic) if self.plan is None and self.random.random() < self.mix.paced else None
+        store.context = Context(self.scheduler.clock, self.random.random, self._token, patience_s, {}, pace)
         return store
 
     def _token(self) -> str:

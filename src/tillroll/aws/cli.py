@@ -256,7 +256,7 @@ def folders(
 
     Each counts its part of the datapoints and reads all of the journal: `tillroll aws cost --folders N` has the price.
     """
-    store = open_store(data or stack.outputs(_session(profile, region), stack_name)["Store"])
+    store = open_store(data or stack.outputs(_session(profile, region), stack_name)["Store"], make=False)
     try:
         if not isinstance(store, Foldered):
             raise ConfigError("data", f"{data} has no folders", "Give the address of tables: dynamodb://...")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -420,6 +421,28 @@ def _old(context: Context) -> Procedure[int]:
         total += reply.counted
         last = reply.last
     return total
+
+
+def drop_partial(context: Context) -> Procedure[None]:
+    """Drop groups of which a restored journal lacks bytes, and the older of two that were one when it was copied.
+
+    What is lost with one is kept anew when it comes again.
+    """
+    listed = [_decode(item) for item in (yield from read_log(context, REJECTED_GROUPS, 0))]
+    listed.sort(key=lambda each: -each.number)  # of a place the newest first
+    whole: set[str] = set()
+    while listed:
+        some = list(_enough(listed, sys.maxsize))
+        del listed[: len(some)]
+        keys = [(rejected_parts(each.number), part) for each in some for part in range(each.parts)]
+        items = yield from read_batch(context, "journal", keys)
+        parts = Counter(str(item["log"]) for item in items)
+        for each in some:
+            if each.place not in whole and parts[rejected_parts(each.number)] == each.parts:
+                whole.add(each.place)
+            else:
+                gone = [Delete(rejected_parts(each.number), part) for part in range(each.parts)]
+                yield from run_calls(context, [Delete(REJECTED_GROUPS, each.number), *gone])
 
 
 # What release 0.1.0 kept: the log `rejected` listed it, and `rejected/ID` held the bytes.

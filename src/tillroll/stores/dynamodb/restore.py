@@ -9,13 +9,14 @@ The ledger is cut after the last entry that is there with all before it and all 
 position that was reached so long ago that all counters have it (`state.Folder.before`), and does again what came after,
 which the counters that have it refuse. Where there is no such position, or the journal is not the one that was counted,
 everything is counted again. What is of a later moment than the state of the fold - folders, counters of versions that
-it does not know - goes, and no generation is used twice.
+it does not know - goes, and no generation is used twice. So do rejected events of which some bytes are missing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tillroll.stores.dynamodb import rejected
 from tillroll.stores.dynamodb.calls import (
     Delete,
     Discard,
@@ -82,6 +83,7 @@ def accept_restored(context: Context) -> Procedure[int]:
         StoreError: the journal is damaged, other than by a restore.
     """
     lost = yield from _cut_ledger(context)
+    yield from rejected.drop_partial(context)
     state = yield from open_state(context)
     found = yield from _clean(context, state)
     begun = None
