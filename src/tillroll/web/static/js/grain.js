@@ -1,6 +1,6 @@
 // Grain: how long the columns of a chart, and the rows of its table, are.
 
-import { DAY, HOUR, floor, isoDay, weekdayOf } from "./time.js";
+import { DAY, HOUR, isoDay } from "./time.js";
 
 const COLUMNS_MOST = 1_100; // hours of 45 days: what a chart can show, and a person take in
 

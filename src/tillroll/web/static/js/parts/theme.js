@@ -22,9 +22,9 @@ export function apply(theme) {
 
 /** Draw charts in the colours of paper while the page is printed: what a canvas has on it no style sheet changes. */
 export function printLight() {
-  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+  for (const event of ["beforeprint", "afterprint"]) {
     addEventListener(event, () => {
-      document.documentElement.toggleAttribute("data-printing", on);
+      document.documentElement.toggleAttribute("data-printing", event === "beforeprint");
       dispatchEvent(new Event("themechange"));
     });
   }
