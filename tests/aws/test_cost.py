@@ -113,6 +113,8 @@ def test_each_folder_reads_the_whole_journal_and_has_a_state() -> None:
     more = four["deduplication and fold"].units_an_event - one["deduplication and fold"].units_an_event
     assert more == pytest.approx(3 * 40 / 4_096)
     assert four["aggregates"] == one["aggregates"]
+    assert four["calls"].units_an_event - one["calls"].units_an_event == pytest.approx(3 / 6_000)
+    assert four["batches and folds"].units_an_event - one["batches and folds"].units_an_event == pytest.approx(15e-6)
 
 
 def test_what_is_kept_grows_month_by_month() -> None:

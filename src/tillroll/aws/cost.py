@@ -31,6 +31,7 @@ _COMMIT_S: Final = 0.050  # from reading the ledger's end to writing it: another
 _LAMBDA_START_S: Final = 0.030  # a batch of one, warm: two round trips to DynamoDB
 _LAMBDA_EVENT_S: Final = 0.000_040  # and each event of it, decoded by Python alone
 _KERNEL_EVENT_S: Final = 0.000_008  # by the compiled kernel
+_FOLD_EVENT_S: Final = 0.000_005  # of each folder, by a whole processor: it decodes and groups every event
 _FOLD_WRITE_S: Final = 1 / 5_000  # the store's bound on one processor
 _LOG_BYTES: Final = 1_500  # of a call: its own lines, its metrics and Lambda's
 _METRICS: Final = 7
@@ -213,9 +214,11 @@ def _lambda_items(load: Load, batch: float, prices: Prices) -> list[Item]:
     rate = load.events_a_second
     arm = load.architecture == "arm64"
     gigabyte_s = prices.lambda_gigabyte_second_arm64 if arm else prices.lambda_gigabyte_second_x86_64
-    calls = 1 / batch + 1 / 60 / rate
+    ranges = 1 / max(rate * load.freshness_s, 1.0)  # after each, a call of the fold function for each folder
+    calls = 1 / batch + 1 / 60 / rate + load.folders * ranges
     writes = write_units(load)
-    busy = (_LAMBDA_START_S / batch + _LAMBDA_EVENT_S + writes.aggregates * _FOLD_WRITE_S) * load.memory_gigabytes
+    folds_s = load.folders * _FOLD_EVENT_S + writes.aggregates * _FOLD_WRITE_S
+    busy = (_LAMBDA_START_S / batch + _LAMBDA_EVENT_S + folds_s) * load.memory_gigabytes
     watching = (60.0 if load.freshness_s < 60 else 0.1) / 60 / rate * 0.5
     return [
         _item("Lambda", "calls", calls, "requests", prices.lambda_request),
