@@ -172,7 +172,7 @@ def test_print_has_the_numbers_and_no_tools(open_page: Callable[..., Page], serv
         expect(page.locator(tool)).to_be_hidden()
 
 
-def test_charts_of_a_dark_page_are_printed_in_the_colours_of_paper(
+def test_charts_are_drawn_in_the_colours_of_the_theme_chosen_and_printed_in_those_of_paper(
     open_page: Callable[..., Page], server: Server
 ) -> None:
     drawn = "() => document.querySelector('.plot canvas').toDataURL()"
@@ -185,6 +185,10 @@ def test_charts_of_a_dark_page_are_printed_in_the_colours_of_paper(
     light.evaluate("() => dispatchEvent(new Event('themechange'))")
     assert dark.evaluate(drawn) == light.evaluate(drawn) != on_screen
     dark.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert dark.evaluate(drawn) == on_screen
+    dark.locator("#theme").click()  # from what the system has to light
+    assert dark.evaluate(drawn) == light.evaluate(drawn)
+    dark.locator("#theme").click()
     assert dark.evaluate(drawn) == on_screen
 
 

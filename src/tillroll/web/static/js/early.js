@@ -30,10 +30,10 @@ for (const answer of Object.values(early)) answer.catch(() => null); // whoever 
 /** Ask for the calendar as well: only now, so that nothing that is counted meanwhile is missed. */
 async function askCalendar(status) {
   const { zone } = await status.clone().json().catch(() => ({}));
-  if (zone && (asked === "overview" || !Object.hasOwn(modules, asked))) {
-    const search = new URLSearchParams(location.hash.split("?")[1]);
-    const clocks = search.get("zone") ?? zone;
-    const question = [clocks === "UTC" ? [] : [["zone", clocks]], [["by", "day"]], asked === "overview" && search.has("measure") ? [["measures", "events,amount"]] : [], [["limit", 10_000]]];
+  const search = new URLSearchParams(location.hash.split("?")[1]);
+  // A zone that somebody wrote into the address may be none.
+  if (zone && !search.has("zone") && (asked === "overview" || !Object.hasOwn(modules, asked))) {
+    const question = [zone === "UTC" ? [] : [["zone", zone]], [["by", "day"]], asked === "overview" && search.has("measure") ? [["measures", "events,amount"]] : [], [["limit", 10_000]]];
     const address = `/reports/hour-bracket?${new URLSearchParams(question.flat())}`;
     early[address] = ask(address);
     early[address].catch(() => null);

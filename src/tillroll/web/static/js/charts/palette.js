@@ -5,11 +5,9 @@ const resolved = new Map();
 
 /** Return the value of a custom property as a colour that a canvas understands, in the theme of this moment. */
 export function color(name) {
-  if (!probe) {
-    probe = document.body.appendChild(Object.assign(document.createElement("span"), { hidden: true }));
-    addEventListener("themechange", () => resolved.clear(), { capture: true }); // before any chart is drawn again
-  }
+  probe ??= document.body.appendChild(Object.assign(document.createElement("span"), { hidden: true }));
   if (!resolved.has(name)) {
+    if (!resolved.size) queueMicrotask(() => resolved.clear()); // one drawing asks for each many times, the next anew
     probe.style.color = `var(--${name})`;
     resolved.set(name, getComputedStyle(probe).color);
   }

@@ -82,9 +82,9 @@ export function changeChip(now, before) {
   const changed = change(now, before);
   if (!changed) return h("span", { class: "change same" }, Number(now) ? "new" : "none");
   const kind = changed.direction > 0 ? "up" : changed.direction < 0 ? "down" : "same";
-  const said = { up: "up ", down: "down ", same: "" }[kind];
-  const sign = { up: "▲ ", down: "▼ ", same: "" }[kind];
-  return h("span", { class: `change ${kind}` }, h("span", { "aria-hidden": "true" }, sign), h("span", { class: "sr" }, said), kind === "same" ? "no change" : changed.text);
+  const said = { up: "up ", down: "down ", same: "no change" }[kind];
+  const sign = { up: "▲ ", down: "▼ ", same: "=" }[kind];
+  return h("span", { class: `change ${kind}` }, h("span", { "aria-hidden": "true" }, sign), h("span", { class: "sr" }, said), kind === "same" ? null : changed.text);
 }
 
 function pager(page, start, turn) {

@@ -1,7 +1,7 @@
 // The cards at the top of the overview: today, this week, this month and all, each held against the span before.
 
 import { h } from "../dom.js";
-import { MEASURES, average, money, sumOf } from "../format.js";
+import { MEASURES, average, change, money, sumOf } from "../format.js";
 import { changeChip } from "../parts/table.js";
 import { columnsOf } from "../grain.js";
 import { comparisonOf, presetTitle, rangeOf } from "../span.js";
@@ -36,9 +36,14 @@ function spanCard(name, grain, hours, calendar, { view, measure, state }) {
   const columns = columnsOf(grain, zone, range, calendar.now);
   const values = columns.map((column) => Number(of(between(hours, column.from, column.to))));
   const numbers = [h("br"), link(now, range.from, compared.end), " against ", link(before, compared.from, compared.to), until];
-  const change = Number(of(before)) ? [changeChip(of(now), of(before)), ` from ${compared.words}`] : [`Nothing ${compared.words}`];
-  const against = compared.to > compared.from ? [...change, ...numbers] : ["It has just begun"];
+  const against = compared.to > compared.from ? [...changeText(of(now), of(before), compared.words), ...numbers] : ["It has just begun"];
   return card({ title: presetTitle(name), value: text(of(sums)), measure, href: format({ ...state, view, range: name }), against, line: spark(values, 0, columns.findIndex((column) => column.open) + 1 || columns.length) });
+}
+
+function changeText(now, before, words) {
+  const changed = change(now, before);
+  if (!changed) return [`Nothing ${words}`];
+  return [changed.direction ? changeChip(now, before) : "No change", ` from ${words}`];
 }
 
 function allCard({ zone, days, first, latest }, { view, measure, state }) {
