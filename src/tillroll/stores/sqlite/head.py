@@ -80,7 +80,7 @@ class HeadFile:
 
     def __init__(self, path: Path) -> None:
         """Open the file, which is made, empty, when there is none."""
-        self._path = path
+        self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
         self._synced_at = time.monotonic()
         self._unsynced = False
@@ -101,7 +101,7 @@ class HeadFile:
         if self.read() is None:
             self.raise_to(NOTHING)
             self.sync()
-            directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 os.fsync(directory)
             finally:

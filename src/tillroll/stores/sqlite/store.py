@@ -100,6 +100,25 @@ class _UnfoldableError(StoreDamagedError):
         self.names = names
 
 
+class _Owed:
+    """What folds have to do, and have done."""
+
+    def __init__(self) -> None:
+        self.fold = False
+        self.folded_at = 0.0  # when the last one that was due began
+        self.log_holds_erased = False
+        self.told_unknown = ""
+
+
+class _Pause:
+    """Aggregates that were found damaged, which are left alone for a while."""
+
+    def __init__(self) -> None:
+        self.generation = -1  # theirs
+        self.names_are_damaged = False
+        self.until = 0.0
+
+
 class SqliteStore:
     """The store port over one SQLite file in a directory."""
 
@@ -110,10 +129,10 @@ class SqliteStore:
             StoreError: the directory cannot be written, or holds something else.
         """
         self.path = directory / schema.FILE_NAME
-        self.head_path = directory / head_module.FILE_NAME
         self._clock = clock
         self._capacity = capacity
-        self._log_holds_erased = False
+        # Python finds attributes quickly while an object has at most 30: a commit looks at them hundreds of times.
+        self._owed = _Owed()
         self._lock = threading.RLock()
         self._readers: list[Reader] = []
         # More at once would not end sooner, and each would keep commits waiting for Python's lock.
@@ -125,7 +144,9 @@ class SqliteStore:
         with translated(self.path), ExitStack() as opened:
             self._connection = opened.enter_context(closing(schema.connect(self.path)))
             before = schema.version(self._connection, self.path)
-            self._head = opened.enter_context(closing(self._open_head(make=before < schema.VERSION_WITH_HEAD)))
+            self._head = opened.enter_context(
+                closing(self._open_head(directory / head_module.FILE_NAME, make=before < schema.VERSION_WITH_HEAD))
+            )
             schema.migrate(self._connection, self.path)
             imports_module.remove_file(directory)
             rejected_module.convert(self._connection)
@@ -139,8 +160,6 @@ class SqliteStore:
         self._segments = Segments(self._connection)
         self._dedupe = Dedupe(self._connection)
         self._unfolded = Unfolded(0)
-        self._fold_is_due = False
-        self._folded_at = 0.0
         self._generation = -1
         self._left: StoreState | None = None  # as this connection left it; None where it is to be read
         self._seen = 0  # SQLite's number for what other connections have committed
@@ -148,13 +167,10 @@ class SqliteStore:
         self._stride = _COUNT_STRIDE
         self._own_counted_at = 0.0
         self._holds_segments = True  # those of a release before sums, maybe
-        self._told_unknown = ""
         self._datapoints: dict[str, tuple[int, int]] = {}  # of versions: at which position, and how many
-        self._damaged_generation = -1  # of the aggregates that were found damaged
-        self._names_are_damaged = False
-        self._fold_again_at = 0.0
+        self._pause = _Pause()
         self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
-        self._place = Place(self.path, self.head_path)
+        self._place = Place(self.path, self._head.path)
         self._loss = self._find_loss()
 
     def _index_upgraded(self) -> None:
@@ -169,14 +185,14 @@ class SqliteStore:
         except DamageError as error:
             raise _damaged(self.path, error) from error
 
-    def _open_head(self, *, make: bool) -> HeadFile:
+    def _open_head(self, path: Path, *, make: bool) -> HeadFile:
         """Return the head's file. Made for a file that had none before it is written to: behind it heals itself."""
         try:
-            head = HeadFile(self.head_path)
+            head = HeadFile(path)
             if make:
                 head.begin()
         except OSError as error:
-            problem = f"{self.head_path} cannot be written ({error.strerror})"
+            problem = f"{path} cannot be written ({error.strerror})"
             raise StoreError(problem, "Check the disk, and who may write there") from error
         return head
 
@@ -323,7 +339,7 @@ class SqliteStore:
                     self._head.read()
                 self._head.raise_to(Head(state.events, state.chain))
         except OSError as error:  # the events are committed; a head that is behind heals itself
-            _log.warning("%s cannot be written: %s", self.head_path, error)
+            _log.warning("%s cannot be written: %s", self._head.path, error)
 
     def _append(self, batch: Batch, state: StoreState) -> StoreState:
         """Journal new events after those of a state; return the state from then on."""
@@ -333,7 +349,7 @@ class SqliteStore:
         foldable = self._is_foldable()
         fold = foldable and state.folded == events and added >= _FOLD_IN_COMMIT
         encoding = self._encoder.submit(chunk.encode, batch) if fold else None
-        merchant_ids = self._merchants.ids(batch) if foldable or not self._names_are_damaged else None
+        merchant_ids = self._merchants.ids(batch) if foldable or not self._pause.names_are_damaged else None
         if fold and merchant_ids is not None:
             with self._told_unfoldable():
                 self._segments.add_all(FIVE, fold_into(FIVE, codes_of(batch, merchant_ids)))
@@ -348,7 +364,7 @@ class SqliteStore:
         if fold:
             self._unfolded.clear(head)
             return self._save(state)
-        self._fold_is_due = True
+        self._owed.fold = True
         if not foldable or merchant_ids is None:
             self._unfolded.clear(head)  # what waits for a repair may become long: it is read again
             return self._save(state)
@@ -396,9 +412,9 @@ class SqliteStore:
         """
         behind = True
         while behind:
-            if self._roster.unknown != self._told_unknown:
-                self._told_unknown = self._roster.unknown
-                _log.error("%s. Events are journaled meanwhile, and are counted then", self._told_unknown)
+            if self._roster.unknown != self._owed.told_unknown:
+                self._owed.told_unknown = self._roster.unknown
+                _log.error("%s. Events are journaled meanwhile, and are counted then", self._owed.told_unknown)
             try:
                 with self._write():
                     state = self._state()
@@ -408,21 +424,21 @@ class SqliteStore:
             except _UnfoldableError as error:
                 self._put_off(error)
         self._raise_head(state, unless_more=True)
-        if self._log_holds_erased:
+        if self._owed.log_holds_erased:
             with self._lock, translated(self.path):
-                self._log_holds_erased = not rejected_module.empty_log(self._connection)
+                self._owed.log_holds_erased = not rejected_module.empty_log(self._connection)
         return state.folded
 
     def fold_if_due(self, seconds: float | None = None) -> int | None:  # noqa: ARG002 as fold
         """See ports.Aggregates. Readers are up to date without; it is for their speed."""
         now = self._clock()
-        if not self._fold_is_due or abs(now - self._folded_at) < _FOLD_AFTER_S:
+        if not self._owed.fold or abs(now - self._owed.folded_at) < _FOLD_AFTER_S:
             return None
-        self._fold_is_due, self._folded_at = False, now
+        self._owed.fold, self._owed.folded_at = False, now
         try:
             return self.fold()
         except BaseException:
-            self._fold_is_due = True
+            self._owed.fold = True
             raise
 
     def _fold_stride(self, state: StoreState) -> StoreState:
@@ -594,15 +610,15 @@ class SqliteStore:
     def _put_off(self, error: _UnfoldableError) -> None:
         """Journal without folds for some time, or until a rebuild."""
         _log.error("%s. Events are journaled meanwhile, and are counted then", error)
-        self._damaged_generation = self._generation
-        self._names_are_damaged = error.names
-        self._fold_again_at = time.monotonic() + _FOLD_AFTER_DAMAGE_S
+        self._pause.generation = self._generation
+        self._pause.names_are_damaged = error.names
+        self._pause.until = time.monotonic() + _FOLD_AFTER_DAMAGE_S
 
     def _is_foldable(self) -> bool:
         """Tell whether all definitions are known, and no aggregate of the generation was found damaged a moment ago."""
         if self._roster.unknown:
             return False
-        return self._damaged_generation != self._generation or time.monotonic() >= self._fold_again_at
+        return self._pause.generation != self._generation or time.monotonic() >= self._pause.until
 
     def _read_unfolded(self, state: StoreState) -> None:
         self._unfolded.clear(state.folded)
@@ -667,7 +683,7 @@ class SqliteStore:
         with self._lock, translated(self.path), rejected_module.erasing(self._connection):
             with self._write():
                 rejected_module.discard(self._connection, rejected_ids)
-            self._log_holds_erased = not rejected_module.empty_log(self._connection)
+            self._owed.log_holds_erased = not rejected_module.empty_log(self._connection)
 
     # Fields.
 
@@ -760,7 +776,7 @@ class SqliteStore:
                 self._segments = segments_of(self._connection, roster)
                 self._roster = roster
             self._left, self._seen = state, seen
-        if self._is_foldable() or not self._names_are_damaged:
+        if self._is_foldable() or not self._pause.names_are_damaged:
             try:
                 self._dictionaries.begin(state.generation, *state.names)
                 self._merchants = self._dictionaries.merchants
