@@ -32,6 +32,7 @@ from unittest.mock import patch
 from bench.measure import show
 from bench.scale_services import ASSUMPTIONS, Clock, Machine, Process, Tables, assumed
 
+from tillroll.core import chunk
 from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.errors import StoreError
 from tillroll.ingest.worker import HAND_BACK_S, SLICE_BYTES
@@ -41,7 +42,7 @@ from tillroll.stores.dynamodb.calls import BatchGet, Context, QueryTable, Transa
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.fold import fold_marked
 from tillroll.stores.dynamodb.ledger import decode_chunk
-from tillroll.stores.dynamodb.schema import FOLD_KEY, SHARDS
+from tillroll.stores.dynamodb.schema import FOLD_KEY, LEDGER, SHARDS
 from tillroll.stores.dynamodb.state import FoldState, Group
 
 if TYPE_CHECKING:
@@ -372,6 +373,7 @@ class _Invocation:
         if self.ended:
             return
         ends_at = clock.now + COMMIT_S
+        self.entry = 0
         batch = world.traffic.batch(self._events())
         protocol = commit(world.context, self.poller.logs, batch, FRESHNESS_S, lambda: clock.now < ends_at)
         self.process = Process(clock, world.tables, self.poller.machine, protocol, self._cost, self._done)
@@ -395,7 +397,7 @@ class _Invocation:
         events = self._events()
         world.done += _size(events)
         world.in_hand -= _size(self.taking)
-        world.committed(events, self.entry)
+        world.committed(events, self.entry or len(world.tables.logs[LEDGER]))  # with others': by now at the latest
         self.taking = []
         self.marked = self.marked or found.marked
         self._next()
@@ -480,7 +482,7 @@ def _rows(batch: Batch, _: bytes) -> list[tuple[int, int, int]]:
 
 
 def _events(item: Item) -> int:
-    return len(_decode(item)) if "chunk" in item else 0
+    return len(_decode(item)) if "chunk" in item else len(chunk.decode(item["offer"])) if "offer" in item else 0  # type: ignore[arg-type]
 
 
 def simulate(load: Load, look: Callable[[float], None] = lambda _: None) -> Outcome:

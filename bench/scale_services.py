@@ -18,6 +18,7 @@ from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
     Conflict,
     Count,
+    Delete,
     Fault,
     Get,
     Put,
@@ -29,7 +30,7 @@ from tillroll.stores.dynamodb.calls import (
     TransactWrite,
 )
 from tillroll.stores.dynamodb.http import CONNECTIONS_MAX
-from tillroll.stores.dynamodb.schema import shard_of
+from tillroll.stores.dynamodb.schema import OFFERS, shard_of
 from tillroll.stores.dynamodb.units import Units, item_bytes, read_units, write_units
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class Tables:
         self.units = Units()
         self.seen: Counter[str] = Counter()  # transactions, races lost, calls refused for their rate
         self.logs: dict[str, list[Item]] = {}
+        self.offers: dict[int, Item] = {}
         self.state: dict[str, Item] = {}
         self.on_state: Callable[[Item], None] = lambda _: None
         self._folds: dict[str, int] = {}
@@ -181,7 +183,7 @@ class Tables:
         if isinstance(call, TransactWrite):
             self._transact(call, reply)
             return
-        kind = "write" if isinstance(call, Put | PutState) else "read"
+        kind = "write" if isinstance(call, Put | PutState | Delete) else "read"
         took = self.latency(kind, 0)
 
         def effect() -> None:
@@ -266,6 +268,10 @@ class Tables:
 
     def _do(self, call: Call) -> Any:
         reply: Any = None
+        if isinstance(call, Put | QueryTable | Delete) and _log_of(call) == OFFERS:
+            reply = self._offer(call)
+            self.units.count([(call, reply, False)])
+            return reply
         match call:
             case QueryTable():
                 self._read(call.log)
@@ -292,6 +298,26 @@ class Tables:
                 raise NotImplementedError(type(call).__name__)
         self.units.count([(call, reply, False)])
         return reply
+
+    def _offer(self, call: Put | QueryTable | Delete) -> QueryReply | None:
+        if isinstance(call, QueryTable):
+            self._read(call.log)
+            reply = QueryReply([self.offers[number] for number in sorted(self.offers)[: call.limit]], None, 0)
+            self._bucket(self._reads, call.log, "partition reads").take(read_units(call, reply))
+            return reply
+        bucket = self._bucket(self._writes, OFFERS, "partition writes")
+        if not bucket.has(self._clock.now):
+            raise Throttled("the partition")
+        if isinstance(call, Put):
+            bucket.take(write_units(call))
+            self.seen["offers"] += 1
+            self.offers[_key(call.item)[1]] = call.item
+            return None
+        found = self.offers.pop(call.number, None)
+        units = 1 if found is None else write_units(Put(found))  # a delete is billed by the item's size
+        bucket.take(units)
+        self.units.writes["Delete"] += units - 1
+        return None
 
     def _page(self, call: QueryTable, log: list[Item]) -> QueryReply:
         if call.falling:
@@ -328,6 +354,10 @@ class Tables:
             raise ConditionFailed("written since")
         self.state[key] = call.item
         self.on_state(call.item)
+
+
+def _log_of(call: Put | QueryTable | Delete) -> str:
+    return str(call.item["log"]) if isinstance(call, Put) else call.log
 
 
 def _key(item: Item) -> tuple[str, int]:

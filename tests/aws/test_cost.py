@@ -26,8 +26,10 @@ from tillroll.aws.cost import (
     write_units,
 )
 from tillroll.aws.measured import Measured
+from tillroll.aws.own_cost import Shares, made_a_second, touched
 from tillroll.aws.prices import PRICES, read_prices
 from tillroll.cli.main import run
+from tillroll.core.definition import read_file
 from tillroll.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -182,3 +184,68 @@ def test_the_command_prints_the_bill_and_its_date(capfd: pytest.CaptureFixture[s
 def test_an_unknown_architecture_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["aws", "cost", "--architecture", "mips"]) == 2
     assert "arm64" in capfd.readouterr().err
+
+
+OWN = """
+[[reports]]
+name = "country"
+title = "Turnover by local day, country and bracket"
+by = ["day", "country", "bracket", "hour-of-day"]
+brackets = [1000, 5000, 20000]
+
+[[reports]]
+name = "merchants"
+title = "Merchants by week"
+by = ["week", "merchant", "method"]
+
+[[reports]]
+name = "all"
+title = "All"
+by = []
+"""
+
+
+def test_counters_of_reports_of_ones_own_are_as_many_as_drawing_finds() -> None:
+    shares = Shares(200, 30, BRACKET_SHARES, METHOD_SHARES)
+    country, merchants, everything = (each.report(1) for each in read_file(OWN))
+    random = Random(3)
+    drawn = [(random.randrange(30), random.randrange(4)) for _ in range(300)]
+    assert touched([country], 300, shares) == pytest.approx(len(set(drawn)), rel=0.1)
+    weights = [1 / rank for rank in range(1, 201)]
+    ranks = random.choices(range(200), weights, k=300)
+    methods = random.choices(range(3), METHOD_SHARES, k=300)
+    assert touched([merchants], 300, shares) == pytest.approx(len(set(zip(ranks, methods, strict=True))), rel=0.1)
+    assert touched([everything], 300, shares) == 1
+    assert made_a_second([everything], 1.0, shares) == 0
+    assert made_a_second([country], 10.0, shares) * 86_400 == pytest.approx(30 * 4 * 24, rel=0.01)
+
+
+def test_reports_of_ones_own_are_in_the_bill_by_file_by_store_or_by_number(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reports.toml"
+    path.write_text(OWN)
+    store = str(tmp_path / "data")
+    events = tmp_path / "events.ndjson"
+    events.write_text(
+        '{"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m", "id": "1"}'
+    )
+    assert run(["import", str(events), "--data", store]) == 0
+    assert run(["reports", "apply", str(path), "--data", store]) == 0
+    capfd.readouterr()
+
+    def bill(*more: str) -> tuple[float, float]:
+        assert run(["aws", "cost", "--json", *more]) == 0
+        found = json.loads(capfd.readouterr().out)
+        (own,) = [item["units_an_event"] for item in found["items"] if item["what"] == "own reports"]
+        return own, found["storage"][0]["aggregates_gigabytes"]
+
+    none, by_file, by_store = bill(), bill("--reports", str(path)), bill("--data", store)
+    assert none[0] == 0
+    assert by_file[0] > 0.1
+    assert by_file[1] > none[1]
+    assert by_store == pytest.approx(by_file)
+    assert bill("--own-counters", "600")[0] == pytest.approx(600 / 6_000)
+    assert bill("--reports", str(path), "--field-values", "200")[0] > by_file[0]
+    assert run(["aws", "cost", "--reports", str(tmp_path / "none.toml")]) == 2
+    assert "cannot be read" in capfd.readouterr().err

@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from tests.contract.test_store import KEY, NOON, PURCHASE, check, purchases
 
 from tillroll.app import open_store
-from tillroll.core import limits
+from tillroll.core import chunk, limits
 from tillroll.core.accept import Reason, Rejection
-from tillroll.core.batch import UNNAMED, Event, batch_of
+from tillroll.core.batch import UNNAMED, Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
 from tillroll.core.report import REPORTS
 from tillroll.errors import BusyError, StoreError
@@ -30,16 +31,20 @@ from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
     Conflict,
     Count,
+    Put,
     QueryTable,
     ReplyLost,
     Scan,
     Sleep,
     Throttled,
     TransactWrite,
+    read_log,
 )
 from tillroll.stores.dynamodb.client import Client
 from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
 from tillroll.stores.dynamodb.ledger import read_ledger
+from tillroll.stores.dynamodb.offers import OwnOffers
+from tillroll.stores.dynamodb.schema import OFFERS
 from tillroll.stores.dynamodb.spill import Spill
 from tillroll.stores.dynamodb.store import DynamoDBStore
 from tillroll.stores.dynamodb.wire import Wire
@@ -137,6 +142,52 @@ def test_a_race_for_the_ledger_is_tried_again(tables: Tables) -> None:
     between(store, befall)
     assert store.journal(batch_of([PURCHASE] * 4, KEY)) == bytes([REPEAT] * 3 + [NEW])
     check(rival, [PURCHASE] * 4)
+
+
+def test_who_loses_a_race_has_its_batch_committed_by_the_next_winner_and_is_told_so(tables: Tables) -> None:
+    store, rival = tables.store(), tables.store()
+    tried: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, TransactWrite):
+            tried.append(call)
+            rival.journal(batch_of([PURCHASE], Source(NameKind.KEY, "first")))
+        reply = make()
+        if isinstance(call, Put) and call.item["log"] == OFFERS:
+            rival.journal(batch_of([PURCHASE], Source(NameKind.KEY, "second")))
+        return reply
+
+    between(store, befall)
+    assert store.journal(batch_of([PURCHASE] * 4, KEY)) == bytes([NEW] * 4)
+    assert len(tried) == 1  # others committed all of it
+    assert rival.status().journal_position == 2
+    assert store.journal(batch_of([PURCHASE] * 4, KEY)) == bytes([REPEAT] * 4)
+    assert rival.client.run(read_log(rival.context, OFFERS, 0)) == []
+    check(rival, [PURCHASE] * 6)
+
+
+def test_an_offer_that_was_left_behind_is_taken_once_and_deleted(tables: Tables) -> None:
+    store, rival = tables.store(), tables.store()
+    batch = batch_of([PURCHASE] * 4, KEY)
+    for call in OwnOffers(store.context).make({PURCHASE.seconds // 60: chunk.encode(batch)}):
+        store.client._make([call, msgspec.structs.replace(call, item={**call.item, "number": 7})])
+    rival.journal(batch_of([PURCHASE], Source(NameKind.KEY, "other")))
+    assert store.client.run(read_log(store.context, OFFERS, 0)) == []
+    assert store.journal(batch) == bytes([REPEAT] * 4)
+    check(rival, [PURCHASE] * 5)
+
+
+@pytest.mark.parametrize("data", [b"TRC9 of a later release", b"no chunk"])
+def test_an_offer_that_cannot_be_read_is_left_to_others_and_deleted_once_it_is_old(tables: Tables, data: bytes) -> None:
+    store = tables.store()
+    for call in OwnOffers(store.context).make({PURCHASE.seconds // 60: data}):
+        store.client._make([call])
+    assert store.journal(batch_of([PURCHASE], KEY)) == bytes([NEW])
+    assert len(store.client.run(read_log(store.context, OFFERS, 0))) == 1
+    tables.now += 10
+    assert store.journal(batch_of([PURCHASE], Source(NameKind.KEY, "later"))) == bytes([NEW])
+    assert store.client.run(read_log(store.context, OFFERS, 0)) == []
+    check(store, [PURCHASE] * 2)
 
 
 def test_throttling_for_a_while_is_waited_out(tables: Tables) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from tillroll.ports import Store
 
+SUFFIXED = [
+    f"application/{name}+json" for name in ("cloudevents", "cloudevents-batch", "vnd.api", "hal", "ld", "problem")
+]
 DIRECTIVE = re.compile(r"""#if\("\$!key" [!=]= ""\)|#\{?end\}?""")
 
 
@@ -98,7 +101,8 @@ def test_a_post_with_an_idempotency_key_is_counted_once_however_often_and_whatev
 ) -> None:
     """The types that `serve` takes, among them what `curl -d` says of all it sends, and none."""
     merchant = uuid.uuid4().hex
-    for content_type in (*TYPES, "application/json; charset=utf-8", "Text/Plain;charset=UTF-8", ""):
+    with_parameters = "application/json; charset=utf-8", "Text/Plain;charset=UTF-8", "application/hal+json; profile=x"
+    for content_type in (*TYPES, *SUFFIXED, *with_parameters, ""):
         status, answer = post(deployed, purchase(merchant), content_type, f"key-{merchant}")
         assert status == 202, (content_type, answer)
         assert answer["messageId"]

@@ -12,7 +12,7 @@ import yaml
 from tests.aws.fetch_environments import install
 
 from tillroll.aws import package, stack
-from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE, OLD_INDEX
+from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE, OFFERS, OLD_INDEX, REJECTED
 
 if TYPE_CHECKING:
     from tests.aws.deployed import Deployed
@@ -242,12 +242,15 @@ def _statements(resource: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_no_role_can_delete_from_the_journal_but_what_was_rejected(template: dict[str, Any]) -> None:
+def test_no_role_can_delete_from_the_journal_but_offers_and_what_was_rejected(template: dict[str, Any]) -> None:
+    logs = []
     for resource in template["Resources"].values():
         for statement in _statements(resource):
             text = json.dumps(statement)
             if "DeleteItem" in text and "Journal" in text:
-                assert "dynamodb:LeadingKeys" in text
+                assert statement["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false"}
+                logs += [x for like in statement["Condition"].values() for x in like["dynamodb:LeadingKeys"]]
+    assert {x for x in logs if len(x) > 1} == {OFFERS, REJECTED, f"{REJECTED}/*"}
 
 
 def test_yaml_anchors_are_not_used_for_cloudformation_refuses_them() -> None:

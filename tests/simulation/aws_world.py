@@ -116,6 +116,7 @@ LOST_REPLIES: Final = _QUIET._replace(
 DEFINITIONS: Final = FOLDS._replace(definers=(1, 1), counters=1, paced=0.3)
 SHARED: Final = FOLDS._replace(sharers=1, rates=(0.0, 0.05))
 REDRIVES: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(5, 10), redrivers=1, movers=1)
+CROWDED: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(8, 12), pollers=(3, 5), serves=1, workers=1)
 
 
 class World:

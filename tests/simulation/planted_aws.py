@@ -162,6 +162,26 @@ def _weak_rows(batch: Any, key: bytes) -> Any:
 _hash_names = commit.hash_names
 
 
+def _takes_any(self: _Attempt) -> Any:
+    """Take every offer of a minute that was read, whatever is journaled."""
+    mine = [offer for offer in self.others if offer.batch is not None and offer.minute in self.groups]
+    return {minute: [offer for offer in mine if offer.minute == minute] for minute in self.groups}, []
+
+
+def _taken_once_made(self: _Attempt) -> None:
+    """Take an offer that was made for one that was taken."""
+    self.logs.taken.update(self.offered.numbers.values())
+    _leave_out_taken(self)
+
+
+_leave_out_taken = _Attempt._leave_out_taken
+
+
+def _offers_all(self: _Attempt, fresh: Any) -> bool:
+    """Offer what has no name as well."""
+    return not self.offered.are_made and not self.lost and sum(map(len, fresh.values())) == len(self.piece)
+
+
 def _conflict_is_new(self: _Attempt) -> Any:
     """Take a conflict for another purchase."""
     outcomes, _ = yield from _classify(self)
@@ -377,6 +397,14 @@ PLANTED: Final = (
         ((_Attempt, "_judge", _hash_decides), (commit, "hash_names", _weak_rows)),
     ),
     Planted("a conflict is journaled", 200, ((_Attempt, "_classify", _conflict_is_new),)),
+    Planted("an offer taken though it is journaled", 400, ((_Attempt, "_sort_offers", _takes_any),), aws_world.CROWDED),
+    Planted(
+        "an offer taken for journaled once it is made",
+        200,
+        ((_Attempt, "_leave_out_taken", _taken_once_made),),
+        aws_world.CROWDED,
+    ),
+    Planted("unnamed events offered", 1_000, ((_Attempt, "_may_offer", _offers_all),), aws_world.CROWDED),
     Planted(
         "unconditional chunk put",
         1000,

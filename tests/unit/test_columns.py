@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tillroll.core import columns, kernel
-from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of, joined
+from tillroll.core.chunk import decode, encode
+from tillroll.core.kept import ABSENT, UNKEPT
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -310,3 +312,24 @@ def test_positions_that_do_not_rise_in_their_runs_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"runs do not add up|do not rise"):
         operations.gaps_of(array("Q", positions), array("Q", counts))
+
+
+def test_joined_batches_have_the_same_events_with_the_same_names_and_kept_fields() -> None:
+    first = BatchBuilder(["country"])
+    first.add(Event(1, 2, 3, 0, "m", "own"), Source(NameKind.MESSAGE, "x"), 4, ['"SE"'])
+    second = BatchBuilder(["channel", "country"])
+    second.add(Event(5, 0, 6, 1, "n", ""), Source(NameKind.KEY, "y"), 0, ["7", UNKEPT])
+    second.add(Event(5, 0, 6, 2, "m", ""), Source(NameKind.KEY, "y"), 1, ["8", "null"])
+    batches = [first.build(), second.build(), batch_of([Event(9, 9, 9, 0, "o")])]
+    whole = decode(encode(joined(batches)))
+    assert list(whole.events()) == [event for batch in batches for event in batch.events()]
+    assert list(whole.identities()) == [identity for batch in batches for identity in batch.identities()]
+    absent = {"country": ABSENT, "channel": ABSENT}
+    assert [whole.kept_of(index) for index in range(4)] == [
+        absent | {"country": '"SE"'},
+        absent | {"channel": "7"},
+        absent | {"channel": "8", "country": "null"},
+        absent,
+    ]
+    assert list(whole.unkept["country"]) == [1]
+    assert joined([batches[2]]).id_ends == array("I")

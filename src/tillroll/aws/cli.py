@@ -2,6 +2,7 @@
 
 import tempfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +17,15 @@ from tillroll.aws import status as statuses
 from tillroll.aws.cost import Load, dollars_a_month, five_adds, floor, markers, predict, write_units
 from tillroll.aws.errors import explained
 from tillroll.aws.measured import Measured, measure
+from tillroll.aws.own_cost import Shares, made_a_second, touched
 from tillroll.aws.shell import Shell
 from tillroll.cli.options import Json
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.output import explained as reason_line
 from tillroll.config import load as load_config
+from tillroll.core.definition import read_file
 from tillroll.core.kept import Keep
+from tillroll.core.report import Report
 from tillroll.errors import ConfigError
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.worker import wall_clock
@@ -302,6 +306,18 @@ def cost(
     folders: Annotated[
         int, typer.Option("--folders", metavar="COUNT", min=1, help="Folds that share the datapoints.")
     ] = 1,
+    reports: Annotated[
+        list[Path] | None, typer.Option("--reports", metavar="FILE", help="Definitions of reports of one's own.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="STORE", help="A store whose own reports count.")
+    ] = None,
+    field_values: Annotated[
+        int, typer.Option("--field-values", metavar="COUNT", min=1, help="Of each kept field they are by.")
+    ] = 20,
+    own_counters: Annotated[
+        int, typer.Option("--own-counters", metavar="COUNT", min=0, help="More of theirs that a fold writes.")
+    ] = 0,
     backfill: Annotated[
         int, typer.Option("--backfill", metavar="EVENTS", min=0, help="Old purchases to import, priced too.")
     ] = 0,
@@ -329,7 +345,11 @@ def cost(
     """Predict write units and dollars per million events, item by item, beside what the stack took with --measured."""
     if architecture not in ("arm64", "x86_64"):
         raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
+    own = _own_reports(reports or [], data)
+    shares = Shares(merchants, field_values, costs.BRACKET_SHARES, costs.METHOD_SHARES)
     load = Load(
+        own_touched=own_counters + touched(own, max(1.0, rate * freshness_s), shares),
+        own_made_a_second=made_a_second(own, rate, shares),
         events_a_second=rate,
         merchants=merchants,
         freshness_s=freshness_s,
@@ -350,6 +370,21 @@ def cost(
         session = _session(profile, region)
         found = measure(session, stack.outputs(session, stack_name), hours)
     _show_cost(load, listed, found, old, json=json)
+
+
+def _own_reports(files: list[Path], data: str | None) -> list[Report]:
+    """Return the reports of one's own that files define, or a store has."""
+    own = []
+    for path in files:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError("reports", f"{path} cannot be read ({error})", "Give a file of [[reports]]") from error
+        own += [definition.report(1) for definition in read_file(text)]
+    if data is not None:
+        with closing(open_store(data)) as store:
+            own += [report for report in store.catalogue() if report.is_own]
+    return own
 
 
 def _show_cost(

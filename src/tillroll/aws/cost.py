@@ -59,6 +59,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     pollers: int = POLLERS  # among whom the messages of a window are split
     concurrency: int = 2  # batches at once, which race for the ledger's next entry
     folders: int = 1  # that share the datapoints among them; each reads the whole journal
+    own_touched: float = 0.0  # counters of reports of one's own that a fold writes (own_cost.touched)
+    own_made_a_second: float = 0.0  # those that were not there, on average (own_cost.made_a_second)
 
 
 class Item(NamedTuple):
@@ -120,6 +122,7 @@ class WriteUnits(NamedTuple):
     journal: float
     split: float  # what the journal takes more since pollers split a window's messages
     lost_races: float  # commits whose condition failed since another was first: billed, and tried again
+    own: float  # the counters of reports of one's own, and their entries in the index
 
     @property
     def total(self) -> float:
@@ -165,13 +168,14 @@ def write_units(load: Load) -> WriteUnits:
         journal=journal,
         split=max(0.0, split - journal),
         lost_races=split * _lost_share(load),
+        own=load.own_touched / folded + load.own_made_a_second / load.events_a_second,
     )
 
 
 def floor(load: Load) -> float:
     """Return what no design can beat: each changed datapoint once a window, and the journal's bytes."""
     folded = max(load.events_a_second * load.freshness_s, 1.0)
-    return distinct_datapoints(folded, load.merchants) / folded + _CHUNK_BYTES_AN_EVENT / KB
+    return (distinct_datapoints(folded, load.merchants) + load.own_touched) / folded + _CHUNK_BYTES_AN_EVENT / KB
 
 
 def five_adds() -> float:
@@ -198,7 +202,15 @@ def predict(load: Load, prices: Prices = PRICES) -> list[Item]:
     items += _lambda_items(load, batch, prices)
     units = write_units(load)
     if load.capacity == "on-demand":
-        names = ("aggregates", "index", "fold state", "journal", "batches split over pollers", "lost races")
+        names = (
+            "aggregates",
+            "index",
+            "fold state",
+            "journal",
+            "batches split over pollers",
+            "lost races",
+            "own reports",
+        )
         for what, count in zip(names, units, strict=True):
             items.append(_item("DynamoDB", what, count, "write units", prices.write_unit))
     else:
@@ -217,7 +229,7 @@ def _lambda_items(load: Load, batch: float, prices: Prices) -> list[Item]:
     ranges = 1 / max(rate * load.freshness_s, 1.0)  # after each, a call of the fold function for each folder
     calls = 1 / batch + 1 / 60 / rate + load.folders * ranges
     writes = write_units(load)
-    folds_s = load.folders * _FOLD_EVENT_S + writes.aggregates * _FOLD_WRITE_S
+    folds_s = load.folders * _FOLD_EVENT_S + (writes.aggregates + writes.own) * _FOLD_WRITE_S
     busy = (_LAMBDA_START_S / batch + _LAMBDA_EVENT_S + folds_s) * load.memory_gigabytes
     watching = (60.0 if load.freshness_s < 60 else 0.1) / 60 / rate * 0.5
     return [
@@ -261,7 +273,8 @@ def storage(load: Load, prices: Prices = PRICES, months: int = 12) -> list[Month
     batch = batch_events(load)
     a_commit = _LEDGER_BYTES + _CHUNK_HEAD_BYTES + 2 * _ITEM_BYTES
     journal = (_CHUNK_BYTES_AN_EVENT + a_commit / batch) * load.events_a_second * MONTH_S / 1e9
-    aggregates = _new_datapoints_a_second(load) * _COUNTER_BYTES * MONTH_S / 1e9
+    made = _new_datapoints_a_second(load) + load.own_made_a_second
+    aggregates = made * _COUNTER_BYTES * MONTH_S / 1e9
     price = prices.stored_gigabyte_month + prices.recovery_gigabyte_month
     return [
         Month(month, journal * month, aggregates * month, (journal + aggregates) * (month - 0.5) * price)

@@ -313,6 +313,33 @@ class KeptBuilder:
             batch.unkept[name] = self._unkept
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Return all events of some batches, in order. A field that only some of them kept is absent in the others."""
+    batch = Batch()
+    merchants: dict[str, int] = {}
+    kept = {name: KeptBuilder() for each in batches for name in each.kept}
+    with_ids = any(each.id_ends for each in batches)
+    for each in batches:
+        batch.seconds += each.seconds
+        batch.nanos += each.nanos
+        batch.amounts += each.amounts
+        batch.methods += each.methods
+        batch.positions += each.positions
+        numbers = array("I", [merchants.setdefault(name, len(merchants)) for name in each.merchant_names])
+        batch.merchants += kernel.pick(numbers, each.merchants)
+        if with_ids:
+            end = len(batch.id_bytes)
+            batch.id_ends += array("I", [end + x for x in each.id_ends or bytes(len(each))])
+            batch.id_bytes += each.id_bytes
+        batch.runs += [Run(run.source, run.events) for run in each.runs]
+        for name, builder in kept.items():
+            builder.extend(each.kept_column(name), each.unkept.get(name, array("I")))
+    batch.merchant_names = list(merchants)
+    for name, builder in kept.items():
+        builder.put_into(batch, name)
+    return batch
+
+
 class BatchBuilder:
     """Collects events one by one into a batch. `keep` names the kept fields."""
 

@@ -17,9 +17,10 @@ from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
-from tillroll.core.batch import NameKind, Run
+from tillroll.core.batch import NameKind, Run, joined
 from tillroll.core.identity import KEY_BYTES
 from tillroll.ports import Outcome
+from tillroll.stores.dynamodb import offers
 from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
     Conflict,
@@ -27,6 +28,7 @@ from tillroll.stores.dynamodb.calls import (
     Put,
     QueryTable,
     ReplyLost,
+    Sleep,
     Throttled,
     TransactWrite,
     run_calls,
@@ -44,13 +46,23 @@ from tillroll.stores.dynamodb.ledger import (
     read_chunks,
     read_end,
 )
+from tillroll.stores.dynamodb.offers import (
+    FIRST_OFFERS,
+    READ_OFFERS,
+    OwnOffers,
+    delete_offers,
+    list_numbers,
+    listed_numbers,
+    offers_of,
+)
 from tillroll.stores.dynamodb.schema import ChunkRef, minute_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch, Event, Identity
-    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
+    from tillroll.stores.dynamodb.calls import Backoff, Context, Item, Procedure, QueryReply
+    from tillroll.stores.dynamodb.offers import Offer
     from tillroll.stores.dynamodb.schema import LedgerEntry
 
 TRANSACTION_ACTIONS_MAX: Final = 100  # the service's own bounds on TransactWriteItems
@@ -62,6 +74,9 @@ _KNOWN_EVENTS_MAX: Final = 1_500_000  # some 100 bytes each
 _FIRSTS_AT_ONCE: Final = 25  # chunks, of at most limits.CHUNK_BYTES_MAX each, that repeats are compared with
 # The kernel hashes no names of imports: they take the kind of a message's. What shares a hash is compared anyway.
 _AS_INDEXED: Final = bytes(NameKind.MESSAGE if kind == NameKind.FILE else kind for kind in range(256))
+
+
+Fresh = dict[int, list[int]]  # the indexes of new events, by minute
 
 
 class Committed(NamedTuple):
@@ -120,6 +135,7 @@ class KnownLogs:
 
     def __init__(self, events_max: int = _KNOWN_EVENTS_MAX) -> None:
         self.key = secrets.token_bytes(KEY_BYTES)
+        self.taken: set[int] = set()  # the offers that are journaled, as far as was read since the last `trim`
         self._logs: OrderedDict[int, Known] = OrderedDict()
         self._events_max = events_max
 
@@ -135,6 +151,7 @@ class KnownLogs:
 
     def trim(self) -> None:
         """Forget until the bound is kept."""
+        self.taken.clear()
         events = sum(known.events for known in self._logs.values())
         while events > self._events_max and len(self._logs) > 1:
             _, known = self._logs.popitem(last=False)
@@ -201,6 +218,7 @@ class _Written(NamedTuple):
     call: TransactWrite
     mark: bool
     chunks: list[tuple[int, int, Batch]]
+    spent: list[int]  # offers that nobody needs then
 
 
 class _Attempt:
@@ -228,24 +246,26 @@ class _Attempt:
             self.groups.setdefault(batch.seconds[index] // 60, []).append(index)
         self.named = self._named()
         self.lost: dict[int, Committed] = {}  # what each attempt without a reply would have done, by its number
+        self.offered = OwnOffers(context)
+        self.others: list[Offer] = []  # that wait, as far as was read
+        self.others_known = True  # whether these are all that one commit may take
 
     def run(self) -> Procedure[Committed | None]:
         """Commit; None when the piece is too large for one transaction."""
         backoff = self.context.backoff()
         while True:
-            try:
-                head = yield from self._read()
-            except Fault as refused:
-                yield backoff.wait(refused, in_time=self.may_go_on())
-                continue
+            head = yield from self._read_in_time(backoff)
             if isinstance(head, Committed):
                 return head
+            self._leave_out_taken()
             outcomes, fresh = yield from self._classify()
             if not any(fresh.values()):
                 return Committed(outcomes, marked=False)
             written = self._transaction(head, fresh)
             if written is None:
                 return None
+            if (yield from self._waits(fresh)):
+                continue
             done = Committed(outcomes, written.mark)
             fault = yield from self._write(written)
             if fault is None:
@@ -254,6 +274,19 @@ class _Attempt:
                 self.lost[head.number + 1] = done
             elif self._is_too_much(fault, written):
                 return None
+            yield from self._wait_after(fault, fresh, backoff)
+
+    def _read_in_time(self, backoff: Backoff) -> Procedure[Head | Committed]:
+        while True:
+            try:
+                return (yield from self._read())
+            except Fault as refused:
+                yield backoff.wait(refused, in_time=self.may_go_on())
+
+    def _wait_after(self, fault: Fault, fresh: Fresh, backoff: Backoff) -> Procedure[None]:
+        if isinstance(fault, ConditionFailed | Conflict) and self._may_offer(fresh):
+            yield from self._offer(fresh)
+        else:
             yield backoff.wait(fault, in_time=self.may_go_on())
 
     def _is_too_much(self, fault: Fault, written: _Written) -> bool:
@@ -269,6 +302,8 @@ class _Attempt:
             return fault
         for chunk_ in written.chunks:
             self.logs.add(*chunk_)
+        if spent := [*written.spent, *self.offered.numbers.values()]:
+            yield delete_offers(spent)
         return None
 
     def _read(self) -> Procedure[Head | Committed]:
@@ -276,15 +311,61 @@ class _Attempt:
 
         At the same time, where no attempt may be on its way: the sooner who reads writes, the fewer are first.
         """
+        self.others = []
         if not self.lost:
-            (reply,) = yield from read_logs(self.context, self.logs, self.groups, [HEAD], self.may_go_on)
-            return head_of(reply)
+            beside = [HEAD, READ_OFFERS if self.others_known else FIRST_OFFERS]
+            head, found = yield from read_logs(self.context, self.logs, self.groups, beside, self.may_go_on)
+            self.others_known |= len(found.items) < (FIRST_OFFERS.limit or 0)
+            self.others = [each for each in offers_of(found.items) if each.number not in self.offered.numbers.values()]
+            return head_of(head)
         entries: list[tuple[int, LedgerEntry]] = yield from read_end(self.context, min(self.lost))
         for number, entry in entries:
             if entry.token == self.token:
                 return self.lost[number]
         yield from read_logs(self.context, self.logs, self.groups)
         return last_of(entries)
+
+    def _waits(self, fresh: Fresh) -> Procedure[bool]:
+        """Wait, if it is another's turn, and tell whether everything is to be read again before the attempt."""
+        waiting = [offer.number for offer in self.others if offer.number not in self.logs.taken]
+        if self.offered.is_its_turn(waiting):
+            known, self.others_known = self.others_known, True
+            return not known and not self.lost
+        if self._may_offer(fresh):
+            yield from self._offer(fresh)
+            return True
+        if not self.offered.numbers:
+            return False
+        self.others_known = False
+        yield Sleep(self.offered.wait_s())
+        return True
+
+    def _may_offer(self, fresh: Fresh) -> bool:
+        """Tell whether others may be asked to commit the piece: all of it is new and named, and no reply is awaited."""
+        return (
+            not self.offered.are_made
+            and not self.lost
+            and len(self.piece) <= offers.EVENTS_MAX
+            and len(self.groups) <= offers.MINUTES_MAX
+            and sum(map(len, fresh.values())) == len(self.piece)
+            and sum(len(same) for named in self.named.values() for same in named.values()) == len(self.piece)
+        )
+
+    def _offer(self, fresh: Fresh) -> Procedure[None]:
+        """Ask whoever commits next to commit the piece, and give others the time to do so."""
+        chunks = {minute: chunk.encode(_part_of(self.batch, indexes)) for minute, indexes in fresh.items()}
+        calls = self.offered.make({minute: data for minute, data in chunks.items() if len(data) <= offers.BYTES_MAX})
+        if calls:
+            yield calls
+        self.others_known = False
+        yield Sleep(self.offered.wait_s())
+
+    def _leave_out_taken(self) -> None:
+        """Leave out what others have committed: all of it was new."""
+        for minute, number in self.offered.numbers.items():
+            if number in self.logs.taken:
+                self.groups.pop(minute, None)
+                self.named.pop(minute, None)
 
     def _named(self) -> dict[int, dict[int, list[int]]]:
         """Return the piece's events that anything names, by minute, then hash."""
@@ -295,7 +376,7 @@ class _Attempt:
                 named.setdefault(minute, {}).setdefault(hashed, []).append(index)
         return named
 
-    def _classify(self) -> Procedure[tuple[bytes, dict[int, list[int]]]]:
+    def _classify(self) -> Procedure[tuple[bytes, Fresh]]:
         """Return an outcome for each event of the piece, and the new ones of each minute."""
         held: dict[tuple[int, int], set[int]] = {}  # hashes by minute and number of the chunk
         doubtful: list[int] = []
@@ -342,33 +423,69 @@ class _Attempt:
                 outcomes[index] = Outcome.DUPLICATE if first == event else Outcome.CONFLICT
         return outcomes
 
-    def _transaction(self, head: Head, fresh: dict[int, list[int]]) -> _Written | None:
-        """Return the call that commits the new events, or None when they do not fit it."""
+    def _transaction(self, head: Head, fresh: Fresh) -> _Written | None:
+        """Return the call that commits the new events, and others' with them; None when they do not fit it."""
         number = head.number + 1
         chunks: list[tuple[int, int, Batch]] = []
         writes: list[Put] = []
         size = 0
+        taken, spent = self._sort_offers()
         for minute, indexes in fresh.items():
             last = self.logs.of(minute).last
-            for part, data in encode_chunks(self.batch, indexes):
+            for part, data, beside in self._chunks(indexes, taken.get(minute, [])):
                 last += 1
-                writes.append(Put({"log": minute_log(minute), "number": last, "chunk": data, "entry": number}))
+                item: Item = {"log": minute_log(minute), "number": last, "chunk": data, "entry": number}
+                writes.append(Put({**item, "offers": list_numbers(beside)} if beside else item))
                 chunks.append((minute, last, part))
                 size += len(data) + _ITEM_OVERHEAD_BYTES
+                spent += [offer.number for offer in beside]
         too_large = len(writes) >= TRANSACTION_ACTIONS_MAX or size > TRANSACTION_BYTES_MAX
         if too_large and len(self.piece) > 1:
             return None
         refs = tuple(ChunkRef(minute, 0, last, len(part)) for minute, last, part in chunks)
         entry = next_entry(head.entry, refs, self.context.clock(), self.token, self.freshness_s)
         writes.append(Put(ledger_item(number, entry)))
-        return _Written(TransactWrite(tuple(writes), self.context.token()), entry.mark, chunks)
+        return _Written(TransactWrite(tuple(writes), self.context.token()), entry.mark, chunks, spent)
+
+    def _chunks(self, indexes: list[int], taken: list[Offer]) -> Iterator[tuple[Batch, bytes, list[Offer]]]:
+        """Yield the chunks of a minute, each with the offers in it.
+
+        With offers it is one chunk: the parts of a transaction become visible one by one, and a log has no gaps.
+        """
+        own = list(encode_chunks(self.batch, indexes))
+        room = offers.TAKEN_BYTES_MAX - sum(len(data) for _, data in own)
+        beside = [each for each, end in zip(taken, accumulate(x.size for x in taken), strict=True) if end <= room]
+        if not beside:
+            yield from ((part, data, []) for part, data in own)
+            return
+        part = joined([*(part for part, _ in own), *(offer.batch for offer in beside if offer.batch is not None)])
+        yield part, chunk.encode(part), beside
+
+    def _sort_offers(self) -> tuple[dict[int, list[Offer]], list[int]]:
+        """Return the offers that can be taken, by minute, and the numbers of those that nobody needs any more."""
+        now = self.context.clock()
+        names = {minute: set(named) for minute, named in self.named.items()}
+        taken: dict[int, list[Offer]] = {}
+        spent: list[int] = []
+        for offer in self.others:
+            if offer.batch is None or offer.minute not in self.groups:
+                spent += [offer.number] if offer.is_old(now) else []
+                continue
+            hashes = {hashed for _, _, hashed in hash_names(offer.batch, self.logs.key)}
+            there = names.setdefault(offer.minute, set())
+            if self.logs.of(offer.minute).find(hashes) or not there.isdisjoint(hashes):
+                spent.append(offer.number)  # a repeat, or what may be one: who made it finds out
+                continue
+            there |= hashes
+            taken.setdefault(offer.minute, []).append(offer)
+        return taken, spent
 
 
 def encode_chunks(batch: Batch, indexes: list[int]) -> Iterator[tuple[Batch, bytes]]:
     """Yield events of a batch as chunks of at most CHUNK_BYTES_MAX, each with the batch it holds."""
     if not indexes:
         return
-    part = batch if len(indexes) == len(batch) else _pick(batch, indexes)
+    part = _part_of(batch, indexes)
     data = chunk.encode(part)
     if len(data) <= limits.CHUNK_BYTES_MAX or len(indexes) == 1:
         yield part, data
@@ -376,6 +493,10 @@ def encode_chunks(batch: Batch, indexes: list[int]) -> Iterator[tuple[Batch, byt
     middle = len(indexes) // 2
     yield from encode_chunks(batch, indexes[:middle])
     yield from encode_chunks(batch, indexes[middle:])
+
+
+def _part_of(batch: Batch, indexes: list[int]) -> Batch:
+    return batch if len(indexes) == len(batch) else _pick(batch, indexes)
 
 
 def _pick(batch: Batch, indexes: list[int]) -> Batch:
@@ -424,4 +545,5 @@ def _take(logs: KnownLogs, minute: int, items: Sequence[Item]) -> None:
             continue
         if number != last + 1:
             raise damaged(f"chunk {last + 1} of {minute_log(minute)} is missing from the journal")
+        logs.taken.update(listed_numbers(item))
         logs.add(minute, number, decode_chunk(item))

@@ -20,8 +20,9 @@ definitions. They and `|NAME|` have no `report`, so they are in no index, no dat
 **Journal**, keyed by the string `log` and the number `number`. Its logs:
 
 - `2011-12-03T10:15`: the chunks of that minute, from 1, each with `chunk` (core.chunk) and `entry` (the ledger entry
-  that lists it). Never changed.
+  that lists it), and `offers`, the numbers of the offers that are in it, if any. Never changed.
 - `ledger`: one item a commit, from 1 without a gap, with `entry` (JSON, see LedgerEntry). Never changed.
+- `offers`: chunks of small batches that wait to be committed by others (offers), for a moment; no part of the journal.
 - `rejected/groups`: groups of what was not accepted, by time of arrival; `rejected/part/NUMBER`: a group's bytes;
   `rejected/source/HASH`: where the groups of a source are. Release 0.1.0 had `rejected` and `rejected/ID`.
 
@@ -56,6 +57,7 @@ HIGHEST: Final = "\U0010ffff"
 EPOCH: Final = 10**15  # entries that an epoch has room for
 ANY_FOLD: Final = 10**30  # above every fold: whatever a counter has
 LEDGER: Final = "ledger"
+OFFERS: Final = "offers"
 REJECTED: Final = "rejected"
 REJECTED_GROUPS: Final = f"{REJECTED}/groups"
 _EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 minutes are UTC by definition; naive text is the key
