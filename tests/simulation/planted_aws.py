@@ -397,14 +397,16 @@ PLANTED: Final = (
         ((_Attempt, "_judge", _hash_decides), (commit, "hash_names", _weak_rows)),
     ),
     Planted("a conflict is journaled", 200, ((_Attempt, "_classify", _conflict_is_new),)),
-    Planted("an offer taken though it is journaled", 400, ((_Attempt, "_sort_offers", _takes_any),), aws_world.CROWDED),
+    Planted(
+        "an offer taken though it is journaled", 2_000, ((_Attempt, "_sort_offers", _takes_any),), aws_world.CROWDED
+    ),
     Planted(
         "an offer taken for journaled once it is made",
-        200,
+        2_000,
         ((_Attempt, "_leave_out_taken", _taken_once_made),),
         aws_world.CROWDED,
     ),
-    Planted("unnamed events offered", 1_000, ((_Attempt, "_may_offer", _offers_all),), aws_world.CROWDED),
+    Planted("unnamed events offered", 3_000, ((_Attempt, "_may_offer", _offers_all),), aws_world.CROWDED),
     Planted(
         "unconditional chunk put",
         1000,
@@ -417,7 +419,12 @@ PLANTED: Final = (
         ((_Attempt, "_transaction", _unconditional(lambda put: put.item["log"] == LEDGER)),),
     ),
     Planted("lost reply of unnamed events committed again", 600, ((_Attempt, "__init__", _forgets_attempts),)),
-    Planted("a repeat is answered before the commit is durable", 100, ((_Attempt, "_write", _counted_before_commit),)),
+    Planted(
+        "a repeat is answered before the commit is durable",
+        300,
+        ((_Attempt, "_write", _counted_before_commit),),
+        aws_world.REFUSALS,
+    ),
     Planted(
         "fold range not declared",
         400,
