@@ -32,8 +32,8 @@ TOKENS = {
 WRONG = json.dumps(EVENT | {"amount": -1}).encode()
 # What a test cannot bring about at will, or what other tests do.
 ELSEWHERE = {
-    "clock_in_doubt", "overloaded", "queue_unavailable", "rejected_full", "report_counting", "request_timeout",
-    "server_error", "stopping", "store_damaged", "store_full", "store_unavailable",
+    "clock_in_doubt", "overloaded", "parquet_missing", "queue_unavailable", "rejected_full", "report_counting",
+    "request_timeout", "server_error", "stopping", "store_damaged", "store_full", "store_unavailable",
 }  # fmt: skip
 # What never reaches an operation that is described.
 NOWHERE = {"bad_range", "bad_request", "method_not_allowed", "not_found"}

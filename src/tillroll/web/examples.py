@@ -15,7 +15,7 @@ from tillroll.web.auth import Right
 from tillroll.web.body import ENCODINGS, too_large
 from tillroll.web.events import DETAIL, NDJSON_TYPES, NO_EVENT, NOT_KEPT
 from tillroll.web.problem import CODES, Problem, problem_of
-from tillroll.web.reports import A_DEFINITION
+from tillroll.web.reports import A_DEFINITION, NO_PARQUET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,7 @@ _DETAILS: Final = {
     ),
     "server_error": "The server failed on this request. Its log says more",  # not brought about
     "queue_unavailable": "SQS cannot be reached. Check the network, and the region",  # not brought about
+    "parquet_missing": NO_PARQUET,  # not brought about
     "stopping": "The server is stopping",  # not brought about
     "store_unavailable": (  # not brought about
         f"another process has kept {_STORE} locked. Try again, or find what holds it"

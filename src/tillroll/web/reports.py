@@ -50,6 +50,10 @@ _T = TypeVar("_T", bound=str)
 FORMATS: Final = ("json", "csv", "parquet")
 PARQUET_ROWS_MAX: Final = 500_000  # of one answer: it is one file, made in memory
 A_DEFINITION: Final = '{"name": "own", "by": ["day", "method"]}'
+NO_PARQUET: Final = (
+    "Parquet needs pyarrow, which this server does not have. "
+    f"Run pip install {' '.join(map(repr, PARQUET_EXTRA))} for it, or ask for format=csv"
+)
 SWITCH: Final = ("0", "1")
 IN_ADDRESS_MAX: Final = 100  # datapoints; an address is part of the head, which has its own bound
 MERCHANTS_MAX: Final = 1_000
@@ -356,9 +360,7 @@ def _csv_writer(query: Query, measures: tuple[str, ...], columns: Columns, *, ma
 
 def _parquet_writer(query: Query, measures: tuple[str, ...], columns: Columns, *, marked: bool) -> _Writer:  # noqa: ARG001 every writer takes all
     if not has_parquet():
-        install = f"pip install {' '.join(map(repr, PARQUET_EXTRA))}"
-        detail = f"Parquet needs pyarrow, which this server does not have. Run {install} for it, or ask for format=csv"
-        raise Problem("parquet_missing", detail)
+        raise Problem("parquet_missing", NO_PARQUET)
 
     def body(pages: Iterable[Sequence[Aggregate]]) -> bytes:
         file = io.BytesIO()

@@ -163,7 +163,7 @@ class SqliteStore:
         self._generation = -1
         self._left: StoreState | None = None  # as this connection left it; None where it is to be read
         self._seen = 0  # SQLite's number for what other connections have committed
-        self._look_at = 0.0
+        self._looked_at = 0.0
         self._stride = _COUNT_STRIDE
         self._own_counted_at = 0.0
         self._holds_segments = True  # those of a release before sums, maybe
@@ -804,9 +804,9 @@ class SqliteStore:
         with self._lock:
             try:
                 self._refuse_loss()
-                now = time.monotonic()
-                if now >= self._look_at:
-                    self._look_at = now + _LOOK_EVERY_S
+                now = self._clock()
+                if not 0.0 <= now - self._looked_at < _LOOK_EVERY_S:  # clocks may be put back
+                    self._looked_at = now
                     self._left = None
                     self._place.check()
                 self._connection.execute("BEGIN IMMEDIATE")
