@@ -16,7 +16,7 @@ from bench.measure import ROOT, percentile, show
 
 from tillroll.core.batch import UNNAMED, Batch, Run
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE, Reports
 from tillroll.stores.sqlite.store import SqliteStore
 
 FIRST_DAY = 20_454  # 2026-01-01
@@ -73,7 +73,8 @@ def one(source: random.Random) -> Batch:
 
 def questions() -> dict[str, object]:
     """Return what is asked, by what it is called."""
-    by_day, by_method = REPORTS["day-merchant"], REPORTS["merchant-method"]
+    reports = Reports(FIVE)
+    by_day, by_method = reports["day-merchant"], reports["merchant-method"]
     return {
         "merchant-method, the busiest 100": Query(report=by_method, order="-events", limit=100),
         "merchant-method, 1,000 from the middle": Query(report=by_method, after="80", totals=False),

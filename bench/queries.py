@@ -13,7 +13,7 @@ from bench.measure import ROOT, percentile, show
 
 from tillroll.core.batch import UNNAMED, Batch, Run
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS, Report
+from tillroll.core.report import FIVE, Report, Reports
 from tillroll.stores.sqlite.store import SqliteStore
 
 FIRST_DAY = 20_454  # 2026-01-01
@@ -55,8 +55,9 @@ def run() -> None:
 
 def _ask(store: SqliteStore, size: int, merchants: int, stored: int) -> None:
     source = random.Random(1)
-    by_day, by_hour = REPORTS["day-merchant"], REPORTS["hour-bracket-method"]
-    by_merchant = REPORTS["merchant-method"]
+    reports = Reports(FIVE)
+    by_day, by_hour = reports["day-merchant"], reports["hour-bracket-method"]
+    by_merchant = reports["merchant-method"]
 
     def day() -> int:
         return FIRST_DAY + source.randrange(DAYS)

@@ -19,7 +19,7 @@ from bench.measure import show
 from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.core.fold import codes_of, fold
 from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS
+from tillroll.core.report import FIVE
 from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
@@ -141,7 +141,7 @@ class Traffic:
     def note(self, batch: Batch, changed: list[set[tuple[int, int]]]) -> None:
         """Add the datapoints of each report that a batch touches, as (window, code)."""
         codes = codes_of(batch, array("I", [self.numbers[name] for name in batch.merchant_names]))
-        for counts, datapoints in zip(fold(REPORTS, codes), changed, strict=True):
+        for counts, datapoints in zip(fold(FIVE, codes), changed, strict=True):
             datapoints.update(zip(counts.windows, counts.codes, strict=True))
 
 
@@ -180,7 +180,7 @@ def simulate(rate: int, every_s: int, offset_s: int = 0) -> Cost:
     distinct = done = 0
     for end in range(every_s + offset_s, HOUR_S + offset_s + 1, every_s):
         due = end * rate
-        changed: list[set[tuple[int, int]]] = [set() for _ in REPORTS]
+        changed: list[set[tuple[int, int]]] = [set() for _ in FIVE]
         while done < due:
             batch = traffic.batch(done, min(BATCH_EVENTS_MAX, due - done))
             done += len(batch)
@@ -210,7 +210,7 @@ def marker_per_event() -> float:
     traffic = Traffic(1)
     events = 30
     while True:
-        changed: list[set[tuple[int, int]]] = [set() for _ in REPORTS]
+        changed: list[set[tuple[int, int]]] = [set() for _ in FIVE]
         traffic.note(traffic.batch(0, events), changed)
         actions = events + sum(map(len, changed))
         if actions <= TRANSACTION_ACTIONS_MAX:

@@ -6,7 +6,7 @@ import datetime
 import json
 from collections import Counter
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tillroll.core.accept import encode_event
 from tillroll.core.batch import BatchBuilder, NameKind, Source
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tillroll.core.definition import Definition
     from tillroll.core.report import Report
 
+REPORTS: Final = Reports(FIVE)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 

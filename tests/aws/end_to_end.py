@@ -21,10 +21,10 @@ import pytest
 from tests.aws import deployed, dynamodb_local, lambda_runtime, ministack
 from tests.aws.proxy import Faults, proxying
 from tests.aws.traffic import Traffic, traffic
+from tests.oracle import REPORTS
 
 from tillroll.app import open_store
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
 from tillroll.queues.sqs.queue import SqsQueue, open_sqs_queue
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.aws.test_dynamodb_store import Tables, between, tables
 from tests.contract.test_store import KEY, NOON, check
+from tests.oracle import REPORTS
 
 from tillroll.core.batch import Event, batch_of
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, QueryIndex
 from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, INDEX, OLD_INDEX, SHARDS, shard_of

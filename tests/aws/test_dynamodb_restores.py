@@ -13,11 +13,11 @@ import pytest
 from tests.aws.test_dynamodb_index import recreate
 from tests.aws.test_dynamodb_store import Tables, between, tables
 from tests.contract.test_store import KEY, PURCHASE, check, purchases, rejection
-from tests.oracle import counted, events_of
+from tests.oracle import REPORTS, counted, events_of
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, LaterFormatError, StoreError
 from tillroll.stores.dynamodb.calls import Call, Count
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY

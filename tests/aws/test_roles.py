@@ -9,13 +9,12 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.aws import deployed as deployments
 from tests.aws import ministack
-from tests.oracle import events_of
+from tests.oracle import REPORTS, events_of
 
 from tillroll.app import open_store
 from tillroll.aws import stack
 from tillroll.aws.redrive import redrive
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
 from tillroll.ingest.worker import Worker, wall_clock
 from tillroll.queues.sqs.queue import SqsQueue, open_sqs_queue
 

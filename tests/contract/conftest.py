@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from tests.contract.memory_store import MemoryBench
-from tests.oracle import Oracle
+from tests.oracle import REPORTS, Oracle
 
 from tillroll.app import open_store
 from tillroll.core import kernel
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.rejection import CAPACITY, Capacity
-from tillroll.core.report import REPORTS
 from tillroll.stores.sqlite.segments import Segments
 
 if TYPE_CHECKING:

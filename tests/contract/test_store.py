@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.oracle import Oracle, counted, events_of
+from tests.oracle import REPORTS, Oracle, counted, events_of
 
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
 from tillroll.core.query import Aggregate, Query
 from tillroll.core.rejection import Capacity, RejectedFilter
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import StoreError
 from tillroll.ingest import correction
 from tillroll.ports import Outcome

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.command import EVENT, command, environment, report, tillroll
+from tests.oracle import REPORTS
 
 from tillroll.core import kernel
-from tillroll.core.report import REPORTS
 from tillroll.stores.sqlite.segments import Segments
 
 if TYPE_CHECKING:

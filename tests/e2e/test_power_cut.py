@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.e2e import power_cut
 from tests.e2e.power_cut_writer import deliveries
+from tests.oracle import REPORTS
 from tests.simulation import figures
 from tests.simulation.oracle import Ledger, reports
 from tests.simulation.scheduler import STARTED_AT
 from tests.simulation.witness import journaled
 
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ingest.take import take
 from tillroll.stores.sqlite.store import SqliteStore

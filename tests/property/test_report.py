@@ -6,13 +6,13 @@ import datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracle import REPORTS
 
 from tillroll.core import limits
 from tillroll.core.accept import Reason, decode_event, encode_event
 from tillroll.core.batch import Event
 from tillroll.core.dimension import BRACKET, DAY, HOUR, merchant_is_reserved
 from tillroll.core.limits import METHODS
-from tillroll.core.report import REPORTS
 from tillroll.core.text import is_name
 
 FIRST_S = int(datetime.datetime(1, 1, 1, tzinfo=datetime.UTC).timestamp())

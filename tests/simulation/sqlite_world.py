@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from tests.oracle import EPOCH, events_of
+from tests.oracle import EPOCH, REPORTS, events_of
 from tests.simulation.deliveries import Delivery, Senders
 from tests.simulation.oracle import Ledger
 from tests.simulation.scheduler import Fault, Scheduler, Task
@@ -27,7 +27,7 @@ from tests.simulation.witness import Witness, WrongError
 
 from tillroll.core.definition import define
 from tillroll.core.query import Query
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, QueryError, StoreError
 from tillroll.ingest.take import take
 from tillroll.stores.sqlite import head, schema

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracle import REPORTS
 
 from tillroll.core import query as queries
 from tillroll.core.bracket_order import read_page
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
 from tillroll.core.query import Query, Row, Totals
-from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.oracle import REPORTS
 
 from tillroll.core.csv_form import COLUMNS, CsvForm, guarded
 from tillroll.core.query import Aggregate, Query
-from tillroll.core.report import REPORTS
 
 DAYS = Query(report=REPORTS["day-merchant"])
 

@@ -7,10 +7,10 @@ from collections import Counter
 import msgspec
 import pytest
 from tests.counted import count_datapoints
+from tests.oracle import REPORTS
 
 from tillroll.core.accept import Body, accept
 from tillroll.core.batch import UNNAMED
-from tillroll.core.report import REPORTS
 from tillroll.errors import ConfigError
 from tillroll.load.generator import Generator, Plan, Summary
 

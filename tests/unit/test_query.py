@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from tests.oracle import REPORTS
 
 from tillroll.core.csv_form import CsvForm
 from tillroll.core.query import Query, Row, aggregate_object, answer, average
 from tillroll.core.question import measures_of, parse_query
-from tillroll.core.report import REPORTS
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:

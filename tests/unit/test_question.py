@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.oracle import REPORTS
 
 from tillroll.core import limits
 from tillroll.core.query import Query
 from tillroll.core.question import PARAMETERS, find_datapoint, find_report, parse_query, whole_number
-from tillroll.core.report import FIVE, REPORTS, Report
+from tillroll.core.report import FIVE, Report
 from tillroll.errors import QueryError
 
 HOURS = REPORTS["hour-bracket-method"]

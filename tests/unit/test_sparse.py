@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oracle import REPORTS
 
 from tillroll.core import kernel
 from tillroll.core.batch import UNNAMED, Batch, Run
 from tillroll.core.definition import define
 from tillroll.core.fold import Counts
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS, Report
 from tillroll.errors import StoreError
 from tillroll.stores.sqlite import segments as segments_module
 from tillroll.stores.sqlite import sparse
@@ -30,6 +30,8 @@ from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tillroll.core.report import Report
 
 DAY = 86_400
 

@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 import pytest
 from tests.counted import count_datapoints
-from tests.oracle import events_of, rows_of
+from tests.oracle import REPORTS, events_of, rows_of
 
 from tillroll.core import kernel
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Order, Query, Row, answer
-from tillroll.core.report import FIVE, REPORTS, Report
+from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import find_zone
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
 from tillroll.ports import Outcome

@@ -12,10 +12,10 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests.oracle import REPORTS
 
 from tillroll.core.batch import Batch, Event, batch_of
 from tillroll.core.query import Query
-from tillroll.core.report import REPORTS
 from tillroll.errors import StoreDamagedError
 from tillroll.ports import Outcome
 from tillroll.stores.sqlite import head, schema

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from tests.counted import count_datapoints
+from tests.oracle import REPORTS
 
 from tillroll.core.batch import Event, NameKind, Source, batch_of
 from tillroll.core.query import Query
-from tillroll.core.report import FIVE, REPORTS
+from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, StoreError
 from tillroll.ports import Outcome
 from tillroll.stores.sqlite import schema, upgrade

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import pytest
+from tests.oracle import REPORTS
 
 from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.batch import NameKind
-from tillroll.core.report import REPORTS
 from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web.asgi import endpoints
 from tillroll.web.openapi import describe

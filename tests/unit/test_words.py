@@ -32,6 +32,7 @@ RETIRED = {
     r"\b_tell\b": "what it does",
     r"How it stands|Give one up|given? up for good": "Service status, Discard a rejected event",
     r"\bclass (State|Protocol|Body)\b(?!\(msgspec)": "a name that says whose",
+    r"\bREPORTS\b": "Reports(FIVE), where it is needed",
     r"cannot be what was meant|is ever dropped by itself|a sleeper\b": "plain English",
 }
 

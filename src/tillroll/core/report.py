@@ -218,6 +218,3 @@ class Reports:
             if texts is not None:
                 return Place(report, texts)
         return None
-
-
-REPORTS: Final = Reports()
