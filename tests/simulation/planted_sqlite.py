@@ -11,9 +11,9 @@ from tests.simulation.sqlite_world import FULL_DISK, OWN_REPORTS, READERS, REBUI
 from tillroll.core import versions
 from tillroll.core.report import FIVE
 from tillroll.ports import Outcome
-from tillroll.stores.sqlite import audit, counting
+from tillroll.stores.sqlite import audit, counting, definitions
 from tillroll.stores.sqlite import reader as reader_module
-from tillroll.stores.sqlite import store as sqlite_store
+from tillroll.stores.sqlite.commits import FOLD_STRIDE, Commits
 from tillroll.stores.sqlite.counters import Counters
 from tillroll.stores.sqlite.counting import Lag, Stride
 from tillroll.stores.sqlite.dedupe import Classified, Dedupe, Tried
@@ -33,29 +33,31 @@ _take_over = audit.take_over
 _ids = Merchants.ids
 
 
-def _fold_in_two(self: SqliteStore) -> int:
+def _fold_in_two(self: Commits) -> int:
     """Count in one transaction, and move the position in the next."""
-    with self._write():
-        state = self._state()
+    writer = self._writer
+    with writer.write():
+        state = writer.state()
         if state.folded == state.events:
             return state.folded
-        self._read_unfolded(state)
-        self._segments.add_all(FIVE, self._unfolded.counts(FIVE))
-        last = self._unfolded.last
-    with self._write():
-        self._save(self._state()._replace(folded=last))
+        writer.read_unfolded(state, FOLD_STRIDE)
+        writer.segments.add_all(FIVE, writer.unfolded.counts(FIVE))
+        last = writer.unfolded.last
+    with writer.write():
+        writer.save(writer.state()._replace(folded=last))
     return last
 
 
-def _position_first(self: SqliteStore) -> int:
+def _position_first(self: Commits) -> int:
     """Move the position in one transaction, and count in the next."""
-    with self._write():
-        state = self._state()
-        self._save(state._replace(folded=state.events))
-    with self._write():
+    writer = self._writer
+    with writer.write():
+        state = writer.state()
+        writer.save(state._replace(folded=state.events))
+    with writer.write():
         if state.folded < state.events:
-            self._read_unfolded(state)
-            self._segments.add_all(FIVE, self._unfolded.counts(FIVE))
+            writer.read_unfolded(state, FOLD_STRIDE)
+            writer.segments.add_all(FIVE, writer.unfolded.counts(FIVE))
     return state.events
 
 
@@ -103,27 +105,28 @@ def _no_transaction(connection: Any, kind: str = "IMMEDIATE") -> Iterator[None]:
     yield
 
 
-def _committed_apart(self: SqliteStore, batch: Any) -> bytes:
+def _committed_apart(self: Commits, batch: Any) -> bytes:
     """Journal in one transaction, and index in the next."""
-    rows = self._dedupe.rows(batch)
-    with self._write():
-        state = self._state()
-        self._connection.execute("SAVEPOINT found")
-        new, _ = self._dedupe.add_all_new(batch, rows, state.events)
-        self._connection.execute("ROLLBACK TO found")
+    writer = self._writer
+    rows = writer.dedupe.rows(batch)
+    with writer.write():
+        state = writer.state()
+        writer.connection.execute("SAVEPOINT found")
+        new, _ = writer.dedupe.add_all_new(batch, rows, state.events)
+        writer.connection.execute("ROLLBACK TO found")
         if new:
             self._append(batch, state)
     if not new:
         return _commit(self, batch)
-    with self._write():
-        self._dedupe.add_all_new(batch, rows, state.events)
+    with writer.write():
+        writer.dedupe.add_all_new(batch, rows, state.events)
     return bytes(len(batch))
 
 
-_commit = SqliteStore._commit
+_commit = Commits._commit
 
 
-def _answers_first(self: SqliteStore, batch: Any) -> bytes:
+def _answers_first(self: Commits, batch: Any) -> bytes:
     """Answer when the events are in memory, and commit them with the next batch."""
     waiting = self.__dict__.setdefault("waiting", [])
     for earlier in waiting:
@@ -163,13 +166,13 @@ def _shares_early(self: Merchants, batch: Any) -> Any:
     return numbers
 
 
-_append = SqliteStore._append
+_append = Commits._append
 
 
-def _head_first(self: SqliteStore, batch: Any, state: StoreState) -> StoreState:
+def _head_first(self: Commits, batch: Any, state: StoreState) -> StoreState:
     """Say how far the journal has come before it has."""
     after = _append(self, batch, state)
-    self._raise_head(after)
+    self._writer.files.raise_head(after)
     return after
 
 
@@ -225,23 +228,23 @@ _applied = versions.applied
 
 PLANTED: Final = (
     Planted(
-        "a report joins in the middle of a range", 400, ((sqlite_store, "find_lag", _joins_in_the_middle),), OWN_REPORTS
+        "a report joins in the middle of a range", 400, ((definitions, "find_lag", _joins_in_the_middle),), OWN_REPORTS
     ),
     Planted(
         "a stride written though the version changed", 800, ((Stride, "write", _written_though_changed),), OWN_REPORTS
     ),
     Planted("a version readable before it has caught up", 400, ((Stride, "write", _whole_too_early),), OWN_REPORTS),
     Planted(
-        "a definition changed under its name", 400, ((sqlite_store, "applied", _changed_under_its_name),), OWN_REPORTS
+        "a definition changed under its name", 400, ((definitions, "applied", _changed_under_its_name),), OWN_REPORTS
     ),
-    Planted("fold position moved in a later transaction", 50, ((SqliteStore, "fold", _fold_in_two),)),
-    Planted("fold position moved in an earlier transaction", 50, ((SqliteStore, "fold", _position_first),)),
+    Planted("fold position moved in a later transaction", 50, ((Commits, "fold", _fold_in_two),)),
+    Planted("fold position moved in an earlier transaction", 50, ((Commits, "fold", _position_first),)),
     Planted("identities not indexed", 50, ((Dedupe, "add_all_new", _indexes_nothing),)),
     Planted("lines of a named import not indexed", 200, ((Dedupe, "add_runs", _lines_not_indexed),)),
     Planted("in-batch repeats not collapsed", 200, ((Dedupe, "classify", _repeats_inside),)),
     Planted("content not compared", 200, ((Dedupe, "classify", _content_not_compared),)),
-    Planted("journaled and indexed in two transactions", 200, ((SqliteStore, "_commit", _committed_apart),)),
-    Planted("answered before the commit", 50, ((SqliteStore, "_commit", _answers_first),)),
+    Planted("journaled and indexed in two transactions", 200, ((Commits, "_commit", _committed_apart),)),
+    Planted("answered before the commit", 50, ((Commits, "_commit", _answers_first),)),
     Planted("tail counted twice", 200, ((Tail, "catch_up", _counts_again),), READERS),
     Planted("tail not counted", 50, ((Tail, "catch_up", _aggregates_lag),)),
     Planted("a reader without a transaction", 200, ((reader_module, "transaction", _no_transaction),), READERS),
@@ -249,6 +252,6 @@ PLANTED: Final = (
     Planted("rebuild forgets the tail's merchants", 800, ((audit, "take_over", _without_merchants),), REBUILDS),
     Planted("rebuild does not tell", 800, ((audit, "take_over", _not_renumbered),), REBUILDS),
     Planted("names shared before the commit", 800, ((Merchants, "ids", _shares_early),), FULL_DISK),
-    Planted("head written before the commit", 200, ((SqliteStore, "_append", _head_first),)),
+    Planted("head written before the commit", 200, ((Commits, "_append", _head_first),)),
     Planted("rejected events not kept", 50, ((SqliteStore, "set_aside", _set_aside_nothing),)),
 )

@@ -316,7 +316,7 @@ class Process:
         self._store.drop(self._world.random.choice(OWN))
 
     def _count(self) -> None:
-        self._store._stride = self._world.random.choice((1, 3, 100))
+        self._store._definitions.stride = self._world.random.choice((1, 3, 100))
         self._store.count_some(self._world.random.choice((0.0, 1.0)))
 
     def _own_page(self) -> None:

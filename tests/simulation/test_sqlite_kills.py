@@ -67,7 +67,7 @@ class _Definer(_Script):
 
     def _run(self) -> None:
         self._open()
-        self._store._stride = 1
+        self._store._definitions.stride = 1
         steps = (self._take_all, *(self._steps()))
         while self._done < len(steps):
             try:

@@ -58,11 +58,11 @@ def test_numbers_of_a_transaction_that_failed_are_given_to_others(
     store, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
     store.journal(purchases(["a"]))
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_clock", lambda: 1 / 0)
+        patch.setattr(store._commits, "_clock", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.journal(purchases(["lost"]))
-        patch.setattr(store._unfolded, "extend", lambda *_: 1 / 0)
-        patch.setattr(store, "_clock", lambda: 1.0)
+        patch.setattr(store._writer.unfolded, "extend", lambda *_: 1 / 0)
+        patch.setattr(store._commits, "_clock", lambda: 1.0)
         with pytest.raises(ZeroDivisionError):  # after its merchants were numbered
             store.journal(purchases(["lost", "too"]))
     other.journal(purchases(["b"]))

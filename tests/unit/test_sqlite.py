@@ -425,13 +425,13 @@ def test_an_aggregate_changed_by_hand_is_named_and_repaired(tmp_path: Path) -> N
     store.fold()
     report = REPORTS["bracket-method"]
     right = store.page(Query(report=report))
-    counts, lows, highs = kernel.read_counts(store._segments.cells(report, 0, 0), 15)
+    counts, lows, highs = kernel.read_counts(store._writer.segments.cells(report, 0, 0), 15)
     counted, amount = counts[0], lows[1]
     counts[0] += 1
     lows[1] += 7
     cells = kernel.add_counts(b"", 0, 15, array("Q", range(15)), counts, lows, highs)
     store._connection.execute("BEGIN")
-    store._segments.put(report, 0, 0, cells)
+    store._writer.segments.put(report, 0, 0, cells)
     store._connection.execute("COMMIT")
     found = store.audit(repair=True)
     assert [(one.subject, one.stored, one.recounted) for one in found.differences] == [

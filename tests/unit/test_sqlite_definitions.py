@@ -21,6 +21,7 @@ from tillroll.core.report import FIVE, Report
 from tillroll.errors import CountingError, QueryError
 from tillroll.stores.sqlite import reader, schema
 from tillroll.stores.sqlite.store import SqliteStore
+from tillroll.stores.sqlite.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -153,14 +154,14 @@ def test_reports_of_ones_own_count_what_each_event_says(tmp_path: Path, folded: 
 def test_a_report_that_is_not_whole_tells_how_far_it_is_and_shows_nothing(tmp_path: Path) -> None:
     store = applied(tmp_path, TABLES[:1], purchases(900))
     store.fold()
-    store._stride = 250
+    store._definitions.stride = 250
     report = define(TABLES[0]).report(1)
     for done in (0, 300):
         with pytest.raises(CountingError, match=f"local-days is being counted: {done} of 900"):
             store.page(Query(report=report))
         assert store.catalogue().get("local-days") is None
         assert store.count_some(0.0)
-        store._stride = 250
+        store._definitions.stride = 250
     (state,) = [each for each in store.report_states() if each.report.is_own]
     assert (state.readable, state.position, state.journal_position) == (False, 600, 900)
     count_all(store)
@@ -179,10 +180,10 @@ def test_another_definition_takes_the_place_of_one_at_one_instant(tmp_path: Path
     other = SqliteStore(tmp_path)
     changed = define({"name": "local-days", "by": ["method"], "title": "By method"})
     other.apply([changed, define(TABLES[1])])
-    other._stride = 100
+    other._definitions.stride = 100
     seen = []
     for left in iter(lambda: other.count_some(0.0), None):
-        other._stride = 100
+        other._definitions.stride = 100
         report = store.catalogue()["local-days"]
         seen.append(report.version)
         check(store, events, ["local-days"])
@@ -226,7 +227,7 @@ def test_dropped_or_changed_while_it_is_counted_it_begins_anew(tmp_path: Path) -
     events = purchases(900)
     store, other = applied(tmp_path, TABLES[:2], events), SqliteStore(tmp_path)
     store.fold()
-    store._stride = 100
+    store._definitions.stride = 100
     store.count_some(0.0)
     other.drop("everything")
     other.apply([define({"name": "local-days", "by": ["day", "bracket"]})])
@@ -368,7 +369,7 @@ def test_kept_fields_are_counted_by_and_told_apart(tmp_path: Path, when: str) ->
     store.fold()
     if when == "between":
         other.apply(made)
-        other._stride = 100
+        other._definitions.stride = 100
         other.count_some(0.0)
     for start in range(0, 250, 50):
         other.journal(kept_batch(then[start : start + 50]))
@@ -432,11 +433,11 @@ def test_values_that_a_process_journaled_without_numbers_are_numbered_by_who_rea
     count_all(store)
     events = purchases(200)
     with monkeypatch.context() as patched:  # as a process of an older release would
-        patched.setattr(SqliteStore, "_number_values", lambda _self, _batch: None)
+        patched.setattr(Writer, "number_values", lambda _self, _batch: None)
         store.journal(kept_batch(events[:100]))
     check(store, events[:100], ["countries", "four"])
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteStore, "_number_values", lambda _self, _batch: None)
+        patched.setattr(Writer, "number_values", lambda _self, _batch: None)
         store.journal(kept_batch(events[100:]))
     count_all(store)
     check(store, events, [table["name"] for table in KEPT])

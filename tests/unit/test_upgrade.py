@@ -122,7 +122,7 @@ def test_amounts_are_counted_beside_traffic_and_until_then_are_an_error(written:
     asked = {"datapoint": True, "-amount": False}
     at, rounds = 10_000, 0
     while not whole(written):
-        store._stride = other._stride = 64  # however quick the machine is
+        store._definitions.stride = other._definitions.stride = 64  # however quick the machine is
         for order, amounts in asked.items():
             with pytest.raises(CountingError, match=r"the amount is being counted: [\d,]+ of [\d,]+ so far"):
                 store.page(Query(report=FIVE[0], order=order, amounts=amounts))  # type: ignore[arg-type]
@@ -156,7 +156,7 @@ def test_amounts_are_counted_beside_traffic_and_until_then_are_an_error(written:
 @pytest.mark.parametrize("then", ["rebuild", "repair"])
 def test_an_upgrade_that_is_under_way_may_be_rebuilt_or_repaired(written: Path, then: str) -> None:
     store = SqliteStore(written)
-    store._stride = 64
+    store._definitions.stride = 64
     store.count_some(0.0)
     connection = sqlite3.connect(store.path)
     connection.execute("UPDATE segment SET checksum = checksum + 1 WHERE report = 'bracket-method'")

@@ -1,0 +1,151 @@
+"""The files of a store as one process has them open: the database with its log, and the head of the journal."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Final
+
+from tillroll.errors import StoreError
+from tillroll.stores.sqlite import head as head_module
+from tillroll.stores.sqlite import imports, reindex, rejected, schema
+from tillroll.stores.sqlite.chunks import chain_at
+from tillroll.stores.sqlite.damage import DamageError, damaged
+from tillroll.stores.sqlite.head import Head, HeadFile
+from tillroll.stores.sqlite.place import Place
+from tillroll.stores.sqlite.schema import transaction, translated
+from tillroll.stores.sqlite.state import read_state
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tillroll.stores.sqlite.state import StoreState
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Files:
+    """The files of one store, upgraded to today's format. `connection` is the one that writes; `lock` guards it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the files in the directory; all are made when missing.
+
+        Raises:
+            StoreError: the directory cannot be written, or holds something else.
+        """
+        self.path = directory / schema.FILE_NAME
+        self.lock = threading.RLock()
+        self._log_holds_erased = False
+        try:
+            directory.mkdir(0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{directory} cannot be made ({error.strerror})", "Name another with --data") from error
+        with translated(self.path), ExitStack() as opened:
+            self.connection = opened.enter_context(closing(schema.connect(self.path)))
+            before = schema.version(self.connection, self.path)
+            self.head = opened.enter_context(
+                closing(_open_head(directory / head_module.FILE_NAME, make=before < schema.VERSION_WITH_HEAD))
+            )
+            schema.migrate(self.connection, self.path)
+            imports.remove_file(directory)
+            rejected.convert(self.connection)
+            self._index_upgraded()
+            opened.pop_all()  # `close` closes them
+        self.place = Place(self.path, self.head.path)
+        self._loss = self._find_loss()
+
+    def _index_upgraded(self) -> None:
+        try:
+            reindex.index_again(self.connection, self.path)
+        except DamageError as error:
+            raise damaged(self.path, error) from error
+
+    def _find_loss(self) -> DamageError | None:
+        """Compare the journal with its head as it is at the opening, and raise a head that is behind."""
+        with translated(self.path):
+            try:
+                head = self.head.read()
+                with transaction(self.connection, "DEFERRED"):
+                    state = read_state(self.connection)
+                    head_module.compare(head, state.events, state.chain)
+                    if head is not None and chain_at(self.connection, head.events) != head.chain:
+                        return head_module.another(head)
+            except DamageError as error:
+                return error
+        self.raise_head(state, unless_more=True)
+        return None
+
+    def refuse_loss(self) -> None:
+        """Refuse to go on with a journal that had lost something when it was opened.
+
+        Raises:
+            DamageError: it had.
+        """
+        if self._loss is not None:
+            raise DamageError(self._loss.problem, self._loss.remedy)
+
+    def accept_end(self) -> int:
+        """See ports.Restorable."""
+        with self.lock, translated(self.path):
+            try:
+                with transaction(self.connection):
+                    head = self.head.read()
+                    state = read_state(self.connection)
+                    self.head.replace(Head(state.events, state.chain))
+            except DamageError as error:
+                raise damaged(self.path, error) from error
+            self._loss = self._find_loss()
+        return 0 if head is None else max(0, head.events - state.events)
+
+    def raise_head(self, state: StoreState, *, unless_more: bool = False) -> None:
+        """Say how far the journal has come. Call after the commit: a head that is ahead means loss."""
+        try:
+            with self.lock:
+                if unless_more:
+                    self.head.read()
+                self.head.raise_to(Head(state.events, state.chain))
+        except OSError as error:  # the events are committed; a head that is behind heals itself
+            _log.warning("%s cannot be written: %s", self.head.path, error)
+
+    @contextmanager
+    def at_one_moment(self, connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+        """Lend a connection in a read transaction on a journal that lost nothing."""
+        with translated(self.path):
+            self.refuse_loss()
+            head = self.head.read()  # before the transaction, which then sees all that the head knows
+            with transaction(connection, "DEFERRED"):
+                state = read_state(connection)
+                head_module.compare(head, state.events, state.chain)
+                self.place.check_now_and_then()
+                yield connection
+
+    def empty_log(self) -> None:
+        """Empty the log of erased bytes, now or, where somebody reads, at `empty_log_if_due`."""
+        self._log_holds_erased = not rejected.empty_log(self.connection)
+
+    def empty_log_if_due(self) -> None:
+        """Empty the log of erased bytes that it still holds."""
+        if self._log_holds_erased:
+            with self.lock, translated(self.path):
+                self.empty_log()
+
+    def close(self) -> None:
+        """Release them."""
+        with self.lock:
+            self.connection.close()
+            self.head.close()
+
+
+def _open_head(path: Path, *, make: bool) -> HeadFile:
+    """Return the head's file. Made for a file that had none before it is written to: behind it heals itself."""
+    try:
+        head = HeadFile(path)
+        if make:
+            head.begin()
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror})"
+        raise StoreError(problem, "Check the disk, and who may write there") from error
+    return head
