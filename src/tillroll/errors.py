@@ -5,7 +5,6 @@ Each carries what a person should do; entry points print it and exit with the co
 
 from __future__ import annotations
 
-import shlex
 import sys
 from datetime import UTC, datetime
 from typing import Final
@@ -55,6 +54,8 @@ class FieldsError(ConfigError):
 
 def _install(packages: tuple[str, ...]) -> str:
     """Return a command. Not by the extra's name: that would need to say where tillroll itself was installed from."""
+    import shlex  # noqa: PLC0415 for this message alone
+
     return f"{shlex.quote(sys.executable)} -m pip install {' '.join(map(repr, packages))}"
 
 

@@ -50,8 +50,9 @@ COMMANDS: Final = {
     "token": ("tillroll.cli.token", "Make a token for a server, or the hash of one."),
     "version": ("tillroll.cli.version", "Show the version."),
 }
-# Objects after which Python looks for garbage. What a command loads stays, and rows by the thousand are in no cycle.
-_COLLECTED_AFTER: Final = 20_000
+# Objects after which Python looks for garbage: more than a command loads, which stays. Rows by the thousand are in no
+# cycle either.
+_COLLECTED_AFTER: Final = 50_000
 # What the library calls the types of options.
 _PLAIN: Final = {
     "not a valid int range": "not a whole number",

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel, limits
 from tillroll.core.parse import BOM, lines_of
+from tillroll.core.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +125,7 @@ def _end_of_lines(text: Text, start: int) -> int:
 
 def is_line(body: bytes) -> bool:
     """Tell, soon and of most bodies, that they are lines from their beginning on; False says nothing."""
-    return body[:1] == b"{" and (_alone(body) is not None or (b"\n" not in body and _joined(body) is None))
+    return body[:1] == b"{" and (_alone.match(body) is not None or (b"\n" not in body and _joined.search(body) is None))
 
 
 def is_empty(body: bytes) -> bool:
@@ -180,22 +181,22 @@ _UNCLOSED: Final = 4  # the body ends, and its array is open
 _REST: Final = 5  # the body ends in the midst of it
 _UNCERTAIN: Final = 6  # more of the body could tell
 
-_string: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL).match
+_string: Final = pattern(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _plain: Final = rb'(?:[^"\\\[\]{}\n]++|"(?:[^"\\\n]++|\\[^\n])*+")'
-_flat: Final = re.compile(rb"\{%b*+\}" % _plain).match  # the ordinary object, in one step
-_alone: Final = re.compile(rb"\{%b*+\}(?![ \t\r]*+,?+[ \t\r]*+\{)" % _plain).match  # the same, if it is all of a line
-_behind: Final = re.compile(rb"[ \t\r]*+,?+[ \t\r]*+").match
-_joined: Final = re.compile(rb"\}[ \t\r]*+,?+[ \t\r]*+\{").search  # two objects on a line, or what may be two
-_run: Final = re.compile(rb"(?:%b|\[%b*+\]|\{%b*+\})++" % (_plain, _plain, _plain)).match  # in a line
-_other: Final = re.compile(rb'(?:\\["\\]|[^ \t\r\n"\[\]{},:])++').match  # an escaped quote begins no string here either
-_spaces: Final = re.compile(rb"[ \t\r]++").match
-_lines: Final = re.compile(rb"\n(?:[ \t\r\n]|\xef\xbb\xbf)*+(\{)?").finditer
+_flat: Final = pattern(rb"\{%b*+\}" % _plain)  # the ordinary object, in one step
+_alone: Final = pattern(rb"\{%b*+\}(?![ \t\r]*+,?+[ \t\r]*+\{)" % _plain)  # the same, if it is all of a line
+_behind: Final = pattern(rb"[ \t\r]*+,?+[ \t\r]*+")
+_joined: Final = pattern(rb"\}[ \t\r]*+,?+[ \t\r]*+\{")  # two objects on a line, or what may be two
+_run: Final = pattern(rb"(?:%b|\[%b*+\]|\{%b*+\})++" % (_plain, _plain, _plain))  # in a line
+_other: Final = pattern(rb'(?:\\["\\]|[^ \t\r\n"\[\]{},:])++')  # an escaped quote begins no string here either
+_spaces: Final = pattern(rb"[ \t\r]++")
+_lines: Final = pattern(rb"\n(?:[ \t\r\n]|\xef\xbb\xbf)*+(\{)?")
 _CLOSES: Final = {ord("]"): ord("["), ord("}"): ord("{")}
 
 
 def _after(data: bytes, at: int) -> int | None:
     """Return what stands on a line behind an object and perhaps a comma; None where the text ends before."""
-    found = _behind(data, at)
+    found = _behind.match(data, at)
     return None if found is None or found.end() == len(data) else data[found.end()]
 
 
@@ -443,7 +444,7 @@ class _EventScan:
                 self.fresh = True
                 self.at += 1
             elif byte in _SPACE:
-                self.at = _spaces(data, self.at).end()  # type: ignore[union-attr]
+                self.at = _spaces.match(data, self.at).end()  # type: ignore[union-attr]
             elif byte == 0xEF and self.fresh and not self.final and len(data) - self.at < len(BOM):
                 break
             elif self.fresh and data.startswith(BOM, self.at):
@@ -461,7 +462,7 @@ class _EventScan:
         return self._go_back(size) or (how, size, size, 0)
 
     def _take(self, byte: int) -> tuple[int, int, int, int] | None:
-        run = _run(self.data, self.at) if self.open and not (self.fresh and byte == ord("{")) else None
+        run = _run.match(self.data, self.at) if self.open and not (self.fresh and byte == ord("{")) else None
         if run is not None:
             last = run[0].rstrip(_SPACE)[-1]
             self._step(run.end(), due=last == 0x3A or (last == 0x2C and self.open[-1] == ord("[")))
@@ -479,7 +480,7 @@ class _EventScan:
         elif byte == 0x3A:
             self._step(self.at + 1, due=True)
         else:
-            self._step(_other(self.data, self.at).end(), due=False)  # type: ignore[union-attr]
+            self._step(_other.match(self.data, self.at).end(), due=False)  # type: ignore[union-attr]
         return None
 
     def _step(self, at: int, *, due: bool) -> None:
@@ -491,7 +492,7 @@ class _EventScan:
     def _take_string(self) -> tuple[int, int, int, int] | None:
         """Pass over a string. One that reaches over a line ends with the line, unless what follows shows its end."""
         data, size = self.data, len(self.data)
-        string = _string(data, self.at)
+        string = _string.match(data, self.at)
         end = size if string is None else string.end()
         feed = data.find(b"\n", self.at + 1, end)
         if (string is None or (feed >= 0 and end == size)) and not self.final:
@@ -513,7 +514,7 @@ class _EventScan:
                 return self._go_back(at) or (_BROKEN_OFF, at, at, 0)
             if self.fresh and self.inner < 0:
                 self.inner = at
-        flat = _flat(self.data, at) if byte == ord("{") else None
+        flat = _flat.match(self.data, at) if byte == ord("{") else None
         if flat is None:
             self.open.append(byte)
             self._step(at + 1, due=byte == ord("["))
@@ -539,7 +540,7 @@ class _EventScan:
     def _resume(self) -> tuple[int, int, int, int]:
         """Find where events go on after brackets that do not match: at the next object that begins a line."""
         size = len(self.data)
-        for found in _lines(self.data, self.at):
+        for found in _lines.finditer(self.data, self.at):
             if found[1] is not None:
                 return self._go_back(found.end() - 1) or (_BROKEN_OFF, found.start(1), found.start(1), 0)
         if not self.final:

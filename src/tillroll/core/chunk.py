@@ -27,7 +27,6 @@ Where fields were to be kept the magic is b"TRC3", and after the columns of b"TR
 from __future__ import annotations
 
 import operator
-import re
 import struct
 import sys
 import zlib
@@ -43,13 +42,14 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+from tillroll.core.pattern import pattern
 
 _MAGIC: Final = b"TRC2"
 _MAGIC_KEPT: Final = b"TRC3"
 _MAGIC_UNSHUFFLED: Final = b"TRC1"
 _MAGICS: Final = (_MAGIC, _MAGIC_KEPT, _MAGIC_UNSHUFFLED)
 _NONE: Final = array("I")
-_FAMILY: Final = re.compile(rb"TRC[0-9A-Za-z]").match
+_FAMILY: Final = pattern(rb"TRC[0-9A-Za-z]")
 _HEAD: Final = struct.Struct("<4sIII")
 _COLUMNS: Final = struct.Struct("<qBBBBBBHII")  # base second, five widths, has ids, spare, merchants, runs
 _KEPT: Final = struct.Struct("<HI")
@@ -190,7 +190,7 @@ def events_in(data: bytes) -> int:
     """
     if len(data) >= _HEAD.size and data.startswith(_MAGICS):
         return int(_HEAD.unpack_from(data)[2])
-    if _FAMILY(data) and not any(_is_sound(data, magic) for magic in _MAGICS):
+    if _FAMILY.match(data) and not any(_is_sound(data, magic) for magic in _MAGICS):
         raise LaterChunkError(bytes(data[:4]))
     raise ChunkError("this is not a journal chunk: it does not begin with TRC3, TRC2 or TRC1")
 

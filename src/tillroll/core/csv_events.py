@@ -23,6 +23,7 @@ from tillroll.core.decode import Reason
 from tillroll.core.grammar import whole_number
 from tillroll.core.kept import ABSENT, UNKEPT, Keep, spell
 from tillroll.core.parse import KEEP_NOTHING, Places, parse
+from tillroll.core.pattern import pattern
 from tillroll.core.text import shown
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ FIELDS: Final = ("date", "amount", "paymentMethod", "merchantId")
 _ID: Final = "id"
 _DELIMITERS: Final = ",;\t"
 _BOM: Final = b"\xef\xbb\xbf"
-_number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
-_cell_number: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?").fullmatch
-_open: Final = re.compile(rb'"(?:[^"]++|"")*+\Z').match
+_number: Final = pattern(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_cell_number: Final = pattern(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_open: Final = pattern(rb'"(?:[^"]++|"")*+\Z')
 _SAMPLE_BYTES: Final = 64 * 2**10
 _QUOTE: Final = ord('"')
 _decode_text: Final = msgspec.json.Decoder(str).decode
@@ -177,7 +178,7 @@ class CsvReader:
         while at < stop:
             field = (self._quoted if data[at] == _QUOTE else self._plain)(data, at, stop)
             if field is None:
-                is_open = not final and stop == len(data) and _open(data, at, stop) is not None
+                is_open = not final and stop == len(data) and _open.match(data, at, stop) is not None
                 return None if is_open else line_end
             at = field.end()
             if data[at : at + 1] == self._header.delimiter.encode():
@@ -268,7 +269,7 @@ def _spelled(cell: str) -> str:
         return ABSENT
     if cell in {"true", "false", "null"}:
         return cell
-    if _cell_number(cell):
+    if _cell_number.fullmatch(cell):
         number = whole_number(cell, limits.KEPT_NUMBER_MAX)
         return UNKEPT if number is None else spell(number) or UNKEPT
     text = cell
@@ -298,7 +299,7 @@ def _row_of(record: bytes, header: Header) -> list[str] | Reason:
 def _json_of(row: list[str], header: Header) -> bytes | Reason:
     """Return the fields of a record as the JSON of an event, or why they cannot be one."""
     date, amount, method, merchant = (row[place] for place in header.places)
-    if _number(amount) is None:
+    if _number.fullmatch(amount) is None:
         return Reason("invalid_amount", "amount", f'"{shown(amount)}" is no whole number of cents')
     name = "" if header.id_place is None else row[header.id_place]
     tail = b',"id":' + _encode(name) if name else b""

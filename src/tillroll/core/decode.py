@@ -20,6 +20,7 @@ from tillroll.core.dimension import merchant_is_reserved
 from tillroll.core.grammar import InvalidJsonError, Raw, end_of_text, members, whole_number
 from tillroll.core.kept import Keep
 from tillroll.core.limits import METHODS
+from tillroll.core.pattern import pattern
 from tillroll.core.report import SEPARATOR
 from tillroll.core.text import NAME_RULE, is_name, shown
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch
 
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
-_DATE: Final = re.compile(
+_DATE: Final = pattern(
     r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d{2}):?(\d{2}))", re.ASCII
 )
 _YEAR_1_S: Final = (datetime.date.min.toordinal() - _EPOCH_ORDINAL) * 86_400

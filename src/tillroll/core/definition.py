@@ -7,7 +7,6 @@ processes with two editions of the zone data count alike.
 from __future__ import annotations
 
 import re
-import tomllib
 from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from tillroll.core import limits
 from tillroll.core.clocks import UTC_CLOCKS, Clocks
 from tillroll.core.dimension import FIELD_PREFIX, KEYS, WINDOWS, Closed, Field, dimension
 from tillroll.core.kept import ABSENT, spell
+from tillroll.core.pattern import pattern
 from tillroll.core.question import RESERVED
 from tillroll.core.report import FIVE, Condition, Report
 from tillroll.core.text import is_name, shown
@@ -35,7 +35,7 @@ TITLE_CHARACTERS_MAX: Final = 200
 KEYS_MAX: Final = 4  # beside the window
 BOUNDS_MAX: Final = 50
 VALUES_MAX: Final = 1_000  # of one field of `where`
-_NAME: Final = re.compile(rf"[a-z0-9-]{{1,{NAME_CHARACTERS_MAX}}}", re.ASCII)
+_NAME: Final = pattern(rf"[a-z0-9-]{{1,{NAME_CHARACTERS_MAX}}}", re.ASCII)
 _FIELDS: Final = ("name", "title", "by", "zone", "where", "brackets")
 _VIEWS: Final = ("overview", "operations", "reports", "purchases", "preview")  # addresses of the page, and of HTTP
 _CONDITIONS: Final = ("method", "bracket", "merchant", "weekday")  # and kept fields
@@ -104,6 +104,8 @@ def read_file(text: str) -> list[Definition]:
     Raises:
         DefinitionError: it is no TOML, or one of them is none.
     """
+    import tomllib  # noqa: PLC0415 with definitions in a file alone
+
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

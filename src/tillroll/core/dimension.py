@@ -15,6 +15,7 @@ from tillroll.core import kernel
 from tillroll.core.clocks import UTC_CLOCKS
 from tillroll.core.kept import ABSENT
 from tillroll.core.limits import METHODS, NAME_CHARACTERS_MAX
+from tillroll.core.pattern import pattern
 from tillroll.core.recount import MERCHANTS, Kind, Spelling
 from tillroll.core.spans import SPANS, day_text, parse_day
 from tillroll.core.zone import DAY_S, HOUR_S
@@ -33,8 +34,8 @@ BRACKET_FLOORS: Final = (1_000, 5_000, 10_000, 50_001)
 FIELD_PREFIX: Final = "field."  # of a kept field's name where it could be taken for something else
 _TABLE_MIN: Final = 256  # codes of a table that is always worth making
 _DAY_HOURS: Final = DAY_S // HOUR_S
-_HOUR: Final = re.compile(r"(\d{4}-\d{2}-\d{2}):([01]\d|2[0-3])", re.ASCII)
-_OFFSET: Final = re.compile(r"([+-])(\d\d):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+_HOUR: Final = pattern(r"(\d{4}-\d{2}-\d{2}):([01]\d|2[0-3])", re.ASCII)
+_OFFSET: Final = pattern(r"([+-])(\d\d):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
 class Dimension(ABC):

@@ -10,20 +10,22 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
+from tillroll.core.pattern import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Container
 
 _STRING: Final = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+"'
 _NUMBER: Final = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
 _SPACE: Final = r"[ \t\n\r]*+"
-_scalar: Final = re.compile(rf"{_SPACE}(?:{_STRING}|{_NUMBER}|true|false|null)").match
-_bracket: Final = re.compile(rf"{_SPACE}([\[{{])(?:{_SPACE}([\]}}]))?").match
-_name: Final = re.compile(rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}").match
-_after: Final = re.compile(rf"{_SPACE}([,\]}}])").match
-_space: Final = re.compile(_SPACE).match
+_scalar: Final = pattern(rf"{_SPACE}(?:{_STRING}|{_NUMBER}|true|false|null)")
+_bracket: Final = pattern(rf"{_SPACE}([\[{{])(?:{_SPACE}([\]}}]))?")
+_name: Final = pattern(rf"{_SPACE}({_STRING}){_SPACE}:{_SPACE}")
+_after: Final = pattern(rf"{_SPACE}([,\]}}])")
+_space: Final = pattern(_SPACE)
 _CLOSES: Final = {"[": "]", "{": "}"}
 _WORDS: Final = {"true": True, "false": False, "null": None}
-_parts_of_number: Final = re.compile(r"(-?)(\d++)(?:\.(\d++))?(?:[eE]([-+]?)(\d++))?", re.ASCII).fullmatch
+_parts_of_number: Final = pattern(r"(-?)(\d++)(?:\.(\d++))?(?:[eE]([-+]?)(\d++))?", re.ASCII)
 _EXPONENT_DIGITS_MAX: Final = 7  # an event has no more digits than that could make up for
 
 
@@ -63,7 +65,7 @@ def whole_number(text: str, largest: int) -> int | None:
 
     One of more than `largest`, however large, is returned as some number that is more.
     """
-    parts = _parts_of_number(text)
+    parts = _parts_of_number.fullmatch(text)
     if parts is None:
         return None
     minus, whole, fraction, exponent_sign, exponent = parts.groups(default="")
@@ -91,7 +93,7 @@ def members(text: str, wanted: Container[str]) -> list[tuple[str, object]]:
     Raises:
         InvalidJsonError: the text is not a JSON object.
     """
-    opened = _bracket(text, 0)
+    opened = _bracket.match(text, 0)
     if opened is None or opened[1] != "{":
         raise InvalidJsonError("an object is expected", 0)
     if opened[2] == "}":
@@ -100,7 +102,7 @@ def members(text: str, wanted: Container[str]) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     at = opened.end() if opened[2] is None else opened.start(2)
     while True:
-        name = _name(text, at)
+        name = _name.match(text, at)
         if name is None:
             raise InvalidJsonError("a name and a colon are expected", at)
         start = name.end()
@@ -108,7 +110,7 @@ def members(text: str, wanted: Container[str]) -> list[tuple[str, object]]:
         key = name[1][1:-1] if "\\" not in name[1] else json.loads(name[1])
         if key in wanted:
             found.append((key, _value_of(text[start:at])))
-        after = _after(text, at)
+        after = _after.match(text, at)
         if after is None or after[1] == "]":
             raise InvalidJsonError("a comma or } is expected", at)
         at = after.end()
@@ -124,14 +126,14 @@ def _value_of(text: str) -> object:
 
 
 def _see_end(text: str, at: int) -> None:
-    space = _space(text, at)
+    space = _space.match(text, at)
     if space is not None and space.end() != len(text):
         raise InvalidJsonError("nothing more is expected", space.end())
 
 
 def _end_of_value(text: str, at: int) -> int:
     """Return where the value ends that begins here, after spaces."""
-    scalar = _scalar(text, at)
+    scalar = _scalar.match(text, at)
     if scalar is not None:
         return scalar.end()
     closers: list[str] = []  # of what is open, the innermost last
@@ -140,7 +142,7 @@ def _end_of_value(text: str, at: int) -> int:
         while not is_open:
             if not closers:
                 return at
-            after = _after(text, at)
+            after = _after.match(text, at)
             if after is None or (after[1] != "," and after[1] != closers[-1]):
                 raise InvalidJsonError(f"a comma or {closers[-1]} is expected", at)
             at = after.end()
@@ -152,10 +154,10 @@ def _end_of_value(text: str, at: int) -> int:
 
 def _begin_value(text: str, at: int, closers: list[str]) -> tuple[int, bool]:
     """Return where a scalar or an empty bracket ends; with True, where the first value of an open one is due."""
-    scalar = _scalar(text, at)
+    scalar = _scalar.match(text, at)
     if scalar is not None:
         return scalar.end(), False
-    bracket = _bracket(text, at)
+    bracket = _bracket.match(text, at)
     if bracket is None:
         raise InvalidJsonError("a value is expected", at)
     closer = _CLOSES[bracket[1]]
@@ -169,7 +171,7 @@ def _begin_member(text: str, at: int, closers: list[str]) -> int:
     """Return where the next value is due in the innermost bracket: after its name, in an object."""
     if closers[-1] == "]":
         return at
-    name = _name(text, at)
+    name = _name.match(text, at)
     if name is None:
         raise InvalidJsonError("a name and a colon are expected", at)
     return name.end()

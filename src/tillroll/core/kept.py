@@ -7,12 +7,12 @@ have, and tells any two values apart: bare where it is text that can be taken fo
 from __future__ import annotations
 
 import json
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core import limits
 from tillroll.core.grammar import Raw, is_json_text, members, whole_number
+from tillroll.core.pattern import pattern
 from tillroll.core.text import is_name
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 ABSENT: Final = "(absent)"  # what an event has that came without the field, or before it was kept
 UNKEPT: Final = "#"  # what stands, in memory alone, for a value that is none of these; no value is spelled so
 OWN_FIELDS: Final = frozenset({"date", "amount", "paymentMethod", "merchantId", "id", "_name"})
-_SEGMENT: Final = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"|[^".]++')
-_BARE_STEP: Final = re.compile(r'[^".]+')
-_UNBARE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f|]")
+_SEGMENT: Final = pattern(r'"(?:[^"\\\x00-\x1f]|\\.)*+"|[^".]++')
+_BARE_STEP: Final = pattern(r'[^".]+')
+_UNBARE: Final = pattern(r"[\x00-\x1f\x7f-\x9f|]")
 
 
 class KeepError(ValueError):

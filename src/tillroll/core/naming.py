@@ -11,6 +11,7 @@ from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from tillroll.core.columns import column_of, strings_in
+from tillroll.core.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +20,9 @@ VALUE_BYTES_MAX: Final = 8_192
 NOT_SAID: Final = 255  # the kind of a run of events that have no name
 _POSITION_MAX: Final = (1 << 63) - 1  # as SQLite has it
 _KEY: Final = b"_name"
-_may_have: Final = re.compile(rb"_name|\\u00[56]").search
-_ends_with: Final = re.compile(rb'.*,"_name":"([^"]+)"\}[ \t\r]*', re.DOTALL).fullmatch
-_said: Final = re.compile(rb"(id:|(?:key|message|file):)(?:(?<!id:)(0|[1-9][0-9]{0,18}):)?(.+)", re.DOTALL).fullmatch
+_may_have: Final = pattern(rb"_name|\\u00[56]")
+_ends_with: Final = pattern(rb'.*,"_name":"([^"]+)"\}[ \t\r]*', re.DOTALL)
+_said: Final = pattern(rb"(id:|(?:key|message|file):)(?:(?<!id:)(0|[1-9][0-9]{0,18}):)?(.+)", re.DOTALL)
 _KINDS: Final = {b"key:": 2, b"message:": 3, b"file:": 4}  # of NameKind; this module is below core.batch
 _NONE: Final = 0
 
@@ -40,7 +41,7 @@ class Said(NamedTuple):
 
 def may_have_names(text: bytes | memoryview) -> bool:
     """Tell whether any event of a text may have a name, however its letters are written."""
-    return _may_have(text) is not None
+    return _may_have.search(text) is not None
 
 
 def names_in_lines(text: bytes | memoryview, first: int, positions: array[int]) -> tuple[array[int], bytes, array[int]]:
@@ -54,7 +55,7 @@ def names_in_lines(text: bytes | memoryview, first: int, positions: array[int]) 
     """
     names, doubtful = [], array("I")
     for index, line in enumerate(_lines_at(bytes(text).split(b"\n"), first, positions)):
-        found = _ends_with(line) if line.count(_KEY) == 1 and b"\\" not in line else None
+        found = _ends_with.fullmatch(line) if line.count(_KEY) == 1 and b"\\" not in line else None
         if found is None and may_have_names(line):
             doubtful.append(index)
         names.append(b"" if found is None else found[1])
@@ -101,7 +102,7 @@ def sources_of_names(ends: array[int], heap: bytes, id_ends: array[int], id_byte
 
 def said_by(name: bytes) -> Said | None:
     """Return what a name says, of an id with a kind of NONE; None when it is no name of an export."""
-    found = _said(name)
+    found = _said.fullmatch(name)
     if found is None or len(found[3]) > VALUE_BYTES_MAX:
         return None
     if found[1] == b"id:":

@@ -7,7 +7,6 @@ results are the reference's own, whatever the kernel does not know.
 from __future__ import annotations
 
 import math
-import re
 import sys
 from array import array
 from collections import Counter
@@ -17,6 +16,7 @@ from tillroll.core import kernel, limits
 from tillroll.core.batch import Batch, BatchBuilder, Event, KeptBuilder, KeptColumn
 from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
 from tillroll.core.kept import Keep
+from tillroll.core.pattern import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ Text = bytes | memoryview
 _Judged = tuple[Event, list[str]]  # with the values of the fields to be kept
 BOM: Final = b"\xef\xbb\xbf"  # at the beginning of a line it says nothing: files are joined as they are
 _SPACE: Final = b" \t\r\n"
-_before: Final = re.compile(rb"(?:[ \t\r]|\xef\xbb\xbf)*+(?:,[ \t\r]*+(?=\{))?").match  # an event in its line
+_before: Final = pattern(rb"(?:[ \t\r]|\xef\xbb\xbf)*+(?:,[ \t\r]*+(?=\{))?")  # an event in its line
 _FALLBACK: Final = 5  # numbers for each fallback text; see _kernel.pyi
 KEEP_NOTHING: Final = Keep()
 _NONE: Final = array("I")
@@ -186,7 +186,7 @@ def lines_of(text: bytes, first: int) -> Iterator[tuple[int, int, bytes]]:
     end = -1
     for position, line in enumerate(text.split(b"\n"), first):
         end += len(line) + 1
-        event = line[_before(line).end() :]  # type: ignore[union-attr]
+        event = line[_before.match(line).end() :]  # type: ignore[union-attr]
         if event:
             yield position, end - len(event), _strip_end(event)
 

@@ -14,6 +14,7 @@ from tillroll.core.bracket_order import can_order
 from tillroll.core.clocks import UTC_CLOCKS
 from tillroll.core.dimension import HOUR, KEYS, WINDOWS, Closed, Open
 from tillroll.core.export import Chosen
+from tillroll.core.pattern import pattern
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Order, Query
 from tillroll.core.report import FIVE, Place, Report, Reports
 from tillroll.core.spans import SPANS, parse_day
@@ -35,12 +36,12 @@ OF_ANSWERS: Final = ("measures", "format", "columns", "bom", "download")
 RESERVED: Final = frozenset((*WINDOWS, *KEYS, *PARAMETERS, *OF_ANSWERS))
 CURSOR_CHARACTERS_MAX: Final = 1_100  # a total and the longest datapoint there is fit
 _SPAN_NAMES: Final = tuple(SPANS)
-_INSTANT: Final = re.compile(
+_INSTANT: Final = pattern(
     r"(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?"
     r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
-_MEASURE_CURSOR: Final = re.compile(r"[1-9]\d{0,38}\|.+|0\|.+", re.ASCII | re.DOTALL)
+_MEASURE_CURSOR: Final = pattern(r"[1-9]\d{0,38}\|.+|0\|.+", re.ASCII | re.DOTALL)
 
 
 def parse_query(report: Report, parameters: Mapping[str, Sequence[str]]) -> Query:

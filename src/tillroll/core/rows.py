@@ -7,13 +7,13 @@ of purchases: what a row is made of, `core.export` says.
 from __future__ import annotations
 
 import datetime
-import re
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from tillroll.core.columns import column_of, strings_in
+from tillroll.core.pattern import pattern
 
 if TYPE_CHECKING:
     from array import array
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
 _KIND_TEXTS: Final = (b"", b"id:", b"key:", b"message:", b"file:")  # by NameKind; this module is below core.batch
 _BY_ID: Final = 1
-_json_special: Final = re.compile(rb'["\\\x00-\x1f]')
+_json_special: Final = pattern(rb'["\\\x00-\x1f]')
 _JSON_ESCAPES: Final = {
     bytes([code]): msgspec.json.encode(chr(code))[1:-1] for code in (*range(0x20), ord('"'), ord("\\"))
 }

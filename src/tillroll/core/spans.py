@@ -6,6 +6,8 @@ import datetime
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tillroll.core.pattern import pattern
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,9 +16,9 @@ _LAST_DAY: Final = datetime.date.max.toordinal()
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS_OF_DAY: Final = tuple(f"{hour:02}" for hour in range(24))
 _THURSDAY: Final = 3  # 1970-01-01 was one
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_WEEK: Final = re.compile(r"(\d{4})-W(\d{2})", re.ASCII)
-_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
+_DAY: Final = pattern(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_WEEK: Final = pattern(r"(\d{4})-W(\d{2})", re.ASCII)
+_MONTH: Final = pattern(r"(\d{4})-(0[1-9]|1[0-2])", re.ASCII)
 
 
 class Span(NamedTuple):

@@ -7,11 +7,13 @@ time, when a moment there is asked for first.
 from __future__ import annotations
 
 import datetime
-import zoneinfo
 from array import array
 from bisect import bisect_right
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import zoneinfo
 
 HOUR_S: Final = 3_600
 UTC: Final = "UTC"
@@ -108,6 +110,8 @@ class Zone:
 @lru_cache(_ZONES_KEPT)
 def find_zone(name: str) -> Zone | None:
     """Return the zone of an IANA name, None when there is none."""
+    import zoneinfo  # noqa: PLC0415 it loads how Python was built, and a start without a zone needs neither
+
     return Zone(zoneinfo.ZoneInfo(name)) if name in _names() else None
 
 
@@ -121,4 +125,6 @@ def zone_remedy(name: object) -> str:
 
 @lru_cache(1)
 def _names() -> frozenset[str]:
+    import zoneinfo  # noqa: PLC0415 as above
+
     return frozenset(zoneinfo.available_timezones())
