@@ -81,18 +81,18 @@ def test_a_minute_is_written_once_in_order_of_date(dynamodb_local: DynamoDBLocal
         if not in_order:
             del store.writes_minutes
         tally = imported(store, text)
-        assert (tally.accepted, tally.rejected, tally.duplicates) == (1_485, 15, 0)
+        assert (tally.counts.accepted, tally.counts.rejected, tally.counts.duplicates) == (1_485, 15, 0)
         units.append(store.client.units.writes["TransactWrite"])
         found.append(reports(store))
         if in_order:
-            assert imported(store, text).duplicates == 1_485
+            assert imported(store, text).counts.duplicates == 1_485
             changed = imported(store, text.replace(b'"amount": 1', b'"amount": 7'))
-            assert changed.conflicts > 100
+            assert changed.counts.conflicts > 100
             bodies = {
                 each.rejection.body for each in store.rejected(limit=1_000) if each.rejection.reason.code == "conflict"
             }
             assert bodies <= set(text.replace(b'"amount": 1', b'"amount": 7').split(b"\n"))
-            assert len(bodies) == changed.conflicts
+            assert len(bodies) == changed.counts.conflicts
             audit = store.audit()
             assert audit.differences == []
         store.close()
@@ -110,7 +110,7 @@ def test_windows_and_pieces_hold_whole_minutes(dynamodb_local: DynamoDBLocal, mo
     store = dynamodb_local.store(dynamodb_local.create_tables(), time.time, freshness_s=3_600)
     slept: list[float] = []
     tally = imported(store, purchases(), Pace(120, lambda: 0.0, slept.append))
-    assert tally.accepted == 1_485
+    assert tally.counts.accepted == 1_485
     assert slept[-1] == pytest.approx(1_485 / 120)
     assert max(later - sooner for sooner, later in itertools.pairwise(slept)) <= 1.0
     store.close()

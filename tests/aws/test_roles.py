@@ -190,7 +190,7 @@ def test_the_functions_role_takes_and_folds_and_the_readers_reads(
     worker = Worker(store, queue, 1.0, wall_clock)
     worker.run(until_empty=True)
     store.close()
-    assert worker.counted.receipt.accepted == 2
+    assert worker.counted.counts.accepted == 2
     Role(guarded, "fold").take_on(monkeypatch)
     store = open_store(guarded.store)
     store.status()

@@ -120,7 +120,7 @@ def test_everything_is_taken_buried_and_deleted(store: SqliteStore, queue: Memor
     assert len(queue) == 0
     assert queue.dead is not None
     assert len(queue.dead) == 2
-    receipt = worker.counted.receipt
+    receipt = worker.counted.counts
     assert (receipt.accepted, receipt.duplicates, receipt.rejected) == (2, 1, 2)
     assert worker.counted.codes == {"invalid_amount": 1, "not_json": 1}
 
@@ -163,7 +163,7 @@ def test_a_large_batch_is_taken_in_several_commits_until_the_time_is_up(store: S
 
     taken = take_messages(store, queue, messages, wall_clock, may_go_on=may_go_on)
     assert taken.left == [4, 5]
-    assert taken.receipt.accepted == 4 * events
+    assert taken.counts.accepted == 4 * events
 
 
 def test_taken_counts_add_up() -> None:
@@ -290,7 +290,7 @@ def test_redrive_counts_nothing_that_was_counted_before_it_died(store: SqliteSto
     queue.dead.put(counted._replace(body=GOOD))
     queue.dead.put(Message("m2", "r2", GOOD, None, None))
     done = redrive(store, queue.dead, wall_clock)
-    assert (done.receipt.accepted, done.receipt.duplicates) == (1, 1)
+    assert (done.counts.accepted, done.counts.duplicates) == (1, 1)
     assert done.left == []
     assert len(queue.dead) == 0
     assert store.get([DATAPOINT])[0].events == 2
@@ -306,12 +306,12 @@ def test_redrive_leaves_what_is_still_wrong_and_takes_a_correction_once(store: S
     assert letter.reason.code == "invalid_amount"
     assert letter.message.first_position == 1
     assert len(look(queue.dead).letters) == 1
-    assert redrive(store, queue.dead, wall_clock, {letter.id: GOOD}).receipt.accepted == 1
+    assert redrive(store, queue.dead, wall_clock, {letter.id: GOOD}).counts.accepted == 1
     assert len(queue.dead) == 0
     assert store.get([DATAPOINT])[0].events == 2
     again = letter.message._replace(body=GOOD)
     queue.dead.put(again)
-    assert redrive(store, queue.dead, wall_clock).receipt.duplicates == 1
+    assert redrive(store, queue.dead, wall_clock).counts.duplicates == 1
     assert store.get([DATAPOINT])[0].events == 2
 
 
@@ -338,7 +338,7 @@ def test_redrive_is_done_with_a_slice_before_it_receives_the_next(
     for number in range(95):
         dead.put(Message(f"m{number}", f"r{number}", GOOD if number % 10 else BAD, None, None))
     done = redrive(store, dead, wall_clock)
-    assert (done.receipt.accepted, len(done.left), len(dead)) == (85, 10, 10)
+    assert (done.counts.accepted, len(done.left), len(dead)) == (85, 10, 10)
     assert {letter.message.id for letter in done.left} == {f"m{number}" for number in range(0, 95, 10)}
     assert dead.most < 20 + 10 + 10
     assert [letter.id for letter in look(dead).letters] == [letter.id for letter in done.left]
@@ -371,7 +371,7 @@ def test_a_redrive_ends_although_letters_keep_coming(store: SqliteStore, monkeyp
         dead.put(Message(f"m{number}", "", GOOD, None, time.time()))
     told: list[int] = []
     done = redrive(store, dead, wall_clock, tell=lambda so_far: told.append(so_far.tried))
-    assert (done.receipt.accepted, done.tried, done.left) == (50, 50, [])
+    assert (done.counts.accepted, done.tried, done.left) == (50, 50, [])
     assert told[-1] == 50
     assert len(told) > 2
 
@@ -384,7 +384,7 @@ def test_copies_of_a_letter_are_one_and_other_letters_of_its_place_are_not(store
     found = {letter.message.body: letter for letter in look(dead).letters}
     assert {body: letter.copies for body, letter in found.items()} == {BAD: 2, other: 1}
     done = redrive(store, dead, wall_clock, {found[other].id: GOOD})
-    assert (done.receipt.accepted, done.tried, len(dead)) == (1, 1, 2)
+    assert (done.counts.accepted, done.tried, len(dead)) == (1, 1, 2)
     assert [(letter.message.body, letter.copies) for letter in look(dead).letters] == [(BAD, 2)]
     assert len(dead.receive(0.0)) == 2  # all of them were given back at once
 
@@ -403,7 +403,7 @@ def test_letters_that_take_long_stay_hidden(store: SqliteStore, monkeypatch: pyt
         seen.append(0)
         return time.time()
 
-    assert redrive(store, dead, slow).receipt.accepted == 1
+    assert redrive(store, dead, slow).counts.accepted == 1
     assert set(seen) == {0}
     assert len(seen) > 10
 

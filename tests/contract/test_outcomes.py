@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.contract.memory_queue import MemoryQueue
 
+from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.core.outcome_tally import HTTP, QUEUE, OutcomeTally
 from tillroll.errors import StoreError
 from tillroll.ingest.outcome_watch import OutcomeWatch
@@ -26,26 +27,26 @@ def clock() -> float:
 
 
 def test_what_two_processes_note_is_there_for_a_third(bench: Bench) -> None:
-    for way, counts in ((HTTP, [1, 0, 0, 2]), (QUEUE, [3, 0, 0, 0]), (HTTP, [1, 1, 0, 0])):
+    for way, counts in ((HTTP, (1, 0, 0, 2)), (QUEUE, (3, 0, 0, 0)), (HTTP, (1, 1, 0, 0))):
         watch = OutcomeWatch(way, bench.open(), clock)
-        watch.note(counts)
+        watch.note(OutcomeCounts(*counts))
         watch.flush()
         watch.flush()  # what is stored is not stored again
     rows = bench.open().noted_outcomes().rows("day")
-    assert {row.way: row.counts for row in rows} == {HTTP: (2, 1, 0, 2), QUEUE: (3, 0, 0, 0)}
+    assert {row.way: row.counts for row in rows} == {HTTP: OutcomeCounts(2, 1, 0, 2), QUEUE: OutcomeCounts(3, 0, 0, 0)}
 
 
 def test_what_cannot_be_stored_now_is_shown_and_stored_later(bench: Bench) -> None:
     store = bench.open()
     watch = OutcomeWatch(HTTP, _Failing(store), clock)
-    watch.note([1, 0, 0, 0])
+    watch.note(OutcomeCounts(1, 0, 0, 0))
     watch.flush()
-    watch.note([1, 0, 0, 0])
+    watch.note(OutcomeCounts(1, 0, 0, 0))
     assert not store.noted_outcomes()
-    assert [row.counts for row in watch.shown().rows("minute")] == [(2, 0, 0, 0)]
+    assert [row.counts for row in watch.shown().rows("minute")] == [OutcomeCounts(2, 0, 0, 0)]
     watch._store = store
     watch.flush()
-    assert [row.counts for row in store.noted_outcomes().rows("minute")] == [(2, 0, 0, 0)]
+    assert [row.counts for row in store.noted_outcomes().rows("minute")] == [OutcomeCounts(2, 0, 0, 0)]
 
 
 class _Failing:
@@ -64,7 +65,8 @@ def test_a_worker_notes_what_came_by_its_queue(bench: Bench) -> None:
     queue.send([(GOOD, None), (GOOD, None), (GOOD.replace(b"4285", b"1"), None), (b"7", None)])
     store = bench.open()
     Worker(store, queue, 1.0, clock).run(until_empty=True)
-    assert [(row.way, row.counts) for row in store.noted_outcomes().rows("quarter")] == [(QUEUE, (1, 1, 1, 1))]
+    (row,) = store.noted_outcomes().rows("quarter")
+    assert (row.way, row.counts) == (QUEUE, OutcomeCounts(1, 1, 1, 1))
 
 
 def test_runs_of_imports_are_listed_newest_first_and_replaced_as_they_go_on(

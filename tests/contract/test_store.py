@@ -14,6 +14,7 @@ from tests.oracle import REPORTS, Oracle, counted, events_of
 
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.core.query import Aggregate, Query
 from tillroll.core.rejection import Capacity, RejectedFilter
 from tillroll.core.report import FIVE
@@ -507,21 +508,24 @@ def test_a_reason_that_has_passed_is_taken_again_in_bulk(store: Store) -> None:
     assert store.journal(counted_first) == bytes([NEW])
     assert store.journal(batch_of([Event(1_700_092_800, 0, 1, 0, "m")], KEY, 8)) == bytes([NEW])
     which = RejectedFilter("future_date")
-    assert correction.retry_some(store, which, None, 1_700_000_000.0 - 1e6).still_rejected == 1_000
+    assert correction.retry_some(store, which, None, 1_700_000_000.0 - 1e6).counts.rejected == 1_000
 
-    def all_of(now_s: float) -> correction.Retried:
-        total = correction.retry_some(store, which, None, now_s)
-        while total.after is not None:
-            total = total.plus(correction.retry_some(store, which, total.after, now_s))
+    def all_of(now_s: float) -> OutcomeCounts:
+        part = correction.retry_some(store, which, None, now_s)
+        total = part.counts
+        while part.after is not None:
+            part = correction.retry_some(store, which, part.after, now_s)
+            total += part.counts
         return total
 
-    assert all_of(1_700_100_000.0) == (1_500, 1, 3, None)  # beside a repeat: a conflict, the day to come, and no event
+    # Beside a repeat: a conflict, the day to come, and no event.
+    assert all_of(1_700_100_000.0) == OutcomeCounts(1_500, 1, rejected=3)
     assert {(each.rejection.source, each.rejection.position) for each in store.rejected()} == {
         (KEY, 8),
         (till, 0),
         (till, 1),
     }
-    assert all_of(1_700_100_000.0) == (0, 0, 3, None)
+    assert all_of(1_700_100_000.0) == OutcomeCounts(rejected=3)
     store.fold()
     assert store.get(["<10|PAY_NOW"])[0].events == 1_002
 

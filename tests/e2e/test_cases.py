@@ -91,7 +91,7 @@ def test_a_message_is_answered_right(
     finally:
         store.close()
     assert (taken.left, taken.error) == ([], None)
-    assert (taken.receipt.accepted, taken.receipt.rejected) == (right["accepted"], len(right["rejected"]))
+    assert (taken.counts.accepted, taken.counts.rejected) == (right["accepted"], len(right["rejected"]))
     letters = dead.receive(0.0)
     assert [letter.first_position for letter in letters] == [index for index, _, _ in right["rejected"]]
     assert all(

@@ -123,11 +123,11 @@ def test_an_export_is_what_came_in(groups: list[list[tuple[Source, int, list[tup
         count = lines.count(b"\n")
         for store, content in ((second, lines), (third, rows)):
             tally = take(store, content)
-            assert (tally.accepted, tally.events) == (count, count), tally.listed
+            assert (tally.counts.accepted, tally.counts.events) == (count, count), tally.listed
             assert ndjson(store) == lines
             assert reports(store) == reports(first)
-            assert take(store, content).duplicates == count
-            assert take(first, content).duplicates == count
+            assert take(store, content).counts.duplicates == count
+            assert take(first, content).counts.duplicates == count
             for group in groups:
                 named = batch_of([body for body in group if body[0] is not UNNAMED])
                 if len(named):

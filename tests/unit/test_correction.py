@@ -9,6 +9,7 @@ import pytest
 
 from tillroll.core.accept import Body, Reason, Rejection
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.core.rejection import RejectedFilter
 from tillroll.ingest import correction
 from tillroll.ingest.take import take
@@ -51,7 +52,7 @@ def sent(store: SqliteStore, body: bytes, source: Source = KEY) -> tuple[int, in
 def test_an_array_that_release_0_1_0_kept_whole_is_taken_as_the_array_it_was(store: SqliteStore) -> None:
     body = b"[" + event(1) + b", " + event(2) + b"]"
     name = keep(store, Rejection(KEY, 0, body, NO))
-    assert correction.retry(store, name, None, NOW_S) == (Outcome.ACCEPTED, None, 2, 0)
+    assert correction.retry(store, name, None, NOW_S) == (Outcome.ACCEPTED, None, OutcomeCounts(2))
     assert sent(store, body) == (0, 2)
     assert store.rejected() == []
 
@@ -60,7 +61,7 @@ def test_several_events_in_the_place_of_one_take_no_other_ones_name(store: Sqlit
     assert sent(store, b"\n".join([event(1), event(2), event(5)])) == (3, 0)
     name = keep(store, Rejection(KEY, 3, event(3) + event(5), NO, 300))
     corrected = correction.retry(store, name, event(3) + b"\n" + event(5), NOW_S)
-    assert corrected == (Outcome.ACCEPTED, None, 2, 0)
+    assert corrected == (Outcome.ACCEPTED, None, OutcomeCounts(2))
     assert sent(store, b"\n".join([event(1), event(2), event(5), event(3)])) == (0, 4)
 
 
@@ -78,7 +79,7 @@ def test_a_correction_that_is_repeated_after_a_crash_counts_nothing_twice(
         patch.setattr(store, "discard", crash)
         with pytest.raises(OSError, match="gone"):
             correction.retry(store, name, body, NOW_S)
-    assert correction.retry(store, name, body, NOW_S) == (Outcome.DUPLICATE, None, 0, 2)
+    assert correction.retry(store, name, body, NOW_S) == (Outcome.DUPLICATE, None, OutcomeCounts(duplicates=2))
 
 
 @pytest.mark.parametrize("body", [b"[]", b"", b" \n", b"[" + event(1) + b",]", event(1) + b"\noops"])
@@ -86,7 +87,7 @@ def test_a_correction_that_is_not_all_right_counts_nothing(store: SqliteStore, b
     name = keep(store, Rejection(KEY, 0, b"oops", NO, 0))
     corrected = correction.retry(store, name, body, NOW_S)
     assert corrected.reason is not None
-    assert (corrected.word, corrected.events, store.status().events) == ("rejected", 0, 0)
+    assert (corrected.word, corrected.counts.events, store.status().events) == ("rejected", 0, 0)
     assert len(store.rejected()) == 1
 
 
@@ -99,7 +100,7 @@ def test_a_bulk_retry_takes_what_a_single_one_takes(store: SqliteStore) -> None:
     ]
     for position, body in enumerate(bodies):
         store.set_aside([Rejection(KEY, 10 * position, body, NO, 0)], 0.0)
-    assert correction.retry_some(store, RejectedFilter(), None, NOW_S) == (5, 0, 1, None)
+    assert correction.retry_some(store, RejectedFilter(), None, NOW_S) == (OutcomeCounts(5, rejected=1), None)
     assert [kept.rejection.body for kept in store.rejected()] == [b"oops"]
 
 
@@ -111,11 +112,11 @@ def test_a_correction_that_conflicts_says_how_many_of_the_others_were_counted(st
     assert corrected.plain(name) == {"id": name, "outcome": "conflict", "accepted": 1, "duplicates": 0}
     assert len(store.rejected()) == 1
     others = correction.retry_some(store, RejectedFilter(), None, NOW_S)
-    assert (others.accepted, others.still_rejected) == (0, 1)
+    assert others.counts == OutcomeCounts(rejected=1)
 
 
 @pytest.mark.parametrize("end", [b"\x0c", b"\x0b"])
 def test_what_is_no_json_is_none_when_it_is_sent_again_either(store: SqliteStore, end: bytes) -> None:
     kept = keep(store, Rejection(KEY, 0, event(1) + end, NO))
-    assert correction.retry_some(store, RejectedFilter(), None, NOW_S).still_rejected == 1
+    assert correction.retry_some(store, RejectedFilter(), None, NOW_S).counts.rejected == 1
     assert correction.retry(store, kept, None, NOW_S).outcome is None

@@ -52,9 +52,9 @@ def test_what_is_not_accepted_is_kept_as_it_stood_however_slow_the_store(monkeyp
     store = Slow()
     first, changed = lines(100), lines(200)
     tally = imported(store, b"\n".join(first))
-    assert (tally.lines, tally.accepted, tally.rejected) == (2_000, 1_714, 286)
+    assert (tally.lines, tally.counts.accepted, tally.counts.rejected) == (2_000, 1_714, 286)
     tally = imported(store, b"\n".join(changed))
-    assert (tally.accepted, tally.conflicts, tally.rejected) == (0, 1_714, 286)
+    assert (tally.counts.accepted, tally.counts.conflicts, tally.counts.rejected) == (0, 1_714, 286)
     kept = {
         each.rejection.position: each.rejection.body
         for each in store.rejected(limit=10_000)
@@ -71,7 +71,7 @@ def test_a_line_longer_than_a_block_does_not_cost_a_buffer() -> None:
     changed[3:3] = [filler]  # blank, and longer than the blocks are at first
     tally = imported(store, b"\n".join(changed))
     bodies = {each.rejection.body for each in store.rejected(limit=10_000) if each.rejection.reason.code == "conflict"}
-    assert tally.conflicts == len(bodies) == 1_714
+    assert tally.counts.conflicts == len(bodies) == 1_714
     assert bodies <= set(changed)
 
 

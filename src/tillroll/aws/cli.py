@@ -470,8 +470,8 @@ def redrive_(
     if only is not None and not done.tried:
         raise ConfigError("only", f"there is no dead letter {only}", "See --dry-run for those that there are")
     if not json:
-        receipt = done.receipt
-        typer.echo(f"{receipt.accepted:,} counted, {receipt.duplicates:,} were counted before, {len(done.left):,} left")
+        counts = done.counts
+        typer.echo(f"{counts.accepted:,} counted, {counts.duplicates:,} were counted before, {len(done.left):,} left")
     if not done.is_all:
         typer.echo("it ended early, for so many are still wrong: correct or delete these, then go on", err=True)
     _show_letters(done.left, json=json)
@@ -479,9 +479,9 @@ def redrive_(
 
 
 def _print_progress(done: redrive.Redriven) -> None:
-    receipt = done.receipt
+    counts = done.counts
     typer.echo(
-        f"{done.tried:,} letters tried: {receipt.accepted:,} events counted, {receipt.duplicates:,} before", err=True
+        f"{done.tried:,} letters tried: {counts.accepted:,} events counted, {counts.duplicates:,} before", err=True
     )
 
 

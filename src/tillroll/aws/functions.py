@@ -170,14 +170,7 @@ def _message(record: Mapping[str, Any]) -> Message:
 
 
 def _record(parts: _Parts, taken: Taken, messages: int) -> None:
-    receipt = taken.receipt
-    counts = {
-        "Accepted": receipt.accepted,
-        "Duplicates": receipt.duplicates,
-        "Conflicts": receipt.conflicts,
-        "Rejected": receipt.rejected,
-        "MessagesLeft": len(taken.left),
-    }
+    counts = {name.title(): count for name, count in taken.counts.plain().items()} | {"MessagesLeft": len(taken.left)}
     for name, count in counts.items():
         parts.metrics.add_metric(name, "Count", count)
     parts.metrics.flush_metrics()

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from tillroll.core.outcome_counts import NOTHING, OutcomeCounts
 from tillroll.ingest.field_watch import NO_WATCH
-from tillroll.ingest.worker import Taken, hidden, take_messages
+from tillroll.ingest.worker import hidden, take_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tillroll.core.accept import Reason, Rejection
     from tillroll.ingest.field_watch import FieldWatch
-    from tillroll.ingest.take import Receipt
     from tillroll.ports import Clock, Message, Queue, Store
 
 
@@ -57,7 +57,7 @@ class DeadLetterList(NamedTuple):
 class Redriven(msgspec.Struct):
     """What a redrive did, or has done so far."""
 
-    receipt: Receipt
+    counts: OutcomeCounts
     left: list[DeadLetter]
     tried: int = 0
     is_all: bool = True  # it did not end early because very many are still wrong
@@ -140,8 +140,7 @@ def redrive(
     """
     kept = _Kept()
     wrong, others = _Held(), _Held()
-    total = Taken()
-    done = Redriven(total.receipt, [])
+    done = Redriven(NOTHING, [])
     ends_s = clock() + _LATER_S
     error = None
     try:
@@ -154,7 +153,7 @@ def redrive(
             left = set(taken.left)
             queue.delete([message for index, message in enumerate(chosen) if index not in left])
             wrong.add(chosen[index] for index in taken.left)
-            total.add(Taken(receipt=taken.receipt))
+            done.counts += taken.counts
             done.tried += len(chosen)
             tell(done)
             if taken.error is not None:

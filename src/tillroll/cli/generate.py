@@ -118,7 +118,7 @@ def run(
                 bodies,
                 rate,
                 connections,
-                on_answer=lambda sent: on_events(sent.events),
+                on_answer=lambda sent: on_events(sent.counts.events),
                 on_trouble=lambda problem: typer.echo(f"{problem}; tried again for two minutes", err=True),
             )
         else:
@@ -204,10 +204,10 @@ def _progress(events: int) -> Iterator[Callable[[int], None]]:
 def _print_summary(generator: Generator, sent: sender.Sent | None, *, json: bool) -> None:
     totals = generator.totals()
     if json:
-        write_json({**totals, "sent": sent})
+        write_json({**totals, "sent": None if sent is None else sent.plain()})
         return
     parts = [f"{count:,} {name}" for name, count in totals.items() if count]
     typer.echo(f"generated: {', '.join(parts)}", err=True)
     if sent is not None:
-        parts = [f"{count:,} {name}" for name, count in msgspec.structs.asdict(sent).items()]
+        parts = [f"{count:,} {name}" for name, count in sent.plain().items()]
         typer.echo(f"the server: {', '.join(parts)}", err=True)

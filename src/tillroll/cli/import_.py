@@ -96,9 +96,9 @@ def run(
     if json:
         write_json([_summary(file, tally) for file, tally in tallies.items()])
     else:
-        events = sum(tally.events for tally in tallies.values())
+        events = sum(tally.counts.events for tally in tallies.values())
         _say(f"{events:,} events in {seconds:.1f} s, {events / max(seconds, 1e-9):,.0f} a second")
-    return _REJECTED_CODE if any(tally.rejected or tally.conflicts for tally in tallies.values()) else 0
+    return _REJECTED_CODE if any(tally.counts.refused for tally in tallies.values()) else 0
 
 
 def _import_file(
@@ -170,7 +170,7 @@ def _path_of(file: str) -> str:
 def _tell_not_accepted(file: str, tally: Tally) -> None:
     for listed in tally.listed:
         _say(f"{_place(file, listed)}: {visible(explained(listed.rejection.reason))}")
-    more = tally.rejected + tally.conflicts - len(tally.listed)
+    more = tally.counts.refused - len(tally.listed)
     if more:
         _say(f"{file}: {more:,} more were not accepted; `tillroll rejected list` has what is kept")
     if tally.not_kept:
@@ -205,10 +205,7 @@ def _summary(file: str, tally: Tally) -> dict[str, object]:
     return {
         "file": file,
         "lines": tally.lines,
-        "accepted": tally.accepted,
-        "duplicates": tally.duplicates,
-        "conflicts": tally.conflicts,
-        "rejected": tally.rejected,
+        **tally.counts.plain(),
         "not_kept": tally.not_kept,
         "not_accepted": [_summary_of(each) for each in tally.listed],
     }
@@ -228,10 +225,7 @@ def _summary_of(listed: Listed) -> dict[str, object]:
 
 
 def _print_tally(file: str, tally: Tally) -> None:
-    parts = [f"{tally.accepted:,} accepted", f"{tally.duplicates:,} duplicates"]
-    if tally.conflicts:
-        parts.append(f"{tally.conflicts:,} conflicts")
-    parts.append(f"{tally.rejected:,} rejected")
+    parts = [f"{count:,} {name}" for name, count in tally.counts.plain().items() if count or name != "conflicts"]
     typer.echo(f"{visible(file)}: {', '.join(parts)}")
 
 

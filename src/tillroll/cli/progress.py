@@ -83,7 +83,7 @@ def import_progress(file: str, raw: BinaryIO | None) -> Iterator[Callable[[Tally
         started = time.monotonic()
 
         def on_commit(tally: Tally) -> None:
-            rate = tally.events / max(time.monotonic() - started, 1e-9)
+            rate = tally.counts.events / max(time.monotonic() - started, 1e-9)
             read = 0 if raw is None else raw.tell()
             progress.update(task, completed=read, rate=f"{rate:,.0f} events/s")
 

@@ -13,6 +13,7 @@ from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, kept_fields
 from tillroll.cli.output import console, explained, instant, table, write_json
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.kept import Keep
+from tillroll.core.outcome_counts import NOTHING
 from tillroll.core.rejection import EVERY, RejectedFilter
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
@@ -162,31 +163,30 @@ def retry(
     if json:
         write_json(corrected.plain(rejected_id) | {"reason": corrected.reason})
     elif corrected.reason is not None:
-        others = f"; of the others {corrected.accepted} accepted" if corrected.events else ""
+        others = f"; of the others {corrected.counts.accepted} accepted" if corrected.counts.events else ""
         typer.echo(f"{rejected_id}: still {outcome}: {visible(explained(corrected.reason))}{others}", err=True)
     else:
-        typer.echo(f"{rejected_id}: {outcome}" + (f", {corrected.events} events" if corrected.events > 1 else ""))
+        events = corrected.counts.events
+        typer.echo(f"{rejected_id}: {outcome}" + (f", {events} events" if events > 1 else ""))
     return 0 if corrected.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE} else _STILL_REJECTED_CODE
 
 
 def _retry_all(store: Store, which: RejectedFilter, keep: Keep, *, json: bool) -> int:
-    total = correction.Retried()
+    total = NOTHING
     _check_some(store, which)
     after: str | None = None
     while True:
         part = correction.retry_some(store, which, after, time.time(), keep)
-        total = total.plus(part)
+        total += part.counts
         after = part.after
         if after is None:
             break
     store.fold()
     if json:
-        write_json({"accepted": total.accepted, "duplicates": total.duplicates, "still_rejected": total.still_rejected})
+        write_json(correction.retried_counts(total))
     else:
-        typer.echo(
-            f"{total.accepted:,} accepted, {total.duplicates:,} duplicates, {total.still_rejected:,} still rejected"
-        )
-    return _STILL_REJECTED_CODE if total.still_rejected else 0
+        typer.echo(f"{total.accepted:,} accepted, {total.duplicates:,} duplicates, {total.rejected:,} still rejected")
+    return _STILL_REJECTED_CODE if total.rejected else 0
 
 
 @app.command()

@@ -66,8 +66,7 @@ def run(
             signal.signal(number, lambda *_: worker.stop())
         worker.run(until_empty=until_empty)
         fields.flush()
-    receipt = worker.counted.receipt
-    counts = {name: getattr(receipt, name) for name in ("accepted", "duplicates", "conflicts", "rejected")}
+    counts = worker.counted.counts.plain()
     if json:
         write_json(counts)
     else:

@@ -6,14 +6,12 @@ so: two tallies add to a third without a rule for when a minute becomes a part o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tillroll.core.outcome_counts import NOTHING, OutcomeCounts
 
-OUTCOMES: Final = ("accepted", "duplicates", "conflicts", "rejected")
 HTTP: Final = "http"
 IMPORT: Final = "import"
 QUEUE: Final = "queue"
@@ -34,15 +32,15 @@ class OutcomeRow(msgspec.Struct, frozen=True):
 
     start: int  # seconds since 1970
     way: str
-    counts: tuple[int, ...]  # of OUTCOMES, in their order
+    counts: OutcomeCounts
 
 
 class OutcomeTally(msgspec.Struct):
-    """Counts of OUTCOMES by grain, by way in, by number of the window since 1970."""
+    """Outcomes by grain, by way in, by number of the window since 1970."""
 
-    grains: dict[str, dict[str, dict[int, list[int]]]] = {}
+    grains: dict[str, dict[str, dict[int, OutcomeCounts]]] = {}
 
-    def note(self, way: str, at_s: float, counts: Sequence[int]) -> None:
+    def note(self, way: str, at_s: float, counts: OutcomeCounts) -> None:
         """Count events of one moment in."""
         for grain, (seconds, _) in GRAINS.items():
             self._count(grain, way, int(at_s // seconds), counts)
@@ -58,17 +56,15 @@ class OutcomeTally(msgspec.Struct):
             for way, windows in ways.items():
                 ways[way] = {number: counts for number, counts in windows.items() if number > oldest}
 
-    def _count(self, grain: str, way: str, number: int, counts: Sequence[int]) -> None:
+    def _count(self, grain: str, way: str, number: int, counts: OutcomeCounts) -> None:
         if grain in GRAINS:
             windows = self.grains.setdefault(grain, {}).setdefault(way, {})
-            windows[number] = [
-                before + more for before, more in zip(windows.get(number, [0] * len(OUTCOMES)), counts, strict=True)
-            ]
+            windows[number] = windows.get(number, NOTHING) + counts
 
     def rows(self, grain: str) -> list[OutcomeRow]:
         """Return the windows of a grain with events in them, oldest first, and by way."""
         found = [
-            OutcomeRow(number * GRAINS[grain].seconds, way, tuple(counts))
+            OutcomeRow(number * GRAINS[grain].seconds, way, counts)
             for way, windows in self.grains.get(grain, {}).items()
             for number, counts in windows.items()
         ]

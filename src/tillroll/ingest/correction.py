@@ -9,6 +9,7 @@ from tillroll.core.accept import Body, Reason, decode_event
 from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
 from tillroll.core.grammar import InvalidJsonError
 from tillroll.core.named import name_in, source_of
+from tillroll.core.outcome_counts import NOTHING, OutcomeCounts
 from tillroll.core.parse import BOM, KEEP_NOTHING
 from tillroll.core.rejection import may_go_on
 from tillroll.errors import TillrollError
@@ -43,27 +44,22 @@ class Corrected(NamedTuple):
 
     outcome: Outcome | None  # ACCEPTED when any of its events is new; None: one is still no valid event
     reason: Reason | None
-    accepted: int = 0
-    duplicates: int = 0
+    counts: OutcomeCounts = NOTHING
 
     @property
     def word(self) -> str:
         """What became of it, as JSON and people have it."""
         return "rejected" if self.outcome is None else self.outcome.name.lower()
 
-    @property
-    def events(self) -> int:
-        """How many events it had."""
-        return self.accepted + self.duplicates
-
     def plain(self, rejected_id: str) -> dict[str, Any]:
         """Return it as JSON has it."""
-        return {"id": rejected_id, "outcome": self.word, **self.counts()}
+        return {"id": rejected_id, "outcome": self.word, **self.told()}
 
-    def counts(self) -> dict[str, int]:
+    def told(self) -> dict[str, int]:
         """Return how many events are new and how many are not, where the outcome does not say so."""
-        told = self.events == 1 and self.reason is None
-        return {} if told or not self.events else {"accepted": self.accepted, "duplicates": self.duplicates}
+        accepted, duplicates, events = self.counts.accepted, self.counts.duplicates, self.counts.events
+        said = events == 1 and self.reason is None
+        return {} if said or not events else {"accepted": accepted, "duplicates": duplicates}
 
 
 def find(store: Store, rejected_id: str) -> StoredRejection:
@@ -121,11 +117,11 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep
     for index, (event, values) in enumerate(events):
         builder.add(event, *_name_of(kept, index), values)
     outcomes = store.journal(builder.build())
-    accepted, duplicates = outcomes.count(Outcome.ACCEPTED), outcomes.count(Outcome.DUPLICATE)
+    counts = OutcomeCounts(outcomes.count(Outcome.ACCEPTED), outcomes.count(Outcome.DUPLICATE))
     if Outcome.CONFLICT in outcomes:
-        return Corrected(Outcome.CONFLICT, CONFLICT, accepted, duplicates)
+        return Corrected(Outcome.CONFLICT, CONFLICT, counts)
     store.discard([rejected_id])
-    return Corrected(Outcome.ACCEPTED if accepted else Outcome.DUPLICATE, None, accepted, duplicates)
+    return Corrected(Outcome.ACCEPTED if counts.accepted else Outcome.DUPLICATE, None, counts)
 
 
 def _told(answer: dict[str, Any]) -> Corrected:
@@ -134,7 +130,7 @@ def _told(answer: dict[str, Any]) -> Corrected:
     outcome = None if word == "rejected" else Outcome[word.upper()]
     single = {"accepted": int(outcome is Outcome.ACCEPTED), "duplicates": int(outcome is Outcome.DUPLICATE)}
     counts = {name: answer.get(name, 0 if reason or "accepted" in answer else one) for name, one in single.items()}
-    return Corrected(outcome, None if reason is None else Reason(**reason), **counts)
+    return Corrected(outcome, None if reason is None else Reason(**reason), OutcomeCounts(**counts))
 
 
 def _events_of(
@@ -196,19 +192,13 @@ def _is_array(text: bytes) -> bool:
 class Retried(NamedTuple):
     """What became of some rejected events that were taken again as they were, and the id to go on after."""
 
-    accepted: int = 0
-    duplicates: int = 0
-    still_rejected: int = 0
-    after: str | None = None  # None: there are no more
+    counts: OutcomeCounts  # rejected: those that still are, for whatever reason
+    after: str | None  # None: there are no more
 
-    def plus(self, other: Retried) -> Retried:
-        """Return both together, going on where the other says."""
-        return Retried(
-            self.accepted + other.accepted,
-            self.duplicates + other.duplicates,
-            self.still_rejected + other.still_rejected,
-            other.after,
-        )
+
+def retried_counts(counts: OutcomeCounts) -> dict[str, int]:
+    """Return what became of events that were taken again, as JSON has it."""
+    return {"accepted": counts.accepted, "duplicates": counts.duplicates, "still_rejected": counts.rejected}
 
 
 def retry_some(
@@ -222,7 +212,9 @@ def retry_some(
         StoreError: the store cannot take it now.
     """
     if isinstance(store, Served):
-        return Retried(**store.retry_some(which, after))
+        told = store.retry_some(which, after)
+        counts = OutcomeCounts(told["accepted"], told["duplicates"], rejected=told["still_rejected"])
+        return Retried(counts, told["after"])
     page = store.rejected(after=after, limit=RETRIED_AT_ONCE, which=which)
     builder = BatchBuilder(keep.names)
     valid = []
@@ -240,9 +232,8 @@ def retry_some(
             settled.append(rejected_id)
         start += count
     store.discard(settled)
+    accepted, duplicates = outcomes.count(Outcome.ACCEPTED), outcomes.count(Outcome.DUPLICATE)
     return Retried(
-        outcomes.count(Outcome.ACCEPTED),
-        outcomes.count(Outcome.DUPLICATE),
-        len(page) - len(settled),
+        OutcomeCounts(accepted, duplicates, rejected=len(page) - len(settled)),
         page[-1].id if may_go_on([kept.rejection for kept in page], RETRIED_AT_ONCE) else None,
     )

@@ -27,6 +27,7 @@ from tillroll.core.csv_events import FIELDS, CsvReader, Header, column_of, heade
 from tillroll.core.export import NAME
 from tillroll.core.file_kind import kind_of
 from tillroll.core.named import with_names
+from tillroll.core.outcome_counts import NOTHING, OutcomeCounts
 from tillroll.core.text import visible
 from tillroll.errors import TillrollError
 from tillroll.ingest.by_date import journal_stretches
@@ -86,17 +87,9 @@ class Tally(msgspec.Struct, kw_only=True):
     """What became of the events so far, and the first few that were not accepted."""
 
     lines: int = 0  # blank ones too; elements, where the file is an array
-    accepted: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    rejected: int = 0
+    counts: OutcomeCounts = NOTHING
     not_kept: int = 0  # of the conflicts and the rejected, for want of room
     listed: list[Listed] = []
-
-    @property
-    def events(self) -> int:
-        """How many events there were, good or bad."""
-        return self.accepted + self.duplicates + self.conflicts + self.rejected
 
 
 class Readable(Protocol):
@@ -337,8 +330,7 @@ def _count(store: Store, stretch: Stretch, outcomes: bytes, clock: Clock, tally:
     if refused:
         tally.not_kept += len(refused) - store.set_aside(refused, clock())
     tally.lines += stretch.places
-    tally.accepted += accepted
-    tally.duplicates += len(outcomes) - accepted - conflicts
-    tally.conflicts += conflicts
-    tally.rejected += len(stretch.rejections)
+    tally.counts += OutcomeCounts(
+        accepted, len(outcomes) - accepted - conflicts, conflicts, rejected=len(stretch.rejections)
+    )
     tally.listed.extend(Listed(each, stretch.is_lines) for each in refused[: _LISTED_MAX - len(tally.listed)])

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+from tillroll.core.outcome_counts import NOTHING
 from tillroll.core.outcome_tally import IMPORT
 from tillroll.errors import TillrollError
 from tillroll.ingest.outcome_watch import OutcomeWatch
@@ -73,7 +74,7 @@ class RunLog:
         self._name = name
         self._clock = clock
         self._began_at = clock()
-        self._noted = [0, 0, 0, 0]
+        self._noted = NOTHING
         self._noted_at = float("-inf")
 
     def __enter__(self) -> Self:
@@ -85,9 +86,8 @@ class RunLog:
 
     def note(self, tally: Tally, *, done: bool = False) -> None:
         """Note what became of the events so far: every few seconds, and when it is done."""
-        counts = [tally.accepted, tally.duplicates, tally.conflicts, tally.rejected]
-        self._outcomes.note([now - before for now, before in zip(counts, self._noted, strict=True)])
-        self._noted = counts
+        self._outcomes.note(tally.counts - self._noted)
+        self._noted = tally.counts
         if self._list is None or not (done or time.monotonic() - self._noted_at >= _NOTED_S):
             return
         self._noted_at = time.monotonic()
@@ -96,10 +96,7 @@ class RunLog:
             began_at=self._began_at,
             noted_at=self._clock(),
             done=done,
-            accepted=tally.accepted,
-            duplicates=tally.duplicates,
-            conflicts=tally.conflicts,
-            rejected=tally.rejected,
+            **tally.counts.plain(),
         )
         try:
             self._list.note_run(run)

@@ -14,8 +14,7 @@ from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.errors import TillrollError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from tillroll.core.outcome_counts import OutcomeCounts
     from tillroll.ports import Clock
 
 _FLUSH_S: Final = 60.0
@@ -45,9 +44,9 @@ class OutcomeWatch:
         self._tally = OutcomeTally()
         self._flushed_at = time.monotonic()
 
-    def note(self, counts: Sequence[int]) -> None:
-        """Count events, by outcome in the order of OUTCOMES; and store what was counted once a minute."""
-        if not any(counts):
+    def note(self, counts: OutcomeCounts) -> None:
+        """Count events by outcome; and store what was counted once a minute."""
+        if not counts.events:
             return
         with self._lock:
             self._tally.note(self._way, self._clock(), counts)

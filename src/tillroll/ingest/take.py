@@ -9,6 +9,7 @@ import msgspec
 
 from tillroll.core import limits
 from tillroll.core.accept import Body, Reason, Rejection, accept
+from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ports import Outcome
 
@@ -31,23 +32,14 @@ class NotAccepted(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-class Receipt(msgspec.Struct):
+class Receipt(OutcomeCounts, frozen=True):
     """What became of the events of one body.
 
     `not_accepted` is in the order of the body and stops at limits.REJECTED_LISTED_MAX; the counts are whole.
     """
 
-    accepted: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    rejected: int = 0
-    not_accepted: list[NotAccepted] = []
+    not_accepted: list[NotAccepted] = msgspec.field(default_factory=list)
     not_kept: int = 0  # of the conflicts and the rejected: there was no room, so the sender alone has them
-
-    @property
-    def events(self) -> int:
-        """How many events the body had."""
-        return self.accepted + self.duplicates + self.conflicts + self.rejected
 
 
 ONE: Final = Receipt(accepted=1)  # what most bodies get
@@ -146,19 +138,15 @@ def keep(refused: Sequence[Refused], set_aside: Callable[[list[list[Rejection]]]
     if not refused:
         return []
     rejections = [each.all() for each in refused]
-    receipts = [_receipt(each.outcomes, mine) for each, mine in zip(refused, rejections, strict=True)]
-    _note_not_kept(receipts, set_aside(rejections))
+    kept = set_aside(rejections)
+    receipts = []
+    for each, mine in zip(refused, rejections, strict=True):
+        receipts.append(_receipt(each.outcomes, mine, max(0, len(mine) - kept)))
+        kept = max(0, kept - len(mine))
     return receipts
 
 
-def _note_not_kept(receipts: list[Receipt], kept: int) -> None:
-    for receipt in receipts:
-        refused = receipt.conflicts + receipt.rejected
-        receipt.not_kept = max(0, refused - kept)
-        kept = max(0, kept - refused)
-
-
-def _receipt(outcomes: bytes, rejections: list[Rejection]) -> Receipt:
+def _receipt(outcomes: bytes, rejections: list[Rejection], not_kept: int) -> Receipt:
     conflicts = outcomes.count(Outcome.CONFLICT)
     return Receipt(
         outcomes.count(Outcome.ACCEPTED),
@@ -166,6 +154,7 @@ def _receipt(outcomes: bytes, rejections: list[Rejection]) -> Receipt:
         conflicts,
         len(rejections) - conflicts,
         [_not_accepted(rejection) for rejection in rejections[: limits.REJECTED_LISTED_MAX]],
+        not_kept,
     )
 
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import msgspec
 
 from tillroll.core.clock_watch import ClockWatch
+from tillroll.core.outcome_counts import NOTHING, OutcomeCounts
 from tillroll.core.outcome_tally import QUEUE
 from tillroll.errors import BusyError, ClockError, QueueError, StoreError, TillrollError
 from tillroll.ingest.envelope import body_of, refusal
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ingest.outcome_watch import OutcomeWatch
-from tillroll.ingest.take import Receipt, take
+from tillroll.ingest.take import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +58,7 @@ class Taken(msgspec.Struct):
 
     left: list[int] = []
     given_up: list[int] = []
-    receipt: Receipt = msgspec.field(default_factory=Receipt)
+    counts: OutcomeCounts = NOTHING
     error: TillrollError | None = None  # why some are left
     codes: dict[str, int] = {}  # reason codes of what was not accepted
 
@@ -65,8 +66,7 @@ class Taken(msgspec.Struct):
         """Count another part of the same messages in."""
         self.left = sorted([*self.left, *other.left])
         self.given_up = sorted([*self.given_up, *other.given_up])
-        for name in ("accepted", "duplicates", "conflicts", "rejected"):
-            setattr(self.receipt, name, getattr(self.receipt, name) + getattr(other.receipt, name))
+        self.counts += other.counts
         for code, count in other.codes.items():
             self.codes[code] = self.codes.get(code, 0) + count
         self.error = self.error or other.error
@@ -157,7 +157,7 @@ def _take_commit(
     refusals = [refusal(message) for message in messages]
     named = [index for index, refused in enumerate(refusals) if refused is None]
     to_bury = [(messages[index], refused) for index, refused in enumerate(refusals) if refused is not None]
-    taken = Taken(receipt=Receipt(rejected=len(to_bury)))
+    taken = Taken(counts=OutcomeCounts(rejected=len(to_bury)))
 
     def set_aside(rejections: list[list[Rejection]]) -> int:
         for index, refused in zip(named, rejections, strict=True):
@@ -168,8 +168,7 @@ def _take_commit(
         receipts = take(journal, [body_of(messages[index]) for index in named], now_s, set_aside, *watches)
     except ClockError as error:
         raise ClockError([named[index] for index in error.bodies], now_s) from error
-    for receipt in receipts:
-        taken.add(Taken(receipt=receipt))
+    taken.counts = sum(receipts, taken.counts)
     for _, rejection in to_bury:
         taken.codes[rejection.reason.code] = taken.codes.get(rejection.reason.code, 0) + 1
     unburied: set[str] = set()
@@ -285,16 +284,12 @@ class Worker:
             self.queue.delete([message for index, message in enumerate(messages) if index not in left])
         if taken.given_up:
             self.queue.extend([messages[index] for index in taken.given_up], HAND_BACK_S)
-        self.counted.add(Taken(receipt=taken.receipt, codes=taken.codes))
-        receipt = taken.receipt
-        self._outcomes.note([receipt.accepted, receipt.duplicates, receipt.conflicts, receipt.rejected])
+        self.counted.add(Taken(counts=taken.counts, codes=taken.codes))
+        self._outcomes.note(taken.counts)
         _log.info(
             "%d messages: %d accepted, %d duplicates, %d conflicts, %d rejected %s; %d messages left",
             len(messages),
-            receipt.accepted,
-            receipt.duplicates,
-            receipt.conflicts,
-            receipt.rejected,
+            *taken.counts.plain().values(),
             taken.codes or "",
             len(left),
         )

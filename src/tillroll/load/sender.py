@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from tillroll.connection import connect, path_of
+from tillroll.core.outcome_counts import NOTHING, OUTCOMES, OutcomeCounts
 from tillroll.errors import TillrollError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ _PATIENCE_S: Final = 120  # for one body, over all attempts
 _FIRST_PAUSE_S: Final = 0.1
 _PAUSE_MAX_S: Final = 5.0
 _RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
-_COUNTED: Final = ("accepted", "duplicates", "conflicts", "rejected")
 
 
 class SendError(TillrollError):
@@ -41,16 +41,12 @@ class RequestBody(NamedTuple):
 class Sent(msgspec.Struct):
     """What the server said became of the events, and how often a body had to be sent again."""
 
-    accepted: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    rejected: int = 0
+    counts: OutcomeCounts = NOTHING
     retries: int = 0
 
-    @property
-    def events(self) -> int:
-        """How many events were answered."""
-        return self.accepted + self.duplicates + self.conflicts + self.rejected
+    def plain(self) -> dict[str, int]:
+        """Return it as JSON has it."""
+        return {**self.counts.plain(), "retries": self.retries}
 
 
 class Target(NamedTuple):
@@ -153,20 +149,19 @@ class _SenderPool:
         except BaseException as error:  # noqa: BLE001 raised again by `send`, in the caller's thread
             self.error = error
 
-    def _note(self, answer: dict[str, int]) -> None:
+    def _note(self, answer: OutcomeCounts) -> None:
         with self._lock:
-            for name in _COUNTED:
-                setattr(self.sent, name, getattr(self.sent, name) + answer.get(name, 0))
+            self.sent.counts += answer
             if self._on_answer is not None:
                 self._on_answer(self.sent)
 
-    def _send(self, connection: http.client.HTTPConnection, body: RequestBody) -> dict[str, int]:
+    def _send(self, connection: http.client.HTTPConnection, body: RequestBody) -> OutcomeCounts:
         """Send one body until it is answered; return the counts of the answer."""
         give_up = time.monotonic() + _PATIENCE_S
         pause = _FIRST_PAUSE_S
         while True:
             problem, wait = self._attempt(connection, body)
-            if isinstance(problem, dict):
+            if isinstance(problem, OutcomeCounts):
                 return problem
             if time.monotonic() > give_up or self.error is not None:
                 raise SendError(f"{self._target.url}: {problem}. Nothing is lost: run it again when the server is well")
@@ -177,7 +172,7 @@ class _SenderPool:
             time.sleep(max(pause, min(wait, _PAUSE_MAX_S)))
             pause = min(2 * pause, _PAUSE_MAX_S)
 
-    def _attempt(self, connection: http.client.HTTPConnection, body: RequestBody) -> tuple[dict[str, int] | str, float]:
+    def _attempt(self, connection: http.client.HTTPConnection, body: RequestBody) -> tuple[OutcomeCounts | str, float]:
         """Return the answer's counts; or what went wrong, and how many seconds the server asked to wait."""
         headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": body.key, **self._target.headers()}
         data = "\n".join(body.lines).encode()
@@ -199,12 +194,12 @@ class _SenderPool:
         return counts, 0.0
 
 
-def _counts(answer: bytes) -> dict[str, int] | None:
+def _counts(answer: bytes) -> OutcomeCounts | None:
     """Return the counts in an answer, whether all, some or none of the events were good; None when it has none."""
     try:
         parsed = json.loads(answer)
     except ValueError:
         return None
-    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(name), int) for name in _COUNTED):
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(name), int) for name in OUTCOMES):
         return None
-    return {name: parsed[name] for name in _COUNTED}
+    return OutcomeCounts(*(parsed[name] for name in OUTCOMES))

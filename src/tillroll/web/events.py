@@ -72,12 +72,9 @@ def receipt_body(receipt: Receipt) -> dict[str, Any]:
         for each in receipt.not_accepted
     ]
     return {
-        "accepted": receipt.accepted,
-        "duplicates": receipt.duplicates,
-        "conflicts": receipt.conflicts,
-        "rejected": receipt.rejected,
+        **receipt.plain(),
         "not_accepted": listed,
-        "truncated": len(listed) < receipt.conflicts + receipt.rejected,
+        "truncated": len(listed) < receipt.refused,
     } | ({"not_kept": receipt.not_kept} if receipt.not_kept else {})
 
 

@@ -15,7 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from tillroll import __version__
-from tillroll.core.outcome_tally import OUTCOMES
+from tillroll.core.outcome_counts import NOTHING, OUTCOMES, OutcomeCounts
 from tillroll.ingest.take import ONE
 from tillroll.web.problem import CODES
 
@@ -36,14 +36,14 @@ _SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000)
 class Metrics:
     """Counters and histograms of one server. Safe to use from any thread."""
 
-    def __init__(self, clock: Clock, note: Callable[[Sequence[int]], None] = lambda _: None) -> None:
-        """`note` is told the events of each commit by outcome, in the order of OUTCOMES."""
+    def __init__(self, clock: Clock, note: Callable[[OutcomeCounts], None] = lambda _: None) -> None:
+        """`note` is told the events of each commit by outcome."""
         self._clock = clock
         self._note = note
         self._lock = threading.Lock()
         self._clock_told = -1  # the minute in which it was said last that the clock is in doubt
-        self._totals = dict.fromkeys(OUTCOMES, 0)
-        self._minutes: deque[list[int]] = deque(maxlen=_MINUTES_KEPT)
+        self._totals = NOTHING
+        self._minutes: deque[tuple[int, OutcomeCounts]] = deque(maxlen=_MINUTES_KEPT)
         # A time of birth beside each counter is what nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
@@ -103,20 +103,17 @@ class Metrics:
         counts = _counts(committed.receipts)
         self._commit.observe(committed.seconds)
         self._bodies.observe(committed.bodies)
-        for outcome, count in zip(OUTCOMES, counts, strict=True):
+        for outcome, count in counts.plain().items():
             if count:
                 self._events.labels(outcome).inc(count)
-        if counts[2] or counts[3]:
+        if counts.refused:
             self._not_kept.inc(sum(receipt.not_kept for receipt in committed.receipts))
         minute = int(self._clock() // 60)
         with self._lock:
-            for outcome, count in zip(OUTCOMES, counts, strict=True):
-                self._totals[outcome] += count
+            self._totals += counts
             if not self._minutes or self._minutes[-1][0] != minute:
-                self._minutes.append([minute, 0, 0, 0, 0])
-            row = self._minutes[-1]
-            for index, count in enumerate(counts, 1):
-                row[index] += count
+                self._minutes.append((minute, NOTHING))
+            self._minutes[-1] = (minute, self._minutes[-1][1] + counts)
         self._note(counts)
 
     def note_problem(self, code: str) -> None:
@@ -151,7 +148,7 @@ class Metrics:
     def totals(self) -> dict[str, int]:
         """Return events by outcome since the server started."""
         with self._lock:
-            return dict(self._totals)
+            return self._totals.plain()
 
     def series(self) -> Sequence[list[int]]:
         """Return [minute since 1970, accepted, duplicates, conflicts, rejected] of each minute of the last day.
@@ -160,7 +157,7 @@ class Metrics:
         """
         oldest = int(self._clock() // 60) - _MINUTES_KEPT
         with self._lock:
-            return [list(row) for row in self._minutes if row[0] > oldest]
+            return [[minute, *counts.plain().values()] for minute, counts in self._minutes if minute > oldest]
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return everything, in the format that an Accept header asks for, and the content type of that."""
@@ -175,9 +172,7 @@ def _unknown(name: str, help_text: str, registry: CollectorRegistry) -> Gauge:
     return gauge
 
 
-def _counts(receipts: Sequence[Receipt]) -> list[int]:
+def _counts(receipts: Sequence[Receipt]) -> OutcomeCounts:
     """Return how many events there are of each outcome."""
     others = [receipt for receipt in receipts if receipt is not ONE]
-    counts = [sum(getattr(receipt, outcome) for receipt in others) for outcome in OUTCOMES]
-    counts[0] += len(receipts) - len(others)
-    return counts
+    return sum(others, OutcomeCounts(accepted=len(receipts) - len(others)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tillroll.core.outcome_tally import GRAINS, OUTCOMES
+from tillroll.core.outcome_tally import GRAINS
 from tillroll.core.question import whole_number
 from tillroll.errors import QueryError, TillrollError
 from tillroll.ports import ImportList, MeasuredQueue
@@ -40,10 +40,7 @@ class OutcomeRoutes:
         """GET /outcomes: by window and way in."""
         grain = _single(parameters_of(request), "by", tuple(GRAINS), "quarter")
         tally = await self._state.read(self._state.outcomes.shown)
-        rows = [
-            {"from": row.start, "way": row.way} | dict(zip(OUTCOMES, row.counts, strict=True))
-            for row in tally.rows(grain)
-        ]
+        rows = [{"from": row.start, "way": row.way, **row.counts.plain()} for row in tally.rows(grain)]
         return json_answer(request, rows)
 
     async def imports(self, request: Request) -> Response:

@@ -58,13 +58,13 @@ class RejectedRoutes:
         """POST /rejected/retry: those of a reason or a source, as they were, so many at once."""
         given, which = _asked(request, "after")
         retried = await self._state.read(self._take_some, which, given.get("after"))
-        return json_answer(request, retried._asdict())
+        return json_answer(request, {**correction.retried_counts(retried.counts), "after": retried.after})
 
     def _take_some(self, which: RejectedFilter, after: str | None) -> Retried:
         started = time.perf_counter()
         retried = correction.retry_some(self._store, which, after, self._state.clock(), self._state.fields.keep)
-        if retried.accepted:
-            receipt = Receipt(accepted=retried.accepted)
+        if retried.counts.accepted:
+            receipt = Receipt(accepted=retried.counts.accepted)
             self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
             self._store.fold()
         return retried
@@ -96,7 +96,7 @@ class RejectedRoutes:
         corrected = await self._state.read(self._take, kept.id, body or None)
         if corrected.reason is not None:
             reason = corrected.reason
-            members = {"outcome": corrected.word, "reason": reason, **corrected.counts()}
+            members = {"outcome": corrected.word, "reason": reason, **corrected.told()}
             raise Problem("not_accepted", f"It is still not accepted: {reason.message}", members=members)
         return json_answer(request, corrected.plain(kept.id))
 
@@ -106,8 +106,8 @@ class RejectedRoutes:
             corrected = correction.retry(self._store, rejected_id, body, self._state.clock(), self._state.fields.keep)
         except correction.NoSuchRejectedError as error:  # somebody else was quicker
             raise _unknown(rejected_id) from error
-        if corrected.accepted:
-            receipt = Receipt(corrected.accepted, corrected.duplicates)
+        if corrected.counts.accepted:
+            receipt = Receipt(corrected.counts.accepted, corrected.counts.duplicates)
             self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
             self._store.fold()
         return corrected

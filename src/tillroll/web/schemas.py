@@ -8,7 +8,7 @@ from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.dimension import BRACKETS, KEYS, WINDOWS
 from tillroll.core.limits import METHODS
-from tillroll.core.outcome_tally import OUTCOMES
+from tillroll.core.outcome_counts import OUTCOMES
 from tillroll.core.rejection import SOURCES_MAX
 from tillroll.core.report import FIVE
 from tillroll.web.described import KINDS
