@@ -92,10 +92,11 @@ PyObject *py_sum_counts(PyObject *Py_UNUSED(module), PyObject *args) {
     return result;
 }
 
-static bool add_each(const Totals *totals, uint64_t size, uint64_t first, const Column *codes, const Column *counts,
-                     const Column *lows, const Column *highs) {
+static bool add_each(const Totals *totals, uint64_t size, uint64_t first, const Column *columns, size_t start,
+                     size_t stop) {
+    const Column *codes = &columns[0], *counts = &columns[1], *lows = &columns[2], *highs = &columns[3];
     const uint64_t *code = codes->data, *count = counts->data, *low = lows->data, *high = highs->data;
-    for (size_t i = 0; i < codes->count; i++) {
+    for (size_t i = start; i < stop; i++) {
         if (code[i] < first || code[i] - first >= size) {
             PyErr_Format(PyExc_ValueError, "code %llu is outside the segment at %llu", (unsigned long long)code[i],
                          (unsigned long long)first);
@@ -113,9 +114,10 @@ PyObject *py_add_counts(PyObject *Py_UNUSED(module), PyObject *args) {
     Column columns[4] = {{.held = false}, {.held = false}, {.held = false}, {.held = false}};
     const Column *codes = &columns[0], *counts = &columns[1], *lows = &columns[2], *highs = &columns[3];
     unsigned long long first;
-    Py_ssize_t size;
+    Py_ssize_t size, start = 0, stop = -1;
     Totals totals = {NULL, NULL, NULL};
-    if (!PyArg_ParseTuple(args, "OKnOOOO:add_counts", &cells, &first, &size, &from[0], &from[1], &from[2], &from[3]) ||
+    if (!PyArg_ParseTuple(args, "OKnOOOO|nn:add_counts", &cells, &first, &size, &from[0], &from[1], &from[2], &from[3],
+                          &start, &stop) ||
         !size_ok(size)) {
         return NULL;
     }
@@ -124,10 +126,13 @@ PyObject *py_add_counts(PyObject *Py_UNUSED(module), PyObject *args) {
         fine = column_get(from[i], 'Q', &columns[i]);
     }
     if (fine) {
+        size_t upto = stop < 0 ? codes->count : (size_t)stop;
         if (codes->count != counts->count || codes->count != lows->count ||
             (highs->count != 0 && highs->count != codes->count)) {
             value_error("columns differ in length");
-        } else if (add_each(&totals, (uint64_t)size, first, codes, counts, lows, highs)) {
+        } else if (start < 0 || (size_t)start > upto || upto > codes->count) {
+            value_error("there are not so many counts");
+        } else if (add_each(&totals, (uint64_t)size, first, columns, (size_t)start, upto)) {
             result = cells_new(&totals, (size_t)size);
         }
     }

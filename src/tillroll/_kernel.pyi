@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
-from typing import Final, Self, TypeAlias, final
+from typing import Final, Self, TypeAlias, final, overload
 
 from typing_extensions import Buffer
 
@@ -13,6 +13,7 @@ from tillroll.core.selection import Cut, Shape
 
 CONTRACT: Final[tuple[int, int, int, int]]
 
+@overload
 def add_counts(
     cells: bytes,
     first: int,
@@ -21,6 +22,19 @@ def add_counts(
     counts: array[int],
     lows: array[int],
     highs: array[int],
+    /,
+) -> bytes: ...
+@overload
+def add_counts(
+    cells: bytes,
+    first: int,
+    size: int,
+    codes: array[int],
+    counts: array[int],
+    lows: array[int],
+    highs: array[int],
+    start: int,
+    stop: int,
     /,
 ) -> bytes: ...
 def bounds(values: array[int], /) -> tuple[int, int]: ...

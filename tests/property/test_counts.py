@@ -54,6 +54,22 @@ def test_what_is_added_is_there(many: list[dict[int, Total]]) -> None:
         assert read(module, cells) == expected(many)
 
 
+@given(segments, st.data())
+def test_of_many_counts_those_of_a_stretch_are_added(many: list[dict[int, Total]], data: st.DataObject) -> None:
+    rows = [(code, *total) for values in many for code, total in values.items()]
+    start = data.draw(st.integers(0, len(rows)))
+    stop = data.draw(st.integers(start, len(rows)))
+    codes, counts = (array("Q", [row[at] for row in rows]) for at in (0, 1))
+    wanted = expected([{code: (count, amount)} for code, count, amount in rows[start:stop]])
+    for module in (kernel, columns):
+        lows, highs = words([amount for *_, amount in rows])
+        cells = module.add_counts(b"", 0, SIZE, codes, counts, lows, highs, start, stop)
+        assert read(module, cells) == wanted
+        for wrong in ((-1, 0), (1, 0), (0, len(rows) + 1), (len(rows) + 1, len(rows) + 1)):
+            with pytest.raises(ValueError, match="not so many"):
+                module.add_counts(b"", 0, SIZE, codes, counts, lows, highs, *wrong)
+
+
 @pytest.mark.parametrize("module", [kernel, columns])
 def test_sums_pass_64_bits_and_are_as_narrow_as_they_fit(module: object) -> None:
     largest = 10**12 * 10**8  # an amount of 10^12 cents, 10^8 times

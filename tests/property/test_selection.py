@@ -45,7 +45,7 @@ def run(
     size = STEP * MERCHANTS
     found = module[1](dictionary, known, Shape(size, STEP, by_merchant), TARGETS, wanted, cut)
     for window, (rows, loose) in windows.items():
-        segments = [(0, part, columns.add_counts(b"", part * size, size, *words(values))) for part, values in rows]
+        segments = [(0, part, kernel.add_counts(b"", part * size, size, *words(values))) for part, values in rows]
         found.add(window.encode(), segments, *words(loose))
     return found.best(), found.totals(), len(found)
 

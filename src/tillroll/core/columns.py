@@ -662,12 +662,15 @@ def add_counts(
     counts: array[int],
     lows: array[int],
     highs: array[int],
+    start: int = 0,
+    stop: int = -1,
 ) -> bytes:
     """Return a segment's cells with counts added, and sums of 128 bits, by their low and their high words.
 
-    No high words are zeros. Cells hold `size` counters and sums, for the codes from `first` on, as three columns of one
-    width each: counts, low words, high words. The three widths stand before them: 0 (for zeros alone), 1, 2, 4 or 8
-    bytes. Of nothing but zeros cells are empty.
+    Those from `start` up to `stop` are, up to the last one where that is below 0. No high words are zeros. Cells hold
+    `size` counters and sums, for the codes from `first` on, as three columns of one width each: counts, low words, high
+    words. The three widths stand before them: 0 (for zeros alone), 1, 2, 4 or 8 bytes. Of nothing but zeros cells are
+    empty.
 
     Raises:
         ValueError: a code is outside the segment, the cells are not of its size, or a counter is out of range.
@@ -675,7 +678,11 @@ def add_counts(
     held, held_lows, held_highs = map(list, read_counts(cells, size))
     if not len(codes) == len(counts) == len(lows) or (highs and len(highs) != len(codes)):
         raise ValueError("columns differ in length")
-    for code, count, low, high in zip(codes, counts, lows, highs or repeat(0, len(codes)), strict=True):
+    stop = len(codes) if stop < 0 else stop
+    if not 0 <= start <= stop <= len(codes):
+        raise ValueError("there are not so many counts")
+    columns = (column[start:stop] for column in (codes, counts, lows, highs or array("Q", bytes(8 * len(codes)))))
+    for code, count, low, high in zip(*columns, strict=True):
         if not first <= code < first + size:
             raise ValueError(f"code {code} is outside the segment at {first}")
         at = code - first

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import zlib
 from array import array
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -196,11 +197,13 @@ class Merchants:
         """Return the number (I) of each of a batch's values, giving new ones the next. Call within a transaction."""
         _, ends, heap = column_of(batch, self._dictionary)
         numbers = self._find(ends, heap)
-        if kernel.MISSING in numbers:
+        if _has_missing(numbers):
             new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
             names = kernel.split_strings(*kernel.pick_strings(ends, heap, new))
-            self._add(list(dict.fromkeys(names)))
-            numbers = self._find(ends, heap)
+            given = dict(zip(dict.fromkeys(names), count(len(self)), strict=False))
+            self._add(list(given))
+            for index, name in zip(new, names, strict=True):
+                numbers[index] = given[name]
         return numbers
 
     def known_ids(self, batch: Batch) -> array[int]:
@@ -212,7 +215,7 @@ class Merchants:
         """
         _, ends, heap = column_of(batch, self._dictionary)
         numbers = self._find(ends, heap)
-        if kernel.MISSING in numbers:
+        if _has_missing(numbers):
             if self._dictionary == MERCHANT.dictionary:
                 raise DamageError("merchants were journaled while the names of others were damaged", _REBUILD)
             raise UnnumberedError(self._dictionary)
@@ -223,7 +226,7 @@ class Merchants:
         if len(self.names) > self.known and numbers and kernel.largest(numbers) >= self.known:
             # Those of later transactions are not there yet.
             numbers = array("I", [number if number < self.known else kernel.MISSING for number in numbers])
-        if self._new and kernel.MISSING in numbers:
+        if self._new and _has_missing(numbers):
             added = self._new.find(ends, heap)
             for index, number in enumerate(numbers):
                 if number == kernel.MISSING and added[index] != kernel.MISSING:
@@ -244,6 +247,11 @@ class Merchants:
         if own:
             row = (self._dictionary, len(self), self.crc)
             self._connection.execute("INSERT OR REPLACE INTO dictionary VALUES (?, ?, ?, ?)", (*row, _row_crc(row)))
+
+
+def _has_missing(numbers: array[int]) -> bool:
+    """Tell whether a value has no number: MISSING is above all of them."""
+    return bool(numbers) and kernel.largest(numbers) == kernel.MISSING
 
 
 class Dictionaries:

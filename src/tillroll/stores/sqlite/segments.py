@@ -224,12 +224,12 @@ class Segments:
     ) -> Iterator[SegmentRow]:
         """Yield (window, part, cells) of all counters of a range of windows, by window, then part."""
         size = layout_of(report).size
-        for window, rows, *totals in self.windows(report, start, stop, parts):
+        for window, rows, codes, counts, lows, highs in self.windows(report, start, stop, parts):
             found = {part: cells for _, part, cells in rows}
-            for code, *one in zip(*totals, strict=True):
+            for at, code in enumerate(codes):
                 part = code // size
-                columns = (array("Q", [item]) for item in (code, *one))
-                found[part] = kernel.add_counts(found.get(part, b""), part * size, size, *columns)
+                held = found.get(part, b"")
+                found[part] = kernel.add_counts(held, part * size, size, codes, counts, lows, highs, at, at + 1)
             yield from ((window, part, found[part]) for part in sorted(found))
 
     def doubtful_rows(self, report: Report) -> Iterator[tuple[Key, bytes, str]]:
@@ -282,8 +282,8 @@ def _add_doubtful(found: dict[Key, tuple[bytes, str]], layout: Layout, place: Ke
         counts = sparse.counts_of(layout, place, sparse.decode(cells))
         for window, part, first, last in _stretches(counts, layout.size, 0, len(counts.windows)):
             held, noted = found.get((window, part), (b"", ""))
-            added = [column[first:last] for column in counts[1:]]
-            found[window, part] = (kernel.add_counts(held, part * layout.size, layout.size, *added), noted)
+            added = kernel.add_counts(held, part * layout.size, layout.size, *counts[1:], first, last)
+            found[window, part] = (added, noted)
 
 
 def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
@@ -305,10 +305,10 @@ def together(window: int, windows: list[Window]) -> Window:
 
 
 def _add_dense(edit: Edit, counts: sparse.Few, size: int, stretches: Iterable[tuple[int, int, int, int]]) -> None:
+    columns = counts[1:]
     for window, part, start, stop in stretches:
         at = edit.change((window, part))
-        columns = (column[start:stop] for column in counts[1:])
-        at.cells = kernel.add_counts(at.cells, part * size, size, *columns)
+        at.cells = kernel.add_counts(at.cells, part * size, size, *columns, start, stop)
 
 
 def _is_many(counters: int, size: int) -> bool:
