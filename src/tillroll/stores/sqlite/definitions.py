@@ -115,8 +115,10 @@ class Definitions:
     def count_stride(self, *, all_behind: bool = False) -> bool:
         """Count a stride of the versions that are furthest behind; return whether something is left.
 
-        What is slow is done before the transaction: no commit waits for it.
+        What is slow is done before the transaction: no commit waits for it. It takes a short time all the same, since it
+        holds Python's lock.
         """
+        began = time.monotonic()
         own_are_due = time.monotonic() - self._own_counted_at >= FOLD_AFTER_S
         stride, unnumbered = None, ""
         with self._readers.lend() as reader:
@@ -137,7 +139,6 @@ class Definitions:
             return True
         with writer.write():
             state = writer.state()
-            began = time.monotonic()
             versions = stride.write(writer.connection, state)
             if versions is not None and stride.reached >= state.folded:
                 self._swap([version for version in versions if version.state == "counting"], state)
