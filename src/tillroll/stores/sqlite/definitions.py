@@ -115,8 +115,8 @@ class Definitions:
     def count_stride(self, *, all_behind: bool = False) -> bool:
         """Count a stride of the versions that are furthest behind; return whether something is left.
 
-        What is slow is done before the transaction, so that no commit waits for it; for a short time all the same, since
-        it holds Python's lock.
+        What is slow is done before the transaction: no commit waits for it. It is kept short too: it holds Python's
+        lock.
         """
         began = time.monotonic()
         own_are_due = time.monotonic() - self._own_counted_at >= FOLD_AFTER_S
