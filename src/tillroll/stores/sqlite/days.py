@@ -52,7 +52,7 @@ class Days:
         Raises:
             DamageError: a segment is not what was written.
         """
-        version, held = self._version(), self.held(report, clocks)
+        held = self.held(report, clocks)
         if held is not None:
             return held
         days = _read(segments, report, hour)
@@ -60,7 +60,7 @@ class Days:
         if len(days) <= _DAYS_MAX and sum(len(day.codes) for day in days) <= _SINGLE_MAX:
             while len(self._held) >= _REPORTS_MAX:
                 del self._held[next(iter(self._held))]
-            self._held[report, clocks] = _Held(version, days)
+            self._held[report, clocks] = _Held(self._version(), days)
         return days
 
 

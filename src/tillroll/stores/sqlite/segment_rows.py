@@ -10,7 +10,7 @@ from tillroll.stores.sqlite.damage import DamageError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Key = tuple[int, int]  # window and part
 SegmentRow = tuple[int, int, bytes]  # window, part, cells
@@ -122,7 +122,8 @@ class Rows:
         rows = []
         for at in segments:
             cells = self.encoded(at.cells)
-            rows.append((name, *at.key, *at.next, self._checksum(at, cells), cells))
+            place = (*at.key, *at.next)
+            rows.append((name, *place, self._checksum(place, cells), cells))
         query = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 two names
         self._connection.executemany(query, rows)
 
@@ -153,13 +154,13 @@ class Rows:
         return Segment((row[0], row[1]), (row[2], row[3]), cells)
 
     def _checked_cells(self, row: _Row) -> bytes:
-        window, part, next_window, next_part, checksum, cells = row
+        *place, checksum, cells = row
         try:
-            if zlib.crc32(cells, zlib.crc32(_PLACE.pack(window, part, next_window, next_part), self._seed)) == checksum:
+            if self._checksum(place, cells) == checksum:
                 return self.decoded(cells)
         except (TypeError, struct.error, zlib.error):  # damage may change what type SQLite takes a column for
             pass
-        raise DamageError(f"a segment of {self.name} is damaged (window {window}, part {part})", _RECOUNT)
+        raise DamageError(f"a segment of {self.name} is damaged (window {row[0]}, part {row[1]})", _RECOUNT)
 
     def _read_damaged(self, cells: object) -> bytes:
         """Return what may be read of damaged cells."""
@@ -168,9 +169,9 @@ class Rows:
         except zlib.error:
             return b""
 
-    def _checksum(self, at: Segment, cells: bytes) -> int:
+    def _checksum(self, place: Iterable[object], cells: bytes) -> int:
         """Return the checksum of a segment, its place included: one that was written elsewhere is not taken for it."""
-        return zlib.crc32(cells, zlib.crc32(_PLACE.pack(*at.key, *at.next), self._seed))
+        return zlib.crc32(cells, zlib.crc32(_PLACE.pack(*place), self._seed))
 
     def _lost(self, key: Key) -> DamageError:
         return DamageError(f"a segment of {self.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
