@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
     from tests.browser.process import Server
 
 
@@ -18,6 +18,7 @@ def test_a_guide_is_found_read_and_left_for_the_api_and_back(open_page: Callable
     page = open_page(server.url)
     page.get_by_role("link", name="Guide", exact=True).click()
     expect(page.get_by_role("heading", name="Guides", level=1)).to_be_visible()
+    page.wait_for_load_state()  # the key is the script's
     page.keyboard.press("/")
     page.keyboard.type("peer_connections_max")
     found = page.locator("#found li").first
@@ -33,6 +34,19 @@ def test_a_guide_is_found_read_and_left_for_the_api_and_back(open_page: Callable
     expect(page.locator(".opblock").first).to_be_visible(timeout=20_000)
     page.get_by_role("link", name="The guide to it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("HTTP")
+
+
+def test_what_is_typed_before_the_search_is_loaded_is_searched_for(
+    open_page: Callable[..., Page], server: Server
+) -> None:
+    page = open_page("about:blank")
+    held: list[Route] = []
+    page.route("**/guide/guide.js", lambda route: held.append(route))  # noqa: PLW0108 - it is given an attribute
+    page.goto(f"{server.url}/guide", wait_until="commit")
+    page.get_by_label("Search").fill("peer_connections_max")
+    assert page.locator("#found").is_hidden()
+    held[0].continue_()
+    expect(page.locator("#found li").first).to_contain_text("peer_connections_max")
 
 
 def test_a_guide_has_no_accessibility_fault_and_no_sideways_scroll(

@@ -45,8 +45,10 @@ async function show() {
   found.hidden = false;
 }
 
+const tryToShow = () => show().catch(() => found.replaceChildren(h("p", {}, "The server cannot be reached.")));
+
 input.addEventListener("focus", () => read().catch(() => null), { once: true });
-input.addEventListener("input", debounce(() => show().catch(() => found.replaceChildren(h("p", {}, "The server cannot be reached."))), 80));
+input.addEventListener("input", debounce(tryToShow, 80));
 addEventListener("keydown", (event) => {
   if (event.key === "Escape") found.hidden = true;
   if (event.key === "/" && document.activeElement !== input) {
@@ -63,3 +65,4 @@ addEventListener("click", (event) => {
 
 const menu = document.querySelector(".guides details");
 if (matchMedia("(max-width: 900px)").matches) menu.removeAttribute("open");
+tryToShow(); // of what was typed before this was loaded
