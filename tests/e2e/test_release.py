@@ -10,11 +10,17 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from release.notes import notes
+
+import tillroll
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 COMPILED = "from tillroll.core import kernel; print(kernel.compiled)"
 
 
@@ -83,3 +89,63 @@ def test_the_bill_of_materials_has_what_is_installed_and_what_the_page_brings(re
     locked = set(re.findall(r"(?m)^([a-z0-9.-]+)==", (ROOT / "requirements" / "run.txt").read_text()))
     assert {f"pkg:pypi/{name}" for name in locked} <= addresses
     assert {"pkg:npm/uplot", "pkg:npm/swagger-ui-dist"} <= addresses
+
+
+def _workflow() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(WORKFLOW.read_text())
+    return read
+
+
+def test_the_workflow_runs_what_ci_and_people_run_and_takes_actions_by_their_hash() -> None:
+    jobs = _workflow()["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert [jobs[name].get("needs") for name in ("prove", "build", "draft")] == [None, "prove", "build"]
+    assert {".ci/run", "make wheel"} <= {step["run"] for step in steps if "run" in step}
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert used
+    assert [action for action in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action)] == []
+    assert _workflow()["permissions"] == {"contents": "read"}
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["draft"]
+
+
+def test_the_draft_has_every_file_its_hash_and_the_notes(released: Path, tmp_path: Path) -> None:
+    shutil.copytree(released, tmp_path / "dist")
+    shutil.copytree(ROOT / "release", tmp_path / "release")
+    (tmp_path / "src" / "tillroll").mkdir(parents=True)
+    shutil.copy(ROOT / "src" / "tillroll" / "__init__.py", tmp_path / "src" / "tillroll")
+    version = tillroll.__version__
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {version}\n\n- News.\n\n## 0.0.1\n\n- Old.\n")
+    recorder = tmp_path / "bin" / "gh"
+    recorder.parent.mkdir()
+    recorder.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    recorder.chmod(0o755)
+    world = {"PATH": f"{recorder.parent}:{os.environ['PATH']}", "GITHUB_REF_NAME": f"v{version}"}
+    commands = [step["run"] for step in _workflow()["jobs"]["draft"]["steps"] if "run" in step]
+    asked = "".join(_run(["bash", "-e", "-c", command], tmp_path, **world) for command in commands).splitlines()
+    assert asked[:3] == ["release", "create", f"v{version}"]
+    assert "--draft" in asked
+    built = {path.name for path in released.iterdir() if not path.name.startswith(".")}
+    assert {Path(word).name for word in asked if word.startswith("dist/")} == built | {"SHA256SUMS"}
+    assert (tmp_path / "notes.md").read_text() == "- News.\n"
+    _run(["sha256sum", "--check", "--strict", "SHA256SUMS"], tmp_path / "dist")
+    assert {line.split()[-1] for line in (tmp_path / "dist" / "SHA256SUMS").read_text().splitlines()} == built
+
+
+@pytest.mark.parametrize(
+    ("tag", "changelog", "told"),
+    [
+        ("v1.2.4", "## 1.2.3\n\n- News.\n", "the tag is v1.2.4, and tillroll.__version__ is 1.2.3"),
+        ("1.2.3", "## 1.2.3\n\n- News.\n", "the tag is 1.2.3"),
+        ("v1.2.3", "## Unreleased\n\n- News.\n", "no section `## 1.2.3`"),
+        ("v1.2.3", "## 1.2.3\n\n## 1.2.2\n\n- News.\n", "no section `## 1.2.3` with text"),
+        ("v1.2.3", "## 1.2.30\n\n- News.\n", "no section `## 1.2.3`"),
+    ],
+)
+def test_a_release_whose_tag_version_and_changelog_disagree_is_refused(tag: str, changelog: str, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        notes(tag, "1.2.3", changelog)
+
+
+def test_the_notes_are_the_section_of_the_release() -> None:
+    changelog = "# Changelog\n\n## 1.2.3 (2026-12-01)\n\n- News.\n- More.\n\n## 1.2.2\n\n- Old.\n"
+    assert notes("v1.2.3", "1.2.3", changelog) == "- News.\n- More.\n"
