@@ -51,7 +51,7 @@ def test_weeks_and_months_of_a_zone_are_what_was_sent_at_both_changes_of_the_clo
         assert len(hours) == (25 if day == "2025-10-26" else 23)
         page.goto(f"{fresh_server.url}/#/hour-bracket?from={day}&to={following}&zone=Europe/Stockholm&grain=week")
         ready(page)
-        expect(page.locator("table .mark").first).to_have_text("a part")
+        expect(page.locator("table .tag").first).to_have_text("a part")
 
 
 def test_what_is_not_over_is_compared_up_to_the_same_hour(

@@ -158,6 +158,25 @@ def test_overview_bars_lead_to_the_report_narrowed_down(open_page: Callable[...,
     expect(page.locator("#total")).to_have_text(events)
 
 
+def test_slim_columns_are_drawn_where_there_are_purchases(
+    open_page: Callable[..., Page], server: Server, purchases: list[Purchase]
+) -> None:
+    page = open_page(f"{server.url}/#/hour-bracket?range=30d&grain=hour")
+    ready(page)
+    assert page.get_by_role("slider").get_attribute("aria-valuemax") == str(30 * 24 - 1)
+    first = max(one.at for one in purchases).date() - timedelta(days=29)
+    hours = {one.hour for one in purchases if one.at.date() >= first}
+    painted, width = page.evaluate(
+        """() => {
+            const [canvas, over] = ["canvas", ".u-over"].map((one) => document.querySelector(`.plot ${one}`));
+            const { offsetLeft, offsetTop, clientWidth, clientHeight } = over;
+            const row = canvas.getContext("2d").getImageData(offsetLeft, offsetTop + clientHeight - 2, clientWidth, 1);
+            return [row.data.filter((value, index) => index % 4 === 3 && value === 255).length, clientWidth];
+        }"""
+    )
+    assert abs(painted / width - len(hours) / (30 * 24)) < 0.02
+
+
 def test_heat_map_cell_leads_to_its_latest_hour(open_page: Callable[..., Page], server: Server) -> None:
     page = open_page(f"{server.url}/")
     ready(page)
