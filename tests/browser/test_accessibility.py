@@ -202,7 +202,7 @@ def focused(page: Page) -> str:
 def tab_to(page: Page, name: str, key: str = "Tab") -> None:
     """Press a key until something has the focus."""
     seen = []
-    for _ in range(80):
+    for _ in range(500):  # the rows of a day that is nearly over are among them
         page.keyboard.press(key)
         seen.append(focused(page))
         if seen[-1] == name:
