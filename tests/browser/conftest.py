@@ -13,6 +13,7 @@ from tests.browser.purchases import Purchase, generate, lines, merchants, this_m
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import date
     from pathlib import Path
 
 DAYS = 40
@@ -47,18 +48,34 @@ def chromium(launched: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Br
 
 
 @pytest.fixture(scope="session")
-def purchases() -> list[Purchase]:
-    return list(generate(this_moment(), DAYS, AN_HOUR, merchants(MERCHANTS)))
+def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], tuple[list[Purchase], Server]]]:
+    """Return what gives the purchases up to now and a server that has them: others when a day has ended meanwhile."""
+    made: dict[date, tuple[list[Purchase], Server]] = {}
+
+    def of_today() -> tuple[list[Purchase], Server]:
+        now = this_moment()
+        if now.date() not in made:
+            purchases = list(generate(now, DAYS, AN_HOUR, merchants(MERCHANTS)))
+            running = Server(tmp_path_factory.mktemp("full") / "data")
+            made[now.date()] = purchases, running
+            running.start()
+            running.post(lines(purchases))
+        return made[now.date()]
+
+    yield of_today
+    for _, running in made.values():
+        running.close()
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, purchases: list[Purchase]) -> Iterator[Server]:
+@pytest.fixture
+def purchases(days: Callable[[], tuple[list[Purchase], Server]]) -> list[Purchase]:
+    return days()[0]
+
+
+@pytest.fixture
+def server(days: Callable[[], tuple[list[Purchase], Server]]) -> Server:
     """A server that nobody sends anything more to."""
-    running = Server(tmp_path_factory.mktemp("full") / "data")
-    running.start()
-    running.post(lines(purchases))
-    yield running
-    running.close()
+    return days()[1]
 
 
 @pytest.fixture

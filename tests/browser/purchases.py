@@ -50,7 +50,7 @@ def merchants(count: int, seed: int = 7) -> list[str]:
 
 
 def generate(last: datetime, days: int, an_hour: float, names: list[str], seed: int = 11) -> Iterator[Purchase]:
-    """Yield the purchases of some days up to a moment, in the order of their dates."""
+    """Yield the purchases of some days up to a moment, hour by hour; the last are of that moment, one by each method."""
     pick = random.Random(seed)
     weights = [1 / (rank + 1) ** 0.8 for rank in range(len(names))]
     brackets = [(name, AMOUNTS[name], SHARES[name]) for name in AMOUNTS] + [TOP]
@@ -65,6 +65,8 @@ def generate(last: datetime, days: int, an_hour: float, names: list[str], seed: 
                 method = pick.choices(METHODS, shares)[0]
                 yield Purchase(at, bracket, pick.randint(low, high), method, pick.choices(names, weights)[0])
         hour += timedelta(hours=1)
+    for method in METHODS:  # a day that has just begun has some too
+        yield Purchase(last, "10-50", 2_500, method, names[0])
 
 
 def count(purchases: Iterable[Purchase], *dimensions: str) -> dict[str, int]:

@@ -174,7 +174,7 @@ def test_slim_columns_are_drawn_where_there_are_purchases(
             return [row.data.filter((value, index) => index % 4 === 3 && value === 255).length, clientWidth];
         }"""
     )
-    assert abs(painted / width - len(hours) / (30 * 24)) < 0.02
+    assert abs(painted / width - len(hours) / (30 * 24)) < 0.05  # to the pixel: a column has one and a third
 
 
 def test_heat_map_cell_leads_to_its_latest_hour(open_page: Callable[..., Page], server: Server) -> None:
