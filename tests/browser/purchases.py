@@ -50,7 +50,7 @@ def merchants(count: int, seed: int = 7) -> list[str]:
 
 
 def generate(last: datetime, days: int, an_hour: float, names: list[str], seed: int = 11) -> Iterator[Purchase]:
-    """Yield the purchases of some days up to a moment, hour by hour; the last are of that moment, one by each method."""
+    """Yield the purchases of some days up to a moment, hour by hour; the last are of that moment, of each method."""
     pick = random.Random(seed)
     weights = [1 / (rank + 1) ** 0.8 for rank in range(len(names))]
     brackets = [(name, AMOUNTS[name], SHARES[name]) for name in AMOUNTS] + [TOP]
