@@ -158,19 +158,21 @@ def test_an_empty_file_and_blank_lines_are_no_events(tmp_path: Path) -> None:
 def test_an_import_killed_at_random_moments_and_run_again_counts_each_purchase_once(
     tmp_path: Path,
 ) -> None:
-    rounds = 8
+    kills = 6
     data, file = tmp_path / "data", tmp_path / "many.ndjson"
     tillroll("generate", file, "--events", "150000", "--merchants", "300", "--seed", "5", *RANGE, "--invalid", "0.001")
     seed = random.randrange(1 << 30)
-    moments = random.Random(seed)
-    killed = 0
-    for _ in range(rounds):
+    moments, latest_s = random.Random(seed), 0.5
+    while kills:
         running = start("import", file, "--data", data)
-        time.sleep(moments.uniform(0.05, 0.5))  # where it is then is what is being tested
+        time.sleep(moments.uniform(0, latest_s))  # where it is then is what is being tested
         running.kill()
-        killed += running.wait() == -9
+        if running.wait() == -9:
+            kills -= 1
+        else:  # it was done: anew, and killed sooner
+            latest_s *= 0.8
+            data = tmp_path / f"data-{latest_s:.3f}"
         running.communicate()
-    assert killed, seed
     found = tillroll("import", file, "--data", data, "--json", code=3)
     assert json.loads(found.stdout)[0]["lines"] == 150_000
     assert reports(data) == recount(file.read_bytes().splitlines()), seed
