@@ -196,7 +196,7 @@ def focused(page: Page) -> str:
     """Return what has the focus, as a person would name it."""
     name = "one.id || one.getAttribute('aria-label') || one.textContent"
     said: str = page.evaluate(f"() => {{ const one = document.activeElement; return {name} }}")
-    return said.strip()
+    return said.strip()[:80]
 
 
 def tab_to(page: Page, name: str, key: str = "Tab") -> None:
@@ -205,7 +205,7 @@ def tab_to(page: Page, name: str, key: str = "Tab") -> None:
     for _ in range(500):  # the rows of a day that is nearly over are among them
         page.keyboard.press(key)
         seen.append(focused(page))
-        if seen[-1] == name:
+        if seen[-1] == name[:80]:
             return
     raise AssertionError(f"{name!r} is not reached: {seen}")
 
