@@ -5,6 +5,7 @@
 
 #define BACK_BYTES (UINT64_C(1) << 16)
 #define SEPARATOR 0x1E
+#define GLANCE_BYTES 4096
 
 typedef enum { COMMA, CLOSED, BROKEN_OFF, WHOLE, UNCLOSED, REST, UNCERTAIN } How;
 
@@ -553,6 +554,25 @@ Status part(const char *data, size_t size, bool final, size_t most, PartState *s
     *read = parting.at;
     state->byte += parting.at;
     return status;
+}
+
+/* Whether a body may have more than `most` events, see core.body. Most bodies need not be read to their end for that. */
+bool may_have_more(const char *data, size_t size, size_t most) {
+    static const uint8_t parts[256] = {['\n'] = 1, [','] = 1, ['{'] = 1, [SEPARATOR] = 1};
+    size_t events = 2, at = 0; /* what stands before the first of these bytes, and an array's missing end */
+    while (events <= most && size - at > most - events) {
+        size_t end = size - at > GLANCE_BYTES ? at + GLANCE_BYTES : size;
+        size_t odd = 0;
+        for (; end - at > 1; at += 2) { /* two sums at once */
+            events += parts[(uint8_t)data[at]];
+            odd += parts[(uint8_t)data[at + 1]];
+        }
+        events += odd;
+        if (at < end) {
+            events += parts[(uint8_t)data[at++]];
+        }
+    }
+    return size > most && events > most;
 }
 
 void places_free(Places *places) {

@@ -359,6 +359,7 @@ typedef struct {
  * `final`: the body ends with it. DONE or NO_MEMORY. The caller frees the places. */
 Status part(const char *data, size_t size, bool final, size_t most, PartState *state, Places *places, size_t *read);
 void places_free(Places *places);
+bool may_have_more(const char *data, size_t size, size_t most);
 
 /* columns.c */
 

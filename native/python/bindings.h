@@ -108,6 +108,7 @@ PyObject *py_name_texts(PyObject *module, PyObject *args);
 PyObject *py_names_in_lines(PyObject *module, PyObject *args);
 PyObject *py_narrow(PyObject *module, PyObject *args);
 PyObject *py_pack_strings(PyObject *module, PyObject *args);
+PyObject *py_may_have_more(PyObject *module, PyObject *args);
 PyObject *py_part(PyObject *module, PyObject *args);
 PyObject *py_pick(PyObject *module, PyObject *args);
 PyObject *py_pick_strings(PyObject *module, PyObject *args);

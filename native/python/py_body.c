@@ -16,6 +16,15 @@ static PyObject *parted(State *state, Places *places, size_t read, const PartSta
     return tuple_take(parts, sizeof parts / sizeof *parts);
 }
 
+PyObject *py_may_have_more(PyObject *Py_UNUSED(module), PyObject *args) {
+    const char *body;
+    Py_ssize_t size, most;
+    if (!PyArg_ParseTuple(args, "y#n:may_have_more", &body, &size, &most)) {
+        return NULL;
+    }
+    return PyBool_FromLong(may_have_more(body, (size_t)size, most < 0 ? 0 : (size_t)most));
+}
+
 PyObject *py_part(PyObject *module, PyObject *args) {
     Py_buffer text;
     int mode, fresh, final;

@@ -22,6 +22,7 @@ static PyMethodDef functions[] = {
     {"join_strings", py_join_strings, METH_O, NULL},
     {"keep_memory", py_keep_memory, METH_NOARGS, NULL},
     {"largest", py_largest, METH_O, NULL},
+    {"may_have_more", py_may_have_more, METH_VARARGS, NULL},
     {"may_have_names", py_may_have_names, METH_O, NULL},
     {"name_rows", py_name_rows, METH_VARARGS, NULL},
     {"name_texts", py_name_texts, METH_VARARGS, NULL},

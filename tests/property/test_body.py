@@ -92,6 +92,15 @@ def test_places_rise_and_all_that_is_not_between_events_is_in_one(data: bytes) -
     assert not body.has_more_than(count + data.count(b"\n") + 1, data)
 
 
+@given(bodies, st.sampled_from((1, 40, 400)), st.integers(-3, 3))
+def test_the_glance_at_a_body_counts_what_stands_between_events(data: bytes, times: int, more: int) -> None:
+    data *= times
+    between = sum(map(data.count, (b"\n", b",", b"{", b"\x1e")))
+    events_max = max(0, between + more)
+    expected = len(data) > events_max and between + 2 > events_max
+    assert body.may_have_more_than(events_max, data) == expected
+
+
 def counted(data: bytes) -> tuple[list[int], list[tuple[int, bytes]]]:
     """The amounts of what is accepted, and the index and bytes of what is not, each seen to be where it says."""
     batch, _, (rejections,) = accept([Body(data, UNNAMED)], NOW_S)

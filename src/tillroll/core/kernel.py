@@ -46,6 +46,7 @@ if compiled:
     join_strings = _kernel.join_strings
     keep_memory = _kernel.keep_memory
     largest = _kernel.largest
+    may_have_more = _kernel.may_have_more
     may_have_names = _kernel.may_have_names
     name_rows = _kernel.name_rows
     name_texts = _kernel.name_texts
