@@ -441,7 +441,7 @@ class ImportList(Protocol):
         ...
 
     def note_import(self, head: ImportHead) -> None:
-        """Note an import durably. One that is noted already is not noted again."""
+        """Note an import, as durably as what is journaled after it. One that is noted already is not noted again."""
         ...
 
     def note_run(self, run: ImportRun) -> None:

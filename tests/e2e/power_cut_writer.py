@@ -56,11 +56,11 @@ def _change(synchronous: str) -> None:
     def connect(path: Path) -> sqlite3.Connection:
         connection = open_file(path)
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        if synchronous:
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
         return connection
 
     schema.connect = connect
+    if synchronous:
+        schema.SYNCED = f"PRAGMA synchronous = {synchronous}"  # type: ignore[misc]
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from tests.counted import count_datapoints
 from tests.oracle import REPORTS, events_of, rows_of
 
 from tillroll.core import kernel
-from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.accept import Reason, Rejection
+from tillroll.core.batch import UNNAMED, Event, NameKind, Source, batch_of
 from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import find_zone
 from tillroll.errors import StoreDamagedError, StoreError, StoreFullError
-from tillroll.ports import Outcome
+from tillroll.ports import ImportHead, Outcome
 from tillroll.stores.sqlite import audit as audit_module
 from tillroll.stores.sqlite import head as head_module
 from tillroll.stores.sqlite import reader, schema
@@ -53,6 +54,34 @@ def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="is not a tillroll file"):
         SqliteStore(tmp_path)
     assert path.read_bytes() == before
+
+
+def test_what_was_acknowledged_is_synced_and_folds_and_notes_wait_for_the_next_sync(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+
+    def is_synced() -> bool:
+        (level,) = store._connection.execute("PRAGMA synchronous").fetchone()
+        return {1: False, 2: True}[level]
+
+    store.note_import(ImportHead("a", 1, "0" * 64))
+    assert not is_synced()
+    for start in (0, 10):
+        store.journal(batch_of(events(10, start=start)))
+        assert is_synced()
+        store.fold()
+        assert not is_synced()
+    store.set_aside([Rejection(UNNAMED, 0, b"x", Reason("no_json", None, "it is no JSON"), 0)], NOON)
+    assert is_synced()
+    store.fold()
+    store.rebuild()
+    assert is_synced()
+    store.close()
+
+
+def test_a_new_file_has_no_table_of_an_older_release_to_convert(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    assert store._connection.execute("SELECT name FROM sqlite_schema WHERE name = 'rejected'").fetchall() == []
+    store.close()
 
 
 @pytest.mark.parametrize("damaged", [b"INTEGE\xd2 NOT", b"INTEGEZ NOT", b"INTEGER N\xcfT"])

@@ -7,10 +7,11 @@ told apart by their values (see `merchant_is_reserved`), all others begin with `
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from tillroll.core.dimension import BRACKET, DAY, HOUR, MERCHANT, METHOD, Closed, Dimension, Open, Window
 
@@ -32,8 +33,7 @@ class Condition(NamedTuple):
     texts: frozenset[str]
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
+class Report(msgspec.Struct, frozen=True, eq=False, dict=True):
     """A report: its name, the dimensions in the order of the datapoint, and the conditions that all must hold.
 
     Two are equal when name and version are: a definition never changes. `definition` is the text of a report of one's

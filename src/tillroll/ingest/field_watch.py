@@ -7,7 +7,7 @@ speak of, and whatever comes at less than that is looked at whole.
 from __future__ import annotations
 
 import logging
-import random
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -112,7 +112,7 @@ def _sample(text: bytes | memoryview) -> Iterator[bytes]:
     data = bytes(text[: _WINDOW_BYTES + 1]) if len(text) > _WINDOW_BYTES else bytes(text)
     if len(text) > _WINDOW_BYTES:
         if data.startswith(b"{"):
-            start = random.randrange(len(text) - _WINDOW_BYTES + 1)  # noqa: S311 a sample
+            start = int.from_bytes(os.urandom(8), "little") % (len(text) - _WINDOW_BYTES + 1)
             data = bytes(text[start : start + _WINDOW_BYTES])
             data = data[data.find(b"\n") + 1 :] if start else data
         data = data[: data.rfind(b"\n" if data.startswith(b"{") else b"}") + 1]

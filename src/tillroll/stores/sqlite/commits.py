@@ -144,7 +144,7 @@ class Commits:
                 self._told_unknown = writer.roster.unknown
                 _log.error("%s. Events are journaled meanwhile, and are counted then", self._told_unknown)
             try:
-                with writer.write():
+                with writer.write(sync=False):
                     state = writer.state()
                     if state.folded < state.events and writer.is_foldable():
                         state = writer.save(self._fold_stride(state))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import zlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -49,7 +49,7 @@ class Naming(NamedTuple):
 
 def draw_naming(indexed: int | None) -> Naming:
     """Return a new secret."""
-    return Naming(secrets.token_bytes(KEY_BYTES), indexed)
+    return Naming(os.urandom(KEY_BYTES), indexed)
 
 
 def read_naming(connection: sqlite3.Connection) -> Naming:

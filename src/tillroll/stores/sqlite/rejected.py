@@ -7,7 +7,7 @@ caller's. What is discarded is overwritten: see `erasing`.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import zlib
 from collections import deque
 from contextlib import closing, contextmanager
@@ -121,7 +121,7 @@ def _add(connection: sqlite3.Connection, row: Row, capacity: Capacity | None) ->
     cursor = connection.execute(
         "INSERT INTO rejected_group (token, kind, source, low, high, waiting, codes, payload, checksum)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        (secrets.token_hex(_TOKEN_BYTES), *row),
+        (os.urandom(_TOKEN_BYTES).hex(), *row),
     )
     _sign(connection, cursor.lastrowid or 0)
     _count(connection, row.waiting, len(row.payload) if row.waiting else 0)

@@ -1,6 +1,7 @@
 """The SQLite file: its tables, its version, and how a connection to it is opened.
 
-Durability is SQLite's own: WAL with synchronous=FULL syncs the log at every commit, before the commit returns
+Durability is SQLite's own: WAL with synchronous=FULL syncs the log at every commit, before the commit returns; with
+NORMAL it is in the log, in its order, and survives a power cut once a later commit has synced it
 (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "tillroll.db"
 APPLICATION_ID: Final = 0x54524C4C  # "TRLL"
+SYNCED: Final = "PRAGMA synchronous = FULL"
+SYNCED_LATER: Final = "PRAGMA synchronous = NORMAL"
 _BUSY_S: Final = 30.0  # how long a writer waits for another process's commit
 _WAL_AGAIN_S: Final = 0.01
 _CACHE_KIB: Final = 32 * 1024
@@ -155,7 +158,7 @@ def connect(path: Path) -> sqlite3.Connection:
         # Only one that is new: a descriptor that is closed takes with it all locks of this process on the file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(SYNCED)
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
     return connection
@@ -194,7 +197,8 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         _use_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for number in range(_pragma(connection, "user_version"), len(MIGRATIONS)):
+        start = _pragma(connection, "user_version")
+        for number in range(start, len(MIGRATIONS)):
             migration = MIGRATIONS[number]
             if isinstance(migration, str):
                 run_script(connection, migration)
@@ -203,6 +207,8 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
             if not number:
                 connection.execute("INSERT INTO state VALUES (0, 0, 0, NULL, 0, '')")
             connection.execute(f"PRAGMA user_version = {number + 1}")
+        if not start:
+            connection.execute("DROP TABLE rejected")  # of release 0.1.0: there is nothing to convert
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:

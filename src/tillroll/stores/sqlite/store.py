@@ -21,8 +21,6 @@ from tillroll.core.field_tally import FieldTally
 from tillroll.core.outcome_tally import OutcomeTally
 from tillroll.core.rejection import CAPACITY, EVERY, Capacity
 from tillroll.errors import StoreError
-from tillroll.stores.sqlite import audit as audit_module
-from tillroll.stores.sqlite import backup as backup_module
 from tillroll.stores.sqlite import export, notes, schema
 from tillroll.stores.sqlite import imports as imports_module
 from tillroll.stores.sqlite import rejected as rejected_module
@@ -33,7 +31,6 @@ from tillroll.stores.sqlite.files import Files
 from tillroll.stores.sqlite.merchants import SharedNames, UnnumberedError
 from tillroll.stores.sqlite.reader import LagError
 from tillroll.stores.sqlite.readers import Readers
-from tillroll.stores.sqlite.repair import Repair
 from tillroll.stores.sqlite.reports import Catalogue
 from tillroll.stores.sqlite.schema import translated
 from tillroll.stores.sqlite.writer import Writer
@@ -64,6 +61,7 @@ if TYPE_CHECKING:
         Trace,
     )
     from tillroll.stores.sqlite.reader import Reader
+    from tillroll.stores.sqlite.repair import Repair
 
 _T = TypeVar("_T")
 _PAGES_AT_ONCE: Final = os.cpu_count() or 1
@@ -89,7 +87,7 @@ class SqliteStore:
         self._writer = Writer(self._files, names, catalogue, clock)
         self._commits = Commits(self._writer, clock)
         self._definitions = Definitions(self._writer, self._readers)
-        self._repair = Repair(self._writer, clock)
+        self._clock = clock
         self._read = self._readers.lend
         self._write = self._writer.write
 
@@ -104,12 +102,12 @@ class SqliteStore:
 
     def note_import(self, head: ImportHead) -> None:
         """See ports.ImportList."""
-        with self._write():
+        with self._write(sync=False):
             imports_module.note(self._connection, head)
 
     def note_run(self, run: ImportRun) -> None:
         """See ports.ImportList."""
-        with self._write():
+        with self._write(sync=False):
             imports_module.note_run(self._connection, run)
 
     def import_runs(self, limit: int) -> list[ImportRun]:
@@ -119,12 +117,14 @@ class SqliteStore:
 
     def backup(self, target: Path, progress: Progress | None = None) -> Backup:
         """See ports.Copyable. By a connection of its own, in one read transaction: nobody waits for it."""
+        from tillroll.stores.sqlite import backup  # noqa: PLC0415 most commands need none
+
         with (
             translated(self.path),
             closing(schema.connect(self.path)) as connection,
             self._files.at_one_moment(connection),
         ):
-            return backup_module.copy(connection, target, progress)
+            return backup.copy(connection, target, progress)
 
     def check(self) -> None:
         """See ports.Watchable."""
@@ -271,7 +271,7 @@ class SqliteStore:
 
     def note_fields(self, tally: FieldTally) -> None:
         """See ports.Fields."""
-        with self._write():
+        with self._write(sync=False):
             notes.add(self._connection, notes.FIELDS, tally)
 
     def noted_fields(self) -> FieldTally:
@@ -283,7 +283,7 @@ class SqliteStore:
 
     def note_outcomes(self, tally: OutcomeTally) -> None:
         """See ports.Outcomes."""
-        with self._write():
+        with self._write(sync=False):
             notes.add(self._connection, notes.OUTCOMES, tally)
 
     def noted_outcomes(self) -> OutcomeTally:
@@ -295,18 +295,25 @@ class SqliteStore:
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         """See ports.Journal."""
-        return self._repair.audit(since, progress, repair=repair)
+        return self._repair().audit(since, progress, repair=repair)
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """See ports.Journal."""
-        return self._repair.rebuild(progress)
+        return self._repair().rebuild(progress)
+
+    def _repair(self) -> Repair:
+        from tillroll.stores.sqlite.repair import Repair  # noqa: PLC0415 most commands need none
+
+        return Repair(self._writer, self._clock)
 
     def trace(self, datapoint: str) -> Iterator[Trace]:
         """See ports.Journal."""
+        from tillroll.stores.sqlite import audit  # noqa: PLC0415 most commands need none
+
         with self._read() as reader:
             at = reader.roster.catalogue.place(datapoint)
             if at is not None:
-                yield from audit_module.trace(reader.connection, at, datapoint)
+                yield from audit.trace(reader.connection, at, datapoint)
 
 
 def open_address(address: str, opening: Opening) -> SqliteStore:

@@ -69,11 +69,16 @@ class Writer:
         self._seen = 0  # SQLite's number for what other connections have committed
         self._clock = clock
         self._looked_at = 0.0
+        self._syncs = True  # how the connection commits
         self._pause = _Pause()
 
     @contextmanager
-    def write(self) -> Iterator[None]:
-        """Write in one transaction. All in one piece, since each commit passes through it."""
+    def write(self, *, sync: bool = True) -> Iterator[None]:
+        """Write in one transaction. All in one piece, since each commit passes through it.
+
+        Without `sync` a power cut may undo it, until a later one is synced: for what is counted again then, for what is
+        but noted, and for what need not last longer than what follows.
+        """
         with self._lock:
             try:
                 self.files.refuse_loss()
@@ -82,6 +87,9 @@ class Writer:
                     self._looked_at = now
                     self._left = None
                     self.files.place.check()
+                if sync != self._syncs:
+                    self.connection.execute(schema.SYNCED if sync else schema.SYNCED_LATER)
+                    self._syncs = sync
                 self.connection.execute("BEGIN IMMEDIATE")
                 yield
                 self.connection.execute("COMMIT")
