@@ -293,6 +293,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._posted is not None:
             posted = _Posted(self, self.parser.should_keep_alive())
             if self.route.take_quickly(self.headers, self._posted, posted.answer):
+                self._posted = None
                 self.cycle = self._running = cast("RequestResponseCycle", posted)
                 return
             self._begin()
