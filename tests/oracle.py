@@ -208,7 +208,7 @@ class Oracle:
     def drop(self, name: str) -> bool:
         return self.versions.pop(name, None) is not None
 
-    def count_some(self, seconds: float) -> bool:  # noqa: ARG002 the port has it
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:  # noqa: ARG002 the port has it
         for name, versions in self.versions.items():
             self.versions[name] = [(versions[-1][0], len(self.journaled))]
         return False

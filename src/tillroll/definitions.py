@@ -39,6 +39,7 @@ def state_object(state: ReportState) -> dict[str, Any]:
         "journal_position": state.journal_position,
         "datapoints": state.datapoints,
         "bytes": state.stored_bytes,
+        "sized_position": state.sized_position,
     }
 
 

@@ -280,6 +280,7 @@ class ReportState(NamedTuple):
     journal_position: int
     datapoints: int | None = None  # None where counting them is expensive
     stored_bytes: int | None = None
+    sized_position: int | None = None  # up to which these two are told, which may have been a while ago
 
     @property
     def whole(self) -> bool:
@@ -314,10 +315,11 @@ class Definitions(Protocol):
         """
         ...
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:
         """Count versions that lag, for about so long, in short transactions; return whether something is left to do.
 
-        May be called at any time, by any number of callers at once, and killed anywhere.
+        May be called at any time, by any number of callers at once, and killed anywhere. `beside_traffic` has what the
+        other threads of this process do go first.
         """
         ...
 
@@ -546,7 +548,7 @@ class Paced(Protocol):
 
     count_write_units: int
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:
         """As Definitions.count_some."""
         ...
 

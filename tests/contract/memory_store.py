@@ -364,7 +364,7 @@ class MemoryStore:
             dropped, self.disk.versions = len(stay) < len(self.disk.versions), stay
             return dropped
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:  # noqa: ARG002 the port has it
         stop = time.monotonic() + seconds
         with self.disk.lock:
             self.fold(seconds)

@@ -14,7 +14,6 @@ from tillroll.ports import Outcome
 from tillroll.stores.sqlite import audit, counting, definitions
 from tillroll.stores.sqlite import reader as reader_module
 from tillroll.stores.sqlite.commits import FOLD_STRIDE, Commits
-from tillroll.stores.sqlite.counters import Counters
 from tillroll.stores.sqlite.counting import Lag, Stride
 from tillroll.stores.sqlite.dedupe import Classified, Dedupe, Tried
 from tillroll.stores.sqlite.merchants import Merchants
@@ -200,8 +199,9 @@ def _joins_in_the_middle(reader: Any, *, all_behind: bool) -> Lag | None:
 def _written_though_changed(self: Stride, connection: Any, state: StoreState) -> Any:
     """Add a stride though another process may have counted it, or the version was dropped."""
     del state
-    Counters(connection).add_all(self.lag.reports, self.counts)
-    versions = [version._replace(position=self.reached) for version in self.lag.versions]
+    for statement in self.statements:
+        connection.executemany(*statement)
+    versions = [version._replace(position=self.reached) for version in self.versions]
     write_positions(connection, versions)
     return versions
 
@@ -228,7 +228,7 @@ _applied = versions.applied
 
 PLANTED: Final = (
     Planted(
-        "a report joins in the middle of a range", 400, ((definitions, "find_lag", _joins_in_the_middle),), OWN_REPORTS
+        "a report joins in the middle of a range", 400, ((counting, "find_lag", _joins_in_the_middle),), OWN_REPORTS
     ),
     Planted(
         "a stride written though the version changed", 800, ((Stride, "write", _written_though_changed),), OWN_REPORTS

@@ -194,7 +194,7 @@ def fold_if_due(store: Store, seconds: float | None = None) -> bool:
 def count_some(store: Store, seconds: float) -> None:
     """Count reports of one's own that lag. No error of that may cost anybody a message: it is put off."""
     try:
-        store.count_some(seconds)
+        store.count_some(seconds, beside_traffic=True)
     except Exception as error:  # noqa: BLE001 as above
         _log.warning("reports cannot be counted now: %s", error, exc_info=not isinstance(error, TillrollError))
 

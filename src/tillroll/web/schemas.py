@@ -179,6 +179,7 @@ SCHEMAS: Final[Schema] = {
             "journal_position": COUNT,
             "datapoints": {"type": ["integer", "null"]},
             "bytes": {"type": ["integer", "null"]},
+            "sized_position": {"type": ["integer", "null"], "description": "Where datapoints and bytes were counted"},
             "parts": listed(ref("Part")),
             "grains": listed(one_of(WINDOWS)),
             "any_zone": {"type": "boolean", "description": "Whether a question may name a time zone"},

@@ -8,6 +8,7 @@ import logging
 import resource
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -115,15 +116,14 @@ class _Server(uvicorn.Server):
                     connection.sweep(now)
 
     async def _count(self) -> None:
-        """Count reports that lag, beside the traffic: half of the time at most."""
-        loop = asyncio.get_running_loop()
+        """Count reports that lag, beside the traffic: what this process does itself, half of the time at most."""
         while True:
-            began, more = loop.time(), False
+            more, took_s = False, 0.0
             try:
-                more = await asyncio.to_thread(self._state.store.count_some, _COUNT_S)
+                more, took_s = await asyncio.to_thread(_count_some, self._state.store)
             except TillrollError as error:  # tried again; what it means is told to who reads the report
                 _log.warning("reports cannot be counted now: %s", error)
-            await asyncio.sleep(min(loop.time() - began, _COUNT_PAUSE_S_MAX) if more else _SWEEP_S)
+            await asyncio.sleep(min(took_s, _COUNT_PAUSE_S_MAX) if more else _SWEEP_S)
 
     def _watch_store(self) -> None:
         """Stop when the store's files were taken away: whoever supervises the server then starts it anew."""
@@ -135,6 +135,12 @@ class _Server(uvicorn.Server):
                 _log.error("%s", error)
                 self.gone = error
                 self.should_exit = True
+
+
+def _count_some(store: Store) -> tuple[bool, float]:
+    """Count for a moment; return whether something is left, and the processor time that it took here."""
+    began = time.thread_time()
+    return store.count_some(_COUNT_S, beside_traffic=True), time.thread_time() - began
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

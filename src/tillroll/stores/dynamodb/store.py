@@ -246,7 +246,7 @@ class DynamoDBStore:
         """See ports.Definitions."""
         return self.client.run(definitions_module.drop(self.context, name))
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:  # noqa: ARG002 it waits for the network
         """See ports.Definitions. It takes some seconds in any case: what it reads to count it would read each time."""
         return self.client.run(count_some(self.context, self._until(max(seconds, _COUNT_S_MIN))))
 

@@ -90,6 +90,7 @@ class HttpStore:
                 journal_position=state["journal_position"],
                 datapoints=state["datapoints"],
                 stored_bytes=state["bytes"],
+                sized_position=state["sized_position"],
             )
             for state in states
         ]
@@ -103,7 +104,7 @@ class HttpStore:
         """See ports.Definitions."""
         return self._unless("unknown_report", "DELETE", ["reports", name])
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:  # noqa: ARG002 as it says
         """Wait: the server counts. See ports.Definitions."""
         time.sleep(seconds)
         return not all(state.whole for state in self.report_states())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.stores.sqlite.damage import DamageError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
+    from tillroll.stores.sqlite.segment_rows import Statement
 
 CELL_TABLE: Final = """
 CREATE TABLE cell (
@@ -51,16 +52,16 @@ class Cells:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def add(self, report: Report, counts: Counts) -> None:
-        """Add counts to a report. Call within a transaction."""
-        rows = []
+    def changes(self, report: Report, counts: Counts) -> Statement:
+        """Return what is to be executed so that a report has these counts as well. Call within a transaction."""
+        rows: list[tuple[Any, ...]] = []
         columns = (counts.windows, zip(*counts.numbers, counts.codes, strict=True), counts.counts, counts.sums)
         for window, numbers, events, amount in zip(*columns, strict=True):
             ids = _packed(numbers)
             held = self._find(report, window, ids)
             total = (events, amount) if held is None else (held.events + events, held.amount + amount)
             rows.append(_row(report.key, window, ids, *total))
-        self._connection.executemany("INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?)", rows
 
     def find(self, report: Report, window: int, ids: tuple[int, ...], code: int) -> tuple[int, int]:
         """Return the events of a cell, and their amount."""

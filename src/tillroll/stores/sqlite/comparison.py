@@ -121,13 +121,13 @@ class Comparison:
 
     def count(self, batch: Batch, first: int) -> None:
         """Recount a batch whose first event has this number."""
-        for low in dict.fromkeys(self._lows):
-            wanted = bytes(
-                first <= each.position and its == low for each, its in zip(self._compared, self._lows, strict=True)
-            )
-            some = batch if low is None else _from(batch, low)
-            if any(wanted) and len(some):
-                self._tallies.count(some, wanted)
+        counted = [max(0, min(each.position + 1 - first, len(batch))) for each in self._compared]
+        parts = list(zip(self._lows, counted, strict=True))
+        for low, stop in dict.fromkeys(parts):
+            some = batch.slice(0, stop) if stop < len(batch) else batch
+            some = some if low is None else _from(some, low)
+            if len(some):
+                self._tallies.count(some, bytes(each == (low, stop) for each in parts))
 
     def compare(self, names: dict[str, Names]) -> None:
         """Compare all that was recounted with what is stored; `names` are the texts of the dictionaries."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
+    from tillroll.stores.sqlite.segment_rows import Statement
 
 
 def has_rows(report: Report) -> bool:
@@ -24,6 +25,7 @@ class Counters:
     """Aggregates to be counted into. Call all within a transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self.segments = Segments(connection)
         self.cells = Cells(connection)
 
@@ -33,11 +35,18 @@ class Counters:
 
     def add_all(self, reports: Sequence[Report], counts: Sequence[Counts]) -> None:
         """Add the counts of each of some reports."""
+        for statement in self.changes(reports, counts):
+            self._connection.executemany(*statement)
+
+    def changes(self, reports: Sequence[Report], counts: Sequence[Counts]) -> list[Statement]:
+        """Return what is to be executed so that each of some reports has its counts as well."""
+        statements: list[Statement] = []
         for report, its in zip(reports, counts, strict=True):
             if has_rows(report):
-                self.cells.add(report, its)
+                statements.append(self.cells.changes(report, its))
             else:
-                self.segments.add(report, its)
+                statements += self.segments.changes(report, its)
+        return statements
 
 
 def clear(connection: sqlite3.Connection, key: str, most: int) -> bool:

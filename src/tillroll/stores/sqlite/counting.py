@@ -1,11 +1,15 @@
-"""Counting versions of reports that lag behind, a stride at a time, beside traffic."""
+"""Counting versions of reports that lag behind, a stride at a time, beside traffic.
+
+All that takes long is done outside the transaction that writes: it is left with what is to be written.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tillroll.stores.sqlite.chunks import read_chunks
+from tillroll.stores.sqlite.chunks import chunk_start, read_chunks
 from tillroll.stores.sqlite.counters import Counters
+from tillroll.stores.sqlite.merchants import UnnumberedError
 from tillroll.stores.sqlite.reports import dictionaries_of, read_versions, write_positions
 from tillroll.stores.sqlite.unfolded import Unfolded
 
@@ -16,39 +20,50 @@ if TYPE_CHECKING:
     from tillroll.core.report import Report
     from tillroll.core.versions import Version
     from tillroll.stores.sqlite.reader import Reader
+    from tillroll.stores.sqlite.segment_rows import Statement
     from tillroll.stores.sqlite.state import StoreState
 
 OWN_BEHIND_MAX: Final = 65_536  # events that a report of one's own may lag behind before it is counted in any case
 _REPORTS_AT_ONCE: Final = 16  # counted in one transaction
+_CELLS_MAX: Final = 16_384  # changed in one transaction
 
 
 class Lag(NamedTuple):
-    """Versions that stand at one position, and where they are to go."""
+    """Versions that stand at one position, and how far they are to go together."""
 
     versions: list[Version]
     reports: list[Report]
     position: int
     target: int
+    left: int  # events that are to be counted in all: once for each version that lacks them
+
+
+class Unnumbered(NamedTuple):
+    """Texts of a dictionary that must have numbers before they can be counted."""
+
+    dictionary: str
+    texts: list[str]
 
 
 class Stride(NamedTuple):
-    """What a stretch of the journal counts in versions that stand at one position."""
+    """What a stretch of the journal changes in versions that stand at one position."""
 
     generation: int  # of the aggregates
-    lag: Lag
+    versions: list[Version]
     reached: int
-    counts: list[Counts]
+    statements: list[Statement]
 
     def write(self, connection: sqlite3.Connection, state: StoreState) -> list[Version] | None:
-        """Add the counts, and say how far the versions have come; return them. Call within a transaction.
+        """Write it, and say how far the versions have come; return them. Call within a transaction.
 
-        None, and nothing is written, when the versions do not stand as they did.
+        None, and nothing is written, when the versions do not stand as they did. Only counting changes their rows.
         """
         stand = set(read_versions(connection))
-        if state.generation != self.generation or not stand.issuperset(self.lag.versions):
+        if state.generation != self.generation or not stand.issuperset(self.versions):
             return None
-        Counters(connection).add_all(self.lag.reports, self.counts)
-        versions = [version._replace(position=self.reached) for version in self.lag.versions]
+        for statement in self.statements:
+            connection.executemany(*statement)
+        versions = [version._replace(position=self.reached) for version in self.versions]
         write_positions(connection, versions)
         return versions
 
@@ -56,7 +71,8 @@ class Stride(NamedTuple):
 def find_lag(reader: Reader, *, all_behind: bool) -> Lag | None:
     """Return some of the versions that are furthest behind, None where none is to be counted.
 
-    Versions that are read may lag a little, unless `all_behind` are asked for. Call within the reader's transaction.
+    Versions that are read may lag a little, unless `all_behind` are asked for. They go no further than to where others
+    of theirs stand, and from there on with these. Call within the reader's transaction.
     """
     events, folded = reader.state.events, reader.state.folded
     positions = {version.key: version.position for version in read_versions(reader.connection)}
@@ -71,20 +87,71 @@ def find_lag(reader: Reader, *, all_behind: bool) -> Lag | None:
     if not behind:
         return None
     least, _, first = min(behind, key=lambda each: (each[0], each[2].is_own))
-    some = [each for each in behind if each[0] == least and each[2].is_own == first.is_own][:_REPORTS_AT_ONCE]
-    return Lag([each[1] for each in some], [each[2] for each in some], least, events if first.is_own else folded)
+    alike = [each for each in behind if each[2].is_own == first.is_own]
+    some = [each for each in alike if each[0] == least][:_REPORTS_AT_ONCE]
+    target = min([events if first.is_own else folded, *(each[0] for each in alike if each[0] > least)])
+    left = sum(events - each[0] for each in behind)
+    return Lag([each[1] for each in some], [each[2] for each in some], least, target, left)
 
 
-def count_stride(reader: Reader, lag: Lag, events: int) -> Stride:
-    """Count whole chunks up to so many events. Call within the reader's transaction.
+class Strides:
+    """Counts strides, one at a time. Holds the chunks of the last one, since large ones are counted in parts."""
 
-    Raises:
-        UnnumberedError: a value has no number yet.
-    """
-    needed = frozenset(name for report in lag.reports for name in dictionaries_of(report))
-    unfolded = Unfolded(lag.position, needed)
-    for row in read_chunks(reader.connection, lag.position, lag.target, upto=lag.position + events):
-        batch = row.batch()
-        unfolded.extend(batch, {name: reader.dictionaries.of(name).known_ids(batch) for name in needed})
-    counts = unfolded.counts(lag.reports, find=reader.dictionaries.find)
-    return Stride(reader.state.generation, lag, unfolded.last, counts)
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Hold nothing."""
+        self._held = Unfolded(0, frozenset())
+        self._generation = -1
+
+    def next(self, reader: Reader, events: int, *, all_behind: bool) -> Stride | Unnumbered | None:
+        """Return the next stride, of at most so many events; None where none is to be counted.
+
+        Call within the reader's transaction.
+        """
+        lag = None if reader.roster.unknown else find_lag(reader, all_behind=all_behind)
+        if lag is None:
+            self.forget()
+            return None
+        upto = min(lag.position + events, lag.target)
+        needed = frozenset(name for report in lag.reports for name in dictionaries_of(report))
+        try:
+            self._hold(reader, needed, lag.position, upto)
+        except UnnumberedError as error:
+            return _unnumbered(reader, error.dictionary, lag.position, upto)
+        reached = min(upto, self._held.last)
+        counts = self._counts(reader, lag, reached)
+        while (cells := sum(len(its.counts) for its in counts)) > _CELLS_MAX and reached > lag.position + 1:
+            reached = lag.position + max((reached - lag.position) * _CELLS_MAX // (2 * cells), 1)
+            counts = self._counts(reader, lag, reached)
+        statements = Counters(reader.connection).changes(lag.reports, counts)
+        return Stride(reader.state.generation, lag.versions, reached, statements)
+
+    def _counts(self, reader: Reader, lag: Lag, upto: int) -> list[Counts]:
+        return self._held.counts(lag.reports, lag.position, reader.dictionaries.find, upto=upto)
+
+    def _hold(self, reader: Reader, needed: frozenset[str], after: int, upto: int) -> None:
+        """Hold whole chunks, of the events after a number and up to another."""
+        held, generation = self._held, reader.state.generation
+        is_held = held.first <= after + 1 <= held.last + 1 and needed <= held.dictionaries
+        is_of_now = self._generation == generation
+        self.forget()  # unless all goes well
+        if not (is_held and is_of_now):
+            held = Unfolded(chunk_start(reader.connection, after), needed)
+        elif held.last < upto:
+            held.drop(after)
+        if held.last < upto:
+            for row in read_chunks(reader.connection, held.last, reader.state.events, upto=upto):
+                batch = row.batch()
+                held.extend(batch, {name: reader.dictionaries.of(name).known_ids(batch) for name in held.dictionaries})
+        self._held, self._generation = held, generation
+
+
+def _unnumbered(reader: Reader, dictionary: str, after: int, upto: int) -> Unnumbered:
+    """Return the texts that have no number yet, of the events after a number and up to another."""
+    texts: dict[str, None] = {}
+    start = chunk_start(reader.connection, after)
+    for row in read_chunks(reader.connection, start, reader.state.events, upto=upto):
+        texts |= dict.fromkeys(reader.dictionaries.of(dictionary).unknown(row.batch()))
+    return Unnumbered(dictionary, list(texts))

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from tillroll.core import kernel
 from tillroll.core.report import FIVE
 from tillroll.core.versions import applied, dropped, swapped
 from tillroll.errors import StoreDamagedError
 from tillroll.ports import ReportState
 from tillroll.stores.sqlite.chunks import chunk_start, read_chunks
 from tillroll.stores.sqlite.commits import FOLD_AFTER_S, FOLD_STRIDE
-from tillroll.stores.sqlite.counters import Counters, clear, clear_segments, stored_bytes
-from tillroll.stores.sqlite.counting import count_stride, find_lag
-from tillroll.stores.sqlite.merchants import UnnumberedError
+from tillroll.stores.sqlite.counter_process import CounterProcess
+from tillroll.stores.sqlite.counters import Counters, clear, clear_segments
+from tillroll.stores.sqlite.counting import Stride, Strides, Unnumbered, find_lag
 from tillroll.stores.sqlite.reader import LAG_MAX
 from tillroll.stores.sqlite.reports import Roster, read_versions
+from tillroll.stores.sqlite.sizes import NO_SIZE, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
     from tillroll.core.definition import Definition
-    from tillroll.core.report import Report, Reports
+    from tillroll.core.report import Reports
     from tillroll.core.versions import Version
-    from tillroll.stores.sqlite.reader import Reader
     from tillroll.stores.sqlite.readers import Readers
     from tillroll.stores.sqlite.state import StoreState
     from tillroll.stores.sqlite.writer import Writer
 
 _log: Final = logging.getLogger(__name__)
-_COUNT_STRIDE: Final = 16_384  # events of a version that lags, counted in one transaction, at first
-_COUNT_S: Final = 0.02  # that such a transaction should take
+_COUNT_STRIDE: Final = 4_096  # events of a version that lags, counted in one transaction, at first
+_HELD_S: Final = 0.001  # that such a transaction should take
+_HELD_SHARE: Final = 0.02  # of the time that others journal in, that such transactions may take together
+_STRIDE_S: Final = 0.25  # and all that is done for it;
+_STRIDE_WITHIN_S: Final = 0.02  # where that holds Python's lock, which others wait for
+_MUCH: Final = 50_000  # events that are left to be counted, for which another process is worth its start
+_NUMBERED_AT_ONCE: Final = 1_024  # texts that are numbered in one transaction
 _CLEARED_AT_ONCE: Final = 256  # rows of aggregates that nobody reads, deleted in one transaction
 
 
@@ -43,9 +51,15 @@ class Definitions:
         self.stride = _COUNT_STRIDE
         self._writer = writer
         self._readers = readers
+        self._strides = Strides()
+        self._process = CounterProcess(writer.files.path.parent)
+        self._counting = threading.Lock()
+        self._closed = threading.Event()
+        self._pause_s = 0.0  # that commits shall have after a stride
+        self._events = 0  # in the journal at the last one
         self._own_counted_at = 0.0
         self._holds_segments = True  # those of a release before sums, maybe
-        self._datapoints: dict[str, tuple[int, int]] = {}  # of versions: at which position, and how many
+        self._sizes = Sizes()
 
     def catalogue(self) -> Reports:
         """See ports.Definitions."""
@@ -55,22 +69,20 @@ class Definitions:
     def states(self) -> list[ReportState]:
         """See ports.Definitions. Readers count what is not stored themselves, so what can be read is whole."""
         with self._readers.lend() as reader:
-            versions, events = read_versions(reader.connection), reader.state.events
+            events, folded = reader.state.events, reader.state.folded
+            positions = {version.key: version.position for version in read_versions(reader.connection)}
+            stands = reader.roster.of("counting", "readable")
+            stored = {key: folded if position is None else position for key, position in positions.items()}
+            sizes = self._sizes.of(
+                reader, [(report, stored[report.key]) for version, report in stands if version.state == "readable"]
+            )
             states = []
-            for version, report in Roster(versions, {}).of("counting", "readable"):
-                stored = reader.state.folded if version.position is None else version.position
+            for version, report in stands:
                 readable = version.state == "readable" or not report.is_own
-                counted = self._datapoints_of(reader, report, stored) if version.state == "readable" else None
-                size = stored_bytes(reader.connection, report.key)
-                states.append(ReportState(report, readable, events if readable else stored, events, counted, size))
+                size = sizes.get(report.key, NO_SIZE)
+                states.append(ReportState(report, readable, events if readable else stored[report.key], events, *size))
         five = [report.name for report in FIVE]
         return sorted(states, key=lambda each: len(five) if each.report.is_own else five.index(each.report.name))
-
-    def _datapoints_of(self, reader: Reader, report: Report, position: int) -> int:
-        held = self._datapoints.get(report.key)
-        if held is None or held[0] != position:
-            held = self._datapoints[report.key] = (position, reader.stored_datapoints(report))
-        return held[1]
 
     def apply(self, definitions: Sequence[Definition]) -> None:
         """See ports.Definitions."""
@@ -100,51 +112,94 @@ class Definitions:
             batches = [row.batch().slice(max(first + 1 - row.first, 0), row.events) for row in rows]
         yield from batches
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, apart: bool = False) -> bool:
         """See ports.Definitions."""
         give_up = time.monotonic() + seconds
-        while True:
+        left = True
+        while left and not self._closed.is_set():
             try:
-                left = self.count_stride()
+                left = self.count_stride(apart=apart)
             except StoreDamagedError as error:  # what is damaged is told to who reads it
                 _log.error("%s. What lags is counted then", error)
                 return False
-            if not left or time.monotonic() >= give_up:
-                return left
+            if apart:
+                self._closed.wait(self._pause_s)
+            if time.monotonic() >= give_up:
+                break
+        return left
 
-    def count_stride(self, *, all_behind: bool = False) -> bool:
+    def count_stride(self, *, all_behind: bool = False, apart: bool = False) -> bool:
         """Count a stride of the versions that are furthest behind; return whether something is left.
 
-        What is slow is done before the transaction: no commit waits for it. It is kept short too: it holds Python's
-        lock.
+        What is slow is done before the transaction, and where it is much, `apart` in another process: no commit waits
+        for it, neither for the file nor for Python's lock.
         """
-        began = time.monotonic()
-        own_are_due = time.monotonic() - self._own_counted_at >= FOLD_AFTER_S
-        stride, unnumbered = None, ""
-        with self._readers.lend() as reader:
-            if reader.roster.unknown:
-                return False
-            lag = find_lag(reader, all_behind=all_behind or own_are_due)
-            if lag is not None:
-                try:
-                    stride = count_stride(reader, lag, self.stride)
-                except UnnumberedError as error:
-                    unnumbered = error.dictionary
-        if lag is None:
-            self._own_counted_at = time.monotonic() if own_are_due else self._own_counted_at
-            return self._clear_some()
-        writer = self._writer
-        if stride is None:
-            writer.number_chunks(unnumbered, lag.position, self.stride)
+        with self._counting:
+            began, self._pause_s = time.monotonic(), 0.0
+            own_are_due = began - self._own_counted_at >= FOLD_AFTER_S
+            found = self._next(all_behind=all_behind or own_are_due, apart=apart)
+            if found is None:
+                self.stride = _COUNT_STRIDE
+                self._own_counted_at = began if own_are_due else self._own_counted_at
+                return self._clear_some()
+            if isinstance(found, Unnumbered):
+                self._number(found)
+                return True
+            held_s, others_write = self._write(found)
+            took_s = time.monotonic() - began
+            self._pause_s = max(0.0, held_s / _HELD_SHARE - took_s) if others_write else 0.0
+            share = max(held_s / _HELD_S, took_s / (_STRIDE_WITHIN_S if apart and not self._process.pid else _STRIDE_S))
+            self.stride = min(max(int(self.stride / max(share, 0.25)), 1), FOLD_STRIDE)
             return True
-        with writer.write():
-            state = writer.state()
-            versions = stride.write(writer.connection, state)
-            if versions is not None and stride.reached >= state.folded:
-                self._swap([version for version in versions if version.state == "counting"], state)
-        took = time.monotonic() - began
-        self.stride = min(max(int(self.stride * _COUNT_S / max(took, _COUNT_S / 4)), 1), FOLD_STRIDE)
-        return True
+
+    def _next(self, *, all_behind: bool, apart: bool) -> Stride | Unnumbered | None:
+        """Return the next stride, from another process if it is much that is to be counted."""
+        if apart and (self._process.pid or self._is_much(all_behind=all_behind)):
+            within = partial(self._next, all_behind=all_behind, apart=False)
+            return self._process.next(self.stride, all_behind=all_behind, otherwise=within)
+        with self._readers.lend() as reader:
+            return self._strides.next(reader, self.stride, all_behind=all_behind)
+
+    def _is_much(self, *, all_behind: bool) -> bool:
+        with self._readers.lend() as reader:
+            lag = None if reader.roster.unknown else find_lag(reader, all_behind=all_behind)
+        return lag is not None and lag.left >= _MUCH
+
+    def _write(self, stride: Stride) -> tuple[float, bool]:
+        """Write a stride in one transaction; return how long it took, and whether others have journaled since the last.
+
+        It need not last: what a loss of power takes back is counted again. So no commit waits for its sync.
+        """
+        writer = self._writer
+        with writer.files.lock:
+            writer.connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with writer.write():
+                    began = time.monotonic()
+                    state = writer.state()
+                    others_write, self._events = state.events != self._events, state.events
+                    versions = stride.write(writer.connection, state)
+                    if versions is not None and stride.reached >= state.folded:
+                        self._swap([version for version in versions if version.state == "counting"], state)
+                return time.monotonic() - began, others_write
+            finally:
+                writer.connection.execute("PRAGMA synchronous = FULL")
+
+    def _number(self, found: Unnumbered) -> None:
+        """Number texts, some at a time."""
+        writer = self._writer
+        for start in range(0, len(found.texts), _NUMBERED_AT_ONCE):
+            with writer.write():
+                writer.state()
+                texts = found.texts[start : start + _NUMBERED_AT_ONCE]
+                writer.dictionaries.of(found.dictionary).number(*kernel.join_strings(texts))
+
+    def close(self) -> None:
+        """Stop counting, and wait for the end of it."""
+        self._closed.set()
+        self._process.end()
+        with self._counting:
+            self._process.end()
 
     def _swap(self, whole: list[Version], state: StoreState) -> None:
         """Have readers read, and commits fold into, versions that have come to where readers are: one write."""
@@ -159,6 +214,8 @@ class Definitions:
             return False
         with writer.write():
             state = writer.state()
+            if writer.roster.unknown:
+                return False
             versions = [version for version in writer.roster.versions if version.state == "dropped"]
             if versions:
                 if not clear(writer.connection, versions[0].key, _CLEARED_AT_ONCE):

@@ -196,6 +196,10 @@ class Merchants:
     def ids(self, batch: Batch) -> array[int]:
         """Return the number (I) of each of a batch's values, giving new ones the next. Call within a transaction."""
         _, ends, heap = column_of(batch, self._dictionary)
+        return self.number(ends, heap)
+
+    def number(self, ends: array[int], heap: bytes) -> array[int]:
+        """Do the same for texts as a string column."""
         numbers = self._find(ends, heap)
         if _has_missing(numbers):
             new = array("I", [index for index, number in enumerate(numbers) if number == kernel.MISSING])
@@ -220,6 +224,12 @@ class Merchants:
                 raise DamageError("merchants were journaled while the names of others were damaged", _REBUILD)
             raise UnnumberedError(self._dictionary)
         return numbers
+
+    def unknown(self, batch: Batch) -> list[str]:
+        """Return the values of a batch that have no number."""
+        _, ends, heap = column_of(batch, self._dictionary)
+        missing = [index for index, number in enumerate(self._find(ends, heap)) if number == kernel.MISSING]
+        return kernel.split_strings(*kernel.pick_strings(ends, heap, array("I", missing)))
 
     def _find(self, ends: array[int], heap: bytes) -> array[int]:
         numbers = self.names.find(ends, heap)

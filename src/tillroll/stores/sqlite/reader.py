@@ -17,7 +17,7 @@ from tillroll.core.smallest import smallest
 from tillroll.errors import CountingError, VersionGoneError
 from tillroll.ports import Status
 from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
-from tillroll.stores.sqlite.chunks import broken_end, chain_at, read_chunks
+from tillroll.stores.sqlite.chunks import broken_end, chain_at, chunk_start, read_chunks
 from tillroll.stores.sqlite.counters import has_rows
 from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.days import Days
@@ -172,13 +172,17 @@ class Reader:
 
     @property
     def least(self) -> int:
-        """The number after which events are added by readers: what is stored of every report goes so far."""
+        """The number after which events are added by readers: what is stored of every report goes so far.
+
+        It is that of a chunk's end. A report may be counted up to the middle of a chunk.
+        """
         own = [version.key for version, report in self.roster.of("readable") if report.is_own]
         if not own:
             return self.state.folded
         positions = self._positions()
         near = [positions[key] for key in own if self.state.events - positions[key] <= LAG_MAX]
-        return min([self.state.folded, *near])
+        least = min([self.state.folded, *near])
+        return least if least == self.state.events else chunk_start(self.connection, least)
 
     def tail(self, report: Report) -> Counts:
         """Return what the events that are not stored yet count in a report.
@@ -311,8 +315,7 @@ class Reader:
         if has_rows(report):
             (count,) = self.connection.execute("SELECT count(*) FROM cell WHERE report = ?", (report.key,)).fetchone()
             return int(count)
-        size, segments = layout_of(report).size, self._own if report.is_own else self._five
-        return sum(size - kernel.read_counts(cells, size)[0].count(0) for _, _, cells in segments.read(report))
+        return (self._own if report.is_own else self._five).datapoints(report)
 
 
 def _as_cells(report: Report, few: Few) -> Iterator[Cell]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final
+from bisect import bisect_right
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.stores.sqlite.damage import DamageError
 
@@ -13,11 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Key = tuple[int, int]  # window and part
+Statement = tuple[str, list[tuple[Any, ...]]]  # a query, and the rows that it is executed with
 SegmentRow = tuple[int, int, bytes]  # window, part, cells
 _Row = tuple[int, int, int, int, int, bytes]
 _FIRST: Final = (-(1 << 62), 0)  # of the empty segment that a report begins with
 _AFTER_LAST: Final = (1 << 62, 0)
 _PART_MAX: Final = 1 << 62
+_KEY_OF: Final = attrgetter("key")
 _PLACE: Final = struct.Struct("<qqqq")
 _COLUMNS: Final = "window, part, next_window, next_part, checksum, cells"
 _ZLIB: Final = b"x"  # what compressed bytes begin with, and no others: a width is at most 8
@@ -118,14 +122,17 @@ class Rows:
 
     def write(self, segments: list[Segment]) -> None:
         """Write segments that are new or changed, all that name each other at once. Call within a transaction."""
+        self._connection.executemany(*self.statement(segments))
+
+    def statement(self, segments: list[Segment]) -> Statement:
+        """Return what `write` executes."""
         name = self.name
         rows = []
         for at in segments:
             cells = self.encoded(at.cells)
             place = (*at.key, *at.next)
             rows.append((name, *place, self._checksum(place, cells), cells))
-        query = f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 two names
-        self._connection.executemany(query, rows)
+        return f"INSERT OR REPLACE INTO {self.table} VALUES (?, ?, ?, ?, ?, ?, ?)", rows  # noqa: S608 two names
 
     def doubtful(self) -> Iterator[tuple[Key, bytes, str]]:
         """Yield (key, cells, problem) of every segment as it stands there, for who looks into damage.
@@ -211,32 +218,45 @@ class SparseRowsWithoutSums(Rows):
 
 
 class Edit:
-    """Changes to rows, in rising order of their keys."""
+    """Changes to rows, of which nothing is written yet."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._at: Segment | None = None
-        self._changed: list[Segment] = []
+        self._changed: list[Segment] = []  # by key
 
     def at(self, key: Key) -> Segment:
         """Return the segment with a key; where there is none, the one before."""
         if self._at is None or not self._at.key <= key < self._at.next:
-            self._at = self._rows.find(key)
+            place = self._place(key)
+            changed = self._changed[place - 1] if place else None
+            self._at = self._rows.find(key) if changed is None or key >= changed.next else changed
         return self._at
+
+    def _place(self, key: Key) -> int:
+        """Return how many changed segments come up to a key."""
+        return bisect_right(self._changed, key, key=_KEY_OF)
 
     def change(self, key: Key) -> Segment:
         """Return a segment that is to be written, new or as it is."""
         at = self.at(key)
-        if not self._changed or self._changed[-1] is not at:
-            self._changed.append(at)
-        if at.key != key:
-            self._at = Segment(key, at.next)
-            at.next = key
-            self._changed.append(self._at)
-        return self._changed[-1]
+        place = self._place(at.key)
+        if not place or self._changed[place - 1] is not at:
+            self._changed.insert(place, at)
+            place += 1
+        if at.key == key:
+            return at
+        self._at = Segment(key, at.next)
+        at.next = key
+        self._changed.insert(place, self._at)
+        return self._at
+
+    def statement(self) -> Statement:
+        """Return what writes all that was changed."""
+        return self._rows.statement(self._changed)
 
     def write(self) -> None:
-        """Write what was changed."""
+        """Write what was changed. Call within a transaction."""
         self._rows.write(self._changed)
 
 

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tillroll.core import kernel
 from tillroll.stores.sqlite import sparse
 from tillroll.stores.sqlite.layout import Layout, layout_of
-from tillroll.stores.sqlite.segment_rows import Edit, Key, Rows, RowsWithoutSums, SegmentRow, SparseRowsWithoutSums
+from tillroll.stores.sqlite.segment_rows import (
+    Edit,
+    Key,
+    Rows,
+    RowsWithoutSums,
+    SegmentRow,
+    SparseRowsWithoutSums,
+    Statement,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,6 +43,7 @@ SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends wi
 _DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
 _DENSE_SHARE: Final = 16  # of large parts, one in so many
 _SPARSE_MAX: Final = 2_048  # counters in one sparse segment
+_HEAD: Final = 3  # bytes before the counters of a segment: the widths of its columns
 
 _NONE: Final = array("Q")
 
@@ -109,12 +118,16 @@ class Segments:
 
     def add(self, report: Report, counts: Counts) -> None:
         """Add counts to a report. Call within a transaction."""
+        for statement in self.changes(report, counts):
+            self._connection.executemany(*statement)
+
+    def changes(self, report: Report, counts: Counts) -> list[Statement]:
+        """Return what is to be executed so that a report has these counts as well. Call within a transaction."""
         layout, rows, few_rows = self._of(report)
         size, edit, its = layout.size, Edit(rows), self._few_of(counts)
         if few_rows is None:
             _add_dense(edit, its, size, _stretches(its, size, 0, len(its.windows)))
-            edit.write()
-            return
+            return [edit.statement()]
         few: dict[Key, sparse.Counters] = {}
         for block, start, stop in _blocks(its.windows, layout):
             if _is_empty(edit, block, layout) and _is_sparse(its.windows[start:stop], size):
@@ -125,34 +138,12 @@ class Segments:
                     _add_dense(edit, its, size, [(window, part, first, last)])
                 else:
                     sparse.gather(few, layout, block, its, first, last)
-        edit.write()
-        self._add_sparse(rows, few_rows, layout, few)
+        few_edit = Edit(few_rows)
+        _add_sparse(few_edit, edit, layout, few)
+        return [edit.statement(), few_edit.statement()]
 
     def _few_of(self, counts: Counts) -> sparse.Few:
         return sparse.few_of(counts)
-
-    def _add_sparse(self, rows: Rows, few_rows: Rows, layout: Layout, few: dict[Key, sparse.Counters]) -> None:
-        """Add to sparse segments; of one that would hold too much, what has most is made dense."""
-        edit = Edit(few_rows)
-        crowded = []
-        for key in sorted(few):
-            at = edit.change(key)
-            counters = few[key]
-            if at.cells:
-                counters = sparse.added(sparse.decode(at.cells), counters)
-            if len(counters.keys) > _SPARSE_MAX:
-                counters, taken = sparse.thinned(counters, layout, _SPARSE_MAX // 2)
-                crowded.append(sparse.counts_of(layout, key, taken))
-            at.cells = sparse.encode(counters)
-        edit.write()
-        if crowded:
-            dense = Edit(rows)
-            columns = sorted(entry for counts in crowded for entry in zip(*counts, strict=True))
-            counts = sparse.Few(
-                *(array(code, values) for code, values in zip("qQQQQ", zip(*columns, strict=True), strict=True))
-            )
-            _add_dense(dense, counts, layout.size, _stretches(counts, layout.size, 0, len(counts.windows)))
-            dense.write()
 
     def cells(self, report: Report, window: int, part: int) -> bytes:
         """Return the counters of one window and part as cells, empty when there are none."""
@@ -232,6 +223,18 @@ class Segments:
                 found[part] = kernel.add_counts(held, part * size, size, codes, counts, lows, highs, at, at + 1)
             yield from ((window, part, found[part]) for part in sorted(found))
 
+    def datapoints(self, report: Report) -> int:
+        """Return how many counters of a report are above 0."""
+        size, total = layout_of(report).size, 0
+        for _, rows, codes, *_ in self.windows(report):
+            dense = {part: _counts_of(cells, size) for _, part, cells in rows}
+            total += sum(size - counts.count(0) for counts in dense.values())
+            if dense:
+                total += sum(code // size not in dense or not dense[code // size][code % size] for code in codes)
+            else:
+                total += len(codes)
+        return total
+
     def doubtful_rows(self, report: Report) -> Iterator[tuple[Key, bytes, str]]:
         """Yield (key, cells, problem) of all counters of a report as they stand there, for who looks into damage.
 
@@ -302,6 +305,27 @@ def together(window: int, windows: list[Window]) -> Window:
     for other in windows:
         held.extend(other)
     return held
+
+
+def _counts_of(cells: bytes, size: int) -> Sequence[int]:
+    """Return the counters of a segment, without their sums."""
+    width = cells[0]
+    counts = cells[_HEAD : _HEAD + size * width]
+    return counts if width == 1 else kernel.widen(counts, width, 0, size, "Q")
+
+
+def _add_sparse(edit: Edit, dense: Edit, layout: Layout, few: dict[Key, sparse.Counters]) -> None:
+    """Add to sparse segments; of one that would hold too much, what has most is made dense."""
+    for key in sorted(few):
+        at = edit.change(key)
+        counters = few[key]
+        if at.cells:
+            counters = sparse.added(sparse.decode(at.cells), counters)
+        if len(counters.keys) > _SPARSE_MAX:
+            counters, taken = sparse.thinned(counters, layout, _SPARSE_MAX // 2)
+            counts = sparse.counts_of(layout, key, taken)
+            _add_dense(dense, counts, layout.size, _stretches(counts, layout.size, 0, len(counts.windows)))
+        at.cells = sparse.encode(counters)
 
 
 def _add_dense(edit: Edit, counts: sparse.Few, size: int, stretches: Iterable[tuple[int, int, int, int]]) -> None:

@@ -136,6 +136,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Release every connection."""
+        self._definitions.close()
         with self._files.lock:
             self._readers.close()
             self._files.close()
@@ -230,9 +231,9 @@ class SqliteStore:
         """See ports.Definitions."""
         return self._definitions.last_events(count)
 
-    def count_some(self, seconds: float) -> bool:
+    def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:
         """See ports.Definitions."""
-        return self._definitions.count_some(seconds)
+        return self._definitions.count_some(seconds, apart=beside_traffic)
 
     # Rejected events.
 

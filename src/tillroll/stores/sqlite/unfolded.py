@@ -69,13 +69,22 @@ class Unfolded:
             self.first += count
             self.events -= count
 
-    def counts(self, reports: Sequence[Report], after: int | None = None, find: Find = find_nothing) -> list[Counts]:
-        """Return what is held in each of some reports: of all events, or of those after a number."""
+    def counts(
+        self,
+        reports: Sequence[Report],
+        after: int | None = None,
+        find: Find = find_nothing,
+        *,
+        upto: int | None = None,
+    ) -> list[Counts]:
+        """Return what is held in each of some reports: of all events, or of those after a number, or up to one."""
         start = 0 if after is None else after + 1 - self.first
+        stop = self.events if upto is None else upto + 1 - self.first
+        in_part = start > 0 or stop < self.events
         columns = (self._seconds, self._amounts, self._methods)
-        seconds, amounts, methods = (column[start:] if start else column for column in columns)
+        seconds, amounts, methods = (column[start:stop] if in_part else column for column in columns)
         opens = {}
         for dictionary, numbers in self._numbers.items():
-            some = numbers[start:] if start else numbers
+            some = numbers[start:stop] if in_part else numbers
             opens[dictionary] = Numbers(some, None, kernel.largest(some) + 1 if some else 1)
         return fold(reports, Codes(seconds, amounts, methods, opens, find))
