@@ -90,6 +90,7 @@ def test_beside_traffic_another_process_works_out_what_is_much(
     pid = store._definitions._process.pid
     assert pid is not None
     assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.sched_getscheduler(pid) in {os.SCHED_IDLE, os.SCHED_OTHER}  # the latter on a busy machine
     assert pages(store) == expected
     store._definitions.close()
     with pytest.raises(ProcessLookupError):
@@ -134,6 +135,20 @@ def test_where_no_process_can_be_had_counting_goes_on_within_this_one(
     count(store)
     assert "reports are counted within this process for a while" in caplog.text
     assert store._definitions._process.pid is None
+    assert pages(store) == expected
+
+
+def test_a_process_that_gets_nothing_of_a_busy_machine_is_followed_by_one_that_gets_some(
+    store: SqliteStore, expected: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "_MUCH", 1)
+    monkeypatch.setattr(counter_process, "_PATIENCE_S", 0.0)
+    assert store.count_some(0.0, beside_traffic=True)
+    pid = store._definitions._process.pid
+    assert pid is not None
+    assert os.sched_getscheduler(pid) == os.SCHED_OTHER
+    assert os.getpriority(os.PRIO_PROCESS, pid) > os.getpriority(os.PRIO_PROCESS, 0)
+    count(store)
     assert pages(store) == expected
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -30,20 +31,23 @@ if TYPE_CHECKING:
     Found: TypeAlias = Stride | Unnumbered | None
 
 _log: Final = logging.getLogger(__name__)
-_NICE: Final = 10  # enough to go last, and to get on where the machine is never at rest
+_NICE: Final = 10  # gets on where the machine is never at rest, and takes a tenth of what others do
+_PATIENCE_S: Final = 5.0  # with one that only has what nobody else wants
 _AGAIN_S: Final = 60.0  # after which another process is tried where one failed
 _IDLE_S: Final = 5.0  # after which one that has nothing to do is ended
-_MAIN: Final = "import sys; sys.path[:] = {path!r}; from {module} import main; main(sys.argv[1])"
+_MAIN: Final = "import sys; sys.path[:] = {path!r}; from {module} import main; main(*sys.argv[1:])"
 
 
 class CounterProcess:
-    """A process that works out strides, started when it is first asked. One thread at a time uses it, but for `end`."""
+    """A process that works out strides, started when it is first asked. One thread at a time uses it, save `close`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
         self._asked_at = 0.0
         self._failed_at = -_AGAIN_S
+        self._idles = hasattr(os, "SCHED_IDLE")  # has only what nobody else wants, while it gets on so
 
     @property
     def pid(self) -> int | None:
@@ -57,8 +61,10 @@ class CounterProcess:
             return otherwise()
         try:
             found = self._ask((events, all_behind))
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             self.end()
+            if self._closed:
+                return None
             self._failed_at = time.monotonic()
             _log.warning("reports are counted within this process for a while: the one for it failed (%r)", error)
             return otherwise()
@@ -68,21 +74,30 @@ class CounterProcess:
         return otherwise() if isinstance(found, str) else found  # an error: it is raised here
 
     def _ask(self, request: tuple[int, bool]) -> Found | str:
-        process = self._process
-        if process is None:
-            main = _MAIN.format(path=sys.path, module=__name__)  # not by -m, which would look in the working directory
-            command = [sys.executable, "-P", "-c", main, str(self._directory)]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 our own words
-            self._process = process
+        process = self._process = self._process or self._start()
         if process.stdin is None or process.stdout is None:
             raise EOFError
         pickle.dump(request, process.stdin)
         process.stdin.flush()
+        if self._idles and not select.select([process.stdout], [], [], _PATIENCE_S)[0]:
+            self.end()
+            self._idles = False
+            return self._ask(request)
         found: Found | str = pickle.load(process.stdout)  # noqa: S301 from this program, through a pipe of its own
         return found
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        main = _MAIN.format(path=sys.path, module=__name__)  # not by -m, which would look in the working directory
+        command = [sys.executable, "-P", "-c", main, str(self._directory), "idle" if self._idles else "nice"]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 our own words
+
+    def close(self) -> None:
+        """End the process for good, from any thread."""
+        self._closed = True
+        self.end()
+
     def end(self) -> None:
-        """End the process, whatever it does; it has nothing to lose. Who waits for it gets an EOFError."""
+        """End the process, whatever it does; it has nothing to lose."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -93,10 +108,13 @@ class CounterProcess:
                         pipe.close()
 
 
-def main(directory: str) -> None:
+def main(directory: str, priority: str) -> None:
     """Work out strides of the store in a directory as long as somebody asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which is for who asks
     os.nice(_NICE)
+    if priority == "idle":
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     readers, strides = Readers(Files(Path(directory)), SharedNames(), Catalogue()), Strides()
     while True:
         try:

@@ -197,9 +197,9 @@ class Definitions:
     def close(self) -> None:
         """Stop counting, and wait for the end of it."""
         self._closed.set()
-        self._process.end()
+        self._process.close()
         with self._counting:
-            self._process.end()
+            self._process.close()  # if one was started meanwhile
 
     def _swap(self, whole: list[Version], state: StoreState) -> None:
         """Have readers read, and commits fold into, versions that have come to where readers are: one write."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tillroll.core.report import Report
     from tillroll.stores.sqlite.reader import Reader
 
-_SHARE: Final = 50  # of the time, one part in so many at most is spent on counting again
+_SHARE: Final = 500  # of the time, one part in so many at most is spent on counting again
 
 
 class Size(NamedTuple):
