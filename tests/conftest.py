@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -21,13 +24,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget whose machine this is: their AWS account and settings would let a test pass here and fail elsewhere."""
+    """Forget whose machine this is: their AWS account and settings would let a test pass here and fail elsewhere.
+
+    And keep compiled code, as Python does unless it is told otherwise: hundreds of processes would compile all of it.
+    """
     config.addinivalue_line("markers", "long: runs with --long only")
     config.addinivalue_line("markers", "slow: takes some seconds, so it begins before others")
     for name in [name for name in os.environ if name.startswith(("AWS_", "TILLROLL_"))]:
         del os.environ[name]
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 # Speed is no test's claim, and another machine may be a busy one.
@@ -61,6 +69,15 @@ def _slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name compressed bytes by their argument: the time is in them, and every worker must give a test the same name."""
     return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
+@pytest.fixture(scope="session")
+def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that, preloaded, shifts the clock of a process by CLOCK_SHIFT_S seconds."""
+    built = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
+    source = Path(__file__).parent / "e2e" / "shifted_clock.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(built), str(source), "-ldl"], check=True)
+    return built
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.aws.deployed import RUNTIME, wait_until
 from tests.aws.fetch_environments import install
-from tests.aws.ministack import free_port
+from tests.ports import free_port
 
 from tillroll.aws import package
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 from tests.browser.fetch_chromium import AXE_FILE, find_chromium
 from tests.browser.process import Server
-from tests.browser.purchases import Purchase, generate, lines, merchants, this_moment
+from tests.browser.purchases import MOMENT, Purchase, generate, lines, merchants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import date
     from pathlib import Path
 
 DAYS = 40
 AN_HOUR = 5
 MERCHANTS = 320
-SEEN_MS = 30_000
-LOADED_MS = 30_000  # a page, however busy the machine is
+SEEN_MS = 60_000  # however busy the machine is
 DESK = {"width": 1360, "height": 900}
+AT_THE_MOMENT = f"""
+globalThis.Date = class extends Date {{
+  constructor(...given) {{ given.length ? super(...given) : super({MOMENT.timestamp() * 1000:.0f}); }}
+  static now() {{ return {MOMENT.timestamp() * 1000:.0f}; }}
+}};
+"""
 
 
 @pytest.fixture(scope="session")
@@ -48,34 +53,29 @@ def chromium(launched: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Br
 
 
 @pytest.fixture(scope="session")
-def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], tuple[list[Purchase], Server]]]:
-    """Return what gives the purchases up to now and a server that has them: others when a day has ended meanwhile."""
-    made: dict[date, tuple[list[Purchase], Server]] = {}
-
-    def of_today() -> tuple[list[Purchase], Server]:
-        now = this_moment()
-        if now.date() not in made:
-            purchases = list(generate(now, DAYS, AN_HOUR, merchants(MERCHANTS)))
-            running = Server(tmp_path_factory.mktemp("full") / "data")
-            made[now.date()] = purchases, running
-            running.start()
-            running.post(lines(purchases))
-        return made[now.date()]
-
-    yield of_today
-    for _, running in made.values():
-        running.close()
+def purchases() -> list[Purchase]:
+    return list(generate(MOMENT, DAYS, AN_HOUR, merchants(MERCHANTS)))
 
 
-@pytest.fixture
-def purchases(days: Callable[[], tuple[list[Purchase], Server]]) -> list[Purchase]:
-    return days()[0]
+@pytest.fixture(scope="session")
+def standing() -> set[str]:
+    """The addresses of servers in whose pages it is always the same moment."""
+    return set()
 
 
-@pytest.fixture
-def server(days: Callable[[], tuple[list[Purchase], Server]]) -> Server:
-    """A server that nobody sends anything more to."""
-    return days()[1]
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, purchases: list[Purchase], shifted_clock: Path, standing: set[str]
+) -> Iterator[Server]:
+    """A server that nobody sends anything more to; it is `MOMENT` there."""
+    shift_s = int(MOMENT.timestamp() - time.time())
+    environ = {"LD_PRELOAD": str(shifted_clock), "CLOCK_SHIFT_S": str(shift_s)}
+    running = Server(tmp_path_factory.mktemp("full") / "data", environ=environ)
+    running.start()
+    running.post(lines(purchases))
+    standing.add(running.url)
+    yield running
+    running.close()
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def contexts(chromium: Browser) -> Iterator[dict[str, BrowserContext]]:
 
 @pytest.fixture
 def open_page(
-    chromium: Browser, contexts: dict[str, BrowserContext], pages: list[Page]
+    chromium: Browser, contexts: dict[str, BrowserContext], pages: list[Page], standing: set[str]
 ) -> Iterator[Callable[..., Page]]:
     """Return what opens pages; afterwards, that none had anything to say on its console."""
     said: list[str] = []
@@ -125,13 +125,15 @@ def open_page(
         if key not in contexts:
             contexts[key] = chromium.new_context(**{"viewport": DESK, "reduced_motion": "reduce", **options})  # type: ignore[arg-type]
             contexts[key].set_default_timeout(SEEN_MS)
-            contexts[key].set_default_navigation_timeout(LOADED_MS)
+            contexts[key].set_default_navigation_timeout(SEEN_MS)
         page = contexts[key].new_page()
         pages.append(page)
         if quiet:
             page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("dialog", note_dialog)
+        if url.startswith(("about:", *standing)):
+            page.add_init_script(AT_THE_MOMENT)
         page.goto(url)
         return page
 

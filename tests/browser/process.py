@@ -5,27 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_S = 60.0  # however busy the machine is
+START_S = 120.0  # however busy the machine is
 BODY_EVENTS = 20_000
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now; a server that restarts keeps it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Server:

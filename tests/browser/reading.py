@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -30,9 +31,8 @@ def number(text: str) -> int:
 
 
 def ready(page: Page) -> None:
-    """Wait until the view that the address asks for is there."""
-    fragment = urlsplit(page.url).fragment
-    expect(page.locator("#main")).to_have_attribute("data-shown", f"#{fragment}" if fragment else "")
+    """Wait until the view that the address asks for is there: the page's own word, as Playwright hears of it later."""
+    expect(page.locator("#main")).to_have_attribute("data-shown", page.evaluate("() => location.hash"))
 
 
 def table(page: Page) -> dict[str, int]:
@@ -54,6 +54,18 @@ def columns(chart: Locator, most: int) -> dict[str, dict[str, int]]:
         total, _, parts = rest.partition(". ")
         said[when] = {"total": number(total)} | dict(_part(part) for part in parts.split(", "))
         chart.press("ArrowRight")
+    return said
+
+
+def newest(chart: Locator, most: int) -> Counter[str]:
+    """Return what a chart says of its newest columns in all: the clock may have gone on to the next one meanwhile."""
+    chart.focus()
+    chart.press("End")
+    said: Counter[str] = Counter()
+    for _ in range(most):
+        for label, value in re.findall(r"([A-Z][a-z]+) ([\d,]+)", chart.get_attribute("aria-valuetext") or ""):
+            said[label] += number(value)
+        chart.press("ArrowLeft")
     return said
 
 

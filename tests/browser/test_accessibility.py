@@ -218,7 +218,7 @@ def test_a_whole_analysis_is_made_with_the_keyboard_alone(
     tab_to(page, "Per hour by amount bracket and payment method")
     page.keyboard.press("Enter")
     ready(page)
-    assert focused(page) == "main"
+    expect(page.locator("#main")).to_be_focused()
     tab_to(page, "range")
     page.keyboard.press("a")  # All
     expect(page.locator("#total")).to_have_text(f"{len(purchases):,}")

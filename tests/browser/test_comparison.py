@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.purchases import Purchase, count, generate, lines, merchants
+from tests.browser.purchases import MOMENT, Purchase, count, generate, lines, merchants
 from tests.browser.reading import columns, number, ready, table
 
 if TYPE_CHECKING:
@@ -60,10 +60,7 @@ def test_what_is_not_over_is_compared_up_to_the_same_hour(
     page = open_page(f"{server.url}/#/hour-bracket-method?range=7d&grain=day&compare=before&order=-events")
     ready(page)
     against = page.locator("#against").inner_text()
-    now = datetime.now(UTC)
-    if now.minute == 59 or now.hour == 0:
-        pytest.skip("the hour may turn while this looks")
-    full = now.replace(minute=0, second=0, microsecond=0)
+    full = MOMENT.replace(minute=0)
     first = full.replace(hour=0) - timedelta(days=6)
     week = timedelta(days=7)
     mine = [one for one in purchases if first <= one.at < full]
@@ -94,7 +91,7 @@ def test_report_over_all_time_is_compared_for_a_part_of_it(
 ) -> None:
     page = open_page(f"{server.url}/#/bracket-method?range=yesterday&compare=before")
     ready(page)
-    today = datetime.now(UTC).date()
+    today = MOMENT.date()
     days = [
         count((one for one in purchases if one.at.date() == today - timedelta(days=back)), "bracket", "method")
         for back in (1, 2)
@@ -162,7 +159,7 @@ def test_zone_is_kept_in_the_address_and_its_default_is_the_setting(
     zone.focus()
     zone.select_option("Pacific/Auckland")
     auckland = ZoneInfo("Pacific/Auckland")
-    yesterday = datetime.now(auckland).date() - timedelta(days=1)
+    yesterday = MOMENT.astimezone(auckland).date() - timedelta(days=1)
     mine = [one for one in purchases if one.at.astimezone(auckland).date() == yesterday]
     expect(page.locator(".lead")).to_contain_text("Pacific/Auckland")
     expect(page.locator("#total")).to_have_text(f"{len(mine):,}")

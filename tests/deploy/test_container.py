@@ -26,7 +26,7 @@ from tests.deploy.fetch_debian import install_buildah
 from tests.deploy.wheels import HOME as WHEELS
 from tests.deploy.wheels import fetch as fetch_wheels
 from tests.e2e.command import EVENT
-from tests.e2e.server import free_port
+from tests.ports import free_port
 
 import tillroll
 

@@ -46,14 +46,22 @@ class Running(NamedTuple):
     def stop(self) -> int:
         """SIGTERM, and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
-    def talk(self, sent: bytes, timeout_s: float = 30) -> bytes:
+    def talk(self, sent: bytes, timeout_s: float = 60) -> bytes:
         """Send bytes as they are on a connection of their own, and return all that comes back until it ends."""
         with socket.create_connection(self.address, timeout=timeout_s) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             return read_all(connection)
+
+
+def read_until(connection: socket.socket, wanted: bytes) -> bytes:
+    """Return what comes up to where some bytes are in it, or the other side closes: an answer may come in pieces."""
+    received = b""
+    while wanted not in received and (piece := connection.recv(1 << 16)):
+        received += piece
+    return received
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -90,4 +98,4 @@ def serving(directory: Path, *flags: str, code: str | None = None, **env: str) -
 
 def client(running: Running, **options: Any) -> httpx.Client:
     """Return a client of a server."""
-    return httpx.Client(base_url=running.url, timeout=30, trust_env=False, **options)
+    return httpx.Client(base_url=running.url, timeout=60, trust_env=False, **options)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.command import start
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,13 +71,6 @@ class Server:
     def close(self) -> None:
         if self._process is not None:
             self.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def post_until_answered(port: int, key: str, lines: list[bytes], give_up_s: float = 120) -> dict[str, Any]:

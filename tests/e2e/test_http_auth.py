@@ -8,6 +8,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from tests.e2e.command import tillroll
 from tests.e2e.http_server import EVENT, Running, client, serving
@@ -151,26 +152,38 @@ def test_a_token_that_is_made_opens_the_server_and_so_does_its_hash(tmp_path: Pa
 
 def test_guessing_is_slow_from_the_tenth_and_told_in_the_log_and_holds_up_nobody_who_knows(tmp_path: Path) -> None:
     token = "a-token-of-some-length"
-    with serving(tmp_path, TILLROLL_READ_TOKENS=token, TILLROLL_SEND_TOKENS=token) as running, client(running) as http:
-        began = time.monotonic()
-        for number in range(9):
-            wrong = {"Authorization": f"Bearer guess-{number}", "X-Forwarded-For": f"10.0.0.{number}"}
-            address = "/status" if number % 2 else "/events"
-            assert http.request("GET" if number % 2 else "POST", address, headers=wrong).status_code == 401
-        assert time.monotonic() - began < 9  # not a second for each
+    with serving(tmp_path, TILLROLL_READ_TOKENS=token, TILLROLL_SEND_TOKENS=token) as running:
+        # The machine may stand still for as long as a refusal waits. Then another address is tried: each has its count.
+        peers = (f"127.0.0.{number}" for number in range(2, 22))
+        peer = next(each for each in peers if all(seconds_to_guess(running, each, n) < _WAIT_S for n in range(9)))
         assert "tokens that are unknown" not in running.log.read_text()
-        for address in ("/events", "/audit"):
-            began = time.monotonic()
-            assert http.post(address, json=EVENT, headers={"Authorization": "Bearer guess"}).status_code == 401
-            assert time.monotonic() - began > 0.9
-        took = []
-        for _ in range(3):
-            began = time.monotonic()
-            assert http.get("/reports", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-            took.append(time.monotonic() - began)
-        assert min(took) < 0.9
-        log = running.log.read_text()
-        assert log.count("127.0.0.1 has shown 10 tokens that are unknown") == 1
+        for number in (9, 10):
+            assert seconds_to_guess(running, peer, number) > _WAIT_S
+        known = {"Authorization": f"Bearer {token}"}
+        with from_address(running, peer) as mine:
+            assert any(seconds_for(mine, "GET", "/reports", known, 200) < _WAIT_S for _ in range(20))
+        assert running.log.read_text().count(f"{peer} has shown 10 tokens that are unknown") == 1
+
+
+_WAIT_S = 0.9  # a refusal that is held back takes a second
+
+
+def from_address(running: Running, peer: str) -> httpx.Client:
+    transport = httpx.HTTPTransport(local_address=peer)
+    return httpx.Client(base_url=running.url, transport=transport, timeout=60, trust_env=False)
+
+
+def seconds_to_guess(running: Running, peer: str, number: int) -> float:
+    """Show an unknown token from an address; return how long the refusal took."""
+    wrong = {"Authorization": f"Bearer guess-{number}", "X-Forwarded-For": f"10.0.0.{number}"}
+    with from_address(running, peer) as http:
+        return seconds_for(http, *(("GET", "/status") if number % 2 else ("POST", "/events")), wrong, 401)
+
+
+def seconds_for(http: httpx.Client, method: str, address: str, headers: dict[str, str], code: int) -> float:
+    began = time.monotonic()
+    assert http.request(method, address, headers=headers).status_code == code
+    return time.monotonic() - began
 
 
 def test_files_that_others_may_read_are_told(tmp_path: Path) -> None:

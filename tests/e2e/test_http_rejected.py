@@ -27,8 +27,10 @@ def test_what_there_is_no_room_for_is_told_to_the_sender_and_to_who_watches(tmp_
         assert (mixed.status_code, mixed.json()["accepted"], mixed.json()["not_kept"]) == (202, 1, 1)
         again = http.post("/events", content=b"[1,2,3]", headers=key)
         assert (again.status_code, "not_kept" in again.json()) == (422, False)
-        time.sleep(0.3)  # /status may be a moment old
-        assert http.get("/status").json()["rejected_full"] is True
+        give_up = time.monotonic() + 60
+        while not http.get("/status").json()["rejected_full"]:  # it may be a moment old
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
         measures = http.get("/metrics").text
         assert "tillroll_rejected_full 1.0" in measures
         assert "tillroll_rejected_not_kept_total 3.0" in measures
@@ -55,7 +57,6 @@ def test_a_bomb_of_rejections_fills_no_disk_and_holds_nobody_up_for_long(tmp_pat
                     waits.append(time.perf_counter() - started)
 
         http.post("/events", json=EVENT)
-        before = sum(path.stat().st_size for path in (tmp_path / "data").iterdir())
         beside = threading.Thread(target=post_singles)
         beside.start()
         for number in range(3):
@@ -64,9 +65,10 @@ def test_a_bomb_of_rejections_fills_no_disk_and_holds_nobody_up_for_long(tmp_pat
         done.set()
         beside.join()
         assert http.get("/status").json()["rejected"] == 300_000
-        grown = sum(path.stat().st_size for path in (tmp_path / "data").iterdir()) - before
-    assert grown < 3 * 2**20 + 10_000 * len(waits)
-    print(f"{element!r}: {len(waits)} single posts, the slowest {max(waits):.2f} s; {grown / 2**20:.1f} MiB")
+        assert running.stop() == 0  # which leaves no log
+    size = sum(path.stat().st_size for path in (tmp_path / "data").iterdir())
+    print(f"{element!r}: {len(waits)} single posts, the slowest {max(waits):.2f} s; {size / 2**20:.1f} MiB")
+    assert size < 3 * 2**20 + 2_000 * len(waits)
 
 
 def test_what_is_kept_is_counted_filtered_and_taken_again_by_reason_and_source(tmp_path: Path) -> None:

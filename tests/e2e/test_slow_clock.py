@@ -7,25 +7,17 @@ import json
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.command import command, environment, tillroll
-from tests.e2e.server import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _DAY_S = 86_400
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built = tmp_path_factory.mktemp("clock") / "shifted_clock.so"
-    source = Path(__file__).with_name("shifted_clock.c")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", str(built), str(source), "-ldl"], check=True)
-    return built
 
 
 class Shifted:
@@ -72,8 +64,8 @@ def purchase(days: float) -> bytes:
 
 
 @pytest.fixture
-def slow(tmp_path: Path, library: Path) -> Iterator[Shifted]:
-    server = Shifted(tmp_path / "data", library, -2 * _DAY_S)
+def slow(tmp_path: Path, shifted_clock: Path) -> Iterator[Shifted]:
+    server = Shifted(tmp_path / "data", shifted_clock, -2 * _DAY_S)
     yield server
     server.close()
 
@@ -96,14 +88,14 @@ def test_one_producer_s_wrong_date_is_told_to_that_producer(slow: Shifted) -> No
     assert slow.status()["rejected"] == 1
 
 
-def test_the_store_is_audited_at_the_time_that_is_set(tmp_path: Path, library: Path) -> None:
+def test_the_store_is_audited_at_the_time_that_is_set(tmp_path: Path, shifted_clock: Path) -> None:
     config = tmp_path / "tillroll.toml"
     config.write_text('audit_at = "03:30"\n')
     for ahead_s in (4, 15, 50):  # a busy machine starts it too late for the first
         now = datetime.now(UTC)
         at = now.replace(hour=3, minute=30, second=0, microsecond=0)
         shift_s = int((at - now).total_seconds()) - ahead_s
-        server = Shifted(tmp_path / "data", library, shift_s, "--config", str(config))
+        server = Shifted(tmp_path / "data", shifted_clock, shift_s, "--config", str(config))
         if datetime.now(UTC) + timedelta(seconds=shift_s + 2) < at:
             break
         server.close()
@@ -128,11 +120,11 @@ def test_a_time_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     assert b"03:30" in told
 
 
-def test_an_audit_that_cannot_be_made_says_so(tmp_path: Path, library: Path) -> None:
+def test_an_audit_that_cannot_be_made_says_so(tmp_path: Path, shifted_clock: Path) -> None:
     lines = tmp_path / "lines"
     tillroll("generate", lines, "--events", "90000", "--from", "2026-01-01", "--days", "200", "--merchants", "20000")
     tillroll("import", lines, "--data", tmp_path / "data")
-    server = Shifted(tmp_path / "data", library, 0, file_bytes_max=400_000)
+    server = Shifted(tmp_path / "data", shifted_clock, 0, file_bytes_max=400_000)
     try:
         assert server.ask("POST", "/audit")[0] == 202
         give_up = time.monotonic() + 60

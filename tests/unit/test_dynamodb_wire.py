@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
+from tests.ports import free_port
 
 from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError, StoreError
@@ -422,8 +423,7 @@ def test_a_refusal_says_by_what_aws_finds_it() -> None:
 
 
 def test_a_connection_that_cannot_be_made_had_no_effect() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        host = f"127.0.0.1:{listener.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     connections = Connections(f"http://{host}", Signer(host, REGION, lambda: Credentials("k", "s", None)))
     (refused,) = connections.make(ASK)
     assert isinstance(refused, Throttled)

@@ -174,7 +174,7 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
     together = threading.Barrier(4)
 
     def open_and_close(directory: Path) -> None:
-        together.wait(10)
+        together.wait(60)
         SqliteStore(directory).close()
 
     with ThreadPoolExecutor(4) as pool:
