@@ -22,6 +22,7 @@ from tests.aws import deployed, dynamodb_local, lambda_runtime, ministack
 from tests.aws.proxy import Faults, proxying
 from tests.aws.traffic import Traffic, traffic
 from tests.oracle import REPORTS
+from tests.ports import free_port
 
 from tillroll.app import open_store
 from tillroll.core.query import Query
@@ -217,7 +218,7 @@ def _record(message: Message) -> Mapping[str, Any]:
 def through_the_template(messages: int, seed: int, directory: Path, *, kill_every_s: float = 8.0) -> Seen:
     """Run the deployed template: the queue's event source mapping, both functions, their tables behind the proxy."""
     sent = traffic(messages, seed)
-    port = ministack.free_port()
+    port = free_port()
     with ExitStack() as stack:
         proxy = stack.enter_context(proxying(f"http://127.0.0.1:{port}", Faults(), seed=seed))
         aws = stack.enter_context(ministack.running(directory, port, AWS_ENDPOINT_URL_DYNAMODB=proxy.endpoint))

@@ -160,7 +160,7 @@ def test_a_list_of_imports_beside_the_file_moves_into_it(tmp_path: Path) -> None
 
 
 def litestream_restore(replica: Path, copy: Path) -> bool:
-    command = [LITESTREAM, "restore", "-o", copy, f"file://{replica}"]
+    command = [str(LITESTREAM), "restore", "-o", str(copy), f"file://{replica}"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
