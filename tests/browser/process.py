@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from tests.e2e.http_server import NO_TLS
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self._flags = ["--tokens-file", str(tokens_file)] if tokens_file else []
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=NO_TLS)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

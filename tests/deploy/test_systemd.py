@@ -16,6 +16,7 @@ import httpx
 import pytest
 from tests.deploy.confined import lines_of
 from tests.e2e.command import EVENT, environment, tillroll
+from tests.e2e.http_server import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def test_a_server_does_everything_under_the_units_filter(tmp_path: Path) -> None
     assert server.stdout is not None
     try:
         address = server.stdout.readline().decode().split()[-1]
-        with httpx.Client(base_url=address, trust_env=False, timeout=30) as http:
+        with httpx.Client(base_url=address, trust_env=False, timeout=60, verify=NO_TLS) as http:
             assert (
                 http.post("/events", content=EVENT * 30_000, headers={"Content-Type": "application/x-ndjson"}).json()[
                     "accepted"

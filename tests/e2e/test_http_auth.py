@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from tests.e2e.command import tillroll
-from tests.e2e.http_server import EVENT, Running, client, serving
+from tests.e2e.http_server import EVENT, NO_TLS, Running, client, serving
 
 from tillroll.web.auth import hash_of
 
@@ -169,7 +169,7 @@ _WAIT_S = 0.9  # a refusal that is held back takes a second
 
 
 def from_address(running: Running, peer: str) -> httpx.Client:
-    transport = httpx.HTTPTransport(local_address=peer)
+    transport = httpx.HTTPTransport(local_address=peer, verify=NO_TLS)
     return httpx.Client(base_url=running.url, transport=transport, timeout=60, trust_env=False)
 
 

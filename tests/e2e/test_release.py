@@ -32,7 +32,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
-    _run([sys.executable, "-m", "release", "dist"], cwd=copy)
+    _run([sys.executable, "-m", "release", "dist"], cwd=copy, CFLAGS="-O1")  # how fast it is is not looked at here
     return copy / "dist"
 
 

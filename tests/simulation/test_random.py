@@ -10,7 +10,7 @@ import pytest
 from tests.simulation import aws_world, figures, restores, sqlite_world
 from tests.simulation.campaign import BLOCK, WORLDS, Block, run_block
 
-BLOCKS = {"aws": 3, "sqlite": 1}
+BLOCKS = {"aws": 2, "sqlite": 1}
 BLOCKS_LONG = {"aws": 100, "sqlite": 15}
 MIXES = {
     f"{module.__name__.rpartition('.')[2]} {name}": (module.simulate, mix)
@@ -18,7 +18,7 @@ MIXES = {
     for name, mix in vars(module).items()
     if name.isupper() and isinstance(mix, module.Mix) and mix is not module.EVERYTHING and name[0] != "_"
 }
-SEEDS_OF_A_MIX, SEEDS_OF_A_MIX_LONG = 20, 500
+SEEDS_OF_A_MIX, SEEDS_OF_A_MIX_LONG = 12, 500
 _TRAIL = (
     "from tests.simulation.{0}_world import simulate; s = [simulate(n) for n in range(6)]; print([x.trail for x in s])"
 )
