@@ -14,8 +14,6 @@ import pytest
 from tests.simulation import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.aws.dynamodb_local import DynamoDBLocal
 
 
@@ -81,13 +79,14 @@ def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamoDBLocal]:
+def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> DynamoDBLocal:
     """Amazon's DynamoDB Local, in memory, on loopback: one for all workers, of whose tests each has its own tables."""
     from tests.aws.dynamodb_local import shared
 
     directory = tmp_path_factory.getbasetemp()
-    with shared(directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory) as local:
-        yield local
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return shared(directory.parent, os.getppid())
+    return shared(directory, os.getpid())
 
 
 def pytest_sessionstart() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import time
 import uuid
-from contextlib import ExitStack, contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
 import botocore.session
 from tests.aws.fetch_dynamodb_local import classpath, fetch
@@ -73,62 +72,53 @@ class DynamoDBLocal:
 
 @contextmanager
 def running() -> Iterator[DynamoDBLocal]:
-    home = fetch()
-    # The machine also runs the tests, and these are over before a better compiler pays.
-    command = [
-        "java",
-        "-Xmx800m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        f"-Djava.library.path={home}/DynamoDBLocal_lib",
-    ]
-    command += ["-cp", classpath(home), LAUNCHER_CLASS]
+    """One that ends with the block."""
     with subprocess.Popen(
-        command, cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        _command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         try:
             assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("port "):
-                    yield DynamoDBLocal(f"http://127.0.0.1:{int(line.split()[1])}")
-                    break
-            else:
-                raise RuntimeError("DynamoDB Local did not start")
+            yield DynamoDBLocal(_endpoint(process.stdout))
         finally:
             process.kill()
 
 
-@contextmanager
-def shared(directory: Path) -> Iterator[DynamoDBLocal]:
-    """The one that all processes with this directory have: who comes first starts it, and ends it after the last."""
+def shared(directory: Path, ends_with: int) -> DynamoDBLocal:
+    """Return the one that all processes with this directory have: who comes first starts it.
+
+    It ends with a process, given by its number: so none of those that have it waits for the others.
+    """
     said = directory / "dynamodb-local"
-    with (directory / "dynamodb-local.users").open("w") as users, ExitStack() as stack:
-        with _locked(directory):
-            if said.exists():
-                flock(users, LOCK_SH)
-                found = DynamoDBLocal(said.read_text())
-            else:
-                found = stack.enter_context(running())
-                stack.callback(_outlive, directory, users, said)
-                said.write_text(found.endpoint)
-        yield found
-
-
-def _outlive(directory: Path, users: IO[str], said: Path) -> None:
-    """Wait until nobody else uses it, and let nobody begin to."""
-    while True:
-        with _locked(directory), suppress(BlockingIOError):
-            flock(users, LOCK_EX | LOCK_NB)
-            said.unlink()
-            return
-        time.sleep(0.1)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
     with (directory / "dynamodb-local.lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        yield
+        if not said.exists():
+            said.write_text(_start(ends_with))
+    return DynamoDBLocal(said.read_text())
+
+
+# Starts a program that is nobody's child, whose standard input ends soon after a process has.
+_BESIDE: Final = 'while kill -0 "$0" 2>&-; do sleep 2; done | "$@" 2>/dev/null &'
+
+
+def _start(ends_with: int) -> str:
+    with subprocess.Popen(["sh", "-c", _BESIDE, str(ends_with), *_command()], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        return _endpoint(process.stdout)
+
+
+def _endpoint(output: IO[bytes]) -> str:
+    for line in output:
+        if line.startswith(b"port "):
+            return f"http://127.0.0.1:{int(line.split()[1])}"
+    raise RuntimeError("DynamoDB Local did not start")
+
+
+def _command() -> list[str]:
+    home = fetch()
+    # The machine also runs the tests, and these are over before a better compiler pays.
+    options = ["-Xmx800m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    options += [f"-Djava.library.path={home}/DynamoDBLocal_lib", "-cp", classpath(home)]
+    return ["java", *options, LAUNCHER_CLASS]
 
 
 LAUNCHER_CLASS = "DynamoDBLocalOnLoopback"
