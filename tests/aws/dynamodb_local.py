@@ -74,7 +74,7 @@ class DynamoDBLocal:
 def running() -> Iterator[DynamoDBLocal]:
     """One that ends with the block."""
     with subprocess.Popen(
-        _command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        _command(), cwd=fetch(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         try:
             assert process.stdout is not None
@@ -101,7 +101,8 @@ _BESIDE: Final = 'while kill -0 "$0" 2>&-; do sleep 2; done | "$@" 2>/dev/null &
 
 
 def _start(ends_with: int) -> str:
-    with subprocess.Popen(["sh", "-c", _BESIDE, str(ends_with), *_command()], stdout=subprocess.PIPE) as process:
+    command = ["sh", "-c", _BESIDE, str(ends_with), *_command()]
+    with subprocess.Popen(command, cwd=fetch(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         return _endpoint(process.stdout)
 
