@@ -108,6 +108,7 @@ def test_keyboard_alone_reaches_a_report_and_its_filters(open_page: Callable[...
     expect(page.get_by_label("Range", exact=True)).to_be_focused()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_label("Range", exact=True)).to_have_value("30d")
+    ready(page)
     expect(page.get_by_label("Range", exact=True)).to_be_focused()
     chart = page.get_by_role("slider")
     chart.focus()

@@ -8,11 +8,12 @@ import csv
 import io
 import re
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 from pyarrow import parquet
 from tests.browser.purchases import HOSTILE, Purchase, count
 from tests.browser.reading import ready, table, total
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
     from tests.browser.process import Server
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -162,6 +163,27 @@ def test_sorting_and_paging_walk_through_everything_once(
     expect(page.locator("#page-shown")).to_have_text(re.compile("^1–"))
 
 
+def test_the_next_page_is_not_turned_to_while_another_order_is_on_its_way(
+    open_page: Callable[..., Page], server: Server
+) -> None:
+    page = open_page(f"{server.url}/#/merchant-method")
+    ready(page)
+    held: list[Route] = []
+    holding = True
+    page.route("**/reports/**", lambda route: held.append(route) if holding else route.continue_())
+    with page.expect_request("**/reports/**"):
+        page.get_by_role("button", name="Purchases").click()
+    page.locator("#page-on").click()
+    holding = False
+    for route in held:
+        with suppress(Error):  # the page gave it up
+            route.continue_()
+    ready(page)
+    expect(page.locator("th[aria-sort=descending]")).to_have_text("Purchases")
+    expect(page.locator("#page-shown")).to_have_text(re.compile("^1–"))
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_csv_is_exactly_what_is_shown(
     open_page: Callable[..., Page], server: Server, purchases: list[Purchase], tmp_path: Path
 ) -> None:
@@ -245,6 +267,7 @@ def test_address_brings_the_same_view_to_a_colleague(open_page: Callable[..., Pa
     page.get_by_role("checkbox", name="Pay now").check(force=True)
     page.get_by_label("Colour by").select_option("method")
     page.get_by_role("button", name="Purchases").click()
+    ready(page)
     page.locator("#page-on").click()
     expect(page.locator("#page-shown")).to_have_text(re.compile("^101–"))
     theirs = open_page(page.url)

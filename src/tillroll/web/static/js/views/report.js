@@ -122,6 +122,7 @@ export class ReportView extends View {
 
   #render(plan, { page, chart, side, compared, totals }) {
     const { report } = plan;
+    const { state } = this;
     const measure = MEASURES[plan.measure];
     const sums = { events: page.events, amount: page.amount };
     const said = `${measure.text(measure.of(sums))} ${measure.noun}`;
@@ -148,7 +149,7 @@ export class ReportView extends View {
               start: this.state.start,
               caption: `${report.title}, ${this.#span(plan)}`,
               sort: (order) => this.#change({ order }),
-              turn: (to) => this.#turn(to, page),
+              turn: (to) => this.state === state && this.#turn(to, page), // else another question is on its way, to which this page's cursor is unknown
               into: (row, part) => this.#into(plan, row, part),
               behind: (row) => this.#behind(plan, row),
             }),
