@@ -79,14 +79,18 @@ def shifted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> DynamoDBLocal:
+def for_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers have, for what is dear to make: who needs it first makes it, under a lock."""
+    directory = tmp_path_factory.getbasetemp()
+    return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local(for_all_workers: Path) -> DynamoDBLocal:
     """Amazon's DynamoDB Local, in memory, on loopback: one for all workers, of whose tests each has its own tables."""
     from tests.aws.dynamodb_local import shared
 
-    directory = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return shared(directory.parent, os.getppid())
-    return shared(directory, os.getpid())
+    return shared(for_all_workers, os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
 
 
 def pytest_sessionstart() -> None:

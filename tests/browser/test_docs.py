@@ -37,7 +37,7 @@ def test_it_is_as_dark_as_the_page(open_page: Callable[..., Page], fresh_server:
     has_theme(page, "dark")
     page.emulate_media(color_scheme="dark")
     page.evaluate("localStorage.setItem('tillroll.theme', 'light')")
-    page.reload()
+    page.evaluate("dispatchEvent(new Event('storage'))")  # as when it is chosen in another tab
     has_theme(page, "light")
     page.evaluate("localStorage.clear()")
 

@@ -110,11 +110,12 @@ def test_grafana_query(tmp_path: Path, bought: Server) -> None:
 def test_addresses_of_views_open_what_they_say(open_page: Callable[..., Page], bought: Server) -> None:
     addresses = re.findall(r"^\| `/(#/[^`]*)` \|", DOC, re.MULTILINE)
     assert len(addresses) >= 5
+    page = open_page(bought.url)
     for address in addresses:
-        page = open_page(f"{bought.url}/{address}")
+        page.goto(f"{bought.url}/{address}")
         ready(page)
-        expect(page.get_by_role("link", name="Overview")).to_have_count(1)
-        page.close()
+        expect(page.get_by_role("link", name="Overview"), address).to_have_count(1)
+        expect(page.get_by_role("alert"), address).to_have_count(0)
 
 
 def test_dynamodb_example_and_the_page_over_dynamodb(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,24 @@ COMPILED = "from tillroll.core import kernel; print(kernel.compiled)"
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what `make wheel` makes, built from a copy, as building leaves files beside the sources."""
-    copy = tmp_path_factory.mktemp("copy")
+def released(for_all_workers: Path) -> Path:
+    """A directory with what `make wheel` makes, by whoever comes first."""
+    copy = for_all_workers / "released"
+    with (for_all_workers / "released.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not copy.exists():
+            _release(copy)
+    return copy / "dist"
+
+
+def _release(copy: Path) -> None:
+    """Build from a copy, as building leaves files beside the sources."""
+    copy.mkdir()
     for name in ("src", "native", "requirements", "release"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     _run([sys.executable, "-m", "release", "dist"], cwd=copy, CFLAGS="-O1")  # how fast it is is not looked at here
-    return copy / "dist"
 
 
 def _run(command: list[str], cwd: Path, **variables: str) -> str:

@@ -371,6 +371,7 @@ PLANTED: Final = (
         600,
         ((counting, "_join", _joined(_in_the_middle)),),
         aws_world.DEFINITIONS,
+        first=73,
     ),
     Planted(
         "a first range that two workers cut differently",
@@ -406,7 +407,7 @@ PLANTED: Final = (
         ((_Attempt, "_leave_out_taken", _taken_once_made),),
         aws_world.CROWDED,
     ),
-    Planted("unnamed events offered", 3_000, ((_Attempt, "_may_offer", _offers_all),), aws_world.CROWDED),
+    Planted("unnamed events offered", 3_000, ((_Attempt, "_may_offer", _offers_all),), aws_world.CROWDED, first=73),
     Planted(
         "unconditional chunk put",
         1000,
@@ -442,6 +443,7 @@ PLANTED: Final = (
         3_000,
         ((fold, "require_chunks", _skip_missing),),
         aws_world.FOLDS,
+        first=50,
     ),
     Planted("a stale read is trusted", 200, ((aws_world, "Tables", _Stale),)),
     Planted(
@@ -449,6 +451,7 @@ PLANTED: Final = (
         2_500,
         ((functions, "take_messages", _errors_leave_nothing), (worker, "take_messages", _errors_leave_nothing)),
         aws_world.REFUSALS,
+        first=32,
     ),
     Planted("message deleted before its commit", 800, ((Worker, "_take", _deleted_first),), aws_world.KILLED_WORKERS),
     Planted("rejected events not buried", 50, ((queue.SqsQueue, "bury", _unburied),)),

@@ -18,7 +18,7 @@ places, ends, heap = array("I", bytes(4 * COUNT)), array("I", range(1, COUNT + 1
 codes, weights = array("I", bytes(4 * COUNT)), array("q", bytes(8 * COUNT))
 written = {"places": places, "ends": ends, "codes": codes}[sys.argv[2]]
 right = written[COUNT // 2]
-stop = time.monotonic() + 1.5
+stop = time.monotonic() + 0.6
 
 def write():
     while time.monotonic() < stop:
