@@ -11,7 +11,7 @@ HERE: Final = Path(__file__).parent
 CORPUS: Final = HERE / "corpus"
 NATIVE: Final = HERE.parents[1] / "native"
 _SANITIZERS: Final = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-_FLAGS: Final = ("-std=gnu11", "-g", "-O1", "-Wall", "-Wextra")
+_FLAGS: Final = ("-std=gnu11", "-g", "-Wall", "-Wextra")
 
 
 def compiler() -> str | None:
@@ -19,22 +19,22 @@ def compiler() -> str | None:
     return shutil.which("clang") or shutil.which("gcc")
 
 
-def build(directory: Path) -> Path:
+def build(directory: Path, optimization: str = "-O1") -> Path:
     """Build the fuzzer in a directory and return its path."""
     found = compiler()
     if found is None:
         raise FileNotFoundError("no C compiler: install gcc or clang")
-    fuzzer = directory / "fuzzer"
+    fuzzer, flags = directory / "fuzzer", (*_FLAGS, optimization)
     sources = [*sorted(NATIVE.glob("*.c")), HERE / "harness.c"]
     if found.endswith("clang"):
-        _run(found, *_FLAGS, *_SANITIZERS, "-fsanitize=fuzzer", *map(str, sources), "-o", str(fuzzer))
+        _run(found, *flags, *_SANITIZERS, "-fsanitize=fuzzer", *map(str, sources), "-o", str(fuzzer))
         return fuzzer
     objects = []
     for source in sources:
         objects.append(str(directory / f"{source.stem}.o"))
         coverage = "-fsanitize-coverage=trace-pc"
-        _run(found, *_FLAGS, *_SANITIZERS, coverage, "-c", str(source), "-o", objects[-1])
-    _run(found, *_FLAGS, _SANITIZERS[0], *objects, str(HERE / "engine.c"), "-o", str(fuzzer))
+        _run(found, *flags, *_SANITIZERS, coverage, "-c", str(source), "-o", objects[-1])
+    _run(found, *flags, _SANITIZERS[0], *objects, str(HERE / "engine.c"), "-o", str(fuzzer))
     return fuzzer
 
 
