@@ -70,7 +70,7 @@ def test_what_was_acknowledged_is_synced_and_folds_and_notes_wait_for_the_next_s
         assert is_synced()
         store.fold()
         assert not is_synced()
-    store.set_aside([Rejection(UNNAMED, 0, b"x", Reason("no_json", None, "it is no JSON"), 0)], NOON)
+    store.set_aside([Rejection(UNNAMED, 0, b"x", Reason("not_json", None, "it is no JSON"), 0)], NOON)
     assert is_synced()
     store.fold()
     store.rebuild()

@@ -171,19 +171,14 @@ class Definitions:
         It need not last: what a loss of power takes back is counted again. So no commit waits for its sync.
         """
         writer = self._writer
-        with writer.files.lock:
-            writer.connection.execute("PRAGMA synchronous = NORMAL")
-            try:
-                with writer.write():
-                    began = time.monotonic()
-                    state = writer.state()
-                    others_write, self._events = state.events != self._events, state.events
-                    versions = stride.write(writer.connection, state)
-                    if versions is not None and stride.reached >= state.folded:
-                        self._swap([version for version in versions if version.state == "counting"], state)
-                return time.monotonic() - began, others_write
-            finally:
-                writer.connection.execute("PRAGMA synchronous = FULL")
+        with writer.write(sync=False):
+            began = time.monotonic()
+            state = writer.state()
+            others_write, self._events = state.events != self._events, state.events
+            versions = stride.write(writer.connection, state)
+            if versions is not None and stride.reached >= state.folded:
+                self._swap([version for version in versions if version.state == "counting"], state)
+        return time.monotonic() - began, others_write
 
     def _number(self, found: Unnumbered) -> None:
         """Number texts, some at a time."""
