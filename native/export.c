@@ -85,25 +85,50 @@ static inline size_t escaped(unsigned char byte, char *escape) {
     return 6;
 }
 
+#define ONES UINT64_C(0x0101010101010101) /* in each of eight bytes */
+
+/* The top bit of each byte that is this one; above the lowest there may be false ones. */
+static inline uint64_t bytes_that_are(uint64_t bytes, char byte) {
+    uint64_t other = bytes ^ ONES * (unsigned char)byte;
+    return (other - ONES) & ~other & ONES << 7;
+}
+
+/* Where the first byte stands, from a place on, that JSON escapes; `length` when there is none. */
+static size_t escaped_at(const char *text, size_t at, size_t length) {
+    for (; at + 8 <= length; at += 8) {
+        uint64_t bytes = load64(text + at), control = (bytes - ONES * 0x20) & ~bytes & ONES << 7;
+        if (control | bytes_that_are(bytes, '"') | bytes_that_are(bytes, '\\')) {
+            break;
+        }
+    }
+    while (at < length && (unsigned char)text[at] >= 0x20 && text[at] != '"' && text[at] != '\\') {
+        at++;
+    }
+    return at;
+}
+
 static size_t put_json(const char *text, size_t length, char *out) {
     size_t used = put("\"", 1, out), plain = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if (byte >= 0x20 && byte != '"' && byte != '\\') {
-            continue;
-        }
+    for (size_t at; (at = escaped_at(text, plain, length)) < length; plain = at + 1) {
         char escape[6];
-        used += put(text + plain, i - plain, out == NULL ? NULL : out + used);
-        used += put(escape, escaped(byte, escape), out == NULL ? NULL : out + used);
-        plain = i + 1;
+        used += put(text + plain, at - plain, out == NULL ? NULL : out + used);
+        used += put(escape, escaped((unsigned char)text[at], escape), out == NULL ? NULL : out + used);
     }
     used += put(text + plain, length - plain, out == NULL ? NULL : out + used);
     return used + put("\"", 1, out == NULL ? NULL : out + used);
 }
 
 static bool is_quoted(const char *text, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r') {
+    size_t at = 0;
+    for (; at + 8 <= length; at += 8) {
+        uint64_t bytes = load64(text + at);
+        if (bytes_that_are(bytes, ',') | bytes_that_are(bytes, '"') | bytes_that_are(bytes, '\n') |
+            bytes_that_are(bytes, '\r')) {
+            return true;
+        }
+    }
+    for (; at < length; at++) {
+        if (text[at] == ',' || text[at] == '"' || text[at] == '\n' || text[at] == '\r') {
             return true;
         }
     }

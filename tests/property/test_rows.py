@@ -52,6 +52,16 @@ def test_quoted_strings_are_json_and_csv_of_the_same_text(some: list[str]) -> No
     assert next(csv.reader(record, strict=True)) == ["x", *(some or [""])]
 
 
+@pytest.mark.parametrize("csv", [False, True])
+def test_each_byte_at_each_place_of_a_word_is_quoted_as_the_reference_does(*, csv: bool) -> None:
+    for before in range(10):
+        some = [b"\xc3" * before + bytes([byte]) + b"!" * after for byte in range(256) for after in (0, 1, 7, 9)]
+        ends = array("I", [0] * len(some))
+        for at, text in enumerate(some):
+            ends[at] = (ends[at - 1] if at else 0) + len(text)
+        agree("quote", ends, b"".join(some), csv)
+
+
 @given(st.lists(st.tuples(seconds, nanos)))
 def test_instants_are_written_as_the_decoder_reads_them(instants: list[tuple[int, int]]) -> None:
     columns_of = array("q", [one for one, _ in instants]), array("I", [two for _, two in instants])
