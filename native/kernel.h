@@ -302,7 +302,7 @@ typedef struct {
 #define MEMBER_BYTES_MAX 32
 typedef struct {
     uint64_t text[MEMBER_BYTES_MAX / 8], mask[MEMBER_BYTES_MAX / 8]; /* a mask of 0 is of no name */
-    uint32_t length, node;
+    uint32_t length, parent, node; /* of its object, and its own */
     unsigned field;
 } Member;
 

@@ -315,10 +315,62 @@ static inline const char *end_of_name(const char *at) {
     return at == NULL || written.escaped ? NULL : at;
 }
 
-static const char *read_names(Parser *parser, uint32_t parent, const char *at, bool whole, Fields *fields);
+/* Whether a name stands here as it did in the last object; not certain where it does not. */
+static inline bool is_member(const Member *member, const char *at) {
+    const uint64_t *text = member->text, *mask = member->mask;
+    uint64_t differs = ((load64(at) ^ text[0]) & mask[0]) | ((load64(at + 8) ^ text[1]) & mask[1]);
+    if (member->length > 16) {
+        differs |= ((load64(at + 16) ^ text[2]) & mask[2]) | ((load64(at + 24) ^ text[3]) & mask[3]);
+    }
+    return (differs == 0) & (member->length != 0);
+}
+
+/* Read a name of the object of a node up to its value, and take note of it. */
+static const char *read_member(Parser *parser, const char *at, bool whole, uint32_t parent, Member *member) {
+    const char *start = at, *name = at + 1;
+    if (*at != '"' || (at = end_of_name(name)) == NULL) {
+        return NULL;
+    }
+    size_t length = (size_t)(at - name);
+    at = skip_space(at + 1, whole);
+    if (*at != ':') {
+        return NULL;
+    }
+    at = skip_space(at + 1, whole);
+    memset(member, 0, sizeof *member);
+    member->parent = parent;
+    member->field = parent == 0 ? field_of(name, length) : 0;
+    bool may_be_kept = member->field == 0 && parser->keep.fields_count != 0;
+    member->node = may_be_kept ? keep_find(&parser->keep, parent, name, length) : 0;
+    if (at - start <= MEMBER_BYTES_MAX) {
+        member->length = (uint32_t)(at - start);
+        memcpy(member->text, start, member->length);
+        memset(member->mask, 0xFF, member->length);
+    }
+    return at;
+}
+
+/* The names of one object, those within others too, in the order in which the last one had them. */
+typedef struct {
+    Member *next, *stop, *other; /* where they are more than are noted */
+} Members;
+
+/* Pass over a name of the object of a node, up to its value; `at` becomes NULL when it is not certain. */
+static inline const Member *next_member(Parser *parser, const char **at, bool whole, uint32_t parent, Members *members) {
+    Member *member = members->next == members->stop ? members->other : members->next++;
+    if (member != members->other && is_member(member, *at) && member->parent == parent) {
+        *at = skip_space(*at + member->length, whole);
+    } else {
+        *at = read_member(parser, *at, whole, parent, member);
+    }
+    return member;
+}
+
+static const char *read_names(Parser *parser, uint32_t parent, const char *at, bool whole, Members *members, Fields *fields);
 
 /* Read the value of a name that leads to fields to be kept, or is one. */
-static const char *read_node(Parser *parser, uint32_t at_node, const char *at, bool whole, Fields *fields) {
+static inline const char *read_node(Parser *parser, uint32_t at_node, const char *at, bool whole, Members *members,
+                                    Fields *fields) {
     Keep *keep = &parser->keep;
     KeepNode *node = &keep->nodes[at_node];
     if (node->seen == keep->event) { /* given twice */
@@ -334,29 +386,23 @@ static const char *read_node(Parser *parser, uint32_t at_node, const char *at, b
         if (value != NULL) {
             value->kind = KEPT_NONE;
         }
-        return read_names(parser, at_node, at, whole, fields);
+        return read_names(parser, at_node, at, whole, members, fields);
     }
     return value == NULL ? skip_value(at, whole) : read_kept(at, whole, value);
 }
 
 /* Read an object in which fields to be kept may stand. */
-static const char *read_names(Parser *parser, uint32_t parent, const char *at, bool whole, Fields *fields) {
+static const char *read_names(Parser *parser, uint32_t parent, const char *at, bool whole, Members *members, Fields *fields) {
     at = skip_space(at + 1, whole);
     if (*at == '}') {
         return at + 1;
     }
     for (;;) {
-        const char *name = at + 1;
-        if (*at != '"' || (at = end_of_name(name)) == NULL) {
+        uint32_t node = next_member(parser, &at, whole, parent, members)->node;
+        if (at == NULL) {
             return NULL;
         }
-        uint32_t node = keep_find(&parser->keep, parent, name, (size_t)(at - name));
-        at = skip_space(at + 1, whole);
-        if (*at != ':') {
-            return NULL;
-        }
-        at = skip_space(at + 1, whole);
-        at = node == 0 ? skip_value(at, whole) : read_node(parser, node, at, whole, fields);
+        at = node == 0 ? skip_value(at, whole) : read_node(parser, node, at, whole, members, fields);
         if (at == NULL) {
             return NULL;
         }
@@ -371,57 +417,18 @@ static const char *read_names(Parser *parser, uint32_t parent, const char *at, b
     }
 }
 
-/* Whether a name stands here as it did in the last object; not certain where it does not. */
-static inline bool is_member(const Member *member, const char *at) {
-    const uint64_t *text = member->text, *mask = member->mask;
-    uint64_t differs = ((load64(at) ^ text[0]) & mask[0]) | ((load64(at + 8) ^ text[1]) & mask[1]);
-    if (member->length > 16) {
-        differs |= ((load64(at + 16) ^ text[2]) & mask[2]) | ((load64(at + 24) ^ text[3]) & mask[3]);
-    }
-    return (differs == 0) & (member->length != 0);
-}
-
-/* Read a name up to its value, and take note of it. */
-static const char *read_member(Parser *parser, const char *at, bool whole, Member *member) {
-    const char *start = at, *name = at + 1;
-    if (*at != '"' || (at = end_of_name(name)) == NULL) {
-        return NULL;
-    }
-    size_t length = (size_t)(at - name);
-    at = skip_space(at + 1, whole);
-    if (*at != ':') {
-        return NULL;
-    }
-    at = skip_space(at + 1, whole);
-    memset(member, 0, sizeof *member);
-    member->field = field_of(name, length);
-    member->node = member->field != 0 || parser->keep.fields_count == 0 ? 0 : keep_find(&parser->keep, 0, name, length);
-    if (at - start <= MEMBER_BYTES_MAX) {
-        member->length = (uint32_t)(at - start);
-        memcpy(member->text, start, member->length);
-        memset(member->mask, 0xFF, member->length);
-    }
-    return at;
-}
-
 /* Read the fields of an object from its bracket, or from a comma in it, on, of which some were seen. A zero or a line
  * feed follows, and PADDING bytes. The result stands after its end. */
 static const char *parse_members(Parser *parser, const char *at, bool whole, unsigned seen, Before *before, Fields *fields) {
-    Member other, *member = parser->members + (seen == 0 ? 0 : MEMBERS), *stop = member + MEMBERS;
+    Member *first = parser->members + (seen == 0 ? 0 : MEMBERS), *stop = first + MEMBERS;
+    Member other; /* a line feed in a name's text must not lead over the end of a line */
+    Members members = {whole ? stop : first, stop, &other};
     parser->keep.event++;
     fields->kept_count = 0;
-    if (whole) { /* a line feed in a name's text must not lead over the end of a line */
-        member = stop;
-    }
     for (;;) {
         at = skip_space(at + 1, whole);
-        if (member == stop) {
-            member = &other;
-            stop = NULL;
-        }
-        if (stop != NULL && is_member(member, at)) {
-            at = skip_space(at + member->length, whole);
-        } else if ((at = read_member(parser, at, whole, member)) == NULL) {
+        const Member *member = next_member(parser, &at, whole, 0, &members);
+        if (at == NULL) {
             return NULL;
         }
         if (member->field != 0) {
@@ -432,7 +439,7 @@ static const char *parse_members(Parser *parser, const char *at, bool whole, uns
             at = parse_value(at, member->field, before, fields);
         } else {
             parser->plain = false;
-            at = member->node == 0 ? skip_value(at, whole) : read_node(parser, member->node, at, whole, fields);
+            at = member->node == 0 ? skip_value(at, whole) : read_node(parser, member->node, at, whole, &members, fields);
         }
         if (at == NULL) {
             return NULL;
@@ -441,7 +448,6 @@ static const char *parse_members(Parser *parser, const char *at, bool whole, uns
         if (*at != ',') {
             return *at == '}' && (seen & SEEN_ALL) == SEEN_ALL ? at + 1 : NULL;
         }
-        member += stop != NULL;
     }
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -461,6 +462,27 @@ def test_lines_with_fields_of_every_kind_are_certain_for_the_kernel() -> None:
     found = parser.parse([text], one, one, one, array("Q", [len(text)]), b"\0", 2**31, 2**40)
     assert len(found[0]) == 2
     assert len(found[11]) == 0
+
+
+def test_a_name_is_known_again_only_in_the_object_that_it_is_of() -> None:
+    event = b'"date":"2011-12-03T10:15:30Z","amount":4285,"paymentMethod":"SLICE_IT","merchantId":"m"'
+    many = b",".join(b'"x%d":{"x":%d}' % (number, number) for number in range(30))
+    shapes = (
+        b'"x":1,"a":{"x":2},"b":{"x":3}',
+        b'"a":{"x":4,"date":5,"a":{"x":6}},"x":7',
+        b'"b":{"a":{"x":8},"x":9}',
+        b'"a":{"a":{"x":10,"x":11}}',
+        b'"a":{},"b":{"x":{"x":12}},"x":null',
+        many,
+        many + b',"a":{"x":13}',
+        b'"a":{"x":14}',
+    )
+    keep = Keep(["x", "a.x", "a.a.x", "b.x", "b.x.x", "b.a.x", "x7.x", "x29.x"])
+    for first, second in itertools.product(shapes, shapes):
+        lines = [
+            b"{" + part + b"}\n" for shape in (first, second) for part in (event + b"," + shape, shape + b"," + event)
+        ]
+        check_texts([b"".join(lines * 2) + b"\n" * 700], [False], 0, keep=keep)
 
 
 def test_a_name_is_known_again_whatever_spaces_follow_it() -> None:
