@@ -27,6 +27,19 @@ test("hours are labelled at even distances, over whatever days and however littl
   }
 });
 
+test("hours of many days are labelled at midnights, however little room there is", () => {
+  for (const days of [8, 30, 61, 92, 183]) {
+    for (const zone of [UTC, stockholm]) {
+      const from = zone.parse("2026-05-01");
+      const columns = columnsOf("hour", zone, { from, to: zone.addDays(from, days) }, now);
+      for (const room of [2, 4, 7, 12]) {
+        const ticks = ticksOf("hour", zone, columns, room);
+        if (columns.length / room > 24) assert.equal(ticks.every((index) => zone.local(columns[index].start) % 86_400 === 0), true, `${days} ${room}: ${ticks}`);
+      }
+    }
+  }
+});
+
 test("presets are the days that their names say", () => {
   const expected = {
     today: ["2026-11-27", "2026-11-28"],

@@ -91,7 +91,7 @@ export function tickText(grain, zone, at, first) {
 export function ticksOf(grain, zone, columns, room) {
   const least = Math.max(1, columns.length / Math.max(1, room));
   const steps = { hour: [1, 2, 3, 6, 12, 24, 48, 96, 168], day: [1, 2, 7, 14, 28, 56, 91], week: [1, 2, 4, 8, 13, 26], month: [1, 3, 6, 12, 24, 48] }[grain];
-  const step = steps.find((one) => one >= least) ?? Math.ceil(least);
+  const step = steps.find((one) => one >= least) ?? Math.ceil(least / steps.at(-1)) * steps.at(-1);
   const place = ({ start }, index) => {
     const local = zone.local(start);
     if (grain === "hour") return Math.round(local / HOUR) + 72; // counted from a Monday
