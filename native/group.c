@@ -342,8 +342,8 @@ static Status count_events(const Input *input, const Plan *plans, int count) {
     return DONE;
 }
 
-/* Walking a table: what each cell's columns add to some outputs. The columns at the end, few cells together, are found
- * in a table; the others turn like an odometer. */
+/* Walking a table: what each cell's columns add to some outputs. The last column, and those before it while they
+ * have few cells together, are found in a table; the others turn like an odometer. */
 
 typedef struct {
     int outputs, outer, columns;
@@ -386,8 +386,13 @@ static uint64_t added_by(const Walk *walk, int output, int column, uint64_t numb
 static Status walk_begin(Walk *walk) {
     walk->outer = walk->columns;
     walk->inner_cells = 1;
-    while (walk->outer > 0 && walk->inner_cells * walk->radixes[walk->outer - 1] <= INNER_MAX) {
-        walk->inner_cells *= walk->radixes[--walk->outer];
+    while (walk->outer > 0) {
+        uint64_t cells = walk->inner_cells * walk->radixes[walk->outer - 1];
+        if (walk->outer < walk->columns && cells > INNER_MAX) {
+            break;
+        }
+        walk->inner_cells = cells;
+        walk->outer--;
     }
     for (int output = 0; output < walk->outputs; output++) {
         walk->inner[output] = calloc(walk->inner_cells, sizeof(uint64_t));

@@ -61,7 +61,7 @@ def wheel(directory: Path) -> Path:
     about = f"{name}.dist-info"
     files[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: tillroll\nVersion: {tillroll.__version__}\n".encode()
     files[f"{about}/WHEEL"] = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files[f"{about}/entry_points.txt"] = b"[console_scripts]\ntillroll = tillroll.cli.main:main\n"
+    files[f"{about}/entry_points.txt"] = b"[console_scripts]\ntillroll = tillroll.__main__:main\n"
     record = "".join(
         f"{path},sha256={base64.urlsafe_b64encode(sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
         for path, data in files.items()
