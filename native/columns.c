@@ -173,14 +173,12 @@ void unshuffle(const unsigned char *data, int width, size_t count, unsigned char
 }
 
 /* A constant divisor compiles to a multiplication. */
-void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t length, uint32_t *windows) {
+void windows_of(const int64_t *seconds, size_t count, int64_t largest, int64_t first, uint32_t length, uint32_t *windows) {
     uint64_t start = (uint64_t)first * length;
 #define DIVIDE(type, divisor)                                                     \
     for (size_t i = 0; i < count; i++) {                                          \
         windows[i] = (uint32_t)((type)((uint64_t)seconds[i] - start) / (divisor)); \
     }
-    int64_t least, largest;
-    bounds_signed(seconds, count, &least, &largest);
     if (count != 0 && (uint64_t)largest - start > UINT32_MAX) {
         DIVIDE(uint64_t, length)
     } else if (length == 3600) {

@@ -375,7 +375,7 @@ void pick(const void *values, int width, const uint32_t *indexes, size_t count, 
 #define SECONDS_LIMIT (INT64_C(1) << 40) /* far outside the years 1 to 9999 */
 #define BOUNDS_MAX 255
 /* The window of each second from the first window on, of a length and counted from 1970. */
-void windows_of(const int64_t *seconds, size_t count, int64_t first, uint32_t length, uint32_t *windows);
+void windows_of(const int64_t *seconds, size_t count, int64_t largest, int64_t first, uint32_t length, uint32_t *windows);
 /* How many of rising bounds are not above each value. */
 void bucketize(const int64_t *values, size_t count, const int64_t *bounds, size_t bounds_count, uint8_t *buckets);
 /* Each value and the shift that is in force at it: the last whose start is not above it, or the first. */

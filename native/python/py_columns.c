@@ -199,7 +199,7 @@ PyObject *py_windows(PyObject *module, PyObject *args) {
     uint32_t *windows = problem != NULL ? NULL : malloc(count * sizeof *windows + 1);
     if (windows != NULL) {
         UNLOCKED_IF(seconds.view.len > LOCKED_BYTES_MAX,
-                    windows_of(seconds.view.buf, count, first, (uint32_t)length, windows));
+                    windows_of(seconds.view.buf, count, largest, first, (uint32_t)length, windows));
     }
     column_release(&seconds);
     if (problem != NULL) {
