@@ -260,3 +260,26 @@ def test_sizes_are_counted_again_after_a_while_and_tell_of_when_they_are(
     for state in store.report_states():
         shown = store.page(Query(report=state.report, limit=10_000))
         assert (state.datapoints, state.sized_position) == (len(shown.aggregates), 4_200)
+
+
+def test_a_stride_stays_worth_its_transaction_however_slow_the_machine_is(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_HELD_S", "_HELD_ALONE_S", "_STRIDE_S"):
+        monkeypatch.setattr(definitions, name, 1e-9)
+    monkeypatch.setattr(definitions, "_STRIDE_MIN", 1_000)
+    positions = set()
+    while store.count_some(0.0):
+        positions |= {state.position for state in store.report_states() if state.report.name == "weekdays"}
+    assert positions <= {1_000, 2_000, 3_000, 3_500}
+
+
+def test_a_strides_transaction_looks_at_the_versions_that_it_changes_alone(store: SqliteStore) -> None:
+    count(store)
+    store.apply([define({"name": f"other-{number}", "by": ["method"]}) for number in range(20)])
+    said: list[str] = []
+    store._connection.set_trace_callback(said.append)
+    assert store.count_some(0.0)
+    store._connection.set_trace_callback(None)
+    (read,) = [statement for statement in said if "definition, state, checksum FROM report WHERE" in statement]
+    assert read.count("other-") == 16

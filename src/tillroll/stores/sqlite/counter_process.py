@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _NICE: Final = 10  # gets on where the machine is never at rest, and takes a tenth of what others do
-_PATIENCE_S: Final = 5.0  # with one that only has what nobody else wants
+_PATIENCE_S: Final = 5.0  # with one that only has what nobody else wants,
+_LEAST_SHARE: Final = 0.25  # and is to have so much of a processor
 _AGAIN_S: Final = 60.0  # after which another process is tried where one failed
 _IDLE_S: Final = 5.0  # after which one that has nothing to do is ended
 _MAIN: Final = "import sys; sys.path[:] = {path!r}; from {module} import main; main(*sys.argv[1:])"
@@ -46,6 +47,7 @@ class CounterProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
         self._asked_at = 0.0
+        self._asked_s = 0.0  # how long the process was waited for
         self._failed_at = -_AGAIN_S
         self._idles = hasattr(os, "SCHED_IDLE")  # has only what nobody else wants, while it gets on so
 
@@ -77,18 +79,28 @@ class CounterProcess:
         process = self._process = self._process or self._start()
         if process.stdin is None or process.stdout is None:
             raise EOFError
+        began = time.monotonic()
         pickle.dump(request, process.stdin)
         process.stdin.flush()
         if self._idles and not select.select([process.stdout], [], [], _PATIENCE_S)[0]:
-            self.end()
-            self._idles = False
+            self._be_firmer()
             return self._ask(request)
-        found: Found | str = pickle.load(process.stdout)  # noqa: S301 from this program, through a pipe of its own
+        found: Found | str
+        found, worked_s = pickle.load(process.stdout)  # noqa: S301 from this program, through a pipe of its own
+        self._asked_s += time.monotonic() - began
+        if self._idles and self._asked_s - worked_s > _PATIENCE_S and worked_s < self._asked_s * _LEAST_SHARE:
+            self._be_firmer()
         return found
+
+    def _be_firmer(self) -> None:
+        """Have the next process take some of what others want."""
+        self.end()
+        self._idles = False
 
     def _start(self) -> subprocess.Popen[bytes]:
         main = _MAIN.format(path=sys.path, module=__name__)  # not by -m, which would look in the working directory
         command = [sys.executable, "-P", "-c", main, str(self._directory), "idle" if self._idles else "nice"]
+        self._asked_s = 0.0
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 our own words
 
     def close(self) -> None:
@@ -128,7 +140,7 @@ def main(directory: str, priority: str) -> None:
         except TillrollError as error:
             found = str(error)
         try:
-            pickle.dump(found, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+            pickle.dump((found, time.process_time()), sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             os._exit(0)  # without a word on what cannot be written

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tillroll.stores.sqlite.chunks import chunk_start, read_chunks
 from tillroll.stores.sqlite.counters import Counters
 from tillroll.stores.sqlite.merchants import UnnumberedError
-from tillroll.stores.sqlite.reports import dictionaries_of, read_versions, write_positions
+from tillroll.stores.sqlite.reports import dictionaries_of, read_positions, read_versions, write_positions
 from tillroll.stores.sqlite.unfolded import Unfolded
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Stride(NamedTuple):
 
         None, and nothing is written, when the versions do not stand as they did. Only counting changes their rows.
         """
-        stand = set(read_versions(connection))
+        stand = set(read_versions(connection, [version.name for version in self.versions]))
         if state.generation != self.generation or not stand.issuperset(self.versions):
             return None
         for statement in self.statements:
@@ -75,7 +75,7 @@ def find_lag(reader: Reader, *, all_behind: bool) -> Lag | None:
     of theirs stand, and from there on with these. Call within the reader's transaction.
     """
     events, folded = reader.state.events, reader.state.folded
-    positions = {version.key: version.position for version in read_versions(reader.connection)}
+    positions = read_positions(reader.connection)
     behind: list[tuple[int, Version, Report]] = []
     for version, report in reader.roster.of("counting", "readable"):
         position = positions.get(version.key)

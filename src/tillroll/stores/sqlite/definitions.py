@@ -19,7 +19,7 @@ from tillroll.stores.sqlite.counter_process import CounterProcess
 from tillroll.stores.sqlite.counters import Counters, clear, clear_segments
 from tillroll.stores.sqlite.counting import Stride, Strides, Unnumbered, find_lag
 from tillroll.stores.sqlite.reader import LAG_MAX
-from tillroll.stores.sqlite.reports import Roster, read_versions
+from tillroll.stores.sqlite.reports import Roster, read_positions, read_versions
 from tillroll.stores.sqlite.sizes import NO_SIZE, Sizes
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _COUNT_STRIDE: Final = 4_096  # events of a version that lags, counted in one transaction, at first
+_STRIDE_MIN: Final = 1_024  # fewer would take hardly less time
 _HELD_S: Final = 0.001  # that such a transaction should take
+_HELD_ALONE_S: Final = 0.02  # where nobody else writes
 _HELD_SHARE: Final = 0.02  # of the time that others journal in, that such transactions may take together
 _STRIDE_S: Final = 0.25  # and all that is done for it;
 _STRIDE_WITHIN_S: Final = 0.02  # where that holds Python's lock, which others wait for
@@ -70,9 +72,8 @@ class Definitions:
         """See ports.Definitions. Readers count what is not stored themselves, so what can be read is whole."""
         with self._readers.lend() as reader:
             events, folded = reader.state.events, reader.state.folded
-            positions = {version.key: version.position for version in read_versions(reader.connection)}
             stands = reader.roster.of("counting", "readable")
-            stored = {key: folded if position is None else position for key, position in positions.items()}
+            stored = dict.fromkeys((report.key for _, report in stands), folded) | read_positions(reader.connection)
             sizes = self._sizes.of(
                 reader, [(report, stored[report.key]) for version, report in stands if version.state == "readable"]
             )
@@ -148,8 +149,11 @@ class Definitions:
             held_s, others_write = self._write(found)
             took_s = time.monotonic() - began
             self._pause_s = max(0.0, held_s / _HELD_SHARE - took_s) if others_write else 0.0
-            share = max(held_s / _HELD_S, took_s / (_STRIDE_WITHIN_S if apart and not self._process.pid else _STRIDE_S))
-            self.stride = min(max(int(self.stride / max(share, 0.25)), 1), FOLD_STRIDE)
+            share = max(
+                held_s / (_HELD_S if others_write else _HELD_ALONE_S),
+                took_s / (_STRIDE_WITHIN_S if apart and not self._process.pid else _STRIDE_S),
+            )
+            self.stride = min(max(int(self.stride / max(share, 0.25)), _STRIDE_MIN), FOLD_STRIDE)
             return True
 
     def _next(self, *, all_behind: bool, apart: bool) -> Stride | Unnumbered | None:

@@ -24,7 +24,7 @@ from tillroll.stores.sqlite.days import Days
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import Dictionaries, SharedNames
 from tillroll.stores.sqlite.page import Pager
-from tillroll.stores.sqlite.reports import Catalogue, Roster, read_versions
+from tillroll.stores.sqlite.reports import Catalogue, Roster, read_positions
 from tillroll.stores.sqlite.schema import transaction
 from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums
 from tillroll.stores.sqlite.sparse import Few, few_of
@@ -168,7 +168,7 @@ class Reader:
         raise VersionGoneError(report.name)
 
     def _positions(self) -> dict[str, int]:
-        return {each.key: each.position for each in read_versions(self.connection) if each.position is not None}
+        return read_positions(self.connection)
 
     @property
     def least(self) -> int:

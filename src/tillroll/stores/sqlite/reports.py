@@ -39,34 +39,58 @@ _REBUILD: Final = "Make it and the aggregates anew from the journal with: tillro
 _FIVE: Final = {report.name: report for report in FIVE}
 
 
-def read_versions(connection: sqlite3.Connection) -> list[Version]:
-    """Return all versions, by name and number. Call in a transaction.
+def read_versions(connection: sqlite3.Connection, names: Iterable[str] | None = None) -> list[Version]:
+    """Return all versions, or those of some names, by name and number. Call in a transaction.
 
     Raises:
         DamageError: one is not what was written.
     """
     versions = []
-    for version in _versions(connection):
+    for version in _versions(connection, names):
         if isinstance(version, DamageError):
             raise version
         versions.append(version)
     return versions
 
 
-def _versions(connection: sqlite3.Connection) -> Iterator[Version | DamageError]:
+def _versions(connection: sqlite3.Connection, names: Iterable[str] | None = None) -> Iterator[Version | DamageError]:
+    some = [] if names is None else list(dict.fromkeys(names))
     positions: dict[str, int] = {}
-    for *row, checksum in connection.execute("SELECT report, position, checksum FROM counted"):
-        if _checksum(row) == checksum:
-            positions[row[0]] = row[1]
+    for found in _positions(connection):
+        if isinstance(found, DamageError):
+            yield found
         else:
-            yield DamageError(f"how far the report {row[0]} is counted is damaged", _REBUILD)
-    query = "SELECT name, version, definition, state, checksum FROM report ORDER BY name, version"
-    for *row, checksum in connection.execute(query):
+            positions[found[0]] = found[1]
+    which = "" if names is None else f"WHERE name IN ({', '.join('?' * len(some))})"
+    query = f"SELECT name, version, definition, state, checksum FROM report {which} ORDER BY name, version"  # noqa: S608
+    for *row, checksum in connection.execute(query, some):
         if _checksum(row) == checksum:
             version = Version(*row)
             yield version._replace(position=positions.get(version.key))
         else:
             yield DamageError(f"what is known of the report {row[0]} is damaged", _REBUILD)
+
+
+def read_positions(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return how far versions are counted, by key; the five that stand at `folded` are left out. Call in a transaction.
+
+    Raises:
+        DamageError: one is not what was written.
+    """
+    positions = {}
+    for found in _positions(connection):
+        if isinstance(found, DamageError):
+            raise found
+        positions[found[0]] = found[1]
+    return positions
+
+
+def _positions(connection: sqlite3.Connection) -> Iterator[tuple[str, int] | DamageError]:
+    for report, position, checksum in connection.execute("SELECT report, position, checksum FROM counted"):
+        if _checksum((report, position)) == checksum:
+            yield report, position
+        else:
+            yield DamageError(f"how far the report {report} is counted is damaged", _REBUILD)
 
 
 def write_versions(connection: sqlite3.Connection, versions: Iterable[Version]) -> None:
