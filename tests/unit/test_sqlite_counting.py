@@ -218,11 +218,12 @@ def test_a_strides_transaction_reads_no_aggregate_and_no_chunk_and_waits_for_no_
 
 
 def test_no_stride_changes_more_than_a_few_cells(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tillroll.stores.sqlite.counting._CELLS_MAX", 100)
+    for name in ("_BESIDE", "_WITHIN", "_ALONE"):
+        monkeypatch.setattr(definitions, name, definitions._ALONE._replace(cells=100))
     changed: list[Stride] = []
     write = store._definitions._write
 
-    def noted(stride: Stride) -> tuple[float, bool]:
+    def noted(stride: Stride) -> float:
         changed.append(stride)
         return write(stride)
 
@@ -265,8 +266,8 @@ def test_sizes_are_counted_again_after_a_while_and_tell_of_when_they_are(
 def test_a_stride_stays_worth_its_transaction_however_slow_the_machine_is(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_HELD_S", "_HELD_ALONE_S", "_STRIDE_S"):
-        monkeypatch.setattr(definitions, name, 1e-9)
+    for name in ("_BESIDE", "_WITHIN", "_ALONE"):
+        monkeypatch.setattr(definitions, name, definitions._ALONE._replace(held_s=1e-9))
     monkeypatch.setattr(definitions, "_STRIDE_MIN", 1_000)
     positions = set()
     while store.count_some(0.0):

@@ -28,6 +28,8 @@ from tillroll.stores.sqlite.reports import Catalogue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tillroll.stores.sqlite.counting import Bounds
+
     Found: TypeAlias = Stride | Unnumbered | None
 
 _log: Final = logging.getLogger(__name__)
@@ -57,12 +59,12 @@ class CounterProcess:
         process = self._process
         return None if process is None else process.pid
 
-    def next(self, events: int, *, all_behind: bool, otherwise: Callable[[], Found]) -> Found:
+    def next(self, bounds: Bounds, *, all_behind: bool, otherwise: Callable[[], Found]) -> Found:
         """Return the next stride as `Strides.next` does; where no process can be had, what another way gives."""
         if time.monotonic() - self._failed_at < _AGAIN_S:
             return otherwise()
         try:
-            found = self._ask((events, all_behind))
+            found = self._ask((bounds, all_behind))
         except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             self.end()
             if self._closed:
@@ -75,7 +77,7 @@ class CounterProcess:
             self.end()
         return otherwise() if isinstance(found, str) else found  # an error: it is raised here
 
-    def _ask(self, request: tuple[int, bool]) -> Found | str:
+    def _ask(self, request: tuple[Bounds, bool]) -> Found | str:
         process = self._process = self._process or self._start()
         if process.stdin is None or process.stdout is None:
             raise EOFError
@@ -130,13 +132,13 @@ def main(directory: str, priority: str) -> None:
     readers, strides = Readers(Files(Path(directory)), SharedNames(), Catalogue()), Strides()
     while True:
         try:
-            events, all_behind = pickle.load(sys.stdin.buffer)  # noqa: S301 from this program
+            bounds, all_behind = pickle.load(sys.stdin.buffer)  # noqa: S301 from this program
         except EOFError:
             return
         found: Found | str
         try:
             with readers.lend() as reader:
-                found = strides.next(reader, events, all_behind=all_behind)
+                found = strides.next(reader, bounds, all_behind=all_behind)
         except TillrollError as error:
             found = str(error)
         try:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 OWN_BEHIND_MAX: Final = 65_536  # events that a report of one's own may lag behind before it is counted in any case
 _REPORTS_AT_ONCE: Final = 16  # counted in one transaction
-_CELLS_MAX: Final = 16_384  # changed in one transaction
 
 
 class Lag(NamedTuple):
@@ -36,6 +35,13 @@ class Lag(NamedTuple):
     position: int
     target: int
     left: int  # events that are to be counted in all: once for each version that lacks them
+
+
+class Bounds(NamedTuple):
+    """How much a stride may be: events that are counted, and cells that change."""
+
+    events: int
+    cells: int
 
 
 class Unnumbered(NamedTuple):
@@ -105,8 +111,8 @@ class Strides:
         self._held = Unfolded(0, frozenset())
         self._generation = -1
 
-    def next(self, reader: Reader, events: int, *, all_behind: bool) -> Stride | Unnumbered | None:
-        """Return the next stride, of at most so many events; None where none is to be counted.
+    def next(self, reader: Reader, bounds: Bounds, *, all_behind: bool) -> Stride | Unnumbered | None:
+        """Return the next stride; None where none is to be counted.
 
         Call within the reader's transaction.
         """
@@ -114,7 +120,7 @@ class Strides:
         if lag is None:
             self.forget()
             return None
-        upto = min(lag.position + events, lag.target)
+        upto = min(lag.position + bounds.events, lag.target)
         needed = frozenset(name for report in lag.reports for name in dictionaries_of(report))
         try:
             self._hold(reader, needed, lag.position, upto)
@@ -122,8 +128,8 @@ class Strides:
             return _unnumbered(reader, error.dictionary, lag.position, upto)
         reached = min(upto, self._held.last)
         counts = self._counts(reader, lag, reached)
-        while (cells := sum(len(its.counts) for its in counts)) > _CELLS_MAX and reached > lag.position + 1:
-            reached = lag.position + max((reached - lag.position) * _CELLS_MAX // (2 * cells), 1)
+        while (cells := sum(len(its.counts) for its in counts)) > bounds.cells and reached > lag.position + 1:
+            reached = lag.position + max((reached - lag.position) * bounds.cells // (2 * cells), 1)
             counts = self._counts(reader, lag, reached)
         statements = Counters(reader.connection).changes(lag.reports, counts)
         return Stride(reader.state.generation, lag.versions, reached, statements)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.report import FIVE
@@ -17,7 +17,7 @@ from tillroll.stores.sqlite.chunks import chunk_start, read_chunks
 from tillroll.stores.sqlite.commits import FOLD_AFTER_S, FOLD_STRIDE
 from tillroll.stores.sqlite.counter_process import CounterProcess
 from tillroll.stores.sqlite.counters import Counters, clear, clear_segments
-from tillroll.stores.sqlite.counting import Stride, Strides, Unnumbered, find_lag
+from tillroll.stores.sqlite.counting import Bounds, Stride, Strides, Unnumbered, find_lag
 from tillroll.stores.sqlite.reader import LAG_MAX
 from tillroll.stores.sqlite.reports import Roster, read_positions, read_versions
 from tillroll.stores.sqlite.sizes import NO_SIZE, Sizes
@@ -36,14 +36,23 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger(__name__)
 _COUNT_STRIDE: Final = 4_096  # events of a version that lags, counted in one transaction, at first
 _STRIDE_MIN: Final = 1_024  # fewer would take hardly less time
-_HELD_S: Final = 0.001  # that such a transaction should take
-_HELD_ALONE_S: Final = 0.02  # where nobody else writes
-_HELD_SHARE: Final = 0.02  # of the time that others journal in, that such transactions may take together
-_STRIDE_S: Final = 0.25  # and all that is done for it;
-_STRIDE_WITHIN_S: Final = 0.02  # where that holds Python's lock, which others wait for
+_HELD_SHARE: Final = 0.02  # of the time that others journal in, that transactions of strides may take together
 _MUCH: Final = 50_000  # events that are left to be counted, for which another process is worth its start
 _NUMBERED_AT_ONCE: Final = 1_024  # texts that are numbered in one transaction
 _CLEARED_AT_ONCE: Final = 256  # rows of aggregates that nobody reads, deleted in one transaction
+
+
+class _Pace(NamedTuple):
+    """What a stride may take."""
+
+    held_s: float  # its transaction
+    stride_s: float  # all of it
+    cells: int  # that it may change
+
+
+_BESIDE: Final = _Pace(held_s=0.001, stride_s=0.25, cells=16_384)
+_WITHIN: Final = _Pace(held_s=0.001, stride_s=0.02, cells=16_384)  # it holds Python's lock, which others wait for
+_ALONE: Final = _Pace(held_s=0.1, stride_s=1.0, cells=262_144)  # fewer strides change fewer rows again and again
 
 
 class Definitions:
@@ -59,6 +68,7 @@ class Definitions:
         self._closed = threading.Event()
         self._pause_s = 0.0  # that commits shall have after a stride
         self._events = 0  # in the journal at the last one
+        self._others_write = True  # events were journaled between the last two
         self._own_counted_at = 0.0
         self._holds_segments = True  # those of a release before sums, maybe
         self._sizes = Sizes()
@@ -146,31 +156,35 @@ class Definitions:
             if isinstance(found, Unnumbered):
                 self._number(found)
                 return True
-            held_s, others_write = self._write(found)
+            held_s = self._write(found)
             took_s = time.monotonic() - began
-            self._pause_s = max(0.0, held_s / _HELD_SHARE - took_s) if others_write else 0.0
-            share = max(
-                held_s / (_HELD_S if others_write else _HELD_ALONE_S),
-                took_s / (_STRIDE_WITHIN_S if apart and not self._process.pid else _STRIDE_S),
-            )
+            self._pause_s = max(0.0, held_s / _HELD_SHARE - took_s) if self._others_write else 0.0
+            pace = self._pace(apart=apart)
+            share = max(held_s / pace.held_s, took_s / pace.stride_s)
             self.stride = min(max(int(self.stride / max(share, 0.25)), _STRIDE_MIN), FOLD_STRIDE)
             return True
 
+    def _pace(self, *, apart: bool) -> _Pace:
+        if apart and not self._process.pid:
+            return _WITHIN
+        return _BESIDE if self._others_write else _ALONE
+
     def _next(self, *, all_behind: bool, apart: bool) -> Stride | Unnumbered | None:
         """Return the next stride, from another process if it is much that is to be counted."""
+        bounds = Bounds(self.stride, self._pace(apart=apart).cells)
         if apart and (self._process.pid or self._is_much(all_behind=all_behind)):
             within = partial(self._next, all_behind=all_behind, apart=False)
-            return self._process.next(self.stride, all_behind=all_behind, otherwise=within)
+            return self._process.next(bounds, all_behind=all_behind, otherwise=within)
         with self._readers.lend() as reader:
-            return self._strides.next(reader, self.stride, all_behind=all_behind)
+            return self._strides.next(reader, bounds, all_behind=all_behind)
 
     def _is_much(self, *, all_behind: bool) -> bool:
         with self._readers.lend() as reader:
             lag = None if reader.roster.unknown else find_lag(reader, all_behind=all_behind)
         return lag is not None and lag.left >= _MUCH
 
-    def _write(self, stride: Stride) -> tuple[float, bool]:
-        """Write a stride in one transaction; return how long it took, and whether others have journaled since the last.
+    def _write(self, stride: Stride) -> float:
+        """Write a stride in one transaction; return how long it took.
 
         It need not last: what a loss of power takes back is counted again. So no commit waits for its sync.
         """
@@ -178,11 +192,11 @@ class Definitions:
         with writer.write(sync=False):
             began = time.monotonic()
             state = writer.state()
-            others_write, self._events = state.events != self._events, state.events
+            self._others_write, self._events = state.events != self._events, state.events
             versions = stride.write(writer.connection, state)
             if versions is not None and stride.reached >= state.folded:
                 self._swap([version for version in versions if version.state == "counting"], state)
-        return time.monotonic() - began, others_write
+        return time.monotonic() - began
 
     def _number(self, found: Unnumbered) -> None:
         """Number texts, some at a time."""
