@@ -22,7 +22,7 @@ from tillroll.stores.sqlite.reader import Reader
 from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tillroll.core.report import Report
 
@@ -240,9 +240,9 @@ def test_sizes_are_counted_again_after_a_while_and_tell_of_when_they_are(
     counted: list[Report] = []
     size = Reader.stored_datapoints
 
-    def noted(reader: Reader, report: Report) -> int:
+    def noted(reader: Reader, report: Report, turns: Callable[[], None]) -> int:
         counted.append(report)
-        return size(reader, report)
+        return size(reader, report, turns)
 
     monkeypatch.setattr(Reader, "stored_datapoints", noted)
     monkeypatch.setattr(sizes, "_SHARE", 1_000_000)
@@ -284,3 +284,17 @@ def test_a_strides_transaction_looks_at_the_versions_that_it_changes_alone(store
     store._connection.set_trace_callback(None)
     (read,) = [statement for statement in said if "definition, state, checksum FROM report WHERE" in statement]
     assert read.count("other-") == 16
+
+
+def test_beside_traffic_sizes_are_counted_in_turns(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    count(store)
+    slept: list[float] = []
+    monkeypatch.setattr(sizes, "_TURN_S", 0.0)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    whole = [state.datapoints for state in store.report_states()]
+    assert len(slept) > 100  # windows
+    store.count_some(0.0)
+    store._definitions._sizes = sizes.Sizes()
+    slept.clear()
+    assert [state.datapoints for state in store.report_states()] == whole
+    assert slept == []

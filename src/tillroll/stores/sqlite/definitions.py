@@ -20,7 +20,7 @@ from tillroll.stores.sqlite.counters import Counters, clear, clear_segments
 from tillroll.stores.sqlite.counting import Bounds, Stride, Strides, Unnumbered, find_lag
 from tillroll.stores.sqlite.reader import LAG_MAX
 from tillroll.stores.sqlite.reports import Roster, read_positions, read_versions
-from tillroll.stores.sqlite.sizes import NO_SIZE, Sizes
+from tillroll.stores.sqlite.sizes import NO_SIZE, Sizes, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,6 +72,7 @@ class Definitions:
         self._own_counted_at = 0.0
         self._holds_segments = True  # those of a release before sums, maybe
         self._sizes = Sizes()
+        self._is_beside = False  # traffic, as who counts has said
 
     def catalogue(self) -> Reports:
         """See ports.Definitions."""
@@ -84,14 +85,13 @@ class Definitions:
             events, folded = reader.state.events, reader.state.folded
             stands = reader.roster.of("counting", "readable")
             stored = dict.fromkeys((report.key for _, report in stands), folded) | read_positions(reader.connection)
-            sizes = self._sizes.of(
-                reader, [(report, stored[report.key]) for version, report in stands if version.state == "readable"]
-            )
+            readable = [(report, stored[report.key]) for version, report in stands if version.state == "readable"]
+            sizes = self._sizes.of(reader, readable, Turns() if self._is_beside else _take_no_turns)
             states = []
             for version, report in stands:
-                readable = version.state == "readable" or not report.is_own
+                is_read = version.state == "readable" or not report.is_own
                 size = sizes.get(report.key, NO_SIZE)
-                states.append(ReportState(report, readable, events if readable else stored[report.key], events, *size))
+                states.append(ReportState(report, is_read, events if is_read else stored[report.key], events, *size))
         five = [report.name for report in FIVE]
         return sorted(states, key=lambda each: len(five) if each.report.is_own else five.index(each.report.name))
 
@@ -126,6 +126,7 @@ class Definitions:
     def count_some(self, seconds: float, *, apart: bool = False) -> bool:
         """See ports.Definitions."""
         give_up = time.monotonic() + seconds
+        self._is_beside = apart
         left = True
         while left and not self._closed.is_set():
             try:
@@ -244,3 +245,7 @@ class Definitions:
         with self._readers.lend() as reader:
             after = reader.least
         self._writer.number_chunks(dictionary, after, LAG_MAX)
+
+
+def _take_no_turns() -> None:
+    """Go on at once: nobody waits."""

@@ -33,7 +33,7 @@ from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tillroll.core.codes import Find
     from tillroll.core.fold import Counts
@@ -310,12 +310,12 @@ class Reader:
             codes = array("Q", range(part * size, (part + 1) * size))
             yield from (cell for cell in _as_cells(query.report, Few(windows, codes, *totals)) if cell.events)
 
-    def stored_datapoints(self, report: Report) -> int:
-        """Return how many datapoints are stored of a report."""
+    def stored_datapoints(self, report: Report, turns: Callable[[], None]) -> int:
+        """Return how many datapoints are stored of a report. `turns` is called after each piece of work."""
         if has_rows(report):
             (count,) = self.connection.execute("SELECT count(*) FROM cell WHERE report = ?", (report.key,)).fetchone()
             return int(count)
-        return (self._own if report.is_own else self._five).datapoints(report)
+        return (self._own if report.is_own else self._five).datapoints(report, turns)
 
 
 def _as_cells(report: Report, few: Few) -> Iterator[Cell]:

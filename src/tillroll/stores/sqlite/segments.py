@@ -34,7 +34,7 @@ from tillroll.stores.sqlite.segment_rows import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
@@ -223,11 +223,12 @@ class Segments:
                 found[part] = kernel.add_counts(held, part * size, size, codes, counts, lows, highs, at, at + 1)
             yield from ((window, part, found[part]) for part in sorted(found))
 
-    def datapoints(self, report: Report) -> int:
-        """Return how many counters of a report are above 0."""
+    def datapoints(self, report: Report, turns: Callable[[], None]) -> int:
+        """Return how many counters of a report are above 0. `turns` is called after each piece of work."""
         size, total = layout_of(report).size, 0
         for _, rows, codes, *_ in self.windows(report):
             dense = {part: _counts_of(cells, size) for _, part, cells in rows}
+            turns()
             total += sum(size - counts.count(0) for counts in dense.values())
             if dense:
                 total += sum(code // size not in dense or not dense[code // size][code % size] for code in codes)
