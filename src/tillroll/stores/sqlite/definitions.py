@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger(__name__)
 _COUNT_STRIDE: Final = 4_096  # events of a version that lags, counted in one transaction, at first
-_STRIDE_MIN: Final = 1_024  # fewer would take hardly less time
-_HELD_SHARE: Final = 0.02  # of the time that others journal in, that transactions of strides may take together
+_STRIDE_MIN: Final = 256  # fewer would take hardly less time
+_HELD_SHARE: Final = 0.01  # of the time that others journal in, that transactions of strides may take together
 _MUCH: Final = 50_000  # events that are left to be counted, for which another process is worth its start
 _NUMBERED_AT_ONCE: Final = 1_024  # texts that are numbered in one transaction
 _CLEARED_AT_ONCE: Final = 256  # rows of aggregates that nobody reads, deleted in one transaction
