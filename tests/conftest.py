@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "long: runs with --long only")
     config.addinivalue_line("markers", "slow: takes some seconds, so it begins before others")
+    if config.getoption("--long"):
+        hypothesis.settings.load_profile("new")
     for name in [name for name in os.environ if name.startswith(("AWS_", "TILLROLL_"))]:
         del os.environ[name]
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
@@ -36,11 +38,17 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
 
 
-# Speed is no test's claim, and another machine may be a busy one.
-hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
-)
-hypothesis.settings.load_profile("unhurried")
+# Speed is no test's claim, and another machine may be a busy one. Examples are the same each time, so that no change is
+# blamed for what another run's would have found; the long run draws new ones.
+for name, is_the_same in (("same", True), ("new", False)):
+    hypothesis.settings.register_profile(
+        name,
+        deadline=None,
+        derandomize=is_the_same,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
