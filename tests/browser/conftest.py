@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
-from tests.browser.fetch_chromium import AXE_FILE, find_chromium
+from tests.browser.fetch_chromium import AXE_FILE, find_headless
 from tests.browser.process import Server
 from tests.browser.purchases import MOMENT, Purchase, generate, lines, merchants
 
@@ -32,7 +32,7 @@ globalThis.Date = class extends Date {{
 @pytest.fixture(scope="session")
 def launched() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
     """A Chromium for all tests of this process, and the loop that playwright keeps running in its only thread."""
-    path = find_chromium()
+    path = find_headless()
     if path is None:
         pytest.fail("No Chromium: run `python tests/browser/fetch_chromium.py`")
     with sync_playwright() as playwright:
