@@ -39,11 +39,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 # Speed is no test's claim, and another machine may be a busy one. Examples are the same each time, so that no change is
-# blamed for what another run's would have found; the long run draws new ones.
+# blamed for what another run's would have found; the long run draws new ones, and more.
 for name, is_the_same in (("same", True), ("new", False)):
     hypothesis.settings.register_profile(
         name,
         deadline=None,
+        max_examples=60 if is_the_same else 300,
         derandomize=is_the_same,
         print_blob=True,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
