@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 from tests.browser.purchases import generate, lines, merchants, this_moment
 from tests.browser.reading import ready
@@ -48,6 +49,7 @@ TOLD = [
 ]
 
 
+@pytest.mark.slow
 def test_what_a_view_does_not_have_is_told(open_page: Callable[..., Page], server: Server) -> None:
     page = open_page(server.url)
     ready(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
     from tests.browser.process import Server
+
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_operation_is_shown_and_one_can_be_tried(open_page: Callable[..., Page], fresh_server: Server) -> None:

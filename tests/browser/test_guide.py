@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def test_what_is_typed_before_the_search_is_loaded_is_searched_for(
     expect(page.locator("#found li").first).to_contain_text("peer_connections_max")
 
 
+@pytest.mark.slow
 def test_a_guide_has_no_accessibility_fault_and_no_sideways_scroll(
     open_page: Callable[..., Page], server: Server, axe: str
 ) -> None:

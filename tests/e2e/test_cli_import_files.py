@@ -174,6 +174,7 @@ def test_a_directory_is_told_from_a_file(tmp_path: Path) -> None:
     assert b"Name the files in it" in tillroll("import", tmp_path, "--data", tmp_path / "data", code=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["array", "csv"])
 def test_memory_stays_the_same_however_large_the_file_is(tmp_path: Path, form: str) -> None:
     peaks = []

@@ -31,6 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("block", drawn, ids=[f"{block.world}-{block.first}" for block in drawn])
 
 
+@pytest.mark.slow
 def test_no_seed_makes_a_count_wrong(block: Block) -> None:
     result = run_block(block)
     faults = {f"faults: {name}": number for name, number in sorted(result.injected.items())}

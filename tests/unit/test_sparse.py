@@ -50,6 +50,7 @@ def spread(count: int, day_of: Callable[[int], int], merchants: int = 1) -> Batc
     return batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("merchants", "bodies"), [(1, 1), (20_000, 3)])
 def test_purchases_of_all_times_cost_a_few_bytes_each(tmp_path: Path, merchants: int, bodies: int) -> None:
     store = SqliteStore(tmp_path)
