@@ -233,7 +233,7 @@ def through_the_template(messages: int, seed: int, directory: Path, *, kill_ever
         workers = lambda: children(aws.pid, b"_worker.py")  # noqa: E731 a name for what it is
         with killing(workers, seed, kill_every_s) as kills:
             open_sqs_queue(url).send(sent.messages)
-            within = max(120.0, messages / 10)
+            within = max(120.0, messages / 5)
             deployed.wait_until(lambda: stack_found.depth() == 0, "an empty queue", within_s=within)
         seconds = time.monotonic() - started
         proxy.faults = Faults()
