@@ -24,7 +24,7 @@ SHELL = "chromium-headless-shell"  # the same engine without all that is around 
 
 def find_chromium() -> str | None:
     """Return the path of a Chromium, or None when there is none."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    return next((path for name in (*NAMES, SHELL) if (path := shutil.which(name))), None)
 
 
 def find_headless() -> str | None:
