@@ -238,14 +238,9 @@ def through_the_template(messages: int, seed: int, directory: Path, *, kill_ever
         seconds = time.monotonic() - started
         proxy.faults = Faults()
         function = stack_found.outputs["FoldFunction"]
+        aws.client("lambda").invoke(FunctionName=function, InvocationType="Event")
         store = open_store(stack_found.store)
-
-        def is_folded() -> bool:
-            """Call the fold function as its schedule does: one that was killed holds its lease for a while."""
-            aws.client("lambda").invoke(FunctionName=function)
-            return not store.status().unfolded_since
-
-        deployed.wait_until(is_folded, "a fold of everything", within_s=300)
+        deployed.wait_until(lambda: not store.status().unfolded_since, "a fold of everything")
         check(store, sent, dead_letters(aws, stack_found.outputs["DeadLettersUrl"]))
         store.close()
         return Seen(seconds, kills["kills"], aws.log.read_text().count("failed processing"), dict(proxy.seen))
