@@ -12,6 +12,8 @@ from collections import Counter, deque
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from bench.billing import Units, item_bytes, read_units, write_units
+
 from tillroll.stores.dynamodb.calls import (
     BatchGet,
     BatchReply,
@@ -31,7 +33,6 @@ from tillroll.stores.dynamodb.calls import (
 )
 from tillroll.stores.dynamodb.http import CONNECTIONS_MAX
 from tillroll.stores.dynamodb.schema import OFFERS, shard_of
-from tillroll.stores.dynamodb.units import Units, item_bytes, read_units, write_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Write units an event on DynamoDB, by the billing rules, beside what no design can beat and what others cost.
 
-The store's own protocols run on a model of the two tables; every call is billed by tillroll.stores.dynamodb.units. An
+The store's own protocols run on a model of the two tables; every call is billed by bench.billing. An
 hour from noon: the merchants are known, and the day's events until noon are counted. Events come evenly, each in a
 message of its own, dated as it is sent; a worker takes what has come every so many seconds (at most 5,000 messages at a
 time, as many as a Lambda batch holds), commits and folds.
@@ -14,6 +14,7 @@ from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from bench.billing import Units
 from bench.measure import show
 
 from tillroll.core.batch import Batch, NameKind, Run, Source
@@ -33,7 +34,6 @@ from tillroll.stores.dynamodb.calls import (
 )
 from tillroll.stores.dynamodb.commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
 from tillroll.stores.dynamodb.fold import fold_marked
-from tillroll.stores.dynamodb.units import Units
 
 if TYPE_CHECKING:
     from tillroll.stores.dynamodb.calls import Call, Item, Procedure

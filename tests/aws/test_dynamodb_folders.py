@@ -147,7 +147,7 @@ def test_four_folders_write_each_counter_once_and_read_each_chunk_four_times(tab
     store.journal(batch_of(EVENTS, KEY))
     written: list[str] = []
     read: list[object] = []
-    make = store.client._make
+    make = store.client.make
 
     def count(calls: list[Call]) -> list[object]:
         written.extend(call.datapoint for call in calls if isinstance(call, Count))
@@ -156,7 +156,7 @@ def test_four_folders_write_each_counter_once_and_read_each_chunk_four_times(tab
         )
         return make(calls)
 
-    store.client._make = count  # type: ignore[method-assign, assignment]
+    store.client.make = count  # type: ignore[method-assign, assignment]
     store.fold()
     assert len(written) == len(set(written)) == store.audit().datapoints
     assert len(read) == 4 * len(set(read)) + len(set(read))  # by the folders, and by the audit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from bench.billing import bill
 from tests.aws.test_dynamodb_store import tables
 from tests.contract.test_definitions import check, count_all, fill, purchases
 from tests.e2e.command import tillroll
@@ -41,16 +42,17 @@ class Timed:
         self.writes: list[Write] = []
         client = tables.local.client(tables.names)
         client._sleep = self.sleep
-        make = client._make
+        billed = bill(client)
+        make = client.make
 
         def noted(calls: list[Call]) -> list[Any]:
-            before = client.units.written
+            before = billed.written
             replies = make(calls)
             if any(isinstance(call, Count | Discard) for call in calls):
-                self.writes.append(Write(self.now, client.units.written - before))
+                self.writes.append(Write(self.now, billed.written - before))
             return replies
 
-        client._make = noted  # type: ignore[method-assign, assignment]
+        client.make = noted  # type: ignore[method-assign, assignment]
         self.store = DynamoDBStore(
             client,
             freshness_s=0.0,

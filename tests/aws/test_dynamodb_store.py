@@ -85,7 +85,7 @@ def tables(dynamodb_local: DynamoDBLocal) -> Any:
 
 def between(store: DynamoDBStore, befall: Callable[[Call, Callable[[], Any]], Any]) -> None:
     """Put a function between the store and its calls: it is given each call and a way to make it."""
-    make = store.client._make
+    make = store.client.make
 
     def instead(calls: Sequence[Call]) -> list[Any]:
         results: list[Any] = []
@@ -96,7 +96,7 @@ def between(store: DynamoDBStore, befall: Callable[[Call, Callable[[], Any]], An
                 results.append(befall(call, lambda call=call: make([call])[0]))  # type: ignore[misc]
         return results
 
-    store.client._make = instead  # type: ignore[method-assign]
+    store.client.make = instead  # type: ignore[method-assign]
 
 
 def lose_replies(store: DynamoDBStore, kind: type[Call], times: int) -> list[Call]:
@@ -170,7 +170,7 @@ def test_an_offer_that_was_left_behind_is_taken_once_and_deleted(tables: Tables)
     store, rival = tables.store(), tables.store()
     batch = batch_of([PURCHASE] * 4, KEY)
     for call in OwnOffers(store.context).make({PURCHASE.seconds // 60: chunk.encode(batch)}):
-        store.client._make([call, msgspec.structs.replace(call, item={**call.item, "number": 7})])
+        store.client.make([call, msgspec.structs.replace(call, item={**call.item, "number": 7})])
     rival.journal(batch_of([PURCHASE], Source(NameKind.KEY, "other")))
     assert store.client.run(read_log(store.context, OFFERS, 0)) == []
     assert store.journal(batch) == bytes([REPEAT] * 4)
@@ -181,7 +181,7 @@ def test_an_offer_that_was_left_behind_is_taken_once_and_deleted(tables: Tables)
 def test_an_offer_that_cannot_be_read_is_left_to_others_and_deleted_once_it_is_old(tables: Tables, data: bytes) -> None:
     store = tables.store()
     for call in OwnOffers(store.context).make({PURCHASE.seconds // 60: data}):
-        store.client._make([call])
+        store.client.make([call])
     assert store.journal(batch_of([PURCHASE], KEY)) == bytes([NEW])
     assert len(store.client.run(read_log(store.context, OFFERS, 0))) == 1
     tables.now += 10

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from bench.billing import bill
 from tests.oracle import events_of
 
 from tillroll.core import kernel, limits
@@ -80,9 +81,10 @@ def test_a_minute_is_written_once_in_order_of_date(dynamodb_local: DynamoDBLocal
         store: DynamoDBStore = dynamodb_local.store(dynamodb_local.create_tables(), time.time, freshness_s=3_600)
         if not in_order:
             del store.writes_minutes
+        billed = bill(store.client)
         tally = imported(store, text)
         assert (tally.counts.accepted, tally.counts.rejected, tally.counts.duplicates) == (1_485, 15, 0)
-        units.append(store.client.units.writes["TransactWrite"])
+        units.append(billed.writes["TransactWrite"])
         found.append(reports(store))
         if in_order:
             assert imported(store, text).counts.duplicates == 1_485

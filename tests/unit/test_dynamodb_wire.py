@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import botocore.auth
 import msgspec
 import pytest
+from bench.billing import Units, item_bytes, write_units
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 from tests.ports import free_port
@@ -43,7 +44,6 @@ from tillroll.stores.dynamodb.schema import EPOCH
 from tillroll.stores.dynamodb.state import FoldState
 from tillroll.stores.dynamodb.store import open_address
 from tillroll.stores.dynamodb.tunnel import proxy_for
-from tillroll.stores.dynamodb.units import Units, item_bytes, write_units
 from tillroll.stores.dynamodb.wire import Wire, attribute, fault_of, value_of
 
 if TYPE_CHECKING:

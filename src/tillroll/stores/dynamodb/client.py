@@ -13,7 +13,6 @@ from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, Count, Fault, Sleep
 from tillroll.stores.dynamodb.http import Connections, Credentials, Reply, Signer
 from tillroll.stores.dynamodb.tunnel import proxy_for
-from tillroll.stores.dynamodb.units import Units
 from tillroll.stores.dynamodb.wire import Wire, fault_of
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ class Client:
     def __init__(
         self, connections: Connections, endpoint: str, wire: Wire, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self.units = Units()
         self._connections = connections
         self._endpoint = endpoint
         self._wire = wire
@@ -46,9 +44,9 @@ class Client:
             wanted = next(protocol)
             while True:
                 if isinstance(wanted, list):
-                    wanted = protocol.send(self._make(wanted))
+                    wanted = protocol.send(self.make(wanted))
                     continue
-                (reply,) = self._make([wanted])
+                (reply,) = self.make([wanted])
                 wanted = protocol.throw(reply) if isinstance(reply, Fault) else protocol.send(reply)
         except StopIteration as stop:
             result: T = stop.value
@@ -56,27 +54,22 @@ class Client:
         finally:
             protocol.close()
 
-    def _make(self, calls: Sequence[Call]) -> list[Any]:
+    def make(self, calls: Sequence[Call]) -> list[Any]:
         """Make calls; return for each what it replies, or its fault."""
         if len(calls) == 1 and isinstance(calls[0], Sleep):
             self._sleep(calls[0].seconds)
             return [None]
         wire = self._wire
         replies = self._connections.make([wire.request(call) for call in calls])
-        results = []
-        for call, reply in zip(calls, replies, strict=True):
-            result: Any = reply
-            is_new = False
-            if isinstance(reply, Reply):
-                if reply.status != 200:
-                    result = fault_of(reply, self._endpoint, wire.names)
-                elif isinstance(call, Count):
-                    result = is_new = b'"events"' not in reply.body
-                else:
-                    result = wire.reply(call, reply.body)
-            results.append((call, result, is_new))
-        self.units.count(results)
-        return [result for _, result, _ in results]
+        return [
+            self._result(call, reply) if isinstance(reply, Reply) else reply
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    def _result(self, call: Call, reply: Reply) -> Any:
+        if reply.status != 200:
+            return fault_of(reply, self._endpoint, self._wire.names)
+        return b'"events"' not in reply.body if isinstance(call, Count) else self._wire.reply(call, reply.body)
 
     def close(self) -> None:
         """Close the connections."""

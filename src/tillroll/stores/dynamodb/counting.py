@@ -17,6 +17,7 @@ from tillroll.stores.dynamodb.calls import Discard, Sleep, run_calls
 from tillroll.stores.dynamodb.definitions import merged, point
 from tillroll.stores.dynamodb.fold import StaleError, fold_group, is_taken
 from tillroll.stores.dynamodb.listing import Listing
+from tillroll.stores.dynamodb.pace import UNITS_A_WRITE
 from tillroll.stores.dynamodb.schema import ANY_FOLD, HIGHEST, LOWEST
 from tillroll.stores.dynamodb.state import (
     begun_at,
@@ -26,7 +27,6 @@ from tillroll.stores.dynamodb.state import (
     read_least,
     read_state,
 )
-from tillroll.stores.dynamodb.units import write_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +143,7 @@ def _discard(context: Context, keys: Sequence[str]) -> Procedure[None]:
         calls = [Discard(key, ANY_FOLD) for key in keys[at : at + at_once]]
         if context.pace is not None:
             yield from context.pace.wait()
-            context.pace.took(sum(map(write_units, calls)))
+            context.pace.took(UNITS_A_WRITE * len(calls))
         yield from run_calls(context, calls)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tillroll.stores.dynamodb.calls import Procedure
 
-_UNITS_A_WRITE = 2  # of a new counter, with its entry in the index
+UNITS_A_WRITE = 2  # of a counter that is new, or goes, with its entry in the index
 
 
 class Pace:
@@ -28,7 +28,7 @@ class Pace:
     @property
     def writes_at_once(self) -> int:
         """As many as take about a second."""
-        return max(1, int(self._units_s / _UNITS_A_WRITE))
+        return max(1, int(self._units_s / UNITS_A_WRITE))
 
     def wait(self) -> Procedure[None]:
         """Wait until what was taken before is paid off."""

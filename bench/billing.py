@@ -30,9 +30,10 @@ from tillroll.stores.dynamodb.calls import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tillroll.stores.dynamodb.calls import Call, Item, Value
+    from tillroll.stores.dynamodb.client import Client
 
 _WRITE_BYTES: Final = 1_024
 _READ_BYTES: Final = 4_096
@@ -125,3 +126,16 @@ class Units:
     def read(self) -> float:
         """All read units."""
         return sum(self._read_halves.values()) / 2
+
+
+def bill(client: Client) -> Units:
+    """Return the units that a client's calls take from now on."""
+    units, make = Units(), client.make
+
+    def billed(calls: Sequence[Call]) -> list[Any]:
+        replies = make(calls)
+        units.count((call, reply, reply is True) for call, reply in zip(calls, replies, strict=True))
+        return replies
+
+    client.make = billed  # type: ignore[method-assign]
+    return units
