@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from tests.aws.test_dynamodb_store import tables
+from tests.batches import batch_of
 from tests.contract import test_definitions as own
 from tests.contract.test_definitions import count_all
 from tests.contract.test_store import KEY, purchases
@@ -20,7 +21,6 @@ from tests.unit.test_sqlite_definitions import TABLES
 
 from tillroll.app import open_store
 from tillroll.aws import functions
-from tillroll.core.batch import batch_of
 from tillroll.core.definition import define
 from tillroll.errors import TillrollError
 from tillroll.stores.dynamodb import fold as fold_module

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.aws.test_dynamodb_store import Tables, between, tables
+from tests.batches import batch_of
 from tests.contract.test_store import KEY, NOON, check
 from tests.oracle import REPORTS
 
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.batch import Event
 from tillroll.core.query import Query
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, QueryIndex

@@ -11,11 +11,12 @@ import pytest
 from tests.aws.proxy import Faults, Proxy, proxying
 from tests.aws.test_dynamodb_restores import backup, right
 from tests.aws.test_dynamodb_store import Tables, between, tables
+from tests.batches import batch_of
 from tests.contract.memory_queue import MemoryQueue
 from tests.contract.test_store import KEY, NOON, purchases
 
 from tillroll.aws import functions
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.batch import Event
 from tillroll.errors import StoreError
 from tillroll.ingest.worker import Worker, wall_clock
 from tillroll.stores.dynamodb import fold as fold_module

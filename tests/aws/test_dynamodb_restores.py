@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.aws.test_dynamodb_index import recreate
 from tests.aws.test_dynamodb_store import Tables, between, tables
+from tests.batches import batch_of
 from tests.contract.test_store import KEY, PURCHASE, check, purchases, rejection
 from tests.oracle import REPORTS, counted, events_of
 
-from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.batch import Event, NameKind, Source
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, LaterFormatError, StoreError

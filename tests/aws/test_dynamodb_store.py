@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.batches import batch_of
 from tests.contract.test_store import KEY, NOON, PURCHASE, check, purchases
 from tests.oracle import REPORTS
 
 from tillroll.app import open_store
 from tillroll.core import chunk, limits
 from tillroll.core.accept import Reason, Rejection
-from tillroll.core.batch import UNNAMED, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, Event, NameKind, Source
 from tillroll.core.query import Query
 from tillroll.errors import BusyError, StoreError
 from tillroll.ports import Outcome

@@ -9,9 +9,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.aws.test_dynamodb_store import Tables, tables
+from tests.batches import batch_of
 from tests.contract.test_store import check, purchases
 
-from tillroll.core.batch import NameKind, Source, batch_of
+from tillroll.core.batch import NameKind, Source
 
 if TYPE_CHECKING:
     from pathlib import Path

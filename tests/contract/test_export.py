@@ -7,10 +7,11 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.batches import batch_of
 from tests.contract.test_store import check
 
 from tillroll.core import export
-from tillroll.core.batch import UNNAMED, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, Event, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.identity import without_id
 from tillroll.errors import StoreError

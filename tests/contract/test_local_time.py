@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.batches import batch_of
 from tests.oracle import REPORTS, events_of, rows_of
 
-from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.batch import Event, NameKind, Source
 from tillroll.core.question import parse_query
 from tillroll.errors import QueryError
 

@@ -8,10 +8,11 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.batches import batch_of
 
 import tillroll.core.fold
 from tillroll.core import kernel
-from tillroll.core.batch import Batch, Event, batch_of
+from tillroll.core.batch import Batch, Event
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE
 

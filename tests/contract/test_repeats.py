@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from tests.batches import batch_of
 
-from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
 from tillroll.ports import Outcome
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from tests.batches import batch_of
 from tests.oracle import REPORTS, Oracle, counted, events_of
 
 from tillroll.core.accept import Reason, Rejection
-from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
 from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.core.query import Aggregate, Query
 from tillroll.core.rejection import Capacity, RejectedFilter

@@ -18,10 +18,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tests.batches import batch_of
 from tests.oracle import REPORTS
 
 from tillroll.core.accept import Body
-from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.batch import Event, NameKind, Source
 from tillroll.core.query import Order, Query
 from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import StoreError

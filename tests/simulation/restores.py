@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
+from tests.batches import batch_of
 from tests.simulation import oracle
 from tests.simulation.dynamodb_model import ModelClient, Tables, key_of
 from tests.simulation.own_reports import OWN
@@ -22,7 +23,7 @@ from tests.simulation.traffic import Traffic
 from tests.simulation.witness import WrongError, journaled
 
 from tillroll.core import chunk
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, Context, Correct, Count, Delete, Discard, DropState, PutState

@@ -5,8 +5,9 @@ from __future__ import annotations
 from array import array
 
 import pytest
+from tests.batches import batch_of
 
-from tillroll.core.batch import UNNAMED, BatchBuilder, Event, Identity, NameKind, Source, batch_of, told
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, Identity, NameKind, Source, told
 from tillroll.core.kept import ABSENT
 
 KEY, FILE = Source(NameKind.KEY, "k"), Source(NameKind.FILE, "f")

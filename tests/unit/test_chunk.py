@@ -7,10 +7,11 @@ import zlib
 from array import array
 
 import pytest
+from tests.batches import batch_of
 from tests.fuzz.checks import check_chunk_columns, check_round_trip, columns_in
 
 from tillroll.core import chunk, limits
-from tillroll.core.batch import UNNAMED, Batch, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, Batch, BatchBuilder, Event, NameKind, Source
 from tillroll.core.kept import ABSENT, UNKEPT
 
 UUID = "1bb53ed1-787b-4543-9def-ea18eef7902e"

@@ -10,9 +10,10 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.batches import batch_of
 
 from tillroll.core import columns, kernel
-from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of, joined
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, joined
 from tillroll.core.chunk import decode, encode
 from tillroll.core.kept import ABSENT, UNKEPT
 

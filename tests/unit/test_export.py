@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.batches import batch_of
 
-from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen, by_day, csv, csv_head, named, ndjson
 from tillroll.core.named import name_in, source_of
 from tillroll.errors import FieldsError

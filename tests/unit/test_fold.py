@@ -5,9 +5,10 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
+from tests.batches import batch_of
 from tests.counted import count_datapoints
 
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.core.fold import Counts, batch_codes, fold
 from tillroll.core.report import FIVE

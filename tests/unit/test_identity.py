@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from array import array
 
-from tillroll.core.batch import UNNAMED, Batch, Event, NameKind, Source, batch_of
+from tests.batches import batch_of
+
+from tillroll.core.batch import UNNAMED, Batch, Event, NameKind, Source
 from tillroll.core.identity import compare, identity_rows, named_events, source_at, without_id
 
 KEY = bytes(16)

@@ -7,10 +7,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.batches import batch_of
 from tests.oracle import REPORTS
 
 from tillroll.core import kernel
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.batch import Event
 from tillroll.core.query import Aggregate, Query
 from tillroll.errors import StoreError
 from tillroll.stores.sqlite import schema

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.batches import batch_of
 from tests.old_hash import colliding_ids, old_hash
 
-from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.batch import Event, NameKind, Source
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE
 from tillroll.errors import StoreError

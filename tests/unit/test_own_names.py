@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tillroll.core.batch import Batch, Event, NameKind, Source, batch_of
+from tests.batches import batch_of
+
+from tillroll.core.batch import Batch, Event, NameKind, Source
 from tillroll.core.export import JOURNAL
 from tillroll.core.own_names import Piece, outcomes_of, with_rest
 

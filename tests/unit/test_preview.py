@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tillroll.core.batch import Event, batch_of
+from tests.batches import batch_of
+
+from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.core.preview import preview
 

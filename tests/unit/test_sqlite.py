@@ -17,12 +17,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.batches import batch_of
 from tests.counted import count_datapoints
 from tests.oracle import REPORTS, events_of, rows_of
 
 from tillroll.core import kernel
 from tillroll.core.accept import Reason, Rejection
-from tillroll.core.batch import UNNAMED, Event, NameKind, Source, batch_of
+from tillroll.core.batch import UNNAMED, Event, NameKind, Source
 from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import find_zone
@@ -201,7 +202,7 @@ def test_two_processes_share_a_file(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     code = (
         "import sys, pathlib; from tillroll.stores.sqlite.store import SqliteStore; "
-        "from tests.unit.test_sqlite import events; from tillroll.core.batch import batch_of; "
+        "from tests.unit.test_sqlite import events; from tests.batches import batch_of; "
         "store = SqliteStore(pathlib.Path(sys.argv[1])); "
         "[store.journal(batch_of(events(40, start=40 * i))) for i in range(50)]"
     )

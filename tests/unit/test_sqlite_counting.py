@@ -12,8 +12,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.batches import batch_of
 
-from tillroll.core.batch import Event, batch_of
+from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.core.query import Query
 from tillroll.stores.sqlite import counter_process, definitions, sizes

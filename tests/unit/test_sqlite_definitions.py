@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.batches import batch_of
 
 from tillroll.core import columns
 from tillroll.core import definition as definitions
-from tillroll.core.batch import Event, KeptColumn, batch_of
+from tillroll.core.batch import Event, KeptColumn
 from tillroll.core.definition import Definition, define
 from tillroll.core.query import Query, Row, answer
 from tillroll.core.report import FIVE, Report

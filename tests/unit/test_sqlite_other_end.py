@@ -12,9 +12,10 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests.batches import batch_of
 from tests.oracle import REPORTS
 
-from tillroll.core.batch import Batch, Event, batch_of
+from tillroll.core.batch import Batch, Event
 from tillroll.core.query import Query
 from tillroll.errors import StoreDamagedError
 from tillroll.ports import Outcome

@@ -7,9 +7,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.batches import batch_of
 
 from tillroll.core import kernel
-from tillroll.core.batch import Batch, Event, batch_of
+from tillroll.core.batch import Batch, Event
 from tillroll.core.recount import STORED
 from tillroll.core.report import FIVE
 from tillroll.stores.sqlite.tallies import Tallies

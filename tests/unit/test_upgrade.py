@@ -12,10 +12,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.batches import batch_of
 from tests.counted import count_datapoints
 from tests.oracle import REPORTS
 
-from tillroll.core.batch import Event, NameKind, Source, batch_of
+from tillroll.core.batch import Event, NameKind, Source
 from tillroll.core.query import Query
 from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, StoreError

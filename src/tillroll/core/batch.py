@@ -386,11 +386,3 @@ class BatchBuilder:
                 batch.id_ends.append(end)
             batch.id_bytes = b"".join(self._ids)
         return batch
-
-
-def batch_of(events: list[Event], source: Source = UNNAMED, first_position: int = 0) -> Batch:
-    """Return a batch of events that came in one body, at consecutive positions."""
-    builder = BatchBuilder()
-    for position, event in enumerate(events, first_position):
-        builder.add(event, source, position)
-    return builder.build()
