@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Final, cast
 
 import botocore.session
 from tests.aws.fetch_dynamodb_local import classpath, fetch
+from tests.aws.tables import create_tables
 
 from tillroll.core.rejection import CAPACITY, Capacity
 from tillroll.stores.dynamodb.client import Client
 from tillroll.stores.dynamodb.http import Connections, Credentials, Signer
-from tillroll.stores.dynamodb.schema import create_tables
 from tillroll.stores.dynamodb.store import DynamoDBStore
 from tillroll.stores.dynamodb.wire import Wire
 

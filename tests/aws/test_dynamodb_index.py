@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.aws.tables import AGGREGATES_TABLE
 from tests.aws.test_dynamodb_store import Tables, between, tables
 from tests.batches import batch_of
 from tests.contract.test_store import KEY, NOON, check
@@ -16,7 +17,7 @@ from tillroll.core.batch import Event
 from tillroll.core.query import Query
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import Call, QueryIndex
-from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, INDEX, OLD_INDEX, SHARDS, shard_of
+from tillroll.stores.dynamodb.schema import INDEX, OLD_INDEX, SHARDS, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,9 @@ from tests.aws import lambda_runtime
 from tests.aws.deployed import wait_until
 from tests.aws.fetch_environments import install
 from tests.aws.ministack import ACCOUNT, REGION
+from tests.aws.tables import create_tables
 
 from tillroll.app import open_store
-from tillroll.stores.dynamodb.schema import create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from tests.aws.ministack import REGION
+from tests.aws.tables import create_tables
 
 from tillroll.app import open_store
 from tillroll.aws import package
 from tillroll.cli.main import run
-from tillroll.stores.dynamodb.schema import create_tables
 
 if TYPE_CHECKING:
     from tests.aws.ministack import Ministack

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from tests.aws.fetch_environments import install
+from tests.aws.tables import AGGREGATES_TABLE, JOURNAL_TABLE
 
 from tillroll.aws import package, stack
-from tillroll.stores.dynamodb.schema import AGGREGATES_TABLE, JOURNAL_TABLE, OFFERS, OLD_INDEX, REJECTED
+from tillroll.stores.dynamodb.schema import OFFERS, OLD_INDEX, REJECTED
 
 if TYPE_CHECKING:
     from tests.aws.deployed import Deployed

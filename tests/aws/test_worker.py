@@ -17,6 +17,7 @@ import pytest
 from tests.aws.deployed import wait_until
 from tests.aws.ministack import REGION
 from tests.aws.proxy import Faults, proxying
+from tests.aws.tables import create_tables
 from tests.contract.memory_queue import MemoryQueue
 
 from tillroll.app import open_store
@@ -27,7 +28,6 @@ from tillroll.ingest.envelope import open_envelope
 from tillroll.ingest.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock
 from tillroll.ports import Message
 from tillroll.queues.sqs.queue import SqsQueue
-from tillroll.stores.dynamodb.schema import create_tables
 from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:

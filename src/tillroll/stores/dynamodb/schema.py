@@ -32,7 +32,7 @@ Both tables want point-in-time recovery. What is to be done after a restore: doc
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 import msgspec
@@ -40,8 +40,6 @@ import msgspec
 from tillroll.core.report import SEPARATOR
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
     from tillroll.core.report import Report
 
 INDEX: Final = "shard-datapoint"
@@ -61,36 +59,6 @@ OFFERS: Final = "offers"
 REJECTED: Final = "rejected"
 REJECTED_GROUPS: Final = f"{REJECTED}/groups"
 _EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 minutes are UTC by definition; naive text is the key
-
-AGGREGATES_TABLE: Final[dict[str, Any]] = {
-    "AttributeDefinitions": [
-        {"AttributeName": "datapoint", "AttributeType": "S"},
-        {"AttributeName": "shard", "AttributeType": "S"},
-    ],
-    "KeySchema": [{"AttributeName": "datapoint", "KeyType": "HASH"}],
-    "GlobalSecondaryIndexes": [
-        {
-            "IndexName": INDEX,
-            "KeySchema": [
-                {"AttributeName": "shard", "KeyType": "HASH"},
-                {"AttributeName": "datapoint", "KeyType": "RANGE"},
-            ],
-            "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }
-    ],
-    "BillingMode": "PAY_PER_REQUEST",
-}
-JOURNAL_TABLE: Final[dict[str, Any]] = {
-    "AttributeDefinitions": [
-        {"AttributeName": "log", "AttributeType": "S"},
-        {"AttributeName": "number", "AttributeType": "N"},
-    ],
-    "KeySchema": [
-        {"AttributeName": "log", "KeyType": "HASH"},
-        {"AttributeName": "number", "KeyType": "RANGE"},
-    ],
-    "BillingMode": "PAY_PER_REQUEST",
-}
 
 
 class ChunkRef(msgspec.Struct, frozen=True, array_like=True):
@@ -205,14 +173,3 @@ def rejected_parts(number: int) -> str:
 def rejected_source(digest: str) -> str:
     """Return the log that says where the groups of a source are."""
     return f"{REJECTED}/source/{digest}"
-
-
-def create_tables(client: DynamoDBClient, aggregates: str, journal: str) -> None:
-    """Make both tables, on demand, and wait until they can be used. A table that exists is left as it is."""
-    for name, schema in ((aggregates, AGGREGATES_TABLE), (journal, JOURNAL_TABLE)):
-        try:
-            client.create_table(TableName=name, **schema)
-        except client.exceptions.ResourceInUseException:
-            continue
-    for name in (aggregates, journal):
-        client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
