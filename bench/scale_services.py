@@ -303,7 +303,7 @@ class Tables:
     def _offer(self, call: Put | QueryTable | Delete) -> QueryReply | None:
         if isinstance(call, QueryTable):
             self._read(call.log)
-            reply = QueryReply([self.offers[number] for number in sorted(self.offers)[: call.limit]], None, 0)
+            reply = QueryReply([self.offers[number] for number in sorted(self.offers)[: call.limit]], None)
             self._bucket(self._reads, call.log, "partition reads").take(read_units(call, reply))
             return reply
         bucket = self._bucket(self._writes, OFFERS, "partition writes")
@@ -322,15 +322,15 @@ class Tables:
 
     def _page(self, call: QueryTable, log: list[Item]) -> QueryReply:
         if call.falling:
-            return QueryReply(log[-1:], None, 0)
+            return QueryReply(log[-1:], None)
         items: list[Item] = []
         size = 0
         for item in log[call.after : None if call.limit is None else call.after + call.limit]:
             items.append(item)
             size += item_bytes(item)
             if size > 1_000_000:
-                return QueryReply(items, int(item["number"]), 0)
-        return QueryReply(items, None, 0)
+                return QueryReply(items, int(item["number"]))
+        return QueryReply(items, None)
 
     def _read(self, log: str) -> None:
         if not self._bucket(self._reads, log, "partition reads").has(self._clock.now):

@@ -78,7 +78,7 @@ class Model:
                 self.counted += 1
             case QueryTable():
                 log = self.logs.get(call.log, [])
-                reply = QueryReply(log[-1:] if call.falling else log[call.after :], None, 0)
+                reply = QueryReply(log[-1:] if call.falling else log[call.after :], None)
             case TransactWrite():
                 for write in call.writes:
                     self.logs.setdefault(str(write.item["log"]), []).append(write.item)  # type: ignore[union-attr]

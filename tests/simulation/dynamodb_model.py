@@ -56,6 +56,14 @@ _PAGE: Final = 3  # items of a page, so that paging happens
 _REFUSED: Final = (Befalls.KILL_BEFORE, Befalls.LOSE_REQUEST, Befalls.THROTTLE, Befalls.PAUSE_BEFORE)
 
 
+class Unconditional(Put, frozen=True):
+    """A put that does not look whether its key is free: planted."""
+
+
+class Unguarded(Count, frozen=True):
+    """A count that does not look whether the counter has it: planted."""
+
+
 class Tables:
     """The journal and the aggregates, and what was written when."""
 
@@ -131,7 +139,7 @@ class Tables:
             raise Conflict("another transaction holds the item")
 
     def _check(self, write: Put | Delete) -> None:
-        if isinstance(write, Put) and write.absent and key_of(write)[1] in self.logs.get(key_of(write)[0], ()):
+        if type(write) is Put and key_of(write)[1] in self.logs.get(key_of(write)[0], ()):
             raise ConditionFailed("the key is taken")
 
     def _read(self, table: str, key: Any) -> Item | None:
@@ -157,7 +165,7 @@ class Tables:
         page = min(call.limit or _PAGE, _PAGE)
         last = numbers[page - 1] if len(numbers) > page else None
         numbers = numbers[:page]
-        return QueryReply([] if call.count else [log[n] for n in numbers], last, len(numbers))
+        return QueryReply([log[n] for n in numbers], last)
 
     def _query_index(self, call: QueryIndex) -> IndexReply:
         self.indexed = [entry for entry in self.indexed if entry[2] in self.aggregates]
@@ -171,11 +179,10 @@ class Tables:
                 and (call.shard is None or shard_of(report, datapoint) == shard_key(report, call.shard))
             }
         )
-        found = found[bisect_right(found, call.after) :] if call.after is not None else found
         return IndexReply(found[:_PAGE], found[_PAGE - 1] if len(found) > _PAGE else None)
 
     def _scan(self, call: Scan) -> ScanReply:
-        keys = sorted(key for key in self.aggregates if sum(key.encode()) % call.segments == call.segment)
+        keys = sorted(self.aggregates)
         keys = keys[bisect_right(keys, call.after) :] if call.after is not None else keys
         items: list[Item] = [dict(self.aggregates[key]) for key in keys[:_PAGE]]
         return ScanReply(items, keys[_PAGE - 1] if len(keys) > _PAGE else None)
@@ -192,7 +199,7 @@ class Tables:
 
     def _count(self, call: Count) -> bool:
         found = self.aggregates.get(call.datapoint)
-        if found is not None and call.guarded and "fold" in found:
+        if found is not None and type(call) is Count and "fold" in found:
             passes = found["fold"] < call.epoch if call.anew else call.epoch <= found["fold"] < call.fold
             if not passes:
                 raise ConditionFailed("folded already, or of another epoch")
@@ -399,7 +406,7 @@ def _partial(call: Call, reply: Any) -> Any:
         items = [item for item in reply.items if _item_key(item) in wanted]
         return BatchReply(items, call.keys[len(kept) :])
     if isinstance(call, QueryTable) and len(reply.items) > 1:
-        return QueryReply(reply.items[:1], int(reply.items[0]["number"]), 1)
+        return QueryReply(reply.items[:1], int(reply.items[0]["number"]))
     return reply
 
 

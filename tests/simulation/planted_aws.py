@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -59,7 +58,7 @@ def _unconditional(which: Callable[[Put], bool]) -> Callable[..., Any]:
         if written is None:
             return None
         writes = tuple(
-            msgspec.structs.replace(put, absent=False) if which(put) else put
+            dynamodb_model.Unconditional(put.item) if which(put) else put
             for put in written.call.writes
             if isinstance(put, Put)
         )
@@ -118,9 +117,8 @@ class _NotAfter(dynamodb_model.Tables):
     """A guard that lets a counter take a range that it has: `<=`."""
 
     def _count(self, call: Count) -> bool:
-        return super()._count(
-            msgspec.structs.replace(call, guarded=self.aggregates.get(call.datapoint, {}).get("fold") != call.fold)
-        )
+        has_it = self.aggregates.get(call.datapoint, {}).get("fold") == call.fold
+        return super()._count(dynamodb_model.Unguarded(*msgspec.structs.astuple(call)) if has_it else call)
 
 
 def _progress_ahead(self: _FolderWork, done: Any) -> Any:
@@ -431,7 +429,7 @@ PLANTED: Final = (
         400,
         ((fold, "next_range", _undeclared), (audit._Audit, "_check_position", _unchecked)),
     ),
-    Planted("counter guard missing", 50, ((fold, "Count", partial(Count, guarded=False)),)),
+    Planted("counter guard missing", 50, ((fold, "Count", dynamodb_model.Unguarded),)),
     Planted("a guard that says `<=`", 50, ((aws_world, "Tables", _NotAfter),)),
     Planted("progress of one range taken for the next", 200, ((_FolderWork, "_put_on", _progress_kept),)),
     Planted("progress noted before it is made", 200, ((_FolderWork, "_go_on", _progress_ahead),)),

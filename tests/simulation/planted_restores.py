@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
+from tests.simulation.dynamodb_model import Unguarded
 from tests.simulation.planted import Planted
 from tests.simulation.restores import DEFINED, REBUILT, SKEWED
 
@@ -74,5 +74,5 @@ PLANTED: Final = (
     Planted("the epoch of a counter is not checked", 60, ((_FolderWork, "_call", _older_added_to),)),
     Planted("a recount leaves what it lacks", 60, ((_FolderWork, "_discard_older", _nothing),)),
     Planted("an epoch that counters have is taken again", 1_500, ((state, "_greatest", _zeros),), REBUILT),
-    Planted("the guard is left out", 60, ((fold, "Count", partial(Count, guarded=False)),)),
+    Planted("the guard is left out", 60, ((fold, "Count", Unguarded),)),
 )

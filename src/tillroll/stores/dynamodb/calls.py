@@ -108,7 +108,6 @@ class QueryTable(Call, frozen=True):
     after: int = 0  # numbers greater than this; when falling: less than this, and 0 is from the end
     limit: int | None = None
     falling: bool = False
-    count: bool = False  # only count: the reply has no items
 
 
 class QueryReply(NamedTuple):
@@ -116,7 +115,6 @@ class QueryReply(NamedTuple):
 
     items: list[Item]
     last: int | None
-    counted: int
 
 
 class QueryIndex(Call, frozen=True):
@@ -128,7 +126,6 @@ class QueryIndex(Call, frozen=True):
     report: str
     low: str
     high: str
-    after: str | None = None  # a datapoint
     shard: int | None = None
     limit: int | None = None
 
@@ -144,8 +141,6 @@ class Scan(Call, frozen=True):
     """Read a page of the aggregates strongly in no order; replies ScanReply."""
 
     after: str | None = None
-    segment: int = 0
-    segments: int = 1
 
 
 class ScanReply(NamedTuple):
@@ -173,7 +168,6 @@ class Put(Call, frozen=True):
     """Write an item to the journal if its key is free, else ConditionFailed; replies None."""
 
     item: Item
-    absent: bool = True  # the condition; False only to show that it is needed
 
 
 class Delete(Call, frozen=True):
@@ -209,7 +203,6 @@ class Count(Call, frozen=True):
     epoch: int  # the least fold of the epoch
     text: str | None = None  # set beside them
     anew: bool = False
-    guarded: bool = True  # the condition; False only to show that it is needed
 
 
 class PutState(Call, frozen=True):

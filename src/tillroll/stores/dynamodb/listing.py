@@ -38,7 +38,7 @@ class Listing:
         if not self._shards:
             self._shards = yield from _shards(self._context)
         limit = None if wanted is None else max(_KEYS_A_SHARD, wanted // len(self._shards))
-        calls = [QueryIndex(self._report, self._low, self._high, None, shard, limit) for shard in self._shards]
+        calls = [QueryIndex(self._report, self._low, self._high, shard, limit) for shard in self._shards]
         replies: list[IndexReply | NoIndex] = yield from run_calls(self._context, calls)
         found = [reply for reply in replies if not isinstance(reply, NoIndex)]
         if len(found) < len(calls):

@@ -404,23 +404,13 @@ def _falling(codes: dict[str, int]) -> dict[str, int]:
 def count(context: Context) -> Procedure[int]:
     """Return how many are waiting."""
     listed = yield from _listed(context)
-    old = yield from _old(context)
-    return sum(each.waiting for each in listed) + old
+    old = yield from read_log(context, REJECTED, 0)
+    return sum(each.waiting for each in listed) + len(old)
 
 
 def _listed(context: Context) -> Procedure[list[Listed]]:
     items = yield from read_log(context, REJECTED_GROUPS, 0)
     return [listed for listed in map(_decode, items) if listed.waiting]
-
-
-def _old(context: Context) -> Procedure[int]:
-    total = 0
-    last: int | None = 0
-    while last is not None:
-        reply: QueryReply = yield from run_call(context, QueryTable(REJECTED, last, count=True))
-        total += reply.counted
-        last = reply.last
-    return total
 
 
 def drop_partial(context: Context) -> Procedure[None]:

@@ -119,15 +119,16 @@ class Wire:
         else:
             update, guard = (_COUNT_ADD if call.amount is None else _COUNT_ADD_BOTH), _ADD_GUARD
         body = (
-            b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b%b":t":{"N":"%d"},":r":{"S":"%b"},":s":{"S":"%b"}}}'
+            b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b":b":{"N":"%d"},":t":{"N":"%d"},":r":{"S":"%b"},'
+            b'":s":{"S":"%b"}}}'
             % (
                 self._count_head,
                 _encode(call.datapoint),
                 update,
-                guard if call.guarded else b"",
+                guard,
                 call.events,
                 b"" if call.amount is None else b'":a":{"N":"%d"},' % call.amount,
-                b'":b":{"N":"%d"},' % call.epoch if call.guarded else b"",
+                call.epoch,
                 call.fold,
                 call.report.encode(),
                 shard_of(call.report, call.datapoint).encode(),
@@ -165,8 +166,6 @@ class Wire:
             body["ExpressionAttributeValues"][":n"] = {"N": str(call.after)}
         if call.limit is not None:
             body["Limit"] = call.limit
-        if call.count:
-            body["Select"] = "COUNT"
         return "Query", body
 
     def _queryindex(self, call: QueryIndex) -> tuple[str, dict[str, Any]]:
@@ -184,16 +183,12 @@ class Wire:
                 ":high": {"S": call.high},
             },
         }
-        if call.after is not None:
-            body["ExclusiveStartKey"] = _typed({name: value, "datapoint": call.after})
         if call.limit is not None:
             body["Limit"] = call.limit
         return "Query", body
 
     def _scan(self, call: Scan) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {"TableName": self.names["aggregates"], "ConsistentRead": True}
-        if call.segments > 1:
-            body |= {"Segment": call.segment, "TotalSegments": call.segments}
         if call.after is not None:
             body["ExclusiveStartKey"] = {"datapoint": {"S": call.after}}
         return "Scan", body
@@ -212,11 +207,12 @@ class Wire:
         return "Scan", body
 
     def _put(self, call: Put) -> tuple[str, dict[str, Any]]:
-        body: dict[str, Any] = {"TableName": self.names["journal"], "Item": _typed(call.item)}
-        if call.absent:
-            body["ConditionExpression"] = "attribute_not_exists(#l)"
-            body["ExpressionAttributeNames"] = {"#l": "log"}
-        return "PutItem", body
+        return "PutItem", {
+            "TableName": self.names["journal"],
+            "Item": _typed(call.item),
+            "ConditionExpression": "attribute_not_exists(#l)",
+            "ExpressionAttributeNames": {"#l": "log"},
+        }
 
     def _delete(self, call: Delete) -> tuple[str, dict[str, Any]]:
         key: Item = {"log": call.log, "number": call.number}
@@ -324,7 +320,7 @@ def _chunk_key(typed: Mapping[str, Mapping[str, str]]) -> tuple[str, int]:
 def _query_reply(data: dict[str, Any]) -> QueryReply:
     last = data.get("LastEvaluatedKey")
     items = [item_of(item) for item in data.get("Items", [])]
-    return QueryReply(items, None if last is None else int(last["number"]["N"]), data.get("Count", len(items)))
+    return QueryReply(items, None if last is None else int(last["number"]["N"]))
 
 
 _THROTTLES: Final = frozenset(
