@@ -20,10 +20,11 @@ from tillroll.app import open_store
 from tillroll.core import chunk, limits
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import UNNAMED, Event, NameKind, Source
+from tillroll.core.export import ALL_EVENTS
 from tillroll.core.query import Query
 from tillroll.errors import BusyError, StoreError
 from tillroll.ports import Outcome
-from tillroll.stores.dynamodb import audit
+from tillroll.stores.dynamodb import audit, export
 from tillroll.stores.dynamodb import commit as commit_module
 from tillroll.stores.dynamodb.calls import (
     BatchGet,
@@ -567,6 +568,19 @@ def test_audit_names_a_missing_ledger_entry(filled: Tables, number: int) -> None
     filled.boto.delete_item(TableName=filled.names[1], Key={"log": {"S": "ledger"}, "number": {"N": str(number)}})
     found = filled.store().audit(repair=True)
     assert {"ledger", "position"} & {difference.kind for difference in found.differences}
+
+
+def test_a_number_is_not_explained_by_a_ledger_with_a_gap(filled: Tables) -> None:
+    filled.boto.delete_item(TableName=filled.names[1], Key={"log": {"S": "ledger"}, "number": {"N": "2"}})
+    with pytest.raises(StoreError, match="ledger entry 2 is missing"):
+        list(filled.store().trace("<10|PAY_NOW"))
+
+
+def test_as_many_events_are_read_at_once_as_may_be(filled: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_EVENTS_AT_ONCE", 30)
+    store = filled.store()
+    parts = store.client.run(export.read_some(store.context, 0, 3, ALL_EVENTS))
+    assert parts[-1].position == 3
 
 
 def test_audit_names_and_repairs_missing_and_stray_aggregates(filled: Tables) -> None:

@@ -28,7 +28,7 @@ from tillroll.stores.dynamodb.calls import (
 )
 from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
-from tillroll.stores.dynamodb.ledger import read_head, read_ledger
+from tillroll.stores.dynamodb.ledger import decode_chunk, read_head, read_ledger
 from tillroll.stores.dynamodb.schema import LEDGER, definition_key, minute_log
 from tillroll.stores.dynamodb.state import Folder, Group, begun_at, change_state, open_state, read_folders, read_least
 
@@ -223,7 +223,7 @@ _attempt_init = _Attempt.__init__
 
 def _skip_missing(context: Any, refs: Any) -> Any:
     """Count the chunks that are visible, once looked."""
-    return list((yield from _look_once(context, refs)).items())
+    return [(ref, decode_chunk(item)) for ref, item in (yield from _look_once(context, refs)).items()]
 
 
 def _look_once(context: Any, refs: Any) -> Any:

@@ -17,7 +17,7 @@ from tillroll.core.columns import column_of
 from tillroll.core.kept import ABSENT, Keep
 from tillroll.core.limits import METHODS
 from tillroll.core.rows import Part
-from tillroll.errors import FieldsError
+from tillroll.errors import FieldsError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,19 @@ class Chosen(NamedTuple):
 
 
 ALL_EVENTS: Final = Chosen()
+
+
+def end_of(end: int, after: int, upto: int | None) -> int:
+    """Return up to which position a journal is read that ends at one, after another.
+
+    Raises:
+        StoreError: it does not go so far.
+    """
+    upto = end if upto is None else upto
+    if max(after, upto) > end:
+        problem = f"the journal ends at position {end:,}: there is no position {max(after, upto):,}"
+        raise StoreError(problem, "Give a position that this store has told; after a restore begin anew")
+    return upto
 
 
 def named(batch: Batch, token: str, first: int) -> Batch:

@@ -18,7 +18,7 @@ from tillroll.core.dimension import BRACKET, DAY, HOUR, MERCHANT, METHOD, Closed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tillroll.core.batch import Event
+    from tillroll.core.batch import Batch, Event
 
 SEPARATOR: Final = "|"
 _DATAPOINT_BYTES_MAX: Final = 1_000  # a longer one stands under its hash: DynamoDB's keys have at most 2,048
@@ -133,6 +133,14 @@ class Report(msgspec.Struct, frozen=True, eq=False, dict=True):
         if any(condition.dimension.of(event, kept) not in condition.texts for condition in self.where):
             return None
         return self.text(dimension.of(event, kept) for dimension in self.by)
+
+    def indexes_of(self, batch: Batch, datapoint: str) -> Iterator[int]:
+        """Yield the indexes of a batch's events that a datapoint counts. A long one is in full, or its hash."""
+        wanted = self.datapoint(datapoint)
+        for index, event in enumerate(batch.events()):
+            text = self.text_of(event, batch.kept_of(index))
+            if text is not None and self.datapoint(text) == wanted:
+                yield index
 
     def parse(self, datapoint: str) -> tuple[str, ...] | None:
         """Return the texts of a datapoint's dimensions, None when the report cannot have it. See `is_hashed`."""

@@ -37,14 +37,14 @@ from tillroll.stores.dynamodb.ledger import (
     EVENTS_MAX,
     HEAD,
     Head,
-    damaged,
     decode_chunk,
     head_of,
     last_of,
     ledger_item,
+    missing_chunk,
     next_entry,
-    read_chunks,
     read_end,
+    require_chunks,
 )
 from tillroll.stores.dynamodb.offers import (
     FIRST_OFFERS,
@@ -399,11 +399,7 @@ class _Attempt:
         wanted = list(held)
         for at in range(0, len(wanted), _FIRSTS_AT_ONCE):
             refs = [ChunkRef(minute, 0, number, 0) for minute, number in wanted[at : at + _FIRSTS_AT_ONCE]]
-            items = yield from read_chunks(self.context, refs)
-            for ref in refs:
-                if ref not in items:
-                    raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
-                batch = decode_chunk(items[ref])
+            for ref, batch in (yield from require_chunks(self.context, refs)):
                 sources = list(batch.sources())
                 for index, _, hashed in hash_names(batch, self.logs.key):
                     identity = batch.identity(index, sources[index])
@@ -544,6 +540,6 @@ def _take(logs: KnownLogs, minute: int, items: Sequence[Item]) -> None:
         if number <= last:
             continue
         if number != last + 1:
-            raise damaged(f"chunk {last + 1} of {minute_log(minute)} is missing from the journal")
+            raise missing_chunk(minute_log(minute), last + 1)
         logs.taken.update(listed_numbers(item))
         logs.add(minute, number, decode_chunk(item))

@@ -26,7 +26,15 @@ from tillroll.stores.dynamodb.calls import (
     run_calls,
 )
 from tillroll.stores.dynamodb.definitions import point_all, reports_of
-from tillroll.stores.dynamodb.ledger import append_mark, damaged, decode_chunk, decode_entry, read_chunks, read_head
+from tillroll.stores.dynamodb.ledger import (
+    append_mark,
+    damaged,
+    decode_entry,
+    missing_entry,
+    read_head,
+    read_page,
+    require_chunks,
+)
 from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, LedgerEntry, folder_key, index_key, is_state, key_of
 from tillroll.stores.dynamodb.state import (
     Folder,
@@ -393,19 +401,13 @@ def _check_whole(context: Context, head: Head, progress: Progress | None) -> Pro
     done = number = 0
     last: int | None = 0
     while last is not None and number < head.number:
-        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last, limit=_ENTRIES_A_CHECK))
-        refs: list[ChunkRef] = []
-        for found, entry in map(decode_entry, reply.items):
-            if found != number + 1:
-                raise damaged(f"ledger entry {number + 1} is missing")
-            number = found
-            refs.extend(entry.chunks)
-        for ref, item in (yield from require_chunks(context, refs)):
-            decode_chunk(item)
+        entries, last = yield from read_page(context, number, _ENTRIES_A_CHECK)
+        refs = [ref for _, entry in entries for ref in entry.chunks]
+        for ref, _ in (yield from require_chunks(context, refs)):
             done += ref.events
         if progress is not None:
             progress(done, max(head.entry.events, done))
-        last = reply.last
+        number += len(entries)
 
 
 def next_range(context: Context, group: Group, folder: Folder) -> Procedure[Range]:
@@ -428,7 +430,7 @@ def next_range(context: Context, group: Group, folder: Folder) -> Procedure[Rang
                 checked = True
                 continue
             if found != number + 1:
-                raise damaged(f"ledger entry {number + 1} is missing")
+                raise missing_entry(number + 1)
             number = found
             events += sum(ref.events for ref in entry.chunks)
             if entries is not None:
@@ -470,19 +472,12 @@ def count_range(context: Context, stride: Range, reports: Sequence[Report], shar
     last: int | None = stride.start
     number = stride.start
     while last is not None and number < stride.until:
-        reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, last))
-        refs = []
-        for found, entry in map(decode_entry, reply.items):
-            if number == stride.until:
-                break
-            if found != number + 1:
-                break
-            number = found
-            refs.extend(entry.chunks)
+        entries, last = yield from read_page(context, number)
+        refs = [ref for found, entry in entries if found <= stride.until for ref in entry.chunks]
         yield from count_chunks(context, totals, refs, reports, share)
-        last = reply.last
+        number += len(entries)
     if number < stride.until:
-        raise damaged(f"ledger entry {number + 1} is missing")
+        raise missing_entry(number + 1)
     return totals
 
 
@@ -495,21 +490,8 @@ def count_chunks(
 ) -> Procedure[None]:
     """Count the events of chunks into totals."""
     for at in range(0, len(refs), _CHUNKS_AT_ONCE):
-        for _, item in (yield from require_chunks(context, refs[at : at + _CHUNKS_AT_ONCE])):
-            add_batch(totals, decode_chunk(item), reports, share)
-
-
-def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[list[tuple[ChunkRef, Item]]]:
-    """Read chunks in the order of the ledger.
-
-    Raises:
-        StoreError: one is missing.
-    """
-    found = yield from read_chunks(context, refs)
-    for ref in refs:
-        if ref not in found:
-            raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
-    return [(ref, found[ref]) for ref in refs]
+        for _, batch in (yield from require_chunks(context, refs[at : at + _CHUNKS_AT_ONCE])):
+            add_batch(totals, batch, reports, share)
 
 
 def add_batch(totals: Totals, batch: Batch, reports: Sequence[Report] = FIVE, share: Share = ALL) -> None:

@@ -16,7 +16,7 @@ from tillroll.stores.dynamodb.calls import Fault, Put, QueryTable, Throttled, re
 from tillroll.stores.dynamodb.schema import JOURNAL_FORMAT, LEDGER, ChunkRef, LedgerEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
@@ -77,6 +77,16 @@ def damaged(problem: str) -> StoreError:
     return StoreError(problem, "Run tillroll audit, and restore the journal table to a point in time before the damage")
 
 
+def missing_entry(number: int) -> StoreError:
+    """Return the error for an entry that the ledger lacks."""
+    return damaged(f"ledger entry {number} is missing")
+
+
+def missing_chunk(log: str, number: int) -> StoreError:
+    """Return the error for a chunk that the journal lacks."""
+    return damaged(f"chunk {number} of {log} is missing from the journal")
+
+
 def read_head(context: Context) -> Procedure[Head]:
     """Read the last ledger entry, strongly."""
     return head_of((yield from run_call(context, HEAD)))
@@ -103,6 +113,22 @@ def read_ledger(context: Context, after: int) -> Procedure[list[tuple[int, Ledge
     """Read all ledger entries after a number, strongly."""
     items = yield from read_log(context, LEDGER, after)
     return [decode_entry(item) for item in items]
+
+
+def read_page(
+    context: Context, after: int, limit: int | None = None
+) -> Procedure[tuple[list[tuple[int, LedgerEntry]], int | None]]:
+    """Read a page of the ledger after an entry; return its entries, and where the next begins, None at the end.
+
+    Raises:
+        StoreError: one is missing.
+    """
+    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, after, limit))
+    entries = [decode_entry(item) for item in reply.items]
+    for expected, (number, _) in enumerate(entries, after + 1):
+        if number != expected:
+            raise missing_entry(expected)
+    return entries, reply.last
 
 
 def read_end(context: Context, first: int) -> Procedure[list[tuple[int, LedgerEntry]]]:
@@ -205,3 +231,16 @@ def read_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[dict[Ch
         if attempt < _LOOKS - 1:
             yield backoff.wait(Throttled("chunks are not visible yet"))
     return found
+
+
+def require_chunks(context: Context, refs: Sequence[ChunkRef]) -> Procedure[Iterator[tuple[ChunkRef, Batch]]]:
+    """Read chunks; return each with its events, in the order of the ledger.
+
+    Raises:
+        StoreError: one is missing, or, when its turn comes, damaged.
+    """
+    found = yield from read_chunks(context, refs)
+    for ref in refs:
+        if ref not in found:
+            raise missing_chunk(ref.log, ref.number)
+    return ((ref, decode_chunk(found[ref])) for ref in refs)

@@ -15,23 +15,23 @@ from tillroll.core.report import SEPARATOR, Place, Reports
 from tillroll.core.smallest import smallest
 from tillroll.errors import CountingError, VersionGoneError
 from tillroll.ports import Trace
-from tillroll.stores.dynamodb.calls import QueryTable, read_batch, run_call
+from tillroll.stores.dynamodb.calls import read_batch
 from tillroll.stores.dynamodb.definitions import catalogue, report_states
-from tillroll.stores.dynamodb.ledger import damaged, decode_chunk, decode_entry, read_chunks, read_head
+from tillroll.stores.dynamodb.ledger import read_head, read_page, require_chunks
 from tillroll.stores.dynamodb.listing import Listing, list_keys
-from tillroll.stores.dynamodb.schema import HIGHEST, LEDGER, LOWEST, datapoint_of, index_key, key_of, key_prefix
+from tillroll.stores.dynamodb.schema import HIGHEST, LOWEST, datapoint_of, index_key, key_of, key_prefix
 from tillroll.stores.dynamodb.state import read_folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tillroll.core import query
-    from tillroll.core.batch import Batch
     from tillroll.core.report import Report
-    from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
+    from tillroll.stores.dynamodb.calls import Context, Item, Procedure
     from tillroll.stores.dynamodb.schema import ChunkRef
 
 _KEYS_AT_ONCE: Final = 3_200
+_ENTRIES_A_PAGE: Final = 100
 _HASHED: Final = "#"  # begins what stands in the place of very long values
 _DIGIT: Final = "0"  # begins the least window
 _MERCHANT_REPORT: Final = "merchant-method"  # the report over all time that has every merchant
@@ -192,21 +192,16 @@ def trace(context: Context, text: str, after: int) -> Procedure[tuple[list[Trace
     if at is None:
         return [], None
     upto = yield from read_folded(context)
-    reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, after, limit=_ENTRIES_A_PAGE))
+    entries, last = yield from read_page(context, after, _ENTRIES_A_PAGE)
     traces: list[Trace] = []
-    for item in reply.items:
-        number, entry = decode_entry(item)
+    for number, entry in entries:
         refs = [ref for ref in entry.chunks if _may_hold(at, ref)]
-        found = yield from read_chunks(context, refs)
-        for ref in refs:
-            if ref not in found:
-                raise damaged(f"chunk {ref.number} of {ref.log} is missing from the journal")
-            batch = decode_chunk(found[ref])
-            traces += _matching(batch, at.report, text, f"{ref.log} {ref.number}", folded=number <= upto)
-    return traces, reply.last
-
-
-_ENTRIES_A_PAGE: Final = 100
+        for ref, batch in (yield from require_chunks(context, refs)):
+            sources, chunk, folded = list(batch.sources()), f"{ref.log} {ref.number}", number <= upto
+            for index in at.report.indexes_of(batch, text):
+                name, event = told(batch.identity(index, sources[index])), encode_event_of(batch, index)
+                traces.append(Trace(chunk=chunk, index=index, folded=folded, name=name, event=event))
+    return traces, last
 
 
 def _may_hold(at: Place, ref: ChunkRef) -> bool:
@@ -214,12 +209,3 @@ def _may_hold(at: Place, ref: ChunkRef) -> bool:
         return True
     low, high = at.report.window.bounds(at.window)
     return low <= ref.minute * 60 < high
-
-
-def _matching(batch: Batch, report: Report, text: str, chunk: str, *, folded: bool) -> Iterator[Trace]:
-    wanted = report.datapoint(text)  # a long one may be asked for in full, or by its hash
-    for index, (event, identity) in enumerate(zip(batch.events(), batch.identities(), strict=True)):
-        counted = report.text_of(event, batch.kept_of(index))
-        if counted is not None and wanted == report.datapoint(counted):
-            purchase = encode_event_of(batch, index)
-            yield Trace(chunk=chunk, index=index, folded=folded, name=told(identity), event=purchase)

@@ -122,7 +122,7 @@ class DynamoDBStore:
 
     def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
         """See ports.Journal. Positions are ledger entries: an entry's is reached with the last of its events."""
-        upto = self.client.run(export.end_of(self.context, after, upto))
+        upto = self.client.run(export.read_end(self.context, after, upto))
         while after < upto:
             parts = self.client.run(export.read_some(self.context, after, upto, chosen))
             yield from parts

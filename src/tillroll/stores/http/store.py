@@ -16,7 +16,7 @@ from tillroll.core.batch import Batch, NameKind, Source
 from tillroll.core.definition import Definition, read_definition
 from tillroll.core.dimension import Field
 from tillroll.core.dimension import dimension as make_dimension
-from tillroll.core.export import ALL_EVENTS
+from tillroll.core.export import ALL_EVENTS, end_of
 from tillroll.core.kept import json_of
 from tillroll.core.query import Aggregate, Page, Totals
 from tillroll.core.question import instant_text
@@ -147,12 +147,7 @@ class HttpStore:
     def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
         """See ports.Journal."""
         status = self.status()
-        upto = status.journal_position if upto is None else upto
-        if max(after, upto) > status.journal_position:
-            problem = (
-                f"the journal ends at position {status.journal_position:,}: there is no position {max(after, upto):,}"
-            )
-            raise ServerError(f"{problem}. Give a position that this store has told; after a restore begin anew", 4)
+        upto = end_of(status.journal_position, after, upto)
         step = _ENTRIES_AT_ONCE if status.events is None else _EVENTS_AT_ONCE
         asked: dict[str, Any] = {} if chosen.merchants is None else {"merchant": sorted(chosen.merchants)}
         for name, second in (("from", chosen.start), ("to", chosen.stop)):

@@ -20,7 +20,7 @@ from tillroll.core import chunk, kernel, limits
 from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import told
 from tillroll.core.dimension import MERCHANT
-from tillroll.core.report import FIVE, Place, Report
+from tillroll.core.report import FIVE, Place
 from tillroll.core.versions import Version
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
@@ -486,7 +486,7 @@ def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator
             continue
         batch = row.batch()
         sources = list(batch.sources())
-        for index in _matching(batch, report, datapoint):
+        for index in report.indexes_of(batch, datapoint):
             yield Trace(
                 chunk=f"events from {row.first}",
                 index=index,
@@ -494,11 +494,3 @@ def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator
                 name=told(batch.identity(index, sources[index])),
                 event=encode_event_of(batch, index),
             )
-
-
-def _matching(batch: Batch, report: Report, datapoint: str) -> Iterator[int]:
-    wanted = report.datapoint(datapoint)  # a long one may be asked for in full, or by its hash
-    for index, event in enumerate(batch.events()):
-        text = report.text_of(event, batch.kept_of(index))
-        if text is not None and report.datapoint(text) == wanted:
-            yield index

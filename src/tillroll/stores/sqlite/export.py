@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.batch import Batch
-from tillroll.core.export import named
+from tillroll.core.export import end_of, named
 from tillroll.core.own_names import Piece
-from tillroll.errors import StoreError
 from tillroll.ports import JournalPart
 from tillroll.stores.sqlite.chunks import chunk_of, read_chunks
 from tillroll.stores.sqlite.state import read_state
@@ -34,10 +33,7 @@ def read(begin: Transaction, after: int, upto: int | None, chosen: Chosen) -> It
     """
     with begin() as connection:
         end = read_state(connection).events
-        upto = end if upto is None else upto
-        if max(after, upto) > end:
-            problem = f"the journal ends at position {end:,}: there is no position {max(after, upto):,}"
-            raise StoreError(problem, "Give a position that this store has told; after a restore begin anew")
+        upto = end_of(end, after, upto)
         before = chunk_of(connection, after + 1).first - 1 if after < upto else after
     chain: bytes | None = None
     while before < upto:
