@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tillroll.core import chunk, kernel
-from tillroll.core.accept import Body, accept, parse_lines
+from tillroll.core.accept import Body, accept
 from tillroll.core.batch import UNNAMED, Batch, NameKind, Source
 from tillroll.core.fold import codes_of, fold
 from tillroll.core.limits import METHODS
+from tillroll.core.parse import parse_some
 from tillroll.core.recount import Recount
 from tillroll.core.report import FIVE
 
@@ -91,7 +92,7 @@ def show(name: str, seconds: float, events: int, size: int) -> None:
 def measure_lines(events: int, rounds: int) -> None:
     for shape in ("canonical", "spaced", "with ids", "ids, shuffled, spaced"):
         lines = make_lines(events, shape)
-        show(f"parse {shape}", best_s(rounds, parse_lines, lines, UNNAMED, 0, _NOW_S), events, len(lines))
+        show(f"parse {shape}", best_s(rounds, parse_some, lines, 0, _NOW_S, len(lines)), events, len(lines))
     lines = make_lines(events, "canonical")
     show("read every byte (crc32)", best_s(rounds, zlib.crc32, lines), events, len(lines))
     decoder = msgspec.json.Decoder(Purchase)
@@ -99,7 +100,7 @@ def measure_lines(events: int, rounds: int) -> None:
 
 
 def measure_columns(events: int, rounds: int) -> None:
-    batch = parse_lines(make_lines(events, "canonical"), Source(NameKind.FILE, "x"), 0, _NOW_S).batch
+    batch = accept([Body(make_lines(events, "canonical"), Source(NameKind.FILE, "x"))], _NOW_S).batch
     ids = array("I", range(len(batch.merchant_names)))
     for report in FIVE:
         seconds = best_s(rounds, lambda report=report: fold([report], codes_of(batch, ids)))
@@ -110,7 +111,7 @@ def measure_columns(events: int, rounds: int) -> None:
     show(f"recount of all five, as texts ({recount_s / fold_s:.0f} times)", recount_s, events, 0)
     for size in (1, 64, 65_536, 262_144):
         for shape in ("canonical", "with ids"):
-            part = parse_lines(make_lines(size, shape), Source(NameKind.FILE, "x"), 0, _NOW_S).batch
+            part = accept([Body(make_lines(size, shape), Source(NameKind.FILE, "x"))], _NOW_S).batch
             measure_chunk(f"{size} {shape}", part, rounds * 10 if size < 100 else rounds)
 
 

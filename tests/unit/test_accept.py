@@ -13,15 +13,14 @@ from tillroll.core import kernel
 from tillroll.core import parse as parse_module
 from tillroll.core.accept import (
     Body,
-    Rejection,
     accept,
     decode_event,
     encode_event,
-    parse_lines,
 )
 from tillroll.core.batch import UNNAMED, Event, NameKind, Run, Source
 from tillroll.core.body import PartingState, is_empty, part, part_by_reference
 from tillroll.core.decode import Reason
+from tillroll.core.parse import InvalidText, parse_some
 
 NOW_S = 1_700_000_000.5
 VALID = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
@@ -550,18 +549,17 @@ def test_events_and_rejections_go_to_the_body_they_came_in() -> None:
 
 def test_what_only_the_reference_takes_stands_where_it_stood() -> None:
     lines = [LINE, with_field("merchantId", "Café"), LINE, with_text("id", '"\\u0069"'), b"nope", LINE]
-    batch, rejections, size, count, _ = parse_lines(b"\n".join(lines), KEY, 5, NOW_S)
+    batch, wrong, size, count, _ = parse_some(b"\n".join(lines), 5, NOW_S, len(lines))
     assert (size, count) == (len(b"\n".join(lines)), 6)
     assert [event.merchant for event in batch.events()] == ["m", "Café", "m", "m", "m"]
     assert [event.id for event in batch.events()] == ["", "", "", "i", ""]
     assert list(batch.positions) == [5, 6, 7, 8, 10]
-    assert batch.runs == [Run(KEY, 5)]
-    assert rejections == [Rejection(KEY, 9, b"nope", rejections[0].reason, len(b"\n".join(lines[:4])) + 1)]
+    assert wrong == [InvalidText(0, 9, len(b"\n".join(lines[:4])) + 1, b"nope", wrong[0].reason)]
 
 
 def test_lines_without_an_event_are_an_empty_batch_without_runs() -> None:
-    batch, rejections, size, lines, _ = parse_lines(b"\n \r\n", KEY, 0, NOW_S)
-    assert (len(batch), batch.runs, rejections, size, lines) == (0, [], [], 4, 2)
+    batch, wrong, size, lines, _ = parse_some(b"\n \r\n", 0, NOW_S, 1)
+    assert (len(batch), batch.runs, wrong, size, lines) == (0, [], [], 4, 2)
 
 
 @pytest.mark.skipif(not kernel.compiled, reason="without the kernel every text may have names")
@@ -581,4 +579,4 @@ def test_lines_are_plain_where_no_event_has_another_member_and_there_alone() -> 
             [LINE, line, LINE],
             [LINE] * 50 + [line] + [LINE] * 50,
         ):  # as a name is met anew, or known
-            assert parse_lines(b"\n".join(lines), KEY, 0, NOW_S).plain is (kind in plain), kind
+            assert parse_some(b"\n".join(lines), 0, NOW_S, len(lines)).plain is (kind in plain), kind

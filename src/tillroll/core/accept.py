@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
     from tillroll.core.body import Parts
     from tillroll.core.kept import Keep
-    from tillroll.core.parse import Text
+    from tillroll.core.parse import InvalidText, Text
 
     Clock = Callable[[], float]
 
 __all__ = [
     "Accepted",
     "Body",
-    "Lines",
     "Reader",
     "Reason",
     "ReasonCode",
@@ -39,7 +38,6 @@ __all__ = [
     "decode_event",
     "encode_event",
     "encode_event_of",
-    "parse_lines",
 ]
 
 
@@ -150,36 +148,6 @@ def _number(positions: array[int], start: int, count: int, first: int) -> None:
         positions[start : start + count] = kernel.positions_of(*numbers)
 
 
-class Lines(NamedTuple):
-    """Some lines of a source: their valid events, what is wrong with the rest, and how far they go."""
-
-    batch: Batch
-    rejections: list[Rejection]
-    size: int  # in bytes
-    lines: int
-    plain: bool  # see parse.SomeLines
-
-
-def parse_lines(
-    text: Text,
-    source: Source,
-    first_position: int,
-    now_s: float,
-    fallback_stop: int = sys.maxsize,
-    byte: int = 0,
-    keep: Keep = KEEP_NOTHING,
-) -> Lines:
-    """Read lines of one event each until so many are no ordinary ones. Positions count from that of the first line.
-
-    `byte` is where the text begins in its source.
-    """
-    batch, wrong, size, lines, plain = parse_some(text, first_position, now_s, fallback_stop, keep)
-    if len(batch):
-        batch.runs = [Run(source, len(batch))]
-    rejections = [Rejection(source, position, line, reason, byte + start) for _, position, start, line, reason in wrong]
-    return Lines(batch, rejections, size, lines, plain)
-
-
 class Came(NamedTuple):
     """Where events came: from a source, at rising positions (Q) of it."""
 
@@ -252,9 +220,8 @@ class Reader:
         while at < parts.size:
             byte = parts.byte + at
             lines = view[at : parts.size]
-            batch, rejections, size, count, plain = parse_lines(
-                lines, self._source, self._line, clock(), fallback_stop, byte, self._keep
-            )
+            batch, wrong, size, count, plain = parse_some(lines, self._line, clock(), fallback_stop, self._keep)
+            rejections = self._told(batch, wrong, byte)
             nothing = array("Q")
             yield Stretch(
                 batch, rejections, count, lines[:size], byte, None, nothing, nothing, self._line, True, plain=plain
@@ -268,10 +235,12 @@ class Reader:
         places = Places()
         places.add_events(0, *some)
         batch, _, wrong = parse([text], places, now_s, keep=self._keep)
-        if len(batch):
-            batch.runs = [Run(self._source, len(batch))]
-        rejections = [
-            Rejection(self._source, position, line, reason, byte + start) for _, position, start, line, reason in wrong
-        ]
+        rejections = self._told(batch, wrong, byte)
         positions, starts, ends = some
         return Stretch(batch, rejections, len(positions), text, byte, positions, starts, ends, 0, is_lines=False)
+
+    def _told(self, batch: Batch, wrong: list[InvalidText], byte: int) -> list[Rejection]:
+        """Say where the events of a text came from, which begins at a byte; return what is wrong as rejections."""
+        if len(batch):
+            batch.runs = [Run(self._source, len(batch))]
+        return [Rejection(self._source, each.position, each.line, each.reason, byte + each.start) for each in wrong]

@@ -328,8 +328,8 @@ def joined(batches: Sequence[Batch]) -> Batch:
         numbers = array("I", [merchants.setdefault(name, len(merchants)) for name in each.merchant_names])
         batch.merchants += kernel.pick(numbers, each.merchants)
         if with_ids:
-            end = len(batch.id_bytes)
-            batch.id_ends += array("I", [end + x for x in each.id_ends or bytes(len(each))])
+            end, ends = len(batch.id_bytes), each.id_ends or array("I", bytes(4 * len(each)))
+            batch.id_ends += array("I", [end + x for x in ends]) if end else ends
             batch.id_bytes += each.id_bytes
         batch.runs += [Run(run.source, run.events) for run in each.runs]
         for name, builder in kept.items():
@@ -355,8 +355,9 @@ class BatchBuilder:
 
     def add(self, event: Event, source: Source = UNNAMED, position: int = 0, kept: Sequence[str] | None = None) -> None:
         """Append an event that came at a position of a source's body, with its kept values, else ABSENT."""
-        for builder, value in zip(self._kept.values(), kept or repeat(ABSENT), strict=False):
-            builder.add(value)
+        if self._kept:
+            for builder, value in zip(self._kept.values(), kept or repeat(ABSENT), strict=False):
+                builder.add(value)
         batch = self._batch
         batch.seconds.append(event.seconds)
         batch.nanos.append(event.nanos)

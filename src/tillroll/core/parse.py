@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel, limits
-from tillroll.core.batch import Batch, BatchBuilder, Event, KeptBuilder, KeptColumn
+from tillroll.core.batch import Batch, BatchBuilder, Event, KeptColumn, joined
 from tillroll.core.decode import YEAR_10000_S, Reason, decode_event
 from tillroll.core.kept import Keep
 from tillroll.core.pattern import pattern
@@ -30,7 +30,6 @@ _SPACE: Final = b" \t\r\n"
 _before: Final = pattern(rb"(?:[ \t\r]|\xef\xbb\xbf)*+(?:,[ \t\r]*+(?=\{))?")  # an event in its line
 _FALLBACK: Final = 5  # numbers for each fallback text; see _kernel.pyi
 KEEP_NOTHING: Final = Keep()
-_NONE: Final = array("I")
 _LISTS_MAX: Final = 4
 _idle: Final[
     dict[Keep, list[_kernel.Parser]]
@@ -283,39 +282,13 @@ def _with_fallback(
             places.append(before)
             events[index] += 1
     if found:
-        sure = len(batch)
-        _append(batch, found, keep)
-        batch = batch.pick(kernel.interleave(sure, places))
+        builder = BatchBuilder(keep.names)
+        for (judged_event, values), position in found:
+            builder.add(judged_event, position=position, kept=values)
+        batch = joined([batch, builder.build()]).pick(kernel.interleave(len(batch), places))
     return Parsed(batch, events, wrong)
 
 
 def _judge(line: bytes, now_s: float, keep: Keep) -> _Judged | Reason:
     event = decode_event(line, now_s)
     return event if isinstance(event, Reason) else (event, keep.values(line.decode()))
-
-
-def _append(batch: Batch, found: list[tuple[_Judged, int]], keep: Keep) -> None:
-    merchants = {name: index for index, name in enumerate(batch.merchant_names)}
-    ids = b"".join(event.id.encode() for (event, _), _ in found)
-    with_ids = bool(ids or batch.id_ends)
-    if ids and not batch.id_ends:
-        batch.id_ends = array("I", bytes(4 * len(batch)))
-    for field, name in enumerate(keep.names):
-        builder = KeptBuilder()
-        builder.extend(batch.kept[name], batch.unkept.get(name, _NONE))
-        for (_, kept), _ in found:
-            builder.add(kept[field])
-        builder.put_into(batch, name)
-    end = len(batch.id_bytes)
-    for (event, _), position in found:
-        batch.seconds.append(event.seconds)
-        batch.nanos.append(event.nanos)
-        batch.amounts.append(event.amount)
-        batch.methods.append(event.method)
-        batch.merchants.append(merchants.setdefault(event.merchant, len(merchants)))
-        batch.positions.append(position)
-        if with_ids:
-            end += len(event.id.encode())
-            batch.id_ends.append(end)
-    batch.id_bytes += ids
-    batch.merchant_names = list(merchants)
