@@ -169,8 +169,7 @@ class MemoryStore:
 
     def journal(self, batch: Batch) -> bytes:
         with self.disk.lock:
-            known = own_names.outcomes_of(batch, self._piece)
-            return self._journal(batch) if known is None else own_names.with_rest(batch, known, self._journal)
+            return own_names.with_rest(batch, own_names.outcomes_of(batch, self._piece), self._journal)
 
     def _piece(self, token: str, number: int) -> own_names.Piece | None:
         for commit in self.disk.ledger:

@@ -13,7 +13,6 @@ from tillroll.core.rejection import (
     GroupError,
     decode,
     group_of,
-    id_of,
     in_groups,
     once,
     place_of,
@@ -52,7 +51,8 @@ def test_of_what_is_discarded_only_a_hash_stays_and_a_repeat_is_known() -> None:
     assert b"CASH" not in group.encode()
     assert group.bodies[1] != b"b"
     assert [found for _, found in group.waiting()] == [SOME[0], SOME[2]]
-    assert list(group.known([*SOME, rejected(5, b"x"), rejected(4, b"b")])) == SOME
+    others = [rejected(5, b"x"), rejected(4, b"b")]
+    assert group.new([*SOME, *others]) == others
 
 
 def test_groups_are_of_one_source_and_not_too_large() -> None:
@@ -70,7 +70,7 @@ def test_a_repeat_beside_the_first_is_kept_once_unless_nothing_names_it() -> Non
 
 
 def test_an_id_says_where_a_rejection_is() -> None:
-    assert place_of(id_of("4f", 12)) == ("4f", 12)
+    assert place_of(group_of(SOME, 1.5).id_of("4f", 12)) == ("4f", 12)
     for wrong in ("", "4f", "4f-", "4f-x", "4f-٣", "4f-99999"):
         assert place_of(wrong) is None
 

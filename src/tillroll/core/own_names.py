@@ -77,8 +77,10 @@ def _compared(batch: Batch, start: int, end: int, piece: Piece) -> bytes:
     )
 
 
-def with_rest(batch: Batch, known: bytes, journal: Callable[[Batch], bytes]) -> bytes:
-    """Return the outcomes of a batch of which some are known, having the rest journaled."""
+def with_rest(batch: Batch, known: bytes | None, journal: Callable[[Batch], bytes]) -> bytes:
+    """Return the outcomes of a batch of which some are known, or None, having the rest journaled."""
+    if known is None:
+        return journal(batch)
     mask = bytes(outcome == NEW for outcome in known)
     if 1 not in mask:
         return known

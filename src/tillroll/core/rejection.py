@@ -31,11 +31,13 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SOURCES_MAX: Final = 100  # that a summary names
 GROUP_MAX: Final = 4_096  # rejections of a group: to discard one rewrites its group
 GROUP_BYTES_MAX: Final = 256 * 2**10  # of their bodies, save that one of any size may stand alone
+SOUGHT_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
+SOUGHT_BYTES_MAX: Final = 64 * 2**20  # and of what they hold: a body of 16 MiB can be stored as some 100 bytes
 PAGE_BYTES_MAX: Final = 32 * 2**20  # of the bodies of a page, save that one of any size may stand alone
 _MAGIC: Final = b"TRR1"
 _CRC: Final = struct.Struct("<I")
@@ -104,6 +106,15 @@ class Group(msgspec.Struct, array_like=True):
                 byte = self.bytes_at[index] if self.bytes_at else None
                 yield index, Rejection(source, position, self.bodies[index], self.reasons[self.reason_of[index]], byte)
 
+    @property
+    def waiting_count(self) -> int:
+        """How many are not discarded."""
+        return self.discarded.count(0)
+
+    def id_of(self, place: str, index: int) -> str:
+        """Return the id of a rejection in a group that the store calls so."""
+        return self.ids[index] if self.ids else f"{place}-{index}"
+
     def codes(self) -> dict[str, int]:
         """Return how many are waiting by the code of their reason."""
         counts: dict[str, int] = {}
@@ -113,16 +124,14 @@ class Group(msgspec.Struct, array_like=True):
                 counts[code] = counts.get(code, 0) + 1
         return counts
 
-    def known(self, rejections: Iterable[Rejection]) -> Iterator[Rejection]:
-        """Yield those of some rejections of this source that are in the group, discarded or not."""
-        kept: set[tuple[int, bytes]] = set()
-        gone: set[tuple[int, bytes]] = set()
+    def new(self, rejections: Sequence[Rejection]) -> list[Rejection]:
+        """Return those of some rejections of this source that are not in the group, discarded or not."""
+        held: tuple[set[tuple[int, bytes]], set[tuple[int, bytes]]] = set(), set()
         for position, body, discarded in zip(self.positions, self.bodies, self.discarded, strict=True):
-            (gone if discarded else kept).add((position, body))
-        for rejection in rejections:
-            position, body = rejection.position, rejection.body
-            if (position, body) in kept or (gone and (position, _hash(body)) in gone):
-                yield rejection
+            held[discarded].add((position, body))
+        waiting, gone = held
+        left = [each for each in rejections if (each.position, each.body) not in waiting]
+        return [each for each in left if (each.position, _hash(each.body)) not in gone] if gone else left
 
     def discard(self, indexes: Iterable[int]) -> int:
         """Replace bodies by their hashes; return how many there were to replace."""
@@ -228,13 +237,13 @@ def may_go_on(page: Sequence[Rejection], limit: int) -> bool:
     return len(page) >= limit or sum(len(each.body) for each in page) > most
 
 
+def falling(codes: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by code, the most first."""
+    return dict(sorted(codes.items(), key=lambda item: (-item[1], item[0])))
+
+
 def _hash(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=_HASH_BYTES).digest()
-
-
-def id_of(place: str, index: int) -> str:
-    """Return the id of a rejection in the group at a place, as the store calls it."""
-    return f"{place}-{index}"
 
 
 def place_of(rejected_id: str) -> tuple[str, int] | None:

@@ -21,7 +21,7 @@ import msgspec
 from tillroll.core import rejection as groups
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
-from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, id_of, place_of
+from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, place_of
 from tillroll.errors import StoreError
 from tillroll.ports import StoredRejection
 from tillroll.stores.dynamodb.calls import (
@@ -48,8 +48,6 @@ _TRANSACTION_BYTES_MAX: Final = 3_000_000  # of parts that are put together with
 _VERSIONS: Final = 10**6  # of a group, one for each time that something of it is discarded
 _CHANCES: Final = 10**6
 _PER_MICROSECOND: Final = _VERSIONS * _CHANCES
-_READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
-_UNPACKED_BYTES_MAX: Final = 64 * 2**20  # and of what they hold: a body of 16 MiB can be stored as some 100 bytes
 _READ_BYTES_MAX: Final = 16 * 2**20  # of groups as they are stored that are read at once, save that one may be larger
 _PAGE: Final = 100
 _COUNTED_S: Final = 300.0  # for so long is a count of what is kept taken for right
@@ -160,10 +158,10 @@ def _new(context: Context, source: Source, rejections: list[Rejection]) -> Proce
     """Return those of some rejections that are not kept, and the last number in the log of their source."""
     low = min(rejection.position for rejection in rejections)
     high = max(rejection.position for rejection in rejections)
-    reply: QueryReply = yield from run_call(context, QueryTable(_log_of(source), falling=True, limit=_READ_MAX))
+    reply: QueryReply = yield from run_call(context, QueryTable(_log_of(source), falling=True, limit=groups.SOUGHT_MAX))
     last = int(reply.items[0]["number"]) if reply.items else 0
     places = [int(each["place"]) for each in reply.items if int(each["low"]) <= high and int(each["high"]) >= low]
-    left = _UNPACKED_BYTES_MAX
+    left = groups.SOUGHT_BYTES_MAX
     for at in range(0, len(places), _PAGE):
         listed = yield from _find(context, [place * _VERSIONS for place in places[at : at + _PAGE]])
         while listed and rejections:
@@ -174,8 +172,7 @@ def _new(context: Context, source: Source, rejections: list[Rejection]) -> Proce
                 left -= _size(each, payload)
                 if left < 0:
                     return rejections, last
-                known = {(one.position, one.body) for one in _group(each, payload).known(rejections)}
-                rejections = [one for one in rejections if (one.position, one.body) not in known]
+                rejections = _group(each, payload).new(rejections)
     return rejections, last
 
 
@@ -190,7 +187,7 @@ def _writes(context: Context, number: int, group: Group, payload: bytes) -> Proc
                 "received_at": group.received_at,
                 "kind": int(group.kind),
                 "source": group.source,
-                "waiting": group.discarded.count(0),
+                "waiting": group.waiting_count,
                 "size": len(payload),
                 "codes": json.dumps(group.codes()),
                 "parts": len(parts),
@@ -311,7 +308,7 @@ def _enough(listed: Sequence[Listed], rejections: int) -> Sequence[Listed]:
 
 
 def _kept(listed: Listed, group: Group, index: int, rejection: Rejection) -> StoredRejection:
-    name = group.ids[index] if group.ids else id_of(listed.place, index)
+    name = group.id_of(listed.place, index)
     return StoredRejection(id=name, received_at=group.received_at, rejection=rejection)
 
 
@@ -388,17 +385,13 @@ def summary(context: Context) -> Procedure[RejectedSummary]:
     most = sorted(sources.items(), key=lambda item: (-sum(item[1].values()), item[0].value, item[0].kind))
     return RejectedSummary(
         sum(codes.values()),
-        _falling(codes),
+        groups.falling(codes),
         [
-            SourceCount(source.kind.name.lower(), source.value, sum(total.values()), _falling(total))
+            SourceCount(source.kind.name.lower(), source.value, sum(total.values()), groups.falling(total))
             for source, total in most[: groups.SOURCES_MAX]
         ],
         len(sources),
     )
-
-
-def _falling(codes: dict[str, int]) -> dict[str, int]:
-    return dict(sorted(codes.items(), key=lambda item: (-item[1], item[0])))
 
 
 def count(context: Context) -> Procedure[int]:

@@ -101,8 +101,7 @@ class DynamoDBStore:
 
     def journal(self, batch: Batch) -> bytes:
         """See ports.Journal."""
-        known = own_names.outcomes_of(batch, self._piece_of)
-        return self._journal(batch) if known is None else own_names.with_rest(batch, known, self._journal)
+        return own_names.with_rest(batch, own_names.outcomes_of(batch, self._piece_of), self._journal)
 
     def _piece_of(self, token: str, number: int) -> own_names.Piece | None:
         return self.client.run(export.piece_of(self.context, token, number))

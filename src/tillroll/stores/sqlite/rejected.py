@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tillroll.core import rejection as groups
 from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
-from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, id_of, place_of
+from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, place_of
 from tillroll.ports import StoredRejection
 from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.schema import transaction
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tillroll.core.rejection import Group
 
 _TOKEN_BYTES: Final = 4
-_READ_MAX: Final = 4_096  # groups in which a repeat is looked for: one key for everything must not cost ever more
-_READ_BYTES_MAX: Final = 64 * 2**20  # and of what they hold: a body of 16 MiB can be stored as some 100 bytes
 _SEQ_MAX: Final = 2**63 - 1
 _ROW: Final = "seq, token, kind, source, low, high, waiting, codes, substr(payload, 1, 8), checksum"
 _SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
@@ -50,10 +48,9 @@ class Row(NamedTuple):
 
 
 def _row_of(group: Group) -> Row:
-    positions = group.positions
-    codes = json.dumps(group.codes(), sort_keys=True)
-    waiting = group.discarded.count(0)
-    return Row(group.kind, group.source, min(positions), max(positions), waiting, codes, group.encode())
+    positions, codes = group.positions, json.dumps(group.codes(), sort_keys=True)
+    low, high = min(positions), max(positions)
+    return Row(group.kind, group.source, low, high, group.waiting_count, codes, group.encode())
 
 
 class Prepared(NamedTuple):
@@ -101,15 +98,14 @@ def _new(connection: sqlite3.Connection, rejections: list[Rejection], after: int
         "SELECT payload FROM rejected_group WHERE source = ? AND kind = ? AND low <= ? AND high >= ? AND seq > ?"
         " ORDER BY low DESC, seq DESC LIMIT ?"
     )
-    values = (source.value, source.kind, max(positions), min(positions), after, _READ_MAX)
-    left = _READ_BYTES_MAX
+    values = (source.value, source.kind, max(positions), min(positions), after, groups.SOUGHT_MAX)
+    left = groups.SOUGHT_BYTES_MAX
     with closing(connection.execute(query, values)) as overlapping:
         for (payload,) in overlapping:
             left -= groups.size_of(payload)
             if left < 0:
                 break
-            known = {(each.position, each.body) for each in groups.decode(payload).known(rejections)}
-            rejections = [each for each in rejections if (each.position, each.body) not in known]
+            rejections = groups.decode(payload).new(rejections)
     return rejections
 
 
@@ -238,7 +234,7 @@ def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
         done = group.discard(each.place for each in some)
         if not done:
             continue
-        waiting = group.discarded.count(0)
+        waiting = group.waiting_count
         payload = group.encode()
         if not waiting and group.kind is NameKind.NONE and not group.ids:
             connection.execute("DELETE FROM rejected_group WHERE seq = ?", (seq,))
@@ -278,7 +274,7 @@ def _added(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
     for codes, times in rows:
         for code, count in json.loads(codes).items():
             total[code] = total.get(code, 0) + count * times
-    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+    return groups.falling(total)
 
 
 @contextmanager
@@ -340,7 +336,7 @@ def _find_old(connection: sqlite3.Connection, wanted: str) -> _Place:
 
 
 def _kept(seq: int, token: str, group: Group, index: int, rejection: Rejection) -> StoredRejection:
-    name = group.ids[index] if group.ids else id_of(f"{seq:x}{token}", index)
+    name = group.id_of(f"{seq:x}{token}", index)
     return StoredRejection(id=name, received_at=group.received_at, rejection=rejection)
 
 

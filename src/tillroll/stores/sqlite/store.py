@@ -146,9 +146,7 @@ class SqliteStore:
 
     def journal(self, batch: Batch) -> bytes:
         """See ports.Journal."""
-        known = own_names.outcomes_of(batch, self._piece_of)
-        commit = self._commits.journal
-        return commit(batch) if known is None else own_names.with_rest(batch, known, commit)
+        return own_names.with_rest(batch, own_names.outcomes_of(batch, self._piece_of), self._commits.journal)
 
     def _piece_of(self, token: str, number: int) -> own_names.Piece | None:
         """Return what the journal has under a name that it gave. A chunk never changes: this needs no transaction."""
