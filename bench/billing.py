@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 from tillroll.stores.dynamodb.calls import (
     BatchGet,
     ConditionFailed,
-    Correct,
     Count,
     Delete,
     Discard,
@@ -63,8 +62,8 @@ def write_units(call: Call, *, is_new: bool = False) -> int:
             return 2 * sum(write_units(write) for write in call.writes)
         case Count():
             return 2 if is_new else 1
-        case Correct() | Discard():
-            return 1 if isinstance(call, Correct) and call.before is not None and call.events is not None else 2
+        case Discard():
+            return 2
         case DropState() | Delete():
             return 1
         case _:

@@ -21,7 +21,6 @@ from tillroll.stores.dynamodb.calls import (
     ChunksReply,
     ConditionFailed,
     Conflict,
-    Correct,
     Count,
     Delete,
     Discard,
@@ -102,8 +101,8 @@ class Tables:
                 reply = self._count(call)
             case PutState() | DropState():
                 self._write_state(call)
-            case Discard() | Correct():
-                self._set_right(call)
+            case Discard():
+                self._discard(call)
             case _:
                 raise AssertionError(f"the model does not know {call}")
         return reply
@@ -218,40 +217,26 @@ class Tables:
         return found is None
 
     def _write_state(self, call: PutState | DropState) -> None:
-        if isinstance(call, DropState):
-            self.aggregates.pop(call.key, None)
-            return
-        key = str(call.item["datapoint"])
+        key = call.key if isinstance(call, DropState) else str(call.item["datapoint"])
         found = self.aggregates.get(key)
         if call.before is None:
             as_before = found is None
         else:
-            as_before = found is not None and all(found.get(name) == value for name, value in call.before.items())
+            held = found or {}
+            as_before = all(held.get(name) == value for name, value in call.before.items())
         if not as_before:
             raise ConditionFailed("written since")
-        self._put_aggregate(key, dict(call.item))
+        if isinstance(call, DropState):
+            self.aggregates.pop(key, None)
+        else:
+            self._put_aggregate(key, dict(call.item))
         self.on_write(call)
 
-    def _set_right(self, call: Discard | Correct) -> None:
-        if isinstance(call, Correct):
-            self._correct(call)
-            return
+    def _discard(self, call: Discard) -> None:
         found = self.aggregates.get(call.datapoint)
         if found is not None and found.get("fold", 0) >= call.epoch:
             raise ConditionFailed("counted anew since")
         self.earlier[call.datapoint] = self.aggregates.pop(call.datapoint, None)
-        self.on_write(call)
-
-    def _correct(self, call: Correct) -> None:
-        found = self.aggregates.get(call.datapoint)
-        if (None if found is None else (found["events"], found["fold"])) != call.before:
-            raise ConditionFailed("changed since")
-        if call.events is None:
-            self.aggregates.pop(call.datapoint, None)
-        else:
-            item = {"datapoint": call.datapoint, "report": call.report, "events": call.events, "fold": call.fold}
-            item |= {} if call.amount is None else {"amount": call.amount}
-            self._put_aggregate(call.datapoint, item)
         self.on_write(call)
 
     def _put_aggregate(self, key: str, item: dict[str, Any]) -> None:

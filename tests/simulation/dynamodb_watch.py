@@ -12,8 +12,8 @@ from tests.simulation.own_reports import OWN, OwnReport
 from tests.simulation.witness import journaled
 
 from tillroll.core import chunk
-from tillroll.stores.dynamodb.calls import Call, Correct, Count, Discard, Put, PutState
-from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER
+from tillroll.stores.dynamodb.calls import Call, Count, Discard, DropState, Put, PutState
+from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, LEDGER, is_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,6 +54,8 @@ class Watch:
                 self._chunk((str(call.item["log"]), int(call.item["number"])), call.item["chunk"])
             case Count():
                 self._counter(call.datapoint)
+            case PutState() if not is_state(str(call.item["datapoint"])):
+                self._fail(f"an audit corrected what was not wrong: {call}")
             case PutState() if str(call.item["datapoint"]) == FOLD_KEY:
                 self._changed(call.item)
             case PutState() if call.item.get("version"):
@@ -62,7 +64,7 @@ class Watch:
                 self._moved(call.item)
             case Discard():
                 self._discarded(call)
-            case Correct():
+            case DropState() if not is_state(call.key):
                 self._fail(f"an audit corrected what was not wrong: {call}")
 
     def _entry(self, number: int, text: str) -> None:

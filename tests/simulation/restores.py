@@ -26,7 +26,7 @@ from tillroll.core import chunk
 from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.errors import StoreError
-from tillroll.stores.dynamodb.calls import Call, Context, Correct, Count, Delete, Discard, DropState, PutState
+from tillroll.stores.dynamodb.calls import Call, Context, Count, Delete, Discard, DropState, PutState
 from tillroll.stores.dynamodb.schema import FOLD_KEY, STATE_PREFIX, definition_key, version_of
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
@@ -95,7 +95,7 @@ class RecordedTables(Tables):
         """As Tables.do."""
         reply = super().do(call)
         match call:
-            case Count() | Discard() | Correct():
+            case Count() | Discard():
                 self._record(_AGGREGATES, call.datapoint, self.aggregates.get(call.datapoint))
             case PutState():
                 key = str(call.item["datapoint"])

@@ -16,7 +16,7 @@ from tillroll.core.recount import Recount, records
 from tillroll.core.report import FIVE, Place, Reports
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference
-from tillroll.stores.dynamodb.calls import Correct, QueryTable, Scan, run_call, run_calls
+from tillroll.stores.dynamodb.calls import DropState, PutState, QueryTable, Scan, run_call, run_calls
 from tillroll.stores.dynamodb.definitions import reports_of
 from tillroll.stores.dynamodb.ledger import decode_chunk, decode_entry, read_chunks, read_head, read_ledger
 from tillroll.stores.dynamodb.schema import (
@@ -28,6 +28,7 @@ from tillroll.stores.dynamodb.schema import (
     index_key,
     is_state,
     key_of,
+    shard_of,
     version_of,
 )
 from tillroll.stores.dynamodb.spill import Spill
@@ -352,7 +353,7 @@ class _Audit:
             message = f"the folded position is {self.position}, but no counter is folded further than {greatest}"
             self.found.add("position", FOLD_KEY, message, self.position, greatest)
 
-    def _compare(self) -> Iterator[Correct | None]:
+    def _compare(self) -> Iterator[PutState | DropState | None]:
         """Yield for each datapoint how to correct it, None when it is right."""
         for key, recounted, stored in _join(self.recount.lines(), self.stored.lines()):
             if not self._is_compared(key):
@@ -382,10 +383,12 @@ class _Audit:
             if report is not None and report.is_hashed(datapoint_of(report, key)):
                 yield None  # its text is not known here: a rebuild sets it right
                 continue
-            before = None if events is None else (events, fold)
-            to = self.state.epoch * EPOCH + basis
+            before = None if events is None else {"events": events, "fold": fold or None}
             index = "" if report is None else index_key(report)
-            yield Correct(key, index, before, expected or None, amount if self.state.epoch else None, to)
+            item: Item = {"datapoint": key, "events": expected, "fold": self.state.epoch_fold + basis}
+            item = {**item, "report": index, "shard": shard_of(index, key)}
+            item = {**item, "amount": amount} if self.state.epoch else item
+            yield PutState(item, before) if expected else DropState(key, before or {})
 
 
 def _join(recount: Iterator[Line], stored: Iterator[Line]) -> Iterator[tuple[str, dict[int, int], dict[int, int]]]:

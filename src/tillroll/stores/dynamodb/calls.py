@@ -206,13 +206,13 @@ class Count(Call, frozen=True):
 
 
 class PutState(Call, frozen=True):
-    """Write an item of the fold's state if its attributes are those of `before` (None: there is none).
+    """Write an item of the aggregates if its attributes are those of `before` (None: there is no item, or attribute).
 
     Else ConditionFailed. Replies None.
     """
 
     item: Item
-    before: Item | None
+    before: Mapping[str, Value | None] | None
 
 
 class Discard(Call, frozen=True):
@@ -223,23 +223,10 @@ class Discard(Call, frozen=True):
 
 
 class DropState(Call, frozen=True):
-    """Delete an item of the fold's state that no generation uses any more. Replies None."""
+    """Delete an item of the aggregates, if its attributes are those of `before`; else ConditionFailed. Replies None."""
 
     key: str
-
-
-class Correct(Call, frozen=True):
-    """Replace a counter that audit found wrong, if it is unchanged; else ConditionFailed. Replies None.
-
-    `before` is (events, fold) as found, None for no item; `events` None deletes it.
-    """
-
-    datapoint: str
-    report: str
-    before: tuple[int, int] | None
-    events: int | None
-    amount: int | None
-    fold: int
+    before: Mapping[str, Value | None] = {}
 
 
 class Sleep(Call, frozen=True):

@@ -19,7 +19,6 @@ from tillroll.stores.dynamodb.calls import (
     ChunksReply,
     ConditionFailed,
     Conflict,
-    Correct,
     Count,
     Delete,
     Discard,
@@ -97,6 +96,29 @@ def item_of(typed: Mapping[str, Mapping[str, str]]) -> Item:
 
 def _typed(item: Item) -> dict[str, dict[str, str]]:
     return {name: attribute(value) for name, value in item.items()}
+
+
+_NO_ITEM: Final = {
+    "ConditionExpression": "attribute_not_exists(#k)",
+    "ExpressionAttributeNames": {"#k": "datapoint"},
+}
+
+
+def _unchanged(before: Mapping[str, Value | None]) -> dict[str, Any]:
+    """Return the condition that an item has these attributes; not those that are None. Of none there is none."""
+    compared = {name: value for name, value in before.items() if name != "datapoint"}
+    if not compared:
+        return {}
+    parts = [
+        f"attribute_not_exists(#{at})" if value is None else f"#{at} = :{at}"
+        for at, value in enumerate(compared.values())
+    ]
+    values = {f":{at}": attribute(value) for at, value in enumerate(compared.values()) if value is not None}
+    return {
+        "ConditionExpression": " AND ".join(parts),
+        "ExpressionAttributeNames": {f"#{at}": name for at, name in enumerate(compared)},
+        **({"ExpressionAttributeValues": values} if values else {}),
+    }
 
 
 class Wire:
@@ -226,23 +248,8 @@ class Wire:
         return "TransactWriteItems", {"TransactItems": writes, "ClientRequestToken": call.token}
 
     def _putstate(self, call: PutState) -> tuple[str, dict[str, Any]]:
-        body: dict[str, Any] = {"TableName": self.names["aggregates"], "Item": _typed(call.item)}
-        if call.before is None:
-            names = {"#k": "datapoint"}
-            return "PutItem", {
-                **body,
-                "ConditionExpression": "attribute_not_exists(#k)",
-                "ExpressionAttributeNames": names,
-            }
-        compared = [name for name in call.before if name != "datapoint"]
-        return "PutItem", {
-            **body,
-            "ConditionExpression": " AND ".join(f"#{number} = :{number}" for number in range(len(compared))),
-            "ExpressionAttributeNames": {f"#{number}": name for number, name in enumerate(compared)},
-            "ExpressionAttributeValues": {
-                f":{number}": attribute(call.before[name]) for number, name in enumerate(compared)
-            },
-        }
+        condition = _unchanged(call.before) if call.before is not None else _NO_ITEM
+        return "PutItem", {"TableName": self.names["aggregates"], "Item": _typed(call.item), **condition}
 
     def _discard(self, call: Discard) -> tuple[str, dict[str, Any]]:
         return "DeleteItem", {
@@ -254,29 +261,8 @@ class Wire:
         }
 
     def _dropstate(self, call: DropState) -> tuple[str, dict[str, Any]]:
-        return "DeleteItem", {"TableName": self.names["aggregates"], "Key": {"datapoint": {"S": call.key}}}
-
-    def _correct(self, call: Correct) -> tuple[str, dict[str, Any]]:
-        condition, names, values = "attribute_not_exists(#e)", {"#e": "events"}, {}
-        if call.before is not None:
-            condition = "#e = :e AND #f = :f" if call.before[1] else "#e = :e AND (#f = :f OR attribute_not_exists(#f))"
-            names = {"#e": "events", "#f": "fold"}
-            values = {":e": {"N": str(call.before[0])}, ":f": {"N": str(call.before[1])}}
-        body: dict[str, Any] = {
-            "TableName": self.names["aggregates"],
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
-        }
-        if values:
-            body["ExpressionAttributeValues"] = values
-        if call.events is None:
-            return "DeleteItem", {**body, "Key": {"datapoint": {"S": call.datapoint}}}
-        shard = shard_of(call.report, call.datapoint)
-        item: Item = {"datapoint": call.datapoint, "events": call.events, "fold": call.fold}
-        item = {**item, "report": call.report, "shard": shard}
-        if call.amount is not None:
-            item = {**item, "amount": call.amount}
-        return "PutItem", {**body, "Item": _typed(item)}
+        key = {"datapoint": {"S": call.key}}
+        return "DeleteItem", {"TableName": self.names["aggregates"], "Key": key, **_unchanged(call.before)}
 
     def reply(self, call: Call, body: bytes) -> Any:  # noqa: PLR0911 one a kind of call
         """Return what a successful call replies."""
