@@ -1,7 +1,7 @@
 """What the store on AWS holds, by a simulation of load: the store's own protocols against the services in virtual time.
 
 Purchases come evenly, each in a message of its own unless told, dated as they are sent, by Zipf-distributed merchants.
-Lambda's pollers take batches; the functions run `commit` and `fold_marked` as they are. It is *held* when at the end
+Lambda's pollers take batches; the functions run `commit` and `fold_ledger` as they are. It is *held* when at the end
 less than 15 s of traffic waits and what is sent is readable within twice the freshness for 99 of 100. What is assumed
 of the services: bench.scale_services.ASSUMPTIONS, printed with --assumptions.
 
@@ -40,7 +40,7 @@ from tillroll.stores.dynamodb import commit as commit_module
 from tillroll.stores.dynamodb import fold as fold_module
 from tillroll.stores.dynamodb.calls import BatchGet, Context, QueryTable, TransactWrite
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
-from tillroll.stores.dynamodb.fold import fold_marked
+from tillroll.stores.dynamodb.fold import fold_ledger
 from tillroll.stores.dynamodb.ledger import decode_chunk
 from tillroll.stores.dynamodb.schema import FOLD_KEY, LEDGER, SHARDS
 from tillroll.stores.dynamodb.state import FoldState, Group
@@ -246,7 +246,7 @@ class World:
             if error is not None:
                 raise error
 
-        protocol = fold_marked(self.context, lambda: self.clock.now < ends_at)
+        protocol = fold_ledger(self.context, lambda: self.clock.now < ends_at)
         Process(self.clock, self.tables, self.folds[number], protocol, self._fold_cost, done)
 
     def _fold_cost(self, call: Call, reply: Any) -> float:

@@ -33,7 +33,7 @@ from tillroll.stores.dynamodb.calls import (
     TransactWrite,
 )
 from tillroll.stores.dynamodb.commit import TRANSACTION_ACTIONS_MAX, KnownLogs, commit
-from tillroll.stores.dynamodb.fold import fold_marked
+from tillroll.stores.dynamodb.fold import fold_ledger
 
 if TYPE_CHECKING:
     from tillroll.stores.dynamodb.calls import Call, Item, Procedure
@@ -187,7 +187,7 @@ def simulate(rate: int, every_s: int, offset_s: int = 0) -> Cost:
             now = NOON + done / rate
             traffic.note(batch, changed)
             model.run(commit(context, logs, batch, every_s - 1 if done == due else None))
-        model.run(fold_marked(context))
+        model.run(fold_ledger(context))
         distinct += sum(map(len, changed))
     writes = model.units.writes
     chunk_bytes = sum(len(item.get("chunk", b"")) for log in model.logs.values() for item in log)  # type: ignore[arg-type]

@@ -177,7 +177,7 @@ def test_with_little_time_a_call_goes_on_with_the_folder_that_is_least_far(
     calls, before = 0, folders_of(store)
     while min(folder.position for folder in before) < 3:
         left = iter([True] * 25)
-        store.client.run(fold_module.fold_marked(store.context, partial(next, left, False)))
+        store.client.run(fold_module.fold_ledger(store.context, partial(next, left, False)))
         least, after = before.index(min(before, key=lambda folder: folder.position)), folders_of(store)
         ways = [(each.position, each.slice, each.after) for each in (before[least], after[least])]
         assert ways[0] < ways[1]

@@ -641,7 +641,7 @@ def _recount_a_few_at_a_time(store: DynamoDBStore) -> None:
     client.counts = 1
     while client.counts:
         before, client.counts = _folders(store), 0
-        client.run(fold_module.fold_marked(store.context, lambda: client.counts < _COUNTS_A_CALL))
+        client.run(fold_module.fold_ledger(store.context, lambda: client.counts < _COUNTS_A_CALL))
         if client.counts and _ways(_folders(store)) == _ways(before):
             raise WrongError(f"a call that stops after {_COUNTS_A_CALL} counters moves nothing on: {before}")
 

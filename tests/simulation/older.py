@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tillroll.core.report import FIVE
 from tillroll.stores.dynamodb.calls import ConditionFailed, Count, Get, PutState, run_call, run_calls
-from tillroll.stores.dynamodb.fold import Totals, count_chunks
+from tillroll.stores.dynamodb.fold import Share, Totals, count_chunks
 from tillroll.stores.dynamodb.ledger import append_mark, read_ledger
 from tillroll.stores.dynamodb.schema import FOLD_KEY
 
@@ -51,7 +52,7 @@ def _read_upto(context: Any) -> Any:
 def _fold_range(context: Any, start: int, upto: int, entries: Any) -> Any:
     totals: Totals = {}
     refs = [ref for number, entry in entries if number <= upto for ref in entry.chunks]
-    yield from count_chunks(context, totals, refs)
+    yield from count_chunks(context, totals, refs, FIVE, Share())
     # Its condition is that `fold` is absent or less, which is what epoch 0 asks for.
     yield from run_calls(context, [Count(key, x.report, x.events, None, upto, 0) for key, x in totals.items()])
     before: Item = {"datapoint": FOLD_KEY, "upto": start}  # at the start the simulator has put a state with 0

@@ -102,7 +102,6 @@ class Sum(NamedTuple):
 
 
 Totals = dict[str, Sum]  # by the counter's key
-ALL: Final = Share()
 
 
 class Range(NamedTuple):
@@ -127,20 +126,14 @@ def _always() -> bool:
     return True
 
 
-def fold_marked(context: Context, may_go_on: Callable[[], bool] = _always) -> Procedure[int]:
-    """Fold every range that has an end and that nobody else is folding; returns the folded position.
+def fold_ledger(
+    context: Context, may_go_on: Callable[[], bool] = _always, *, to_head: bool = False, alone: bool = True
+) -> Procedure[int]:
+    """Fold every range that has an end, or everything journaled so far (`to_head`); return the folded position.
 
-    Once `may_go_on` says no, it notes how far it has come, and leaves the rest to the next.
+    `alone` leaves to another what that is folding. Once `may_go_on` says no, it notes how far it has come, and leaves
+    the rest to the next.
     """
-    return (yield from _fold(context, may_go_on, to_head=False, alone=True))
-
-
-def fold_all(context: Context, may_go_on: Callable[[], bool] = _always, *, alone: bool = False) -> Procedure[int]:
-    """Fold everything journaled so far; returns the folded position. `alone` leaves to another what that is folding."""
-    return (yield from _fold(context, may_go_on, to_head=True, alone=alone))
-
-
-def _fold(context: Context, may_go_on: Callable[[], bool], *, to_head: bool, alone: bool) -> Procedure[int]:
     worker = context.token()
     while True:
         state = yield from open_state(context)
@@ -393,7 +386,7 @@ def rebuild(context: Context, progress: Progress | None) -> Procedure[int]:
     yield from _check_whole(context, head, progress)
     head = yield from take_epoch(context)
     yield from point_all(context)
-    yield from _fold(context, _always, to_head=False, alone=False)
+    yield from fold_ledger(context, alone=False)
     return head.entry.events
 
 
@@ -485,8 +478,8 @@ def count_chunks(
     context: Context,
     totals: Totals,
     refs: Sequence[ChunkRef],
-    reports: Sequence[Report] = FIVE,
-    share: Share = ALL,
+    reports: Sequence[Report],
+    share: Share,
 ) -> Procedure[None]:
     """Count the events of chunks into totals."""
     for at in range(0, len(refs), _CHUNKS_AT_ONCE):
@@ -494,7 +487,7 @@ def count_chunks(
             add_batch(totals, batch, reports, share)
 
 
-def add_batch(totals: Totals, batch: Batch, reports: Sequence[Report] = FIVE, share: Share = ALL) -> None:
+def add_batch(totals: Totals, batch: Batch, reports: Sequence[Report], share: Share) -> None:
     """Count a batch into reports, for the datapoints of a share."""
     codes, texts = batch_codes(batch, reports)
     for report, counts in zip(reports, fold(reports, codes), strict=True):

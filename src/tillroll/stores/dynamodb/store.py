@@ -31,7 +31,7 @@ from tillroll.stores.dynamodb.calls import Context, QueryTable, run_call
 from tillroll.stores.dynamodb.client import open_client
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.counting import count_some
-from tillroll.stores.dynamodb.fold import fold_all, fold_marked, rebuild
+from tillroll.stores.dynamodb.fold import fold_ledger, rebuild
 from tillroll.stores.dynamodb.ledger import decode_entry, read_head
 from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.restore import accept_restored
@@ -171,7 +171,7 @@ class DynamoDBStore:
         """See ports.Aggregates. With a bound on its time it also leaves to another what that is folding."""
         since, self._unfolded_since = self._unfolded_since, None
         try:
-            return self._fold(fold_all(self.context, self._until(seconds), alone=seconds is not None))
+            return self._fold(fold_ledger(self.context, self._until(seconds), to_head=True, alone=seconds is not None))
         except BaseException:
             self._unfolded_since = since
             raise
@@ -184,7 +184,7 @@ class DynamoDBStore:
         a store that committed some of it.
         """
         if self._fold_is_due or not self._journals:
-            return self._fold(fold_marked(self.context, self._until(seconds)))
+            return self._fold(fold_ledger(self.context, self._until(seconds)))
         if self._unfolded_since is None or self._is_fresh(self._unfolded_since):
             return None
         since, folded = self.client.run(_unfolded(self.context))
