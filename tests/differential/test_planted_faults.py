@@ -81,4 +81,3 @@ def test_the_recount_names_what_a_planted_fault_counts_wrong(
     assert wrong
     assert {one.text for one in found.first} == wrong
     assert all(right.get(one.text, (0, 0)) == (one.events, one.amount) for one in found.first)
-    tallies.close()

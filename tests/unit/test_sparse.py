@@ -128,7 +128,7 @@ def test_counters_are_the_same_wherever_they_stand(monkeypatch: pytest.MonkeyPat
             window = source.choice([source.randrange(-700, 700), source.randrange(3), 600])
             code = source.choice([source.randrange(codes), source.randrange(min(codes, 30))])
             some[window, code] += source.choice([1, 1, 1, 300, 2**40])
-        segments.add(report, counts_of(some))
+        segments.add_all([report], [counts_of(some)])
         expected.update(some)
     assert as_read(segments, report) == expected
     low, high = sorted(source.sample(range(-700, 700), 2))

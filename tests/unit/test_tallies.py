@@ -57,8 +57,6 @@ def test_what_outgrows_memory_is_compared_all_the_same(tmp_path: Path, bytes_max
     assert not (tmp_path / "one").exists()
     assert (tmp_path / "other" / "0.tally").exists()
     assert spilled.differing(ALL, 50) == held.differing(ALL, 50)
-    for tallies in (held, spilled):
-        tallies.close()
 
 
 def test_equal_sides_have_no_difference_however_often_they_went_to_files(tmp_path: Path) -> None:
@@ -68,4 +66,3 @@ def test_equal_sides_have_no_difference_however_often_they_went_to_files(tmp_pat
         tallies.count(batch_of(events[start : start + 20]), b"\0\0\0\0\1")
     stored(tallies, [f"m{number}|PAY_NOW" for number in range(300)], 7)
     assert tallies.differing(ALL, 10) == (300, 0, [])
-    tallies.close()

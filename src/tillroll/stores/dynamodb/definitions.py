@@ -1,6 +1,6 @@
 """Definitions: the versions of reports of one's own, as they are stored and read. No I/O.
 
-The state of the fold lists the versions (`dynamodb_state`), so that whatever becomes of one is one write, on condition
+The state of the fold lists the versions (`state`), so that whatever becomes of one is one write, on condition
 that nobody else has changed the list. The text of a definition has an item of its own, under its digest: what a version
 counts cannot change.
 """

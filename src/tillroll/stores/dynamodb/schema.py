@@ -13,7 +13,7 @@ index `report-datapoint` of 0.1.0 lists the same by `report` alone, until it is 
 A counter of a report of one's own is of a version, `|NAME.VERSION|...`, and its `report` is `NAME.VERSION`; one that is
 called by a hash has its datapoint in `text`. The item `|NAME|` says in `version` which one is to be read, 0 for none.
 
-The items `#fold` and `#fold/GROUP/FOLDER` are the state of the fold (dynamodb_state), `#definition/DIGEST` the texts of
+The items `#fold` and `#fold/GROUP/FOLDER` are the state of the fold (state), `#definition/DIGEST` the texts of
 definitions. They and `|NAME|` have no `report`, so they are in no index, no datapoint can be called so, and they carry
 `events` 0 and `amount` 0, so that a frontend that scans adds nothing.
 

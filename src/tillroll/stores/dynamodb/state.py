@@ -69,7 +69,7 @@ class Group(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FoldState(NamedTuple):
-    """What is counted. Of versions, the definition is the digest of its text; see dynamodb_definitions."""
+    """What is counted. Of versions, the definition is the digest of its text; see definitions."""
 
     generation: int = 1
     epoch: int = 1  # 0: the counters are those of 0.1.0, and have no amounts

@@ -1,7 +1,7 @@
 """The DynamoDB store: journal, aggregates and rejected events in two tables.
 
-This module only binds the protocols to a client; what they do, and why it is exact, stands with them: dynamodb_commit,
-dynamodb_fold, audit_module, reader, rejected_module. The tables are described in dynamodb_schema.
+This module only binds the procedures to a client; what they do, and why it is exact, stands with them: `commit`,
+`fold`, `audit`, `reader`, `rejected`. `schema` describes the tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Recounting the journal in SQLite: to audit, to repair, to rebuild, and to show what is behind a number.
 
-An audit counts by texts, see `sqlite_comparison`; a rebuild counts by the fold, in segments in a file of their own. So
+An audit counts by texts, see `comparison`; a rebuild counts by the fold, in segments in a file of their own. So
 the memory of neither grows with the journal.
 """
 
@@ -127,16 +127,11 @@ class Walk:
 
     def _unusable(self, row: Chunk, found: int | None, problem: str) -> None:
         message = f"the chunk of events {row.first} to {row.last} cannot be used: {problem}"
-        self.problems.append(
-            Difference(kind="chunk", subject=str(row.first), stored=row.events, recounted=found, message=message)
-        )
+        self.problems.append(Difference("chunk", str(row.first), row.events, found, message))
 
     def _missing(self, first: int, last: int) -> None:
         message = f"events {first} to {last} are missing from the journal"
-        count = last - first + 1
-        self.problems.append(
-            Difference(kind="chunk", subject=str(first), stored=None, recounted=count, message=message)
-        )
+        self.problems.append(Difference("chunk", str(first), None, last - first + 1, message))
 
 
 class Recount(Walk):
@@ -244,8 +239,13 @@ def _journaled(connection: sqlite3.Connection) -> int:
     try:
         return read_state(connection).events
     except DamageError:
-        (last,) = connection.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
-        return int(last)
+        return _last(connection)
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    """Return the number of the last event that any chunk says to have."""
+    (last,) = connection.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+    return int(last)
 
 
 def audit(path: Path, head: Head | None, since: int, progress: Progress | None) -> Found:
@@ -297,14 +297,14 @@ def _state_problems(live: sqlite3.Connection) -> Iterator[Difference]:
     try:
         read_state(live)
     except DamageError as error:
-        yield Difference(kind="position", subject="state", stored=None, recounted=None, message=str(error))
+        yield Difference("position", "state", None, None, str(error))
 
 
 def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
     try:
         read_naming(live)
     except DamageError as error:
-        yield Difference(kind="index", subject="key", stored=None, recounted=None, message=str(error))
+        yield Difference("index", "key", None, None, str(error))
 
 
 def _head_problems(live: sqlite3.Connection, head: Head | None, state: StoreState) -> Iterator[Difference]:
@@ -313,24 +313,18 @@ def _head_problems(live: sqlite3.Connection, head: Head | None, state: StoreStat
         if head is not None and chain_at(live, head.events) != head.chain:
             raise another(head)
     except DamageError as error:
-        stored = None if head is None else head.events
-        message = str(error)
-        yield Difference(kind="position", subject="head", stored=stored, recounted=state.events, message=message)
+        yield Difference("position", "head", None if head is None else head.events, state.events, str(error))
 
 
 def _rejected_problems(live: sqlite3.Connection) -> Iterator[Difference]:
     for message in rejected.damage(live):
-        yield Difference(kind="rejected", subject="rejected", stored=None, recounted=None, message=message)
+        yield Difference("rejected", "rejected", None, None, message)
 
 
 def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:
     """Yield what SQLite itself finds wrong with the file: trees out of order, indexes that differ from their tables."""
-    for (table,) in live.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
-        for (message,) in live.execute(f"PRAGMA integrity_check('{table}')"):
-            # Of a key that is not the first columns of its table SQLite 3.40 says wrongly that others are NULL.
-            if message != "ok" and not message.startswith("NULL value in"):
-                text = f"the file is damaged: {message}"
-                yield Difference(kind="file", subject=table, stored=None, recounted=None, message=text)
+    for table, problem in schema.problems(live, "integrity_check"):
+        yield Difference("file", table, None, None, f"the file is damaged: {problem}")
 
 
 def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
@@ -338,20 +332,19 @@ def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
         message = (
             f"{lacking} names of the chunk from event {first} on are not indexed: sent again, they would count again"
         )
-        yield Difference(kind="index", subject=str(first), stored=None, recounted=lacking, message=message)
+        yield Difference("index", str(first), None, lacking, message)
 
 
 def _position_problems(live: sqlite3.Connection, state: StoreState, walk: Walk) -> list[Difference]:
     """Return what is wrong with the recorded positions themselves."""
     problems = []
     events, folded = state.events, state.folded
-    (last,) = live.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+    last = _last(live)
     if last != events:
         message = f"the journal is recorded to end at event {events}, and its last chunk ends at {last}"
-        problems.append(Difference(kind="position", subject="events", stored=events, recounted=last, message=message))
+        problems.append(Difference("position", "events", events, last, message))
     elif walk.chain != state.chain and not walk.problems:
-        message = str(broken_end(last))
-        problems.append(Difference(kind="chunk", subject="chain", stored=events, recounted=last, message=message))
+        problems.append(Difference("chunk", "chain", events, last, str(broken_end(last))))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
     whole = FIVE[0]
     try:
@@ -361,7 +354,7 @@ def _position_problems(live: sqlite3.Connection, state: StoreState, walk: Walk) 
         return problems
     if (folded and not aligned) or (stored != folded and not walk.problems):
         message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
-        problems.append(Difference(kind="position", subject="folded", stored=folded, recounted=stored, message=message))
+        problems.append(Difference("position", "folded", folded, stored, message))
     return problems
 
 

@@ -31,7 +31,7 @@ _NAME_A_COPY: Final = "Name what `tillroll backup`, or litestream, made"
 _REMEDY: Final = "Check the disk under it, and copy the store again"
 
 
-def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None = None) -> Backup:
+def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None) -> Backup:
     """Copy what a connection sees in its transaction to a file that is there whole or not at all.
 
     Raises:
@@ -39,19 +39,13 @@ def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None
         OSError: the file cannot be written.
     """
     with _part_of(target) as made:
-        with closing(schema.connect(made)) as other:
-
-            def tell(_: int, left: int, total: int) -> None:
-                if progress is not None:
-                    progress(total - left, total)
-
-            connection.backup(other, pages=_PAGES_AT_ONCE, progress=tell)
+        _copy_pages(connection, made, progress)
         events, _ = _checked(made)
         _put(made, target)
     return Backup(events, target.stat().st_size)
 
 
-def restore(source: Path, directory: Path, progress: Progress | None = None) -> Backup:
+def restore(source: Path, directory: Path, progress: Progress | None) -> Backup:
     """Make a store in a directory out of a copy, which stays as it is.
 
     Raises:
@@ -72,18 +66,22 @@ def restore(source: Path, directory: Path, progress: Progress | None = None) -> 
     with _part_of(target) as made:
         with translated(source), closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as copied:
             schema.version(copied, source)
-            with closing(schema.connect(made)) as other:
-                copied.backup(
-                    other,
-                    pages=_PAGES_AT_ONCE,
-                    progress=None if progress is None else lambda _, left, total: progress(total - left, total),
-                )
+            _copy_pages(copied, made, progress)
         events, state = _checked(made)
         if state is not None:  # a file without one gets its head when it is first opened
             with closing(HeadFile(directory / head_module.FILE_NAME)) as head:
                 head.replace(Head(state.events, state.chain))
         _put(made, target)
     return Backup(events, target.stat().st_size)
+
+
+def _copy_pages(connection: sqlite3.Connection, made: Path, progress: Progress | None) -> None:
+    def tell(_: int, left: int, total: int) -> None:
+        if progress is not None:
+            progress(total - left, total)
+
+    with closing(schema.connect(made)) as other:
+        connection.backup(other, pages=_PAGES_AT_ONCE, progress=tell)
 
 
 def _checked(path: Path) -> tuple[int, StoreState | None]:
@@ -94,11 +92,8 @@ def _checked(path: Path) -> tuple[int, StoreState | None]:
     """
     with translated(path), closing(schema.connect(path)) as connection:
         version = schema.version(connection, path)
-        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
-            for (found,) in connection.execute(f"PRAGMA quick_check('{table}')"):
-                # Of a key that is not the first columns of its table SQLite 3.40 says wrongly that others are NULL.
-                if found != "ok" and not found.startswith("NULL value in"):
-                    raise StoreError(f"the copy is damaged ({' '.join(found.split())})", _REMEDY)
+        for _, found in schema.problems(connection, "quick_check"):
+            raise StoreError(f"the copy is damaged ({' '.join(found.split())})", _REMEDY)
         try:
             with transaction(connection, "DEFERRED"):
                 if version < schema.VERSION_READ:

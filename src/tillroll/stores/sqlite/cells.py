@@ -31,6 +31,7 @@ CREATE TABLE cell (
   PRIMARY KEY (report, window, ids)
 ) STRICT, WITHOUT ROWID;
 """
+_SELECT: Final = "SELECT window, ids, events, amount, amount_high, checksum FROM cell"
 _AMOUNT: Final = 10**18
 _TOTALS: Final = struct.Struct("<qqqq")
 _RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
@@ -69,24 +70,22 @@ class Cells:
         return (0, 0) if held is None else (held.events, held.amount)
 
     def _find(self, report: Report, window: int, ids: bytes) -> Cell | None:
-        query = "SELECT window, ids, events, amount, amount_high, checksum FROM cell"
         where = "report = ? AND window = ? AND ids = ?"
-        row = self._connection.execute(f"{query} WHERE {where}", (report.key, window, ids)).fetchone()
+        row = self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, window, ids)).fetchone()
         return None if row is None else _checked(report, row)
 
     def read(self, report: Report, start: int | None = None, stop: int | None = None) -> Iterator[Cell]:
         """Yield the cells of a range of windows, by window, then numbers."""
         low, high = -(1 << 62) if start is None else start, 1 << 62 if stop is None else stop
-        query = "SELECT window, ids, events, amount, amount_high, checksum FROM cell"
         where = "report = ? AND window >= ? AND window < ? ORDER BY window, ids"
-        for row in self._connection.execute(f"{query} WHERE {where}", (report.key, low, high)):
+        for row in self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, low, high)):
             yield _checked(report, row)
 
     def doubtful(self, report: Report, start: int | None) -> Iterator[tuple[Cell | None, str]]:
         """Yield every row from a window on as it stands there, and what is wrong with it, for who looks into damage."""
-        query = "SELECT window, ids, events, amount, amount_high, checksum FROM cell WHERE report = ? AND window >= ?"
+        where = "report = ? AND window >= ? ORDER BY window, ids"
         low = -(1 << 62) if start is None else start
-        for row in self._connection.execute(f"{query} ORDER BY window, ids", (report.key, low)):
+        for row in self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, low)):
             try:
                 yield _checked(report, row), ""
             except DamageError as error:

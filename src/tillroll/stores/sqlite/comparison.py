@@ -155,13 +155,7 @@ class Comparison:
         self.damaged = True
         self.total += 1
         if len(self.differences) < limits.REJECTED_LISTED_MAX:
-            self.differences.append(
-                Difference(kind="aggregate", subject=subject, stored=None, recounted=None, message=message)
-            )
-
-    def close(self) -> None:
-        """Close the files."""
-        self._tallies.close()
+            self.differences.append(Difference("aggregate", subject, None, None, message))
 
     def _is_compared(self, one: Differing) -> bool:
         """Tell whether a datapoint's window is: where clocks go back, some events were recounted of windows before."""
@@ -284,4 +278,4 @@ def difference(one: Differing) -> Difference:
     stored, recounted = (one.stored_amount, one.amount) if amounts else (one.stored_events, one.events)
     what = "the amount of " if amounts else ""
     message = f"{what}{one.text} is stored as {stored}, and the journal has {recounted}"
-    return Difference(kind="aggregate", subject=one.text, stored=stored, recounted=recounted, message=message)
+    return Difference("aggregate", one.text, stored, recounted, message)

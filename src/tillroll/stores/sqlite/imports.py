@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 _RUNS_KEPT: Final = 1_000
+_RUN: Final = ImportRun.__struct_fields__  # the columns of a row
 FILE_NAME: Final = "imports.ndjson"  # where earlier releases had the list, beside the database
 _TABLE: Final = """
 CREATE TABLE import (
@@ -55,8 +56,8 @@ def read(connection: sqlite3.Connection) -> list[ImportHead]:
 
 def note_run(connection: sqlite3.Connection, run: ImportRun) -> None:
     """Note how far a run has come, and forget the oldest of too many."""
-    values = (run.began_at, run.name, run.noted_at, run.done, run.accepted, run.duplicates, run.conflicts, run.rejected)
-    connection.execute("INSERT OR REPLACE INTO import_run VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    columns = f"({', '.join(_RUN)}) VALUES ({', '.join('?' * len(_RUN))})"
+    connection.execute(f"INSERT OR REPLACE INTO import_run {columns}", msgspec.structs.astuple(run))
     connection.execute(
         "DELETE FROM import_run WHERE began_at <= "
         "(SELECT began_at FROM import_run ORDER BY began_at DESC LIMIT 1 OFFSET ?)",
@@ -66,21 +67,6 @@ def note_run(connection: sqlite3.Connection, run: ImportRun) -> None:
 
 def runs(connection: sqlite3.Connection, limit: int) -> list[ImportRun]:
     """Return the newest runs."""
-    rows = connection.execute(
-        "SELECT began_at, name, noted_at, done, accepted, duplicates, conflicts, rejected FROM import_run "
-        "ORDER BY began_at DESC, name LIMIT ?",
-        (limit,),
-    )
-    return [
-        ImportRun(
-            name=name,
-            began_at=began_at,
-            noted_at=noted_at,
-            done=bool(done),
-            accepted=accepted,
-            duplicates=duplicates,
-            conflicts=conflicts,
-            rejected=rejected,
-        )
-        for began_at, name, noted_at, done, accepted, duplicates, conflicts, rejected in rows
-    ]
+    query = f"SELECT {', '.join(_RUN)} FROM import_run ORDER BY began_at DESC, name LIMIT ?"  # noqa: S608 its fields
+    rows = connection.execute(query, (limit,))
+    return [msgspec.convert(dict(zip(_RUN, row, strict=True)), ImportRun, strict=False) for row in rows]

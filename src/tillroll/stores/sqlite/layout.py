@@ -14,7 +14,7 @@ _DAYS_TOGETHER: Final = 64  # and so many weeks or months
 
 
 class Layout(NamedTuple):
-    """The sizes of a report's segments. A report of several open dimensions has none, see `rows`."""
+    """The sizes of a report's segments. A report of several open dimensions has none, see `cells`."""
 
     step: int  # codes of one value of the open dimension; without one, all there are
     size: int  # codes of a part

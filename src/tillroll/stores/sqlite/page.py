@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from functools import lru_cache, partial
 from heapq import merge
 from itertools import groupby, islice
@@ -18,6 +18,7 @@ from tillroll.core.selection import By, Cut, Shape
 from tillroll.stores.sqlite.days import DAY_HOURS
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.segments import Segments, Window, sum_rows, together
+from tillroll.stores.sqlite.sparse import Few, by_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tillroll.stores.sqlite.days import Days
     from tillroll.stores.sqlite.merchants import Merchants
     from tillroll.stores.sqlite.segment_rows import SegmentRow
-    from tillroll.stores.sqlite.sparse import Few
 
 _ALL_TIME: Final = 0
 _WINDOW, _OPEN = "\0", "\1"  # stand for a window and an open dimension in a datapoint's text
@@ -208,13 +208,10 @@ def _wanted_merchants(query: Query, merchants: Merchants) -> array[int] | None:
 
 def _by_window(tail: Few, start: int | None, stop: int | None) -> Iterator[Window]:
     """Yield the counts of each window of a range."""
-    windows = tail.windows
-    at = 0 if start is None else bisect_left(windows, start)
-    end = len(windows) if stop is None else bisect_left(windows, stop)
-    while at < end:
-        after = bisect_right(windows, windows[at], at)
-        yield Window(windows[at], [], *(column[at:after] for column in tail[1:]))
-        at = after
+    first = 0 if start is None else bisect_left(tail.windows, start)
+    last = None if stop is None else bisect_left(tail.windows, stop)
+    for counts in by_window(Few(*(column[first:last] for column in tail))):
+        yield Window(counts.windows[0], [], *counts[1:])
 
 
 def _after(query: Query) -> tuple[int, int, bytes] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import zlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from tillroll.core.definition import FORMAT, read_definition
 from tillroll.core.dimension import MERCHANT, Open
@@ -36,6 +36,7 @@ CREATE TABLE counted (
 ) STRICT, WITHOUT ROWID;
 """
 _REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
+_T = TypeVar("_T")
 _FIVE: Final = {report.name: report for report in FIVE}
 
 
@@ -45,12 +46,15 @@ def read_versions(connection: sqlite3.Connection, names: Iterable[str] | None = 
     Raises:
         DamageError: one is not what was written.
     """
-    versions = []
-    for version in _versions(connection, names):
-        if isinstance(version, DamageError):
-            raise version
-        versions.append(version)
-    return versions
+    return list(_whole(_versions(connection, names)))
+
+
+def _whole(found: Iterable[_T | DamageError]) -> Iterator[_T]:
+    """Yield what was found, and raise the first damage."""
+    for each in found:
+        if isinstance(each, DamageError):
+            raise each
+        yield each
 
 
 def _versions(connection: sqlite3.Connection, names: Iterable[str] | None = None) -> Iterator[Version | DamageError]:
@@ -77,12 +81,7 @@ def read_positions(connection: sqlite3.Connection) -> dict[str, int]:
     Raises:
         DamageError: one is not what was written.
     """
-    positions = {}
-    for found in _positions(connection):
-        if isinstance(found, DamageError):
-            raise found
-        positions[found[0]] = found[1]
-    return positions
+    return dict(_whole(_positions(connection)))
 
 
 def _positions(connection: sqlite3.Connection) -> Iterator[tuple[str, int] | DamageError]:

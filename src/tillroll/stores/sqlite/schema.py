@@ -90,7 +90,7 @@ CREATE TABLE segment (
 ) STRICT;
 """,
     add_checksums,
-    # What is in the table `rejected` goes into groups when the file is opened: sqlite_rejected.convert.
+    # What is in the table `rejected` goes into groups when the file is opened: rejected.convert.
     """
 CREATE TABLE rejected_group (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -145,8 +145,8 @@ CREATE TABLE import_run (
 )
 
 
-VERSION_WITH_HEAD: Final = 2  # from this one on there is a sqlite_head beside the file
-VERSION_READ: Final = 6  # from this one on the row of positions is as sqlite_state reads it
+VERSION_WITH_HEAD: Final = 2  # from this one on there is a head beside the file
+VERSION_READ: Final = 6  # from this one on the row of positions is as `state` reads it
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -242,6 +242,15 @@ def _primary_code(error: sqlite3.Error) -> int | None:
 def is_damage(error: sqlite3.Error) -> bool:
     """Tell whether SQLite has found the file's own structure damaged."""
     return _primary_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def problems(connection: sqlite3.Connection, check: str) -> Iterator[tuple[str, str]]:
+    """Yield (table, problem) of what SQLite itself finds wrong: `quick_check`, or `integrity_check` of indexes too."""
+    for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        for (problem,) in connection.execute(f"PRAGMA {check}('{table}')"):
+            # Of a key that is not the first columns of its table SQLite 3.40 says wrongly that others are NULL.
+            if problem != "ok" and not problem.startswith("NULL value in"):
+                yield table, problem
 
 
 @contextmanager

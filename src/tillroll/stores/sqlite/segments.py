@@ -114,12 +114,8 @@ class Segments:
     def add_all(self, reports: Sequence[Report], counts: Sequence[Counts]) -> None:
         """Add the counts of each of some reports. Call within a transaction."""
         for report, its in zip(reports, counts, strict=True):
-            self.add(report, its)
-
-    def add(self, report: Report, counts: Counts) -> None:
-        """Add counts to a report. Call within a transaction."""
-        for statement in self.changes(report, counts):
-            self._connection.executemany(*statement)
+            for statement in self.changes(report, its):
+                self._connection.executemany(*statement)
 
     def changes(self, report: Report, counts: Counts) -> list[Statement]:
         """Return what is to be executed so that a report has these counts as well. Call within a transaction."""

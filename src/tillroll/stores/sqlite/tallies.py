@@ -84,12 +84,6 @@ class Tallies:
             if records:
                 file.write(_LENGTH.pack(len(records)) + records)
 
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
-        self._files = []
-
 
 _ORDER: Final = attrgetter("report", "text")
 

@@ -1,4 +1,4 @@
-"""Migrations of the SQLite file that SQL alone cannot do. Each runs in the transaction of `sqlite_schema.migrate`."""
+"""Migrations of the SQLite file that SQL alone cannot do. Each runs in the transaction of `schema.migrate`."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def _merchants(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def key_names(connection: sqlite3.Connection) -> None:
-    """Have names hashed under a secret of the file, with the date: version 4. `sqlite_reindex` fills the new index."""
+    """Have names hashed under a secret of the file, with the date: version 4. `reindex` fills the new index."""
     connection.execute("DROP TABLE identity")
     connection.execute("DROP TABLE run")
     run_script(connection, NAMING_TABLES)
