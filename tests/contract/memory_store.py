@@ -111,7 +111,7 @@ class Version:
         cells = [one for one in self.cells.values() if self.is_from(day, one.place.window)]
         strings = (array("I", range(len(cells))), *kernel.join_strings([one.text for one in cells]))
         lows, highs = (array("Q", [one.amount >> shift & 2**64 - 1 for one in cells]) for shift in (0, 64))
-        recount.add(STORED, 0, [strings], array("Q", [one.events for one in cells]), lows, highs)
+        recount.tally.add(STORED, 0, [strings], array("Q", [one.events for one in cells]), lows, highs)
         return recount.differing(b"\1", limits.REJECTED_LISTED_MAX)
 
 

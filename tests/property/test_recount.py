@@ -115,17 +115,17 @@ def test_what_was_taken_away_and_loaded_is_what_was_held(
     for side, report, text, events_, low, high in stored:
         columns = [array("Q", [each]) for each in (events_, low, high)]
         for recount in (held, taken):
-            recount.add(side, report, pieces_of([text]), *columns)
+            recount.tally.add(side, report, pieces_of([text]), *columns)
         if events_ or low or high:
             sums = expected.setdefault((report, text), [0, 0, 0, 0])
             sums[2 * side] += events_
             sums[2 * side + 1] += high << 64 | low
     loaded = []
-    given_away = taken.take(parts, level)
+    given_away = taken.tally.take(parts, level)
     assert taken.differing(bytes(5), MOST) == (0, 0, [])
     for records in given_away:
         one = Recount(FIVE, plain=plain)
-        one.load(records)
+        one.tally.load(records)
         loaded += one.differing(b"\1" * 5, MOST).first
     first = held.differing(b"\1" * 5, MOST).first
     assert sorted(loaded) == first
@@ -143,7 +143,7 @@ def test_amounts_are_compared_only_where_they_are_wanted(plain: bool) -> None:  
     recount = Recount(FIVE, plain=plain)
     recount.count(batch_of([(0, 10**12, 0, "m", "SE")]), b"\1\0\0\0\0")
     one, nothing = array("Q", [1]), array("Q", [0])
-    recount.add(STORED, 0, pieces_of(["1970-01-01:00|>500"]), one, nothing, nothing)
+    recount.tally.add(STORED, 0, pieces_of(["1970-01-01:00|>500"]), one, nothing, nothing)
     assert recount.differing(bytes(5), MOST) == (1, 0, [])
     assert recount.differing(b"\1" * 5, MOST) == (1, 1, [(0, "1970-01-01:00|>500", 1, 10**12, 1, 0)])
 
@@ -164,9 +164,9 @@ def test_columns_that_do_not_fit_are_refused() -> None:
             recount.count(broken, b"\1" * 5)
     with pytest.raises(ValueError, match="columns"):
         recount.count(batch, b"\1")
-    for damaged in (b"x", bytes(70), recount.take(1, 0)[0] + b"\0" * 55):
+    for damaged in (b"x", bytes(70), recount.tally.take(1, 0)[0] + b"\0" * 55):
         with pytest.raises(ValueError, match="no records"):
-            recount.load(damaged + b"\1")
+            recount.tally.load(damaged + b"\1")
 
 
 def test_two_ways_of_the_recount_agree_and_where_one_is_wrong_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

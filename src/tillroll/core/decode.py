@@ -22,6 +22,7 @@ from tillroll.core.kept import Keep
 from tillroll.core.limits import METHODS
 from tillroll.core.pattern import pattern
 from tillroll.core.report import SEPARATOR
+from tillroll.core.rows import instant_text
 from tillroll.core.text import NAME_RULE, is_name, shown
 
 if TYPE_CHECKING:
@@ -246,11 +247,8 @@ def _keep(names: tuple[str, ...]) -> Keep:
 
 def encode_event(event: Event) -> bytes:
     """Return an event as the contract's JSON, in UTC, with as many digits of the fraction as it has."""
-    day, second = divmod(event.seconds, 86_400)
-    fraction = f".{event.nanos:09}".rstrip("0") if event.nanos else ""
-    time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}{fraction}Z"
     fields: dict[str, object] = {
-        "date": f"{datetime.date.fromordinal(day + _EPOCH_ORDINAL).isoformat()}T{time}",
+        "date": instant_text(event.seconds, event.nanos).decode(),
         "amount": event.amount,
         "paymentMethod": METHODS[event.method],
         "merchantId": event.merchant,

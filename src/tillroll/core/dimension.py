@@ -41,8 +41,11 @@ _OFFSET: Final = pattern(r"([+-])(\d\d):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 class Dimension(ABC):
     """Something that events are told apart by.
 
-    `key` is the same for two dimensions of one meaning, and for no others.
+    `key` is the same for two dimensions of one meaning, and for no others. `spelling` is how the recount spells the
+    text of an event; it shares nothing with `column`.
     """
+
+    spelling: Spelling
 
     def __init__(self, name: str, *more: object) -> None:
         self.name = name
@@ -59,11 +62,6 @@ class Dimension(ABC):
     @abstractmethod
     def of(self, event: Event, kept: Mapping[str, str]) -> str:
         """Return the text of an event that has these values of kept fields. Shares nothing with `column`."""
-
-    @property
-    @abstractmethod
-    def spelling(self) -> Spelling:
-        """How the recount spells the text of an event. Shares nothing with `column` either."""
 
     def mask(self, codes: Codes, texts: frozenset[str]) -> bytes:
         """Return a byte for each event: 1 where it has one of the texts, else 0."""
@@ -119,15 +117,11 @@ class Bracket(Closed):
     def __init__(self, floors: tuple[int, ...], texts: tuple[str, ...]) -> None:
         super().__init__("bracket", texts, texts)
         self._floors = array("q", floors)
+        self.spelling = Spelling(Kind.AMOUNT, starts=floors, texts=texts)
 
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return self.texts[sum(event.amount >= floor for floor in self._floors)]
-
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return Spelling(Kind.AMOUNT, starts=tuple(self._floors), texts=self.texts)
 
     def _make(self, codes: Codes) -> int:
         return codes.add(self.key, (kernel.bucketize(codes.amounts, self._floors), self.size))
@@ -136,14 +130,11 @@ class Bracket(Closed):
 class Method(Closed):
     """The payment method."""
 
+    spelling = Spelling(Kind.METHOD, texts=METHODS)
+
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return self.texts[event.method]
-
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return Spelling(Kind.METHOD, texts=self.texts)
 
     def _make(self, codes: Codes) -> int:
         return codes.add(self.key, (codes.methods, self.size))
@@ -156,15 +147,11 @@ class ClosedSpan(Closed):
         super().__init__(span.name, span.texts, clocks.key)
         self._span = span
         self._clocks = clocks
+        self.spelling = _by_clock(span.pattern, clocks)
 
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return self._span.text(self._span.code(self._clocks.local(event.seconds) // HOUR_S))
-
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return _by_clock(self._span.pattern, self._clocks)
 
     def _make(self, codes: Codes) -> int:
         unit = _DAY_HOURS if self._span.hours == _DAY_HOURS else 1
@@ -200,15 +187,11 @@ class Merchant(Open):
     """The merchant."""
 
     characters_max = NAME_CHARACTERS_MAX
+    spelling = Spelling(Kind.STRING, column=MERCHANTS)
 
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return event.merchant
-
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return Spelling(Kind.STRING, column=MERCHANTS)
 
     def may_be(self, text: str) -> bool:
         """See Dimension."""
@@ -223,15 +206,11 @@ class Field(Open):
     def __init__(self, name: str, field: str) -> None:
         super().__init__(name, f"{FIELD_PREFIX}{field}")
         self.field = field
+        self.spelling = Spelling(Kind.STRING, column=field)
 
     def of(self, event: Event, kept: Mapping[str, str]) -> str:  # noqa: ARG002 every dimension takes both
         """See Dimension."""
         return kept.get(self.field, ABSENT)
-
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return Spelling(Kind.STRING, column=self.field)
 
     def may_be(self, text: str) -> bool:
         """See Dimension."""
@@ -320,6 +299,7 @@ class Hour(Window):
     def __init__(self, name: str, clocks: Clocks) -> None:
         super().__init__(name, clocks)
         self.texts_rise = len(clocks.offsets) == 1
+        self.spelling = _by_clock("%Y-%m-%d:%H" if clocks.is_utc else "%Y-%m-%d:%H%z", clocks)
 
     def _make(self, codes: Codes) -> CodesOfWindows:
         seconds = codes.seconds if self.clocks.is_utc else self.clocks.hours(codes.seconds)
@@ -352,11 +332,6 @@ class Hour(Window):
         """See Window."""
         return self.clocks.hour(moment)
 
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return _by_clock("%Y-%m-%d:%H" if self.clocks.is_utc else "%Y-%m-%d:%H%z", self.clocks)
-
     def hour(self, window: int) -> int:
         """See Window."""
         return window if self.clocks.is_utc else self.clocks.shown_hour(window)[0]
@@ -374,6 +349,7 @@ class SpanWindow(Window):
         self._span = span
         # Weeks and months cannot be added up to anything that months or years are parts of.
         self.unit_hours = _DAY_HOURS if span is SPANS["day"] else 7 * _DAY_HOURS
+        self.spelling = _by_clock(span.pattern, clocks)
 
     def _make(self, codes: Codes) -> CodesOfWindows:
         days = _shown(codes, self.clocks, _DAY_HOURS)
@@ -392,11 +368,6 @@ class SpanWindow(Window):
     def at(self, moment: int) -> int:
         """See Window."""
         return self._span.code(self.clocks.local(moment) // HOUR_S)
-
-    @property
-    def spelling(self) -> Spelling:
-        """See Dimension."""
-        return _by_clock(self._span.pattern, self.clocks)
 
     def hour(self, window: int) -> int:
         """See Window."""

@@ -82,7 +82,8 @@ class Differences(NamedTuple):
 class Recount:
     """Two counts of each datapoint of some reports: what is recounted from events, and what is stored.
 
-    Texts are datapoints in full, however long. `plain` counts by `Report.text_of`, an event at a time.
+    Texts are datapoints in full, however long. `plain` counts by `Report.text_of`, an event at a time. The counts stand
+    in `tally`, which takes those that are stored.
     """
 
     def __init__(self, reports: Sequence[Report], *, plain: bool = False) -> None:
@@ -90,46 +91,21 @@ class Recount:
         by_key = {each.key: each.spelling for each in dimensions}
         fields = {each.column for each in by_key.values() if each.kind is Kind.STRING} - {MERCHANTS}
         self._columns = (MERCHANTS, *sorted(fields))
-        self._tally: kernel.Tally | PlainTally
+        self.tally: kernel.Tally | PlainTally
         if kernel.compiled and not plain:
-            self._tally = kernel.Tally(*_packed(reports, by_key, self._columns))
+            self.tally = kernel.Tally(*_packed(reports, by_key, self._columns))
         else:
-            self._tally = PlainTally(reports, self._columns[1:])
+            self.tally = PlainTally(reports, self._columns[1:])
 
     def count(self, batch: Batch, wanted: bytes) -> None:
         """Recount a batch into the reports whose byte is 1."""
         strings: list[Strings] = [(batch.merchants, batch.name_ends, batch.name_bytes)]
         strings += map(batch.kept_column, self._columns[1:])
-        self._tally.count(wanted, batch.seconds, batch.amounts, batch.methods, strings)
-
-    def add(
-        self, side: int, report: int, pieces: Sequence[Strings], events: array[int], lows: array[int], highs: array[int]
-    ) -> None:
-        """Add rows of a report, by its index: events (Q), and the words (Q) of their amounts.
-
-        A row's text is its pieces one after another; a row of 0 events and 0 cents is none. A piece has the index (I)
-        of each row's text in a string column: ends (I), heap.
-        """
-        self._tally.add(side, report, pieces, events, lows, highs)
-
-    def size(self) -> int:
-        """Return about how many bytes are held."""
-        return self._tally.size()
-
-    def take(self, parts: int, level: int) -> list[bytes]:
-        """Return what is held as records, parted by their texts' hashes, and hold nothing.
-
-        Levels part the same texts in ways that have nothing to do with each other.
-        """
-        return self._tally.take(parts, level)
-
-    def load(self, records: bytes) -> None:
-        """Add the records that a recount of the same reports has given."""
-        self._tally.load(records)
+        self.tally.count(wanted, batch.seconds, batch.amounts, batch.methods, strings)
 
     def differing(self, amounts: bytes, most: int) -> Differences:
         """Compare the sides: by events, and by amounts in reports whose byte is 1. At most so many are named."""
-        datapoints, total, first = self._tally.differing(amounts, most)
+        datapoints, total, first = self.tally.differing(amounts, most)
         return Differences(datapoints, total, [Differing(*one) for one in first])
 
 
@@ -138,10 +114,10 @@ def disagreements(reports: Sequence[Report], batch: Batch) -> Differences:
     recount, plain, everything = Recount(reports), Recount(reports, plain=True), b"\1" * len(reports)
     recount.count(batch, everything)
     plain.count(batch, everything)
-    for one in records(plain.take(1, 0)[0]):
+    for one in records(plain.tally.take(1, 0)[0]):
         ends, heap = kernel.join_strings([one.text])
         words = (array("Q", [word]) for word in (one.events, one.amount & _WORD, one.amount >> 64))
-        recount.add(STORED, one.report, [(array("I", [0]), ends, heap)], *words)
+        recount.tally.add(STORED, one.report, [(array("I", [0]), ends, heap)], *words)
     return recount.differing(everything, len(batch))
 
 
@@ -215,7 +191,11 @@ class PlainTally:
     def add(
         self, side: int, report: int, pieces: Sequence[Strings], events: array[int], lows: array[int], highs: array[int]
     ) -> None:
-        """See Recount."""
+        """Add rows of a report, by its index: events (Q), and the words (Q) of their amounts.
+
+        A row's text is its pieces one after another; a row of 0 events and 0 cents is none. A piece has the index (I)
+        of each row's text in a string column: ends (I), heap.
+        """
         columns = [_texts(piece) for piece in pieces]
         for row, (count, low, high) in enumerate(zip(events, lows, highs, strict=True)):
             if count or low or high:
@@ -231,11 +211,14 @@ class PlainTally:
         held[2 * side + 1] += amount
 
     def size(self) -> int:
-        """See Recount."""
+        """Return about how many bytes are held."""
         return self._bytes
 
     def take(self, parts: int, level: int) -> list[bytes]:
-        """See Recount."""
+        """Return what is held as records, parted by their texts' hashes, and hold nothing.
+
+        Levels part the same texts in ways that have nothing to do with each other.
+        """
         taken = [bytearray() for _ in range(parts)]
         for (report, text), held in self._held.items():
             encoded = text.encode()
@@ -247,7 +230,7 @@ class PlainTally:
         return list(map(bytes, taken))
 
     def load(self, data: bytes) -> None:
-        """See Recount."""
+        """Add the records that a tally of the same reports has given."""
         for report, text, events, amount, stored_events, stored_amount in records(data):
             self._add(RECOUNTED, report, text, events, amount)
             self._add(STORED, report, text, stored_events, stored_amount)

@@ -242,7 +242,7 @@ class _Audit:
             if batch is not None:
                 recount.count(batch, b"\1" * len(self.reports))
                 events += len(batch)
-        for found in records(recount.take(1, 0)[0]):
+        for found in records(recount.tally.take(1, 0)[0]):
             report = self.reports[found.report]
             key = key_of(report, report.datapoint(found.text))
             self.recount.add(key, 2 * steps[found.report], found.events)

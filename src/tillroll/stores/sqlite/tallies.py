@@ -45,8 +45,8 @@ class Tallies:
     def add(
         self, side: int, report: int, pieces: Sequence[Strings], events: array[int], lows: array[int], highs: array[int]
     ) -> None:
-        """See Recount."""
-        self._recount.add(side, report, pieces, events, lows, highs)
+        """See `core.recount.PlainTally`."""
+        self._recount.tally.add(side, report, pieces, events, lows, highs)
         self._spill_if_large()
 
     def differing(self, amounts: bytes, most: int) -> Differences:
@@ -68,19 +68,19 @@ class Tallies:
         return Differences(datapoints, total, nsmallest(most, first, key=_ORDER))
 
     def load(self, records: bytes) -> None:
-        """See Recount."""
-        self._recount.load(records)
+        """See `core.recount.PlainTally`."""
+        self._recount.tally.load(records)
         self._spill_if_large()
 
     def _spill_if_large(self) -> None:
-        if self._recount.size() > self._bytes_max and self._level < _LEVELS_MAX:
+        if self._recount.tally.size() > self._bytes_max and self._level < _LEVELS_MAX:
             self._spill()
 
     def _spill(self) -> None:
         if not self._files:
             self._directory.mkdir(exist_ok=True)
             self._files = [(self._directory / f"{part}.tally").open("w+b") for part in range(_PARTS)]
-        for file, records in zip(self._files, self._recount.take(_PARTS, self._level), strict=True):
+        for file, records in zip(self._files, self._recount.tally.take(_PARTS, self._level), strict=True):
             if records:
                 file.write(_LENGTH.pack(len(records)) + records)
 
