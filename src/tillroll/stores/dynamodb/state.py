@@ -96,8 +96,9 @@ class FoldState(NamedTuple):
         """Return it as it is stored."""
         needs: Item = {"upto": _FENCE, "needs": NEEDED_RELEASE, "format": self.format}
         counted = {"generation": self.generation, "epoch": self.epoch, "shards": self.shards}
-        lists = {"groups": _text(self.groups), "versions": _text(self.versions)}
-        return {"datapoint": FOLD_KEY, "events": 0, "amount": 0, **needs, **counted, **lists}
+        lists = {"groups": self.groups, "versions": self.versions}
+        texts = {name: msgspec.json.encode(each).decode() for name, each in lists.items()}
+        return {"datapoint": FOLD_KEY, "events": 0, "amount": 0, **needs, **counted, **texts}
 
 
 class Folder(NamedTuple):
@@ -155,19 +156,11 @@ def parse_state(item: Item) -> FoldState:
     )
 
 
-def _text(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _parse_folder(item: Item) -> Folder:
-    return Folder(**{name: _plain(item[name], kind) for name, kind in _FOLDER if name in item})
+    return Folder(**{name: kind(item[name]) for name, kind in _FOLDER if name in item})
 
 
-def _plain(value: Any, kind: type) -> Any:
-    return kind(value)
-
-
-_FOLDER: Final = [(name, type(value)) for name, value in Folder(0, "")._asdict().items()]
+_FOLDER: Final[list[tuple[str, Any]]] = [(name, type(value)) for name, value in Folder(0, "")._asdict().items()]
 
 
 def open_state(context: Context) -> Procedure[FoldState]:

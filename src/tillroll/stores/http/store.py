@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tillroll.core.rejection import RejectedFilter
     from tillroll.core.report import Report
     from tillroll.ports import Progress
+    from tillroll.stores.http.client import Answer
 
 _TRACES: Final = 1_000  # of a datapoint, that are asked for at once
 _AUDIT_LOOK_S: Final = 0.2
@@ -102,7 +103,7 @@ class HttpStore:
 
     def drop(self, name: str) -> bool:
         """See ports.Definitions."""
-        return self._unless("unknown_report", "DELETE", ["reports", name])
+        return self._unless("unknown_report", "DELETE", ["reports", name]) is not None
 
     def count_some(self, seconds: float, *, beside_traffic: bool = False) -> bool:  # noqa: ARG002 as it says
         """Wait: the server counts. See ports.Definitions."""
@@ -218,12 +219,8 @@ class HttpStore:
 
     def find_rejected(self, rejected_id: str) -> StoredRejection | None:
         """See ports.RejectedStore."""
-        try:
-            return _stored(self._client.request("GET", ["rejected", rejected_id]).value)
-        except ServerError as error:
-            if error.code == "unknown_rejected":
-                return None
-            raise
+        found = self._unless("unknown_rejected", "GET", ["rejected", rejected_id])
+        return None if found is None else _stored(found.value)
 
     def rejected_summary(self) -> RejectedSummary:
         """See ports.RejectedStore."""
@@ -237,31 +234,27 @@ class HttpStore:
     def retry(self, rejected_id: str, body: bytes | None) -> dict[str, Any] | None:
         """See ports.Served."""
         try:
-            found: dict[str, Any] = self._client.request(
-                "POST", ["rejected", rejected_id, "retry"], body=body or b""
-            ).value
+            found = self._unless("unknown_rejected", "POST", ["rejected", rejected_id, "retry"], body or b"")
         except ServerError as error:
-            if error.code == "unknown_rejected":
-                return None
             if error.code != "not_accepted":
                 raise
-            found = msgspec.json.decode(error.answer)
-        return found
+            told: dict[str, Any] = msgspec.json.decode(error.answer)
+            return told
+        return None if found is None else found.value
 
     def retry_some(self, which: RejectedFilter, after: str | None) -> dict[str, Any]:
         """See ports.Served."""
         found: dict[str, Any] = self._client.request("POST", ["rejected", "retry"], _which(which, after), b"").value
         return found
 
-    def _unless(self, code: str, method: str, path: Sequence[str]) -> bool:
-        """Have something done; return False where the server answers this code."""
+    def _unless(self, code: str, method: str, path: Sequence[str], body: bytes | None = None) -> Answer | None:
+        """Return the answer to a request, None where it is a problem of this code."""
         try:
-            self._client.request(method, path)
+            return self._client.request(method, path, body=body)
         except ServerError as error:
             if error.code == code:
-                return False
+                return None
             raise
-        return True
 
 
 class _Purchase(msgspec.Struct):

@@ -125,7 +125,7 @@ class Strides:
         try:
             self._hold(reader, needed, lag.position, upto)
         except UnnumberedError as error:
-            return _unnumbered(reader, error.dictionary, lag.position, upto)
+            return unnumbered(reader, error.dictionary, lag.position, upto)
         reached = min(upto, self._held.last)
         counts = self._counts(reader, lag, reached)
         while (cells := sum(len(its.counts) for its in counts)) > bounds.cells and reached > lag.position + 1:
@@ -154,8 +154,11 @@ class Strides:
         self._held, self._generation = held, generation
 
 
-def _unnumbered(reader: Reader, dictionary: str, after: int, upto: int) -> Unnumbered:
-    """Return the texts that have no number yet, of the events after a number and up to another."""
+def unnumbered(reader: Reader, dictionary: str, after: int, upto: int) -> Unnumbered:
+    """Return the texts that have no number yet, of the events after a number and up to another.
+
+    Call within the reader's transaction.
+    """
     texts: dict[str, None] = {}
     start = chunk_start(reader.connection, after)
     for row in read_chunks(reader.connection, start, reader.state.events, upto=upto):

@@ -17,7 +17,7 @@ from tillroll.stores.sqlite.chunks import chunk_start, read_chunks
 from tillroll.stores.sqlite.commits import FOLD_AFTER_S, FOLD_STRIDE
 from tillroll.stores.sqlite.counter_process import CounterProcess
 from tillroll.stores.sqlite.counters import Counters, clear, clear_segments
-from tillroll.stores.sqlite.counting import Bounds, Stride, Strides, Unnumbered, find_lag
+from tillroll.stores.sqlite.counting import Bounds, Stride, Strides, Unnumbered, find_lag, unnumbered
 from tillroll.stores.sqlite.reader import LAG_MAX
 from tillroll.stores.sqlite.reports import Roster, read_positions, read_versions
 from tillroll.stores.sqlite.sizes import NO_SIZE, Sizes, Turns
@@ -243,8 +243,8 @@ class Definitions:
     def number_tail(self, dictionary: str) -> None:
         """Number values that were journaled by a process that did not know that they are counted by."""
         with self._readers.lend() as reader:
-            after = reader.least
-        self._writer.number_chunks(dictionary, after, LAG_MAX)
+            found = unnumbered(reader, dictionary, reader.least, reader.least + LAG_MAX)
+        self._number(found)
 
 
 def _take_no_turns() -> None:

@@ -270,8 +270,7 @@ class Dictionaries:
     def __init__(self, connection: sqlite3.Connection, shared: SharedNames | None = None) -> None:
         self._connection = connection
         self._shared = shared or SharedNames()
-        self._merchants = Merchants(connection, self._shared.of(MERCHANT.dictionary))
-        self._fields: dict[str, Merchants] = {}
+        self._held: dict[str, Merchants] = {}
         self._begun: set[str] = set()
         self._at: tuple[int, int, int] | None = None
 
@@ -282,15 +281,8 @@ class Dictionaries:
 
     @property
     def merchants(self) -> Merchants:
-        """The merchants.
-
-        Raises:
-            DamageError: their names are not what was written.
-        """
-        if self._at is not None and MERCHANT.dictionary not in self._begun:
-            self._merchants.begin(*self._at)
-            self._begun.add(MERCHANT.dictionary)
-        return self._merchants
+        """The merchants; see `of`."""
+        return self.of(MERCHANT.dictionary)
 
     def of(self, dictionary: str) -> Merchants:
         """Return a dictionary.
@@ -298,20 +290,21 @@ class Dictionaries:
         Raises:
             DamageError: it is not what was written.
         """
-        if dictionary == MERCHANT.dictionary:
-            return self.merchants
-        if dictionary not in self._fields:
-            self._fields[dictionary] = Merchants(self._connection, self._shared.of(dictionary))
-        found = self._fields[dictionary]
-        if dictionary not in self._begun:
-            query = "SELECT name, size, crc, checksum FROM dictionary WHERE name = ?"
-            row = self._connection.execute(query, (dictionary,)).fetchone() or (dictionary, 0, 0, None)
-            _, size, crc, checksum = row
-            if checksum is not None and _row_crc(row[:-1]) != checksum:
-                raise DamageError(f"what is known of the values of {dictionary} is damaged", _REBUILD)
-            found.begin(-1 if self._at is None else self._at[0], size, crc)
+        found = self._held.get(dictionary)
+        if found is None:
+            found = self._held[dictionary] = Merchants(self._connection, self._shared.of(dictionary))
+        if dictionary not in self._begun and self._at is not None:
+            found.begin(*(self._at if dictionary == MERCHANT.dictionary else (self._at[0], *self._size(dictionary))))
             self._begun.add(dictionary)
         return found
+
+    def _size(self, dictionary: str) -> tuple[int, int]:
+        """Return how many values a kept field's dictionary has, and the checksum of their texts."""
+        query = "SELECT name, size, crc, checksum FROM dictionary WHERE name = ?"
+        *row, checksum = self._connection.execute(query, (dictionary,)).fetchone() or (dictionary, 0, 0, None)
+        if checksum is not None and _row_crc(row) != checksum:
+            raise DamageError(f"what is known of the values of {dictionary} is damaged", _REBUILD)
+        return row[1], row[2]
 
     def find(self, dictionary: str, text: str) -> int | None:
         """Return the number of a text in a dictionary, None when it has none."""
@@ -319,13 +312,13 @@ class Dictionaries:
 
     def commit(self) -> None:
         """See Merchants."""
-        for each in (self._merchants, *self._fields.values()):
+        for each in self._held.values():
             each.commit()
         self._begun.clear()
 
     def forget(self) -> None:
         """See Merchants."""
-        for each in (self._merchants, *self._fields.values()):
+        for each in self._held.values():
             each.forget()
         self._begun.clear()
 

@@ -161,13 +161,6 @@ class Writer:
             with suppress(DamageError):
                 self.dictionaries.of(dictionary).ids(batch)
 
-    def number_chunks(self, dictionary: str, after: int, events: int) -> None:
-        """Number the values of so many events of the journal, in a transaction of its own."""
-        with self.write():
-            state = self.state()
-            for row in read_chunks(self.connection, after, state.events, upto=after + events):
-                self.dictionaries.of(dictionary).ids(row.batch())
-
     def read_unfolded(self, state: StoreState, events: int) -> None:
         """Hold whole chunks of what is not folded, up to so many events."""
         self.unfolded.clear(state.folded)
