@@ -139,6 +139,33 @@ def test_streams_that_begin_at_once_are_counted_each(running: Running) -> None:
         wait_for_streams(http, 0)
 
 
+def test_what_is_taken_again_is_counted_by_what_became_of_it_alone_or_with_others(running: Running) -> None:
+    def counted() -> list[float]:
+        found = metrics(http)
+        return [found[("tillroll_events_total", each)] for each in ("accepted", "duplicates", "conflicts", "rejected")]
+
+    with client(running) as http:
+        valid_at = int(time.time()) + 2
+        date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(valid_at + 86_400))
+        early = [EVENT | {"date": date, "id": name} for name in ("same", "same", "other")]
+        http.post("/events", json=[EVENT] * 9)  # so that the clock is not in doubt
+        for each in (EVENT | {"amount": -1}, *early):
+            assert http.post("/events", json=each).status_code == 422
+        assert counted() == [9, 0, 0, 4]
+        time.sleep(max(0.0, valid_at - time.time()))
+        retried = http.post("/rejected/retry").json()
+        assert (retried["accepted"], retried["duplicates"], retried["still_rejected"]) == (2, 1, 1)
+        assert counted() == [11, 1, 0, 5]
+        (left,) = http.get("/rejected").json()
+        address = f"/rejected/{left['id']}/retry"
+        assert http.post(address).status_code == 422
+        assert counted() == [11, 1, 0, 6]
+        assert http.post(address, json=early[0] | {"amount": 1}).json()["outcome"] == "conflict"
+        assert counted() == [11, 1, 1, 6]
+        assert http.post(address, json=early).json()["outcome"] == "duplicate"
+        assert counted() == [11, 4, 1, 6]
+
+
 def test_status_and_metrics_count_every_outcome(running: Running) -> None:
     with client(running) as http:
         named = EVENT | {"id": "1"}

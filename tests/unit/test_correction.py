@@ -87,7 +87,7 @@ def test_a_correction_that_is_not_all_right_counts_nothing(store: SqliteStore, b
     name = keep(store, Rejection(KEY, 0, b"oops", NO, 0))
     corrected = correction.retry(store, name, body, NOW_S)
     assert corrected.reason is not None
-    assert (corrected.word, corrected.counts.events, store.status().events) == ("rejected", 0, 0)
+    assert (corrected.word, corrected.counts, store.status().events) == ("rejected", OutcomeCounts(rejected=1), 0)
     assert len(store.rejected()) == 1
 
 

@@ -163,7 +163,8 @@ def retry(
     if json:
         write_json(corrected.plain(rejected_id) | {"reason": corrected.reason})
     elif corrected.reason is not None:
-        others = f"; of the others {corrected.counts.accepted} accepted" if corrected.counts.events else ""
+        told = corrected.told()
+        others = f"; of the others {told['accepted']} accepted" if told else ""
         typer.echo(f"{rejected_id}: still {outcome}: {visible(explained(corrected.reason))}{others}", err=True)
     else:
         events = corrected.counts.events

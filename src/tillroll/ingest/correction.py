@@ -57,9 +57,10 @@ class Corrected(NamedTuple):
 
     def told(self) -> dict[str, int]:
         """Return how many events are new and how many are not, where the outcome does not say so."""
-        accepted, duplicates, events = self.counts.accepted, self.counts.duplicates, self.counts.events
-        said = events == 1 and self.reason is None
-        return {} if said or not events else {"accepted": accepted, "duplicates": duplicates}
+        accepted, duplicates = self.counts.accepted, self.counts.duplicates
+        taken = accepted + duplicates
+        said = taken == 1 and self.reason is None
+        return {} if said or not taken else {"accepted": accepted, "duplicates": duplicates}
 
 
 def find(store: Store, rejected_id: str) -> StoredRejection:
@@ -112,13 +113,13 @@ def retry(store: Store, rejected_id: str, body: bytes | None, now_s: float, keep
     kept = find(store, rejected_id)
     events = _events_of(kept, body, now_s, keep)
     if isinstance(events, Reason):
-        return Corrected(None, events)
+        return Corrected(None, events, OutcomeCounts(rejected=1))
     builder = BatchBuilder(keep.names)
     for index, (event, values) in enumerate(events):
         builder.add(event, *_name_of(kept, index), values)
     outcomes = store.journal(builder.build())
-    counts = OutcomeCounts(outcomes.count(Outcome.ACCEPTED), outcomes.count(Outcome.DUPLICATE))
-    if Outcome.CONFLICT in outcomes:
+    counts = OutcomeCounts(*map(outcomes.count, (Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.CONFLICT)))
+    if counts.conflicts:
         return Corrected(Outcome.CONFLICT, CONFLICT, counts)
     store.discard([rejected_id])
     return Corrected(Outcome.ACCEPTED if counts.accepted else Outcome.DUPLICATE, None, counts)

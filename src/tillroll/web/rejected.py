@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from starlette.responses import Response
 
 from tillroll.core import limits
@@ -27,6 +28,7 @@ from tillroll.web.problem import Problem
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from tillroll.core.outcome_counts import OutcomeCounts
     from tillroll.ingest.correction import Corrected, Retried
     from tillroll.ports import StoredRejection
     from tillroll.web.state import ServerState
@@ -63,11 +65,15 @@ class RejectedRoutes:
     def _take_some(self, which: RejectedFilter, after: str | None) -> Retried:
         started = time.perf_counter()
         retried = correction.retry_some(self._store, which, after, self._state.clock(), self._state.fields.keep)
-        if retried.counts.accepted:
-            receipt = Receipt(accepted=retried.counts.accepted)
-            self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
-            self._store.fold()
+        self._note(retried.counts, time.perf_counter() - started)
         return retried
+
+    def _note(self, counts: OutcomeCounts, seconds: float) -> None:
+        """Count what became of events that were taken again, as of any that come, and fold what is new."""
+        if counts.events:
+            self._state.metrics.note_commit(Committed(1, [Receipt(*msgspec.structs.astuple(counts))], seconds))
+        if counts.accepted:
+            self._store.fold()
 
     async def drop_some(self, request: Request) -> Response:
         """DELETE /rejected: those of a reason or a source that had come by a moment, so many at once."""
@@ -106,10 +112,7 @@ class RejectedRoutes:
             corrected = correction.retry(self._store, rejected_id, body, self._state.clock(), self._state.fields.keep)
         except correction.NoSuchRejectedError as error:  # somebody else was quicker
             raise _unknown(rejected_id) from error
-        if corrected.counts.accepted:
-            receipt = Receipt(corrected.counts.accepted, corrected.counts.duplicates)
-            self._state.metrics.note_commit(Committed(1, [receipt], time.perf_counter() - started))
-            self._store.fold()
+        self._note(corrected.counts, time.perf_counter() - started)
         return corrected
 
     async def drop(self, request: Request) -> Response:
