@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 from tests.browser.purchases import MOMENT, Purchase, count, generate, lines, merchants
 from tests.browser.reading import columns, number, ready, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
     from tests.browser.process import Server
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -134,6 +135,29 @@ def test_a_click_goes_into_a_column_and_on_to_its_purchases_and_the_trail_leads_
     ready(page)
     expect(page.locator("#total")).to_have_text(total)
     expect(trail).to_have_count(0)
+
+
+def test_a_step_of_the_trail_is_named_for_the_range_that_it_leads_to_while_another_is_on_its_way(
+    open_page: Callable[..., Page], server: Server
+) -> None:
+    page = open_page(f"{server.url}/#/hour-bracket-method?range=30d")
+    ready(page)
+    box = page.locator(".u-over").bounding_box()
+    assert box
+    held: list[Route] = []
+    page.route("**/reports/**", lambda route: held.append(route))  # noqa: PLW0108 - it is given an attribute
+    page.get_by_label("Range", exact=True).select_option("7d")
+    expect(page).to_have_url(re.compile("range=7d"))
+    page.mouse.click(box["x"] + box["width"] * 28.5 / 30, box["y"] + box["height"] - 8)
+    expect(page).to_have_url(re.compile("from="))
+    page.unroute("**/reports/**")
+    for route in held:
+        with suppress(Error):  # the page gave it up
+            route.continue_()
+    ready(page)
+    step = page.get_by_role("navigation", name="How you came here").get_by_role("link")
+    expect(step).to_have_attribute("href", re.compile("range=7d"))
+    expect(step).to_have_text("7 days")
 
 
 def test_a_row_leads_to_its_value_and_its_number_to_a_finer_grain(

@@ -99,9 +99,10 @@ class Page {
     this.#go(format(state), trailOf());
   }
 
-  /** Show what is deeper in: where one was, in the words of `label`, is added to the trail. */
-  enter(state, label) {
-    this.#go(typeof state === "string" ? state : format(state), [...trailOf(), { address: location.hash || "#/overview", label }]);
+  /** Show what is deeper in: what was shown is added to the trail. */
+  enter(state) {
+    const here = this.#view?.here ?? { address: location.hash || "#/overview", label: document.title.replace(/ · Tillroll$/, "") };
+    this.#go(typeof state === "string" ? state : format(state), [...trailOf(), here]);
   }
 
   #go(address, trail) {
@@ -117,7 +118,7 @@ class Page {
     event.preventDefault();
     const step = link.dataset.trail;
     if (step !== undefined) this.#go(link.getAttribute("href"), trailOf().slice(0, Number(step)));
-    else this.enter(link.getAttribute("href"), this.#view?.label ?? document.title.replace(/ · Tillroll$/, ""));
+    else this.enter(link.getAttribute("href"));
   }
 
   /** Return the zone that a state is shown in. */

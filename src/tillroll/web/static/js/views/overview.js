@@ -46,7 +46,7 @@ export class Overview extends View {
   /** Go into a part of the range, with the way back in the trail of the report. */
   #into(from, to) {
     const { zone } = this.#plan;
-    this.page.enter({ ...this.state, view: this.#sources.hours.name, range: "custom", from: zone.parameter(from), to: zone.parameter(to) }, this.label);
+    this.page.enter({ ...this.state, view: this.#sources.hours.name, range: "custom", from: zone.parameter(from), to: zone.parameter(to) });
   }
 
   #spanText() {
@@ -60,7 +60,7 @@ export class Overview extends View {
     const { hours, shares, names } = this.#sources;
     const plan = planOf(this.page.reports, hours, { ...state, filters: {} }, calendar);
     this.#plan = plan;
-    this.label = `Overview, ${this.#spanText()}`;
+    this.here = { address: format(state), label: `Overview, ${this.#spanText()}` };
     const range = { range: state.range ?? calendar.usual };
     const sharesPlan = planOf(this.page.reports, shares, { ...state, ...range, filters: {} }, calendar);
     const namesCalendar = await this.page.calendar(names.zoneIn(calendar.zone));

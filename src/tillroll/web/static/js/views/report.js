@@ -50,6 +50,7 @@ export class ReportView extends View {
     const plan = planOf(this.page.reports, this.#report, state, calendar);
     this.#passed.set(state.start, state.cursor);
     await Promise.all(plan.report.keys.map((key) => learn(key, plan.filters[key.name] ?? [], signal)));
+    this.here = { address: format(state), label: this.#label(plan) };
     this.#frame(plan);
     const [page, chart, side, totals] = await Promise.all([
       tablePage(plan, state.cursor, signal),
@@ -67,8 +68,8 @@ export class ReportView extends View {
   }
 
   /** Go deeper in: the way back is in the trail. */
-  #enter(part, plan) {
-    this.page.enter({ ...this.state, cursor: null, start: 0, ...part }, this.#label(plan));
+  #enter(part) {
+    this.page.enter({ ...this.state, cursor: null, start: 0, ...part });
   }
 
   #link(plan, part) {
@@ -105,8 +106,7 @@ export class ReportView extends View {
       if (open) parts.tools.querySelector("#tools-toggle").click();
       this.#framed = shown;
     }
-    this.label = this.#label(plan);
-    rebuild(parts.trail, trailBar(this.label));
+    rebuild(parts.trail, trailBar(this.#label(plan)));
     if (!parts.table.isConnected) rebuild(this.body, parts.trail, parts.head, parts.tools, h("div", { class: "figures" }, parts.chart, parts.bars), parts.table, parts.export);
   }
 
@@ -206,7 +206,7 @@ export class ReportView extends View {
     this.#plan = plan;
     if (!chart) return this.#parts.chart.replaceChildren();
     const { model } = chart;
-    const into = (from, to) => this.#enter(this.#inside(this.#plan, from, to), this.#plan);
+    const into = (from, to) => this.#enter(this.#inside(this.#plan, from, to));
     this.#columns ??= new Columns({ size: "tall", zoom: into, enter: (column) => this.#plan.columns.length > 1 && into(column.from, column.to) });
     if (!this.#chartHead || !this.#columns.node.isConnected) {
       this.#chartHead = h("div");

@@ -6,8 +6,8 @@ export class View {
   #abort = null;
   #failure = null;
   #loaded = false;
-  /** What is shown, in few words, for the trail. @type {string | null} */
-  label = null;
+  /** What is shown, as a step of the trail: in few words, with its address. @type {{ address: string, label: string } | null} */
+  here = null;
 
   /** `page` is what a view needs of the page: reports, calendar(), go(state), progress(on). */
   constructor(page) {
