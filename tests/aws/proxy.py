@@ -84,6 +84,8 @@ class Proxy:
                 await answer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             self.seen["broken"] += 1
+        except asyncio.CancelledError:
+            pass  # the proxy ends; asyncio would write what it raises to standard error
         finally:
             answer.close()
             if service is not None:
