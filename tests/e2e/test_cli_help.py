@@ -136,6 +136,8 @@ WRONG = {
     "report hour-bracket --url ftp://host": ["http://HOST:PORT", "https://HOST"],
     "report hour-bracket --data ''": ["a directory", "dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"],
     "reports plan purchases.ndjson": ["purchases.ndjson: it is no TOML", "[[reports]]"],
+    "reports --data other plan reports.toml": ["--data: it stands before plan", "tillroll reports plan ... --data"],
+    "reports --json show turnover-day": ["tillroll reports show ... --json"],
     "reports aply": ["'apply'", "There are plan, apply, show, drop, preview"],
     "reprot": ["'report'", "There are serve, import, report,"],
     "import purchases.ndjson --rate fast": ["not a number", "Such as: tillroll import purchases.ndjson"],

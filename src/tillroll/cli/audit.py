@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
+from tillroll.cli.options import Json, StoreOptions
 from tillroll.cli.output import console, table, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.core import kernel, limits
@@ -37,10 +37,7 @@ def run(
         bool,
         typer.Option("--slow", help="See as well that the kernel and plain Python count a sample of chunks alike."),
     ] = False,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> int:
     """Count the whole journal again and compare every aggregate.
@@ -51,7 +48,7 @@ def run(
     """
     kernel.keep_memory()
     start = 0 if since is None else _day(since)
-    with reached(data, url, token, config_file) as store, event_progress("audit") as progress:
+    with where.opened() as store, event_progress("audit") as progress:
         with suppress(StoreError):  # damage is for the audit to name
             store.fold()  # so that the newest events are compared as well
         audit = store.audit(since=start, progress=progress, repair=repair)

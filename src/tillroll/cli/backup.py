@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import Json, LocalOptions
 from tillroll.cli.output import write_json
-from tillroll.cli.progress import copy_progress
+from tillroll.cli.progress import event_progress
 from tillroll.errors import OutputError, StoreError
 from tillroll.ports import Copyable
 
@@ -15,8 +15,7 @@ from tillroll.ports import Copyable
 def run(
     target: Annotated[str, typer.Argument(metavar="FILE", help="The copy; what has the name is replaced.")],
     *,
-    data: Data = None,
-    config_file: ConfigFile = None,
+    where: LocalOptions,
     json: Json = False,
 ) -> None:
     """Copy the store to one file, of one moment, while everything goes on, and check that the copy is whole.
@@ -24,11 +23,11 @@ def run(
     The file has everything: journal, aggregates, rejected events, the list of imports. `tillroll restore` makes a store
     of it.
     """
-    with opened(data, config_file) as store:
+    with where.opened() as store:
         if not isinstance(store, Copyable):
             raise StoreError("tables on AWS are not copied to a file", "Turn on their point-in-time recovery")
         try:
-            with copy_progress("copied") as progress:
+            with event_progress("copied", "pages") as progress:
                 made = store.backup(Path(target), progress)
         except OSError as error:
             raise OutputError(target, error.strerror or str(error)) from error

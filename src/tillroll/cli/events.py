@@ -10,8 +10,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, EventsKeep, Token, Url, reached
+from tillroll.cli.options import EventsKeep, StoreOptions
 from tillroll.cli.progress import event_progress
 from tillroll.core import export, question
 from tillroll.core.batch import Batch
@@ -65,10 +64,7 @@ def run(
         float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="How often --follow looks for more.")
     ] = 10,
     events_keep: EventsKeep = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
 ) -> None:
     """Write the journal's events, in the order they were accepted, each with the name by which a repeat is known.
 
@@ -85,9 +81,9 @@ def run(
         raise OutputError("standard output", "Parquet is nothing to read on a terminal")
     if follow:
         _check_follow(target, form, until, is_directory=is_directory)
-    keep = config.load({"events_keep": events_keep, "config": config_file}).settings.events_keep
+    keep = where.settings(events_keep=events_keep).events_keep
     fields = Keep(keep).names if form is not Format.NDJSON else ()
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         ends = _ends(store, until, interval if follow else None)
         if is_directory:
             events, position = _write_directory(store, Path(target), ends, after, chosen, form, fields)

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
+from tillroll.cli.options import Json, StoreOptions
 from tillroll.cli.output import console, table, write_json
 from tillroll.core.question import find_datapoint
 
@@ -17,14 +17,11 @@ def run(
     limit: Annotated[
         int, typer.Option("--limit", metavar="ROWS", min=1, help="Show at most so many of its events.")
     ] = 100,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         at = find_datapoint(store.catalogue(), datapoint)
         (counted,) = store.get([datapoint])
         events = counted.events

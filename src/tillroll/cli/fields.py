@@ -2,8 +2,9 @@
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, Token, Url, kept_fields, reached
+from tillroll.cli.options import EventsKeep, Json, StoreOptions
 from tillroll.cli.output import console, instant, table, write_json
+from tillroll.core.kept import Keep
 from tillroll.core.text import visible
 from tillroll.errors import ConfigError
 from tillroll.ingest.field_watch import FieldWatch
@@ -15,23 +16,20 @@ _PERCENT = 100
 def run(
     *,
     events_keep: EventsKeep = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Show the fields that the journal keeps, and those that events bring and are not kept: never a value of them.
 
     The first are counted in the journal, which is read whole; the others are of samples.
     """
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         if isinstance(store, Served):
             if events_keep is not None:
                 raise ConfigError("--keep", "a server has its own list", "Leave it out, or ask a store with --data")
             found = store.fields()
         else:
-            found = FieldWatch(kept_fields(config_file, events_keep)).shown(store)
+            found = FieldWatch(Keep(where.settings(events_keep=events_keep).events_keep)).shown(store)
     if json:
         write_json(found)
         return

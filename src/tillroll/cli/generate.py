@@ -2,20 +2,18 @@
 
 import datetime as dt
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from tillroll import config
 from tillroll.cli.options import ConfigFile, Json, Token
-from tillroll.cli.output import messages, write_json
+from tillroll.cli.output import write_json
+from tillroll.cli.progress import event_progress
 from tillroll.core import limits
 from tillroll.errors import ConfigError
 from tillroll.export.whole_file import output_file
@@ -23,14 +21,29 @@ from tillroll.ingest.files import InputError
 from tillroll.load import sender
 from tillroll.load.generator import Generator, Plan
 
-if sys.version_info >= (3, 14):
-    pass
-else:
-    pass
-
 _ADDRESS = re.compile(r"(localhost|[\d.]+|\[[\da-fA-F:]+\]):\d+(/.*)?")
 _HOUR_S = 3_600
 _DAY_S = 86_400
+
+
+class PlanOptions(NamedTuple):
+    """What to generate, save when it is dated: see Plan."""
+
+    events: Annotated[
+        int, typer.Option("--events", metavar="LINES", min=0, help="Lines, repeated and invalid ones among them.")
+    ] = 10_000
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", help="The same seed and options give the same lines.")
+    ] = 1
+    merchants: Annotated[
+        int, typer.Option("--merchants", metavar="COUNT", min=1, max=200_000, help="Merchants, by a Zipf law.")
+    ] = 1_000
+    duplicates: Annotated[
+        float, typer.Option("--duplicates", metavar="SHARE", help="Lines that repeat one; 0.01 is 1 %.")
+    ] = 0
+    late: Annotated[float, typer.Option("--late", metavar="SHARE", help="Lines that come hours or days late.")] = 0
+    invalid: Annotated[float, typer.Option("--invalid", metavar="SHARE", help="Lines that are no purchase.")] = 0
+    ids: Annotated[bool, typer.Option("--ids", help="Give each purchase an id; implied by --duplicates.")] = False
 
 
 def run(
@@ -41,15 +54,7 @@ def run(
         ),
     ] = "-",
     *,
-    events: Annotated[
-        int, typer.Option("--events", metavar="LINES", min=0, help="Lines, repeated and invalid ones among them.")
-    ] = 10_000,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="NUMBER", help="The same seed and options give the same lines.")
-    ] = 1,
-    merchants: Annotated[
-        int, typer.Option("--merchants", metavar="COUNT", min=1, max=200_000, help="Merchants, by a Zipf law.")
-    ] = 1_000,
+    options: PlanOptions,
     start: Annotated[
         str | None, typer.Option("--from", metavar="DAY|INSTANT", help="First moment; --days before --to unless given.")
     ] = None,
@@ -59,12 +64,6 @@ def run(
     days: Annotated[
         float, typer.Option("--days", metavar="DAYS", min=0.001, help="How long, unless --from and --to say it.")
     ] = 30,
-    duplicates: Annotated[
-        float, typer.Option("--duplicates", metavar="SHARE", help="Lines that repeat one; 0.01 is 1 %.")
-    ] = 0,
-    late: Annotated[float, typer.Option("--late", metavar="SHARE", help="Lines that come hours or days late.")] = 0,
-    invalid: Annotated[float, typer.Option("--invalid", metavar="SHARE", help="Lines that are no purchase.")] = 0,
-    ids: Annotated[bool, typer.Option("--ids", help="Give each purchase an id; implied by --duplicates.")] = False,
     summary: Annotated[
         str | None, typer.Option("--summary", metavar="FILE", help="Write what every report must then show, as JSON.")
     ] = None,
@@ -95,20 +94,14 @@ def run(
     if stop_s > time.time() + limits.FUTURE_S_MAX:
         until = dt.datetime.fromtimestamp(stop_s, dt.UTC).isoformat()
         typer.echo(f"this goes on until {until}: what is dated more than a day ahead is not accepted", err=True)
-    plan = Plan(
-        seed=seed,
-        events=events,
-        merchants=merchants,
-        start_s=start_s,
-        stop_s=stop_s,
-        duplicates=duplicates,
-        late=late,
-        invalid=invalid,
-        ids=ids,
-    )
-    generator = Generator(plan)
+    generator = Generator(Plan(**options._asdict(), start_s=start_s, stop_s=stop_s))
     sent = None
-    with _progress(events) as on_events:
+    with event_progress("generate") as progress:
+
+        def on_events(done: int) -> None:
+            if progress is not None:
+                progress(done, options.events)
+
         if to_server:
             settings = config.load({"token": token, "config": config_file}).settings
             bodies = _bodies(generator, batch)
@@ -182,23 +175,6 @@ def _bodies(generator: Generator, size: int) -> Iterator[sender.RequestBody]:
             number += 1
     if waiting:
         yield sender.RequestBody(f"{generator.plan.run}-{size}-{number}", waiting)
-
-
-@contextmanager
-def _progress(events: int) -> Iterator[Callable[[int], None]]:
-    shown = messages()
-    if not shown.is_terminal:
-        yield lambda _: None
-        return
-    columns = (
-        BarColumn(),
-        TaskProgressColumn(show_speed=True),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} events"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=shown, transient=True) as progress:
-        task = progress.add_task("", total=events)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _print_summary(generator: Generator, sent: sender.Sent | None, *, json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, EventsKeep, Json, opened
+from tillroll.cli.options import EventsKeep, Json, LocalOptions, opened
 from tillroll.cli.output import explained, write_json
 from tillroll.cli.progress import import_progress
 from tillroll.core import kernel
@@ -65,9 +65,8 @@ def run(
             "--rate", metavar="EVENTS", min=1, help="Events a second at most: as many as it can, unless given."
         ),
     ] = None,
-    data: Data = None,
     events_keep: EventsKeep = None,
-    config_file: ConfigFile = None,
+    where: LocalOptions,
     json: Json = False,
 ) -> int:
     """Take events from files, or from standard input: JSON by the line or as an array, or CSV with a header.
@@ -83,11 +82,11 @@ def run(
     kernel.keep_memory()
     started = time.monotonic()
     tallies = {}
-    settings = config.load({"data": data, "events_keep": events_keep, "config": config_file}).settings
+    settings = config.load(where._asdict() | {"events_keep": events_keep}).settings
     fields = FieldWatch(Keep(settings.events_keep))
     pace = None if rate is None else Pace(rate)
     with ExitStack() as stack:
-        store = cache(lambda: stack.enter_context(opened(settings.data, config_file, make=True)))
+        store = cache(lambda: stack.enter_context(opened(settings, make=True)))
         for file in files:
             tallies[file] = _import_file(store, file, name, file_format, fields, pace, anyway=anyway, quiet=json)
             if not json:

@@ -22,6 +22,7 @@ from typer.main import get_command
 
 import tillroll
 from tillroll.cli.examples import epilog
+from tillroll.cli.spread import spread
 from tillroll.errors import MissingPackageError, TillrollError
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ def load_command(name: str) -> Any:
         app.command(name, help=module.run.__doc__ or line)(module.run)
     elif not app.info.help:
         app.info.help = line
+    for each in (app.registered_callback, *app.registered_commands):
+        if each is not None and each.callback is not None:
+            each.callback = spread(each.callback)
     command = get_command(app)
     command.name = name
     command.epilog = epilog(name)

@@ -1,14 +1,16 @@
-"""The options that several commands share, and how settings and the store come from them."""
+"""The options that several commands share, and how settings and the store come from them.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated
+A command takes a group of them as one parameter: see cli/spread.py.
+"""
+
+from contextlib import AbstractContextManager, closing
+from typing import Annotated, NamedTuple
 
 import typer
 
 from tillroll import config
 from tillroll.app import open_server, open_store
-from tillroll.core.kept import Keep
+from tillroll.config import Settings
 from tillroll.core.rejection import Capacity
 from tillroll.errors import ConfigError
 from tillroll.ports import Store
@@ -51,72 +53,68 @@ WriteUnits = Annotated[
     int | None,
     typer.Option("--count-write-units", metavar="UNITS", min=0, help="On DynamoDB, so many a second; 0 is no bound."),
 ]
+LogLevel = Annotated[
+    str | None, typer.Option("--log-level", metavar="debug|info|warning|error", help="The least that is logged.")
+]
+LogJson = Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]
 
 
-def kept_fields(config_file: str | None, events_keep: str | None = None) -> Keep:
-    """Return the fields that the settings say are kept."""
-    return Keep(config.load({"events_keep": events_keep, "config": config_file}).settings.events_keep)
+class LocalOptions(NamedTuple):
+    """Where the store is, for what is done beside it."""
+
+    data: Data = None
+    config: ConfigFile = None
+
+    def opened(self) -> AbstractContextManager[Store]:
+        """Open the store, for the body's time. See `opened`."""
+        return opened(config.load(self._asdict()).settings)
 
 
-@contextmanager
-def opened(
-    data: str | None,
-    config_file: str | None,
-    *,
-    make: bool = False,
-    freshness_s: float | None = None,
-    count_write_units: int | None = None,
-) -> Iterator[Store]:
+class StoreOptions(NamedTuple):
+    """Where the store is, or the server that is asked instead."""
+
+    data: Data = None
+    url: Url = None
+    token: Token = None
+    config: ConfigFile = None
+
+    def settings(self, **flags: object) -> Settings:
+        """Return the settings in force, with flags of the command's own. See `config.load`."""
+        return config.load(self._asdict() | flags).settings
+
+    def opened(self, **flags: object) -> AbstractContextManager[Store]:
+        """Open the store, or the server's, for the body's time: a flag comes before what a file or a variable names.
+
+        Raises:
+            ConfigError: the addresses are both given, or name none.
+            StoreError: there is no such store.
+        """
+        if self.data is not None and self.url is not None:
+            raise ConfigError("url", f"--data {self.data} is given too", "Give one of them")
+        settings = self.settings(**flags)
+        if self.asks_server(settings):
+            return closing(open_server(settings.url, settings.token))
+        return opened(settings)
+
+    def asks_server(self, settings: Settings) -> bool:
+        """Tell whether a server is asked, and not a store of this machine."""
+        return self.data is None and bool(settings.url)
+
+
+def opened(settings: Settings, *, make: bool = False) -> AbstractContextManager[Store]:
     """Open the store that the settings name, for the body's time. A directory that is missing is only made if asked.
 
     Raises:
         ConfigError: the address names no store.
         StoreError: there is no such store.
     """
-    flags = {
-        "data": data,
-        "freshness_s": freshness_s,
-        "count_write_units": count_write_units,
-        "config": config_file,
-    }
-    settings = config.load(flags).settings
-    store = open_store(
-        settings.data,
-        make=make,
-        freshness_s=settings.freshness_s,
-        capacity=Capacity(settings.rejected_max, settings.rejected_bytes_max),
-        count_write_units=settings.count_write_units,
+    return closing(
+        open_store(
+            settings.data,
+            make=make,
+            freshness_s=settings.freshness_s,
+            capacity=Capacity(settings.rejected_max, settings.rejected_bytes_max),
+            count_write_units=settings.count_write_units,
+        )
     )
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def reached(
-    data: str | None,
-    url: str | None,
-    token: str | None,
-    config_file: str | None,
-    count_write_units: int | None = None,
-) -> Iterator[Store]:
-    """Open the store, or the server's, for the body's time: a flag comes before what a file or the environment names.
-
-    Raises:
-        ConfigError: the addresses are both given, or name none.
-        StoreError: there is no such store.
-    """
-    if data is not None and url is not None:
-        raise ConfigError("url", f"--data {data} is given too", "Give one of them")
-    settings = config.load({"url": url, "token": token, "config": config_file}).settings
-    if data is None and settings.url:
-        store = open_server(settings.url, settings.token)
-        try:
-            yield store
-        finally:
-            store.close()
-        return
-    with opened(data, config_file, count_write_units=count_write_units) as own:
-        yield own

@@ -16,33 +16,30 @@ from tillroll.core.text import visible
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.progress import Progress, ProgressColumn
+
     from tillroll import ports
     from tillroll.ingest.files import Tally
 
 
-@contextmanager
-def copy_progress(what: str) -> Iterator[ports.Progress | None]:
-    """Show the progress of something that copies pages of a file, on a terminal; elsewhere yield None."""
-    with event_progress(what, "pages") as progress:
-        yield progress
+def _drawn(*columns: ProgressColumn) -> Progress:
+    """Return a bar with what it is of before it, and columns and the time left behind it."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    what = TextColumn("{task.description}", markup=False)
+    around = (what, BarColumn(), TaskProgressColumn(), *columns, TimeRemainingColumn())
+    return Progress(*around, console=messages(), transient=True)
 
 
 @contextmanager
 def event_progress(what: str, unit: str = "events") -> Iterator[ports.Progress | None]:
-    """Show the progress of something that counts events, on a terminal; elsewhere yield None."""
+    """Show the progress of something that counts events, or pages, on a terminal; elsewhere yield None."""
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import TextColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {unit}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=messages(), transient=True) as progress:
+    with _drawn(TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {unit}")) as progress:
         task = progress.add_task(what, total=1)
 
         def update(done: int, of: int) -> None:
@@ -60,25 +57,10 @@ def import_progress(file: str, raw: BinaryIO | None) -> Iterator[Callable[[Tally
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import DownloadColumn, TextColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
     size = None if raw is None else os.fstat(raw.fileno()).st_size
-    with Progress(*columns, console=messages(), transient=True) as progress:
+    with _drawn(DownloadColumn(), TextColumn("{task.fields[rate]}")) as progress:
         task = progress.add_task(visible(Path(file).name), total=size, rate="")
         started = time.monotonic()
 

@@ -2,19 +2,19 @@
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import Json, LocalOptions
 from tillroll.cli.output import write_json
 from tillroll.cli.progress import event_progress
 from tillroll.core import kernel
 
 
-def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def run(*, where: LocalOptions, json: Json = False) -> None:
     """Drop the aggregates and count the journal again.
 
     Readers see the old aggregates until the new ones are whole, and traffic goes on.
     """
     kernel.keep_memory()
-    with opened(data, config_file) as store, event_progress("rebuild") as progress:
+    with where.opened() as store, event_progress("rebuild") as progress:
         events = store.rebuild(progress)
     if json:
         write_json({"events": events})

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, kept_fields, reached
+from tillroll.cli.options import Json, StoreOptions
 from tillroll.cli.output import console, explained, instant, table, write_json
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.kept import Keep
@@ -43,15 +43,12 @@ def list_(
     after: Annotated[str | None, typer.Option("--after", metavar="ID", help="Begin after this one.")] = None,
     code: CodeOption = None,
     source: SourceOption = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """List what is kept, oldest first: where each came from and why it was not accepted."""
     which = _which(code, source)
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         every = _kept(store, after, which, min(limit + 1, _PAGE))
         found = list(islice(every, limit))
         more = next(every, None) is not None
@@ -76,11 +73,9 @@ def list_(
 
 
 @app.command()
-def summary(
-    *, data: Data = None, url: Url = None, token: Token = None, config_file: ConfigFile = None, json: Json = False
-) -> None:
+def summary(*, where: StoreOptions, json: Json = False) -> None:
     """Count what is kept, by reason and by source; of the sources, the hundred with the most."""
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         found = store.rejected_summary()
     if json:
         write_json(found)
@@ -101,17 +96,14 @@ def summary(
 def show(
     rejected_id: Id,
     *,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Write one rejected event, byte for byte; its reason goes to standard error.
 
     On a terminal what could steer it is escaped; into a file or a pipe go the bytes themselves.
     """
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         kept = correction.find(store, rejected_id)
     if json:
         write_json(correction.plain(kept))
@@ -139,10 +131,7 @@ def retry(
     ] = None,
     code: CodeOption = None,
     source: SourceOption = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> int:
     """Send a rejected event again, or all of a reason or source, under the source and the position they came with.
@@ -152,12 +141,13 @@ def retry(
     which = _which(code, source)
     if (rejected_id is None) == (which == EVERY) or (rejected_id is None and body is not None):
         raise NothingNamedError("retry", "name one rejected event, or some by --code or --source (as they were)")
+    keep = Keep(where.settings().events_keep)
     if rejected_id is None:
-        with reached(data, url, token, config_file) as store:
-            return _retry_all(store, which, kept_fields(config_file), json=json)
+        with where.opened() as store:
+            return _retry_all(store, which, keep, json=json)
     content = None if body is None else _read(body)
-    with reached(data, url, token, config_file) as store:
-        corrected = correction.retry(store, rejected_id, content, time.time(), kept_fields(config_file))
+    with where.opened() as store:
+        corrected = correction.retry(store, rejected_id, content, time.time(), keep)
         store.fold()
     outcome = corrected.word
     if json:
@@ -200,16 +190,13 @@ def drop(
     code: CodeOption = None,
     source: SourceOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
 ) -> None:
     """Give rejected events up: they were never counted, are no longer listed, and their bytes are erased."""
     which = _which(code, source)
     if [bool(rejected_ids), everything, which != EVERY].count(True) != 1:
         raise NothingNamedError("drop", "name the rejected events, or some by --code or --source, or say --all")
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         if rejected_ids:
             dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
             store.discard(rejected_ids)

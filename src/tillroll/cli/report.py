@@ -3,20 +3,20 @@
 import sys
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated
 
 import msgspec
 import typer
 
-from tillroll import config
 from tillroll.cli import report_chart
-from tillroll.cli.options import ConfigFile, Data, Token, Url, reached
+from tillroll.cli.options import StoreOptions
 from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
 from tillroll.core import limits, question
-from tillroll.core.bracket_order import read_page
+from tillroll.core.bracket_order import read_pages
 from tillroll.core.csv_form import CsvForm
 from tillroll.core.dimension import BRACKETS, HOUR
-from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Page, Query, measured
+from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Query, measured
 from tillroll.core.report import FIVE
 from tillroll.definitions import find_readable
 from tillroll.errors import ConfigError, QueryError
@@ -124,10 +124,7 @@ def run(
         ColumnsOfCsv | None, typer.Option("--columns", help="Of CSV: the datapoint packed, or split by dimension.")
     ] = None,
     bom: Annotated[bool, typer.Option("--bom", help="Begin CSV with a byte order mark, for Excel.")] = False,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
 ) -> None:
     """Show a report as a table, a chart, CSV, JSON or Parquet.
 
@@ -142,8 +139,8 @@ def run(
     if form is Format.PARQUET and measures is None:
         shown = AGGREGATE_MEASURES
     _refuse(form, columns, bom=bom, chart=chart)
-    with reached(data, url, token, config_file) as store:
-        query = _query(store, name, parameters, only or [], config_file)
+    with where.opened() as store:
+        query = _query(store, name, parameters, only or [], where)
         query = msgspec.structs.replace(query, amounts=shown != DEFAULT_MEASURES)
         if order is None and (form is Format.TABLE or columns is ColumnsOfCsv.SPLIT):  # for people
             query = msgspec.structs.replace(query, brackets_by_amount=True)
@@ -176,13 +173,11 @@ def _refuse(form: Format, columns: ColumnsOfCsv | None, *, bom: bool, chart: boo
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
 
 
-def _query(
-    store: Store, name: str, parameters: dict[str, list[str]], only: list[str], config_file: str | None
-) -> Query:
+def _query(store: Store, name: str, parameters: dict[str, list[str]], only: list[str], where: StoreOptions) -> Query:
     report = find_readable(store, name)
     _add_only(parameters, only, question.filters_of(report))
     if report.window is HOUR:
-        parameters.setdefault("zone", [config.load({"config": config_file}).settings.zone])
+        parameters.setdefault("zone", [where.settings().zone])
     return question.parse_query(report, parameters)
 
 
@@ -197,32 +192,22 @@ def _add_only(parameters: dict[str, list[str]], only: list[str], dimensions: Seq
 
 def _pages(store: Store, query: Query, limit: int | None) -> Iterator[Sequence[Aggregate]]:
     """Yield the aggregates that match, in pages, up to a limit of them all."""
-    left = limit
-    query = msgspec.structs.replace(query, totals=False)
-    while left is None or left > 0:
-        size = limits.PAGE_MAX if left is None else min(left, limits.PAGE_MAX)
-        page = read_page(store.page, msgspec.structs.replace(query, limit=size))
+    for page in read_pages(store.page, msgspec.structs.replace(query, totals=False), limit):
         yield page.aggregates
-        if page.next is None:
-            return
-        query = msgspec.structs.replace(query, after=page.next)
-        left = None if left is None else left - len(page.aggregates)
 
 
 def _show(store: Store, query: Query, limit: int, measures: Sequence[str]) -> None:
-    first = read_page(store.page, msgspec.structs.replace(query, limit=min(limit, limits.PAGE_MAX)))
+    pages = list(read_pages(store.page, query, limit))
     rows = table("datapoint", *measures, right=measures)
-    shown = 0
-    for aggregates in _all_rows(store, query, first, limit):
-        for each in aggregates:
-            rows.add_row(each.text or each.datapoint, *_cells(each, measures))
-        shown += len(aggregates)
+    for each in chain.from_iterable(page.aggregates for page in pages):
+        rows.add_row(each.text or each.datapoint, *_cells(each, measures))
     console().print(rows)
-    if first.totals is not None:
-        totals = f"{first.totals.events:,} events in {first.totals.datapoints:,} datapoints"
+    found = pages[0].totals
+    if found is not None:
+        totals = f"{found.events:,} events in {found.datapoints:,} datapoints"
         if measures != DEFAULT_MEASURES:
-            totals += f", {euro(first.totals.amount)} euro"
-        more = f"; {shown:,} shown, --limit shows more" if shown < first.totals.datapoints else ""
+            totals += f", {euro(found.amount)} euro"
+        more = f"; {rows.row_count:,} shown, --limit shows more" if rows.row_count < found.datapoints else ""
         typer.echo(totals + more, err=True)
 
 
@@ -235,10 +220,3 @@ def _cells(aggregate: Aggregate, measures: Sequence[str]) -> Iterator[str]:
 def euro(cents: int) -> str:
     """Return an amount in euro as people read it, such as 1,234.50."""
     return f"{cents // 100:,}.{cents % 100:02}"
-
-
-def _all_rows(store: Store, query: Query, first: Page, limit: int) -> Iterator[Sequence[Aggregate]]:
-    yield first.aggregates
-    if first.next is not None and limit > len(first.aggregates):
-        rest = msgspec.structs.replace(query, after=first.next)
-        yield from _pages(store, rest, limit - len(first.aggregates))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tillroll.cli.charts import bar, draws_blocks, grid, legend, sparkline, squeezed, stack, stack_marks
 from tillroll.core import limits
-from tillroll.core.bracket_order import read_page
+from tillroll.core.bracket_order import read_page, read_pages
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.query import Aggregate, Page, Query
 from tillroll.core.report import SEPARATOR
@@ -44,7 +44,7 @@ def _draw_time(console: Console, store: Store, query: Query, limit: int | None) 
     unit = "day" if wide else "hour"
     query = msgspec.structs.replace(query, by=(unit, "bracket"), order="datapoint")
     rows: dict[str, dict[str, int]] = {}
-    for datapoint, events, *_ in everything(store, query):
+    for datapoint, events, *_ in _everything(store, query):
         window, _, bracket = datapoint.partition(SEPARATOR)
         rows.setdefault(window, {})[bracket] = events
     if limit is not None:
@@ -68,7 +68,7 @@ def _draw_merchants(console: Console, store: Store, query: Query, limit: int) ->
     names = [aggregate.datapoint for aggregate in busiest]
     for start in range(0, len(names), limits.FILTER_VALUES_MAX):
         chosen = frozenset(names[start : start + limits.FILTER_VALUES_MAX])
-        for datapoint, events, *_ in everything(
+        for datapoint, events, *_ in _everything(
             store, msgspec.structs.replace(query, filters={**query.filters, "merchant": chosen}, order="datapoint")
         ):
             day, _, merchant = datapoint.partition(SEPARATOR)
@@ -115,12 +115,7 @@ def _bar_width(console: Console, taken: int) -> int:
     return max(_BAR_MIN, min(console.width, 120) - taken)
 
 
-def everything(store: Store, query: Query) -> Iterator[Aggregate]:
-    """Yield all that matches a query, page after page."""
-    query = msgspec.structs.replace(query, totals=False, limit=limits.PAGE_MAX)
-    while True:
-        page = store.page(query)
+def _everything(store: Store, query: Query) -> Iterator[Aggregate]:
+    """Yield all that matches a query, by code points."""
+    for page in read_pages(store.page, msgspec.structs.replace(query, totals=False, brackets_by_amount=False)):
         yield from page.aggregates
-        if page.next is None:
-            return
-        query = msgspec.structs.replace(query, after=page.next)

@@ -8,8 +8,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, WriteUnits, reached
+from tillroll.cli.options import Json, StoreOptions, WriteUnits
 from tillroll.cli.output import console, table, write_aggregates_json, write_json
 from tillroll.cli.progress import event_progress
 from tillroll.cli.report import euro
@@ -34,16 +33,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The report's name.")]
 def list_reports(
     context: typer.Context,
     *,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """List the reports: how far each is counted, what it takes, and whether it can be read."""
     if context.invoked_subcommand is not None:
+        _refuse_before(context.invoked_subcommand, {**where._asdict(), "json": json or None})
         return
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         states = store.report_states()
     if json:
         write_json([state_object(state) for state in states])
@@ -63,6 +60,14 @@ def list_reports(
     console().print(rows)
 
 
+def _refuse_before(command: str, options: dict[str, object]) -> None:
+    """Refuse options that stand before a command, which does not see them."""
+    for name, value in options.items():
+        if value is not None:
+            problem = f"it stands before {command}, which does not see it"
+            raise ConfigError(f"--{name}", problem, f"Write tillroll reports {command} ... --{name}")
+
+
 def _share(state: ReportState) -> str:
     return "whole" if state.whole else f"{100 * state.position // max(1, state.journal_position)} %"
 
@@ -80,16 +85,13 @@ def plan(
     file: File,
     *,
     count_write_units: WriteUnits = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Say what applying a file would change, how long it would take here, and what it would cost on AWS."""
     definitions = _read(file)
-    _tell_not_kept(definitions, data, url, config_file)
-    with reached(data, url, token, config_file, count_write_units) as store:
+    _tell_not_kept(definitions, where)
+    with where.opened(count_write_units=count_write_units) as store:
         changed = compare(definitions, stored_definitions(store))
         events = store.status().events
         found = [planned(definition, store, events) for definition in changed]
@@ -117,10 +119,7 @@ def apply(
         int | None, typer.Option("--rate", metavar="EVENTS", min=1, help="Count at most so many events a second.")
     ] = None,
     count_write_units: WriteUnits = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Make the reports of a file, and count them from the journal's beginning, beside traffic.
@@ -129,8 +128,8 @@ def apply(
     before it is read; it takes its place at one instant.
     """
     definitions = _read(file)
-    _tell_not_kept(definitions, data, url, config_file)
-    with reached(data, url, token, config_file, count_write_units) as store:
+    _tell_not_kept(definitions, where)
+    with where.opened(count_write_units=count_write_units) as store:
         if rate is not None and isinstance(store, Paced):
             remedy = "Give --count-write-units UNITS, or set count_write_units"
             raise ConfigError("rate", "DynamoDB counts by write units, not by events", remedy)
@@ -147,10 +146,10 @@ def apply(
         typer.echo(f"{state.report.name}: version {state.report.version} {_said(state)}, {_share(state)}")
 
 
-def _tell_not_kept(definitions: list[Definition], data: str | None, url: str | None, config_file: str | None) -> None:
+def _tell_not_kept(definitions: list[Definition], where: StoreOptions) -> None:
     """Remark on fields that reports count by and the settings do not list. A server has a list of its own."""
-    settings = config.load({"url": url, "config": config_file}).settings
-    if data is None and settings.url:
+    settings = where.settings()
+    if where.asks_server(settings):
         return
     kept = Keep(settings.events_keep).names
     for field in dict.fromkeys(field for each in definitions for field in each.fields if field not in kept):
@@ -189,14 +188,11 @@ def _counted(store: Store, names: list[str]) -> tuple[int, int]:
 def show(
     name: Name,
     *,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Show a report: its definition, and each version's state."""
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         states = [state for state in store.report_states() if state.report.name == name]
     if not states:
         raise QueryError("NAME", f"there is no report {name}", "See them with: tillroll reports")
@@ -213,9 +209,9 @@ def show(
 
 
 @app.command()
-def drop(name: Name, *, data: Data = None, url: Url = None, token: Token = None, config_file: ConfigFile = None) -> int:
+def drop(name: Name, *, where: StoreOptions) -> int:
     """Forget a report of one's own, and its aggregates."""
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         dropped = store.drop(name)
         while dropped and store.count_some(_SLICE_S):
             pass
@@ -233,15 +229,12 @@ def preview_file(
     events: Annotated[
         int, typer.Option("--events", metavar="EVENTS", min=1, max=1_000_000, help="Count so many of the newest.")
     ] = EVENTS,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Show what the reports of a file say of the newest events. Stores nothing."""
     definitions = _read(file)
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         for definition in definitions:
             aggregates, seen = preview(definition.report(0), store.last_events(events))
             if json:

@@ -7,26 +7,25 @@ import typer
 
 from tillroll import config
 from tillroll.app import restore_store
-from tillroll.cli.options import ConfigFile, Data, Json
+from tillroll.cli.options import Json, LocalOptions
 from tillroll.cli.output import write_json
-from tillroll.cli.progress import copy_progress
+from tillroll.cli.progress import event_progress
 from tillroll.errors import OutputError
 
 
 def run(
     source: Annotated[str, typer.Argument(metavar="FILE", help="What `tillroll backup`, or litestream, made.")],
     *,
-    data: Data = None,
-    config_file: ConfigFile = None,
+    where: LocalOptions,
     json: Json = False,
 ) -> None:
     """Make a store out of a copy, in a directory that has none. The copy stays as it is.
 
     What was acknowledged after the copy is not in it: send or import it again, and repeats are known.
     """
-    address = config.load({"data": data, "config": config_file}).settings.data
+    address = config.load(where._asdict()).settings.data
     try:
-        with copy_progress("restored") as progress:
+        with event_progress("restored", "pages") as progress:
             made = restore_store(address, Path(source), progress)
     except OSError as error:
         raise OutputError(address, error.strerror or str(error)) from error

@@ -2,20 +2,20 @@
 
 import typer
 
-from tillroll.cli.options import ConfigFile, Data, Json, opened
+from tillroll.cli.options import Json, LocalOptions
 from tillroll.cli.output import write_json
 from tillroll.errors import StoreError
 from tillroll.ports import Restorable
 
 
-def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def run(*, where: LocalOptions, json: Json = False) -> None:
     """Say that the store was restored from a copy, and that its journal may end earlier than it had come.
 
     A store whose journal lost its end refuses to answer and to take anything until it is restored whole, or this is
     said. What was acknowledged after the copy is given up, unless it is sent or imported again. DynamoDB's tables are
     made to agree, and counted again where they were counted from another journal: nobody else may use them meanwhile.
     """
-    with opened(data, config_file) as store:
+    with where.opened() as store:
         if not isinstance(store, Restorable):
             raise StoreError("this store has no end that could be lost unseen", "Run tillroll audit")
         given_up = store.accept_end()

@@ -3,14 +3,14 @@
 import logging
 import stat
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
 from tillroll import config
 from tillroll.app import open_queue
 from tillroll.cli.logs import log_to_stderr
-from tillroll.cli.options import ConfigFile, Data, EventsKeep, Freshness, opened
+from tillroll.cli.options import ConfigFile, Data, EventsKeep, Freshness, LogJson, LogLevel, opened
 from tillroll.web.auth import read_tokens_file
 from tillroll.web.server import serve
 from tillroll.web.settings import ServerSettings
@@ -18,59 +18,46 @@ from tillroll.web.settings import ServerSettings
 _log: Final = logging.getLogger(__name__)
 
 
-def run(
-    *,
-    data: Data = None,
+class ServeOptions(NamedTuple):
+    """The settings of a server that have a flag, by their names."""
+
+    data: Data = None
     host: Annotated[
         str | None, typer.Option("--host", metavar="ADDRESS", help="Listen on this address; loopback unless given.")
-    ] = None,
+    ] = None
     port: Annotated[
         int | None,
         typer.Option("--port", metavar="PORT", min=0, max=65_535, help="Listen on this port; 0 takes a free one."),
-    ] = None,
+    ] = None
     tokens_file: Annotated[
         str | None, typer.Option("--tokens-file", metavar="FILE", help="Who may send and read, one token a line.")
-    ] = None,
+    ] = None
     open_to_all: Annotated[
         bool | None, typer.Option("--open-to-all", help="Listen beyond loopback without asking for a token.")
-    ] = None,
+    ] = None
     queue: Annotated[
         str | None, typer.Option("--queue", metavar="URL", help="Put events on this SQS queue, for workers to count.")
-    ] = None,
-    freshness_s: Freshness = None,
-    events_keep: EventsKeep = None,
-    log_level: Annotated[
-        str | None,
-        typer.Option("--log-level", metavar="debug|info|warning|error", help="The least that is logged."),
-    ] = None,
-    log_json: Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")] = None,
-    config_file: ConfigFile = None,
-) -> None:
+    ] = None
+    freshness_s: Freshness = None
+    events_keep: EventsKeep = None
+    log_level: LogLevel = None
+    log_json: LogJson = None
+    config: ConfigFile = None
+
+
+def run(*, options: ServeOptions) -> None:
     """Take events and answer questions over HTTP, with a page for people.
 
     Listens on loopback unless told otherwise, and beyond it only when tokens are set or --open-to-all says so. SIGTERM
     and Ctrl-C finish what was accepted, then stop.
     """
-    flags = {
-        "data": data,
-        "host": host,
-        "port": port,
-        "tokens_file": tokens_file,
-        "open_to_all": open_to_all,
-        "queue": queue,
-        "freshness_s": freshness_s,
-        "events_keep": events_keep,
-        "log_level": log_level,
-        "log_json": log_json,
-        "config": config_file,
-    }
-    found = config.load(flags)
+    found = config.load(options._asdict())
     settings = found.settings
     server = _server_settings(settings)
     server.check()
     log_to_stderr(settings.log_level, as_json=settings.log_json)
     _warn_of_readers(found)
-    with opened(settings.data, config_file, make=True, freshness_s=settings.freshness_s) as store:
+    with opened(settings, make=True) as store:
         serve(store, server, queue=open_queue(settings.queue) if settings.queue else None)
 
 

@@ -3,13 +3,13 @@
 import msgspec
 
 from tillroll import config
-from tillroll.cli.options import ConfigFile, Data, Json
+from tillroll.cli.options import Json, LocalOptions
 from tillroll.cli.output import console, table, write_json
 
 
-def run(*, data: Data = None, config_file: ConfigFile = None, json: Json = False) -> None:
+def run(*, where: LocalOptions, json: Json = False) -> None:
     """Show the settings in force and where each came from. Secrets are only said to be set."""
-    shown = config.load({"data": data, "config": config_file}).shown()
+    shown = config.load(where._asdict()).shown()
     if json:
         write_json({name: {"value": value, "origin": origin} for name, value, origin in shown})
         return

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tillroll.cli.charts import COLOURS, bar, draws_blocks, grid, sparkline
-from tillroll.cli.options import ConfigFile, Data, Json, Token, Url, reached
+from tillroll.cli.options import Json, StoreOptions
 from tillroll.cli.output import console
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
@@ -54,17 +54,14 @@ def run(
     count: Annotated[
         int | None, typer.Option("--count", metavar="LOOKS", min=1, help="Stop after so many looks.")
     ] = None,
-    data: Data = None,
-    url: Url = None,
-    token: Token = None,
-    config_file: ConfigFile = None,
+    where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Watch purchases arrive: how many a second, by amount bracket and payment method.
 
     On a terminal until Ctrl-C; else, or with --json, one line a look.
     """
-    with reached(data, url, token, config_file) as store:
+    with where.opened() as store:
         looks = _looks(store, interval, count)
         if json or not sys.stdout.isatty():
             for before, now in looks:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tillroll.core import limits
 from tillroll.core.dimension import Bracket, Closed
 from tillroll.core.query import Page, dimensions_of
 from tillroll.core.report import SEPARATOR
@@ -54,6 +55,21 @@ def read_page(read: Read, query: Query) -> Page:
             return order.cut(query, read(_changed(query, limit=order.group_max, after=None)))
         return _by_group(read, query, order)
     return _by_bracket(read, query, order)
+
+
+def read_pages(read: Read, query: Query, most: int | None = None) -> Iterator[Page]:
+    """Yield page after page of what a query asks for, whatever its limit, up to so many aggregates, or all.
+
+    Only the first has totals, and that where the query wants them.
+    """
+    while most is None or most > 0:
+        limit = limits.PAGE_MAX if most is None else min(most, limits.PAGE_MAX)
+        page = read_page(read, msgspec.structs.replace(query, limit=limit))
+        yield page
+        if page.next is None:
+            return
+        query = msgspec.structs.replace(query, after=page.next, totals=False)
+        most = None if most is None else most - len(page.aggregates)
 
 
 class _Order:

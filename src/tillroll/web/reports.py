@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from tillroll.core import limits
-from tillroll.core.bracket_order import read_page
+from tillroll.core.bracket_order import read_page, read_pages
 from tillroll.core.csv_form import COLUMNS, Columns, CsvForm
 from tillroll.core.definition import define
 from tillroll.core.preview import EVENTS, preview
@@ -36,7 +36,7 @@ from tillroll.web.described import described, possible
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from starlette.requests import Request
 
@@ -191,8 +191,10 @@ class ReportRoutes:
         whole: bool,
         download: bool,
     ) -> Response:
-        page = self._first_of_all(query) if whole else read_page(self._store.page, query)
-        pages = self._pages(query, page) if whole else [page.aggregates]
+        pages = read_pages(self._store.page, query) if whole else iter([read_page(self._store.page, query)])
+        page = next(pages)
+        if whole:
+            _refuse_too_many(query, page)
         headers = {}
         if page.totals is not None:
             headers["Tillroll-Datapoints"] = str(page.totals.datapoints)
@@ -205,23 +207,7 @@ class ReportRoutes:
             headers["Link"] = f'<{request.url.path}?{query_text}>; rel="next"'
         if download:
             headers["Content-Disposition"] = f'attachment; filename="{query.report.name}.{write.extension}"'
-        return answer(request, write.body(pages), write.media_type, headers)
-
-    def _first_of_all(self, query: Query) -> Page:
-        """Return the first page of all that matches, for a form that is not to be put together of pages."""
-        first = read_page(self._store.page, msgspec.structs.replace(query, limit=limits.PAGE_MAX))
-        if first.totals is not None and first.totals.datapoints > PARQUET_ROWS_MAX:
-            problem = f"there are {first.totals.datapoints} datapoints, and one file has at most {PARQUET_ROWS_MAX}"
-            command = f"tillroll report {query.report.name} --format parquet"
-            raise QueryError("format", problem, f"Narrow the range, give limit and turn pages, or run: {command}")
-        return first
-
-    def _pages(self, query: Query, page: Page) -> Iterator[Sequence[Aggregate]]:
-        yield page.aggregates
-        query = msgspec.structs.replace(query, limit=limits.PAGE_MAX, totals=False)
-        while page.next is not None:
-            page = read_page(self._store.page, msgspec.structs.replace(query, after=page.next))
-            yield page.aggregates
+        return answer(request, write.body(each.aggregates for each in chain([page], pages)), write.media_type, headers)
 
     async def aggregate(self, request: Request) -> Response:
         """GET /aggregates/{datapoint}."""
@@ -331,6 +317,14 @@ def _choice(parameters: dict[str, list[str]], name: str, known: tuple[_T, ...]) 
     if value is not None:
         raise QueryError(name, f"{value[:80]!r} is none of its values", f"They are {', '.join(known)}")
     return None
+
+
+def _refuse_too_many(query: Query, first: Page) -> None:
+    """Refuse to make one file of very much; `first` is the first page of it."""
+    if first.totals is not None and first.totals.datapoints > PARQUET_ROWS_MAX:
+        problem = f"there are {first.totals.datapoints} datapoints, and one file has at most {PARQUET_ROWS_MAX}"
+        command = f"tillroll report {query.report.name} --format parquet"
+        raise QueryError("format", problem, f"Narrow the range, give limit and turn pages, or run: {command}")
 
 
 def _refuse(form: str, having: set[str], **parameters: str | None) -> None:
