@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll import __version__
 from tillroll.core import limits, question
@@ -32,11 +32,12 @@ from tillroll.web.reports import (
 from tillroll.web.schemas import BOUNDS, COUNT, DATAPOINT, NAME, SCHEMAS, TEXT, listed, one_of, ref, shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from tillroll.web.settings import ServerSettings
 
 JsonObject = dict[str, Any]
+_Methods = dict[str, "_Operation"]
 _JSON: Final = "application/json"
 _EVERYWHERE: Final = (
     "address_too_long",
@@ -81,6 +82,65 @@ _OF_HTTP: Final = ("measures", "format", "columns", "bom", "download")  # which 
 _ETAG: Final = {"schema": {"type": "string"}, "description": "Names this answer: send it back in If-None-Match"}
 
 
+class _Operation(NamedTuple):
+    """What a method does at a path. `changes` says that browsers may not send it for other sites, though it reads."""
+
+    name: str
+    tag: str
+    summary: str
+    text: str
+    answers: JsonObject
+    codes: Sequence[str] = ("bad_query", *_STORE)
+    right: Right = Right.READ
+    changes: bool = False
+    parameters: Sequence[JsonObject] = ()
+    body: JsonObject | None = None
+
+    def described(self, settings: ServerSettings) -> JsonObject:
+        """Return it as a server of these settings has it."""
+        parameters = list(self.parameters)
+        if "304" in self.answers:
+            parameters.append(_parameter("If-None-Match", TEXT, "The ETag that is known", place="header"))
+        operation: JsonObject = {
+            "operationId": self.name,
+            "tags": [self.tag],
+            "summary": self.summary,
+            "description": self.text,
+            "responses": self.answers | self._problems(settings),
+        }
+        if parameters:
+            operation["parameters"] = parameters
+        if settings.guarded and self.right:
+            operation["security"] = [{"token": []}]
+        return operation if self.body is None else operation | {"requestBody": self.body}
+
+    def _codes(self, settings: ServerSettings) -> list[str]:
+        codes = [*self.codes, *_EVERYWHERE]
+        if settings.guarded:
+            return [*codes, *(("token_missing", "token_unknown", "token_forbids") if self.right else ())]
+        if self.changes or self.right in (Right.SEND, Right.MANAGE):
+            codes.append("cross_site")
+        return [*codes, *(("unknown_host",) if settings.loopback and not settings.open_to_all else ())]
+
+    def _problems(self, settings: ServerSettings) -> JsonObject:
+        others = _OF_HTTP if self.tag == "Reports" else ()
+        known = [each["name"] for each in self.parameters if each["in"] == "query" and each["name"] not in others]
+        found: dict[int, dict[str, str]] = {}
+        for code in dict.fromkeys(self._codes(settings)):
+            status, text = CODES[code]
+            found.setdefault(status, {})[code] = text
+        answers = {}
+        for status, texts in sorted(found.items()):
+            examples = {}
+            for code, text in texts.items():
+                value = example(code, settings, operation=self.name, known=known, right=self.right)
+                examples[code] = {"summary": text, "value": value}
+            described = "\n\n".join(f"`{code}`: {text}" for code, text in texts.items())
+            content = {MEDIA_TYPE: {"schema": ref("Problem"), "examples": examples}}
+            answers[str(status)] = {"description": described, "content": content}
+        return answers
+
+
 def describe(settings: ServerSettings) -> JsonObject:
     """Return the whole description."""
     description: JsonObject = {
@@ -97,7 +157,10 @@ def describe(settings: ServerSettings) -> JsonObject:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
-        "paths": _paths(settings),
+        "paths": {
+            path: {method: operation.described(settings) for method, operation in methods.items()}
+            for path, methods in _paths(settings).items()
+        },
         "components": {"schemas": SCHEMAS},
     }
     if settings.guarded:
@@ -105,131 +168,128 @@ def describe(settings: ServerSettings) -> JsonObject:
     return description
 
 
-def _paths(settings: ServerSettings) -> JsonObject:
-    paths: JsonObject = {
-        "/events": {"post": _post_events(settings), "get": _get_events(settings)},
-        "/fields": {"get": _fields(settings)},
-        "/reports": {"get": _list_reports(settings)},
-        "/reports/preview": {"post": _preview(settings)},
-        "/reports/{name}": _own_report(settings),
-        "/reports/{name}/definition": {"get": _definition(settings)},
+def _paths(settings: ServerSettings) -> dict[str, _Methods]:
+    paths: dict[str, _Methods] = {
+        "/events": {"post": _post_events(settings), "get": _get_events()},
+        "/fields": {"get": _fields()},
+        "/reports": {"get": _list_reports()},
+        "/reports/preview": {"post": _preview()},
+        "/reports/{name}": _own_report(),
+        "/reports/{name}/definition": {"get": _definition()},
     }
     for report in FIVE:
-        paths[f"/reports/{report.name}"] = {"get": _get_report(report, settings)}
-    paths |= _aggregates(settings) | _rejected_events(settings) | _rejected_event(settings)
-    return paths | _audits(settings) | _watching(settings) | _itself(settings)
+        paths[f"/reports/{report.name}"] = {"get": _get_report(report)}
+    return paths | _aggregates() | _rejected_events() | _rejected_event() | _audits() | _watching() | _itself()
 
 
-def _list_reports(settings: ServerSettings) -> JsonObject:
+def _list_reports() -> _Operation:
     text = "The reports there are, with the dimensions that they count by."
     answers = _tagged(_json(listed(ref("Report")), text=text))
     parameters = [_parameter("definitions", one_of(SWITCH), "1 adds to each of one's own its definition, as stored")]
-    codes = ("bad_query",)
-    return _operation("listReports", "Reports", "List reports", text, settings, answers, codes, parameters=parameters)
+    return _Operation(
+        "listReports", "Reports", "List reports", text, answers, codes=("bad_query",), parameters=parameters
+    )
 
 
 _REPORT_NAME: Final = {
-    "type": "string",
-    "pattern": "^[a-z0-9-]{1,40}$",
-    "examples": ["turnover-week"],
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "The report's name",
+    "schema": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$", "examples": ["turnover-week"]},
 }
 
 
-def _own_report(settings: ServerSettings) -> JsonObject:
+def _own_report() -> _Methods:
     """Return the operations on reports of one's own, which this description does not list by name."""
-    name = [_parameter("name", _REPORT_NAME, "The report's name", place="path", required=True)]
     codes = ("bad_query", "unknown_report", *_STORE)
-    read = _operation(
+    read = _Operation(
         "readReport",
         "Reports",
         "Read a report of one's own",
         "A page of the report. Its parameters are those of the others, by the dimensions that it has.",
-        settings,
         _tagged(_json(listed(ref("Aggregate")))),
-        ("report_counting", *codes),
-        parameters=name,
+        codes=("report_counting", *codes),
+        parameters=[_REPORT_NAME],
     )
-    put = _operation(
+    put = _Operation(
         "defineReport",
         "Reports",
         "Define a report",
         "Makes a report, or a new version of it that takes the place of the one before when it is counted.",
-        settings,
         _json(ref("Report"), text="It is this already") | _json(ref("Report"), "202", "It is being counted"),
-        ("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
+        codes=("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
         right=Right.MANAGE,
-        parameters=name,
+        parameters=[_REPORT_NAME],
+        body=_body(ref("Definition")),
     )
-    put["requestBody"] = {"required": True, "content": {_JSON: {"schema": ref("Definition")}}}
-    drop = _operation(
+    drop = _Operation(
         "dropReport",
         "Reports",
         "Drop a report",
         "Forgets a report of one's own with its aggregates. The five stay.",
-        settings,
         {"204": {"description": "It is no longer counted"}},
-        codes,
+        codes=codes,
         right=Right.MANAGE,
-        parameters=name,
+        parameters=[_REPORT_NAME],
     )
     return {"get": read, "put": put, "delete": drop}
 
 
-def _definition(settings: ServerSettings) -> JsonObject:
-    return _operation(
+def _definition() -> _Operation:
+    return _Operation(
         "getDefinition",
         "Reports",
         "Get a definition",
         "The definition of a report, as it can be written again.",
-        settings,
         _tagged(_json(ref("Definition"))),
-        ("bad_query", "unknown_report", *_STORE),
-        parameters=[_parameter("name", _REPORT_NAME, "The report's name", place="path", required=True)],
+        codes=("bad_query", "unknown_report", *_STORE),
+        parameters=[_REPORT_NAME],
     )
 
 
-def _preview(settings: ServerSettings) -> JsonObject:
-    preview = _operation(
+def _preview() -> _Operation:
+    return _Operation(
         "previewReport",
         "Reports",
         "Preview a report",
         "What a definition says of the newest purchases, and what counting all of them would take. Stores nothing.",
-        settings,
         _json(ref("Preview")),
-        ("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
+        codes=("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
         right=Right.MANAGE,
+        body=_body(ref("Definition")),
     )
-    return preview | {"requestBody": {"required": True, "content": {_JSON: {"schema": ref("Definition")}}}}
 
 
-def _post_events(settings: ServerSettings) -> JsonObject:
-    headers = [
-        _parameter("Idempotency-Key", NAME, "Names the events of the body by their position in it", place="header"),
-        _parameter("Content-Encoding", one_of(ENCODINGS), "How the body is compressed", place="header"),
-    ]
-    body = {
-        "required": True,
-        "description": (
-            f"At most {settings.body_bytes_max} bytes, also after decompression, and {settings.body_events_max} "
-            f"events. One bad event does not cost the others. Lines may also come as {', '.join(NDJSON_TYPES[1:])}"
-        ),
-        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}}
-        | {NDJSON_TYPES[0]: {"schema": TEXT | {"description": "One event a line"}}},
-    }
-    answers = _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "Durable: all of it, or what is good")
+def _post_events(settings: ServerSettings) -> _Operation:
     text = (
         "Takes one purchase, an array of them, or one on each line. Each has its own outcome. The answer comes when "
         "what was accepted is durable. A repeat under the same `id` or `Idempotency-Key` is counted once."
     )
-    codes = (*_TAKING, *_BODY, *_STORE)
-    operation = _operation(
-        "sendEvents", "Events", "Send events", text, settings, answers, codes, right=Right.SEND, parameters=headers
+    taken = (
+        f"At most {settings.body_bytes_max} bytes, also after decompression, and {settings.body_events_max} "
+        f"events. One bad event does not cost the others. Lines may also come as {', '.join(NDJSON_TYPES[1:])}"
     )
-    return operation | {"requestBody": body}
+    body = _body(_ONE_OR_MORE) | {"description": taken}
+    body["content"][NDJSON_TYPES[0]] = {"schema": TEXT | {"description": "One event a line"}}
+    return _Operation(
+        "sendEvents",
+        "Events",
+        "Send events",
+        text,
+        _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "Durable: all of it, or what is good"),
+        codes=(*_TAKING, *_BODY, *_STORE),
+        right=Right.SEND,
+        parameters=[
+            _parameter("Idempotency-Key", NAME, "Names the events of the body by their position in it", place="header"),
+            _parameter("Content-Encoding", one_of(ENCODINGS), "How the body is compressed", place="header"),
+        ],
+        body=body,
+    )
 
 
-def _get_events(settings: ServerSettings) -> JsonObject:
-    position = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX, "default": 0}
+def _get_events() -> _Operation:
+    position = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
     answers = _content(NDJSON_TYPES[0], "Each event with its kept fields and its name, `_name`, as an import takes it")
     header = {"schema": COUNT, "description": "The position that this answer reaches: give it as `after` next time"}
     answers["200"]["headers"] = {"Tillroll-Position": header}
@@ -237,72 +297,85 @@ def _get_events(settings: ServerSettings) -> JsonObject:
         "Streams the journal's events, one a line, in the order they were accepted, up to its end as it was when this "
         "was asked. An answer that breaks off has reached no position."
     )
-    end = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
     bound = BOUNDS[HOUR.name]
-    parameters = [
-        _parameter("after", position, "Only what was journaled after this position"),
-        _parameter("until", end, "Only what was journaled up to this position"),
-        _parameter("from", bound, "Only what is dated from this day, hour or instant on"),
-        _parameter("to", bound, "Only what is dated before this day, hour or instant"),
-        _parameter("merchant", listed(NAME) | {"minItems": 1}, "Only this merchant's; repeat it for several"),
-    ]
-    codes = ("bad_query", "overloaded", *_STORE)
-    return _operation("exportEvents", "Events", "Export events", text, settings, answers, codes, parameters=parameters)
+    return _Operation(
+        "exportEvents",
+        "Events",
+        "Export events",
+        text,
+        answers,
+        codes=("bad_query", "overloaded", *_STORE),
+        parameters=[
+            _parameter("after", position | {"default": 0}, "Only what was journaled after this position"),
+            _parameter("until", position, "Only what was journaled up to this position"),
+            _parameter("from", bound, "Only what is dated from this day, hour or instant on"),
+            _parameter("to", bound, "Only what is dated before this day, hour or instant"),
+            _parameter("merchant", listed(NAME) | {"minItems": 1}, "Only this merchant's; repeat it for several"),
+        ],
+    )
 
 
-def _get_report(report: Report, settings: ServerSettings) -> JsonObject:
-    parameters = []
-    if report.window:
-        bound = BOUNDS[report.window.name]
-        text = f"a date, or an instant that begins {'an hour' if report.window is HOUR else 'a day in UTC'}"
-        parameters += [
-            _parameter("from", bound, f"From when on: {text}"),
-            _parameter("to", bound, f"Before when: {text}; later than `from`"),
-        ]
-    if report.window is HOUR:
-        zone = {"type": "string", "format": "zone", "examples": ["Europe/Stockholm"], "default": UTC}
-        parameters.append(_parameter("zone", zone, "The IANA name of the zone whose clocks days and hours are by"))
-    for dimension in (each for each in report.by if each is not report.window):
-        wanted = listed(_values(dimension), limits.FILTER_VALUES_MAX) | {"minItems": 1}
-        text = f"Only events of this {dimension.name}; repeat it for several"
-        parameters.append(_parameter(dimension.name, wanted, text))
+def _get_report(report: Report) -> _Operation:
     by = listed(one_of(question.dimensions_of(report))) | {"minItems": 1, "uniqueItems": True}
     if report.window:
         times = {"enum": [report.window.name, *question.spans_of(report)]}
         by |= {"contains": times, "minContains": 0, "maxContains": 1}
-    limit = {"type": "integer", "minimum": 1, "maximum": limits.PAGE_MAX, "default": limits.PAGE_DEFAULT}
     orders = [order for order in question.ORDERS if order != "bracket" or "bracket" in report.dimensions]
     cursor = {"type": "string", "minLength": 1, "maxLength": question.CURSOR_CHARACTERS_MAX, "format": "cursor"}
-    parameters += [
+    parameters = [
+        *_times(report),
+        *map(_only, (each for each in report.by if each is not report.window)),
         _parameter("by", by, "Roll up to these dimensions, in this order, or to a span in place of the window"),
-        _measures(),
+        _MEASURES,
         _parameter("order", one_of(orders, default=question.ORDERS[0]), "By name, or most events or amount first"),
-        _parameter("limit", limit, "Datapoints on a page"),
+        _limit(limits.PAGE_MAX, limits.PAGE_DEFAULT, "Datapoints on a page"),
         _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
         _parameter("format", one_of(FORMATS), "Instead of the Accept header"),
         _parameter("columns", one_of(COLUMNS), "Of CSV and Parquet: the datapoint packed, or split by dimension"),
         _parameter("bom", one_of(SWITCH), "Of CSV: 1 begins it with a byte order mark, for Excel"),
         _parameter("download", one_of(SWITCH), "1 names the answer as a file"),
     ]
-    headers = {
+    answers = _json(listed(ref("Aggregate")))
+    answers["200"]["headers"] = {
         "Link": {"schema": TEXT, "description": 'The address of the next page, with rel="next"; not on the last'},
         "Tillroll-Datapoints": {"schema": COUNT, "description": "On all pages together; on the first page only"},
         "Tillroll-Events": {"schema": COUNT, "description": "On all pages together; on the first page only"},
         "Tillroll-Amount": {"schema": COUNT, "description": "In cents; only where measures are asked for"},
     }
-    answers = _json(listed(ref("Aggregate")))
-    answers["200"]["headers"] = headers
     answers["200"]["content"]["text/csv"] = {"schema": TEXT}
     answers["200"]["content"][PARQUET] = {"schema": {"type": "string", "format": "binary"}}
     text = (
         f"A page of the report. It counts by {', '.join(report.dimensions)}; `by` rolls it up to some of these. "
         f"Parquet is all of it, up to {PARQUET_ROWS_MAX:,} datapoints, unless `limit` or `cursor` is given."
     )
-    codes = ("bad_query", "parquet_missing", *_STORE)
-    operation_id = f"read{report.name.title().replace('-', '')}"
-    return _operation(
-        operation_id, "Reports", report.title, text, settings, _tagged(answers), codes, parameters=parameters
+    return _Operation(
+        f"read{report.name.title().replace('-', '')}",
+        "Reports",
+        report.title,
+        text,
+        _tagged(answers),
+        codes=("bad_query", "parquet_missing", *_STORE),
+        parameters=parameters,
     )
+
+
+def _times(report: Report) -> list[JsonObject]:
+    if report.window is None:
+        return []
+    bound = BOUNDS[report.window.name]
+    text = f"a date, or an instant that begins {'an hour' if report.window is HOUR else 'a day in UTC'}"
+    zone = {"type": "string", "format": "zone", "examples": ["Europe/Stockholm"], "default": UTC}
+    parameters = [
+        _parameter("from", bound, f"From when on: {text}"),
+        _parameter("to", bound, f"Before when: {text}; later than `from`"),
+        _parameter("zone", zone, "The IANA name of the zone whose clocks days and hours are by"),
+    ]
+    return parameters if report.window is HOUR else parameters[:2]
+
+
+def _only(dimension: Dimension) -> JsonObject:
+    wanted = listed(_values(dimension), limits.FILTER_VALUES_MAX) | {"minItems": 1}
+    return _parameter(dimension.name, wanted, f"Only events of this {dimension.name}; repeat it for several")
 
 
 def _values(dimension: Dimension) -> JsonObject:
@@ -315,176 +388,137 @@ def _values(dimension: Dimension) -> JsonObject:
     raise TypeError(dimension.name)
 
 
-def _measures() -> JsonObject:
-    schema = listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES}
-    return _parameter("measures", schema, "What each aggregate has beside its datapoint; the average is in cents")
-
-
-def _aggregates(settings: ServerSettings) -> JsonObject:
+def _aggregates() -> dict[str, _Methods]:
     many = listed(DATAPOINT, limits.DATAPOINTS_MAX)
     some = listed(DATAPOINT, IN_ADDRESS_MAX) | {"minItems": 1}
+    ids = listed(TEXT, IN_ADDRESS_MAX) | {"minItems": 1}
     counted = "In the order asked; one that nobody counted yet is 0"
-    asked = [_parameter("datapoint", some, "Repeat it for several", required=True), _measures()]
     codes = ("bad_query", "report_counting", *_STORE)
-    read = _operation(
+    read = _Operation(
         "readAggregates",
         "Aggregates",
         "Read several aggregates",
         f"Up to {IN_ADDRESS_MAX} datapoints, named in the address.",
-        settings,
         _tagged(_json(listed(ref("Aggregate")), text=counted)),
-        codes,
-        parameters=asked,
+        codes=codes,
+        parameters=[_parameter("datapoint", some, "Repeat it for several", required=True), _MEASURES],
     )
-    post = _operation(
+    post = _Operation(
         "readManyAggregates",
         "Aggregates",
         "Read many aggregates",
         f"Up to {limits.DATAPOINTS_MAX} datapoints, named in the body. It changes nothing.",
-        settings,
         _json(listed(ref("Aggregate")), text=counted),
-        ("bad_body", *_BODY, *codes),
+        codes=("bad_body", *_BODY, *codes),
         changes=True,
-        parameters=[_measures()],
+        parameters=[_MEASURES],
+        body=_body(shape({"datapoints": many}, additionalProperties=False)),
     )
-    schema = shape({"datapoints": many}, additionalProperties=False)
-    post["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
-    one = _operation(
+    one = _Operation(
         "readAggregate",
         "Aggregates",
         "Read one aggregate",
         "The number of purchases of one datapoint. Percent-encode it in the address.",
-        settings,
         _tagged(_json(ref("Aggregate"))),
-        ("unknown_datapoint", *codes),
+        codes=("unknown_datapoint", *codes),
         parameters=[
             _parameter("datapoint", DATAPOINT, "As a report writes it", place="path", required=True),
-            _measures(),
+            _MEASURES,
         ],
     )
-    limit = {"type": "integer", "minimum": 1, "maximum": MERCHANTS_MAX, "default": MERCHANTS_DEFAULT}
-    search = [
-        _parameter("q", {"type": "string", "maxLength": limits.NAME_CHARACTERS_MAX}, "A part of the name"),
-        _parameter("limit", limit, "How many"),
-    ]
-    merchants = _operation(
+    merchants = _Operation(
         "findMerchants",
         "Aggregates",
         "Find merchants",
         "Merchants whose name contains a text, whatever the case.",
-        settings,
         _tagged(_json(listed(TEXT), text="Those that begin with it first")),
-        codes,
-        parameters=search,
+        codes=codes,
+        parameters=[
+            _parameter("q", TEXT | {"maxLength": limits.NAME_CHARACTERS_MAX}, "A part of the name"),
+            _limit(MERCHANTS_MAX, MERCHANTS_DEFAULT),
+        ],
+    )
+    names = _Operation(
+        "nameMerchants",
+        "Aggregates",
+        "Name merchants",
+        "What the operator's file calls these merchants; one that it does not have is left out.",
+        _json({"type": "object", "additionalProperties": TEXT}, text="Names by id"),
+        codes=("bad_query",),
+        parameters=[_parameter("id", ids, "Repeat it for several", required=True)],
+    )
+    explain = _Operation(
+        "explainAggregate",
+        "Aggregates",
+        "Show the purchases behind a number",
+        "The events of a datapoint in the order that they were journaled: where each is, and what it is known by.",
+        _json(ref("Explained")),
+        parameters=[
+            _parameter("datapoint", DATAPOINT, "As a report writes it", required=True),
+            _parameter("after", COUNT | {"maximum": 10**18 - 1}, "The `next` of the page before"),
+            _limit(EXPLAINED_MAX, EXPLAINED_DEFAULT),
+        ],
+    )
+    dimensions = _Operation(
+        "listDimensions",
+        "Reports",
+        "List dimensions",
+        "What a report of one's own may be by: windows, what events have, and the fields that are kept.",
+        _json(listed(ref("Part"))),
+        codes=("bad_query",),
     )
     return {
         "/aggregates": {"get": read, "post": post},
         "/aggregates/{datapoint}": {"get": one},
         "/merchants": {"get": merchants},
-        "/merchants/names": {"get": _merchant_names(settings)},
-        "/explain": {"get": _explain(settings)},
-        "/dimensions": {"get": _dimensions(settings)},
+        "/merchants/names": {"get": names},
+        "/explain": {"get": explain},
+        "/dimensions": {"get": dimensions},
     }
 
 
-def _merchant_names(settings: ServerSettings) -> JsonObject:
-    ids = listed({"type": "string"}, IN_ADDRESS_MAX) | {"minItems": 1}
-    return _operation(
-        "nameMerchants",
-        "Aggregates",
-        "Name merchants",
-        "What the operator's file calls these merchants; one that it does not have is left out.",
-        settings,
-        _json({"type": "object", "additionalProperties": TEXT}, text="Names by id"),
-        ("bad_query",),
-        parameters=[_parameter("id", ids, "Repeat it for several", required=True)],
-    )
-
-
-def _dimensions(settings: ServerSettings) -> JsonObject:
-    return _operation(
-        "listDimensions",
-        "Reports",
-        "List dimensions",
-        "What a report of one's own may be by: windows, what events have, and the fields that are kept.",
-        settings,
-        _json(listed(ref("Part"))),
-        ("bad_query",),
-    )
-
-
-def _explain(settings: ServerSettings) -> JsonObject:
-    limit = {"type": "integer", "minimum": 1, "maximum": EXPLAINED_MAX, "default": EXPLAINED_DEFAULT}
-    parameters = [
-        _parameter("datapoint", DATAPOINT, "As a report writes it", required=True),
-        _parameter("after", COUNT | {"maximum": 10**18 - 1}, "The `next` of the page before"),
-        _parameter("limit", limit, "How many"),
-    ]
-    return _operation(
-        "explainAggregate",
-        "Aggregates",
-        "Show the purchases behind a number",
-        "The events of a datapoint in the order that they were journaled: where each is, and what it is known by.",
-        settings,
-        _json(ref("Explained")),
-        ("bad_query", *_STORE),
-        parameters=parameters,
-    )
-
-
-def _rejected_events(settings: ServerSettings) -> JsonObject:
-    limit = {"type": "integer", "minimum": 1, "maximum": limits.REJECTED_LISTED_MAX, "default": 100}
-    paging = [
-        _parameter("after", TEXT, "The id that the page before ended with"),
-        _parameter("limit", limit, "How many"),
-    ]
+def _rejected_events() -> dict[str, _Methods]:
+    after = _parameter("after", TEXT, "The id that the page before ended with")
     filters = [
         _parameter("code", TEXT, "Only those of this reason"),
         _parameter("source", listed(TEXT), "Only those of this key, message or file; repeat it for several"),
     ]
-    listing = _operation(
+    listing = _Operation(
         "listRejected",
         "Rejected",
         "List rejected events",
         "The events that were not accepted and wait to be corrected, each with its reason.",
-        settings,
         _json(listed(ref("Rejected")), text="Oldest first"),
-        ("bad_query", *_STORE),
-        parameters=[*paging, *filters],
+        parameters=[after, _limit(limits.REJECTED_LISTED_MAX, 100), *filters],
     )
-    discard_some = _operation(
+    discard_some = _Operation(
         "discardSomeRejected",
         "Rejected",
         "Discard rejected events",
         "Erases up to 1,000 of a reason or a source, or of all, that had come by a moment. Ask again until it is 0.",
-        settings,
         _json(ref("Discarded"), text="How many are no longer kept"),
-        ("bad_query", *_STORE),
         right=Right.SEND,
         parameters=[
             _parameter("before", COUNT | {"maximum": 10**11}, "In seconds since 1970", required=True),
             *filters,
         ],
     )
-    summary = _operation(
+    summary = _Operation(
         "summarizeRejected",
         "Rejected",
         "Count rejected events",
         "How many wait to be corrected, by reason and by source.",
-        settings,
         _json(ref("RejectedSummary"), text="How many there are"),
-        ("bad_query", *_STORE),
     )
-    retry_some = _operation(
+    retry_some = _Operation(
         "retrySomeRejected",
         "Rejected",
         "Retry rejected events",
         "Sends up to 1,000 of a reason or a source again as they were, for when the reason has passed.",
-        settings,
         _json(ref("Retried"), text="What became of them. Go on after `after`, unless it is null"),
-        ("bad_query", "store_full", *_STORE),
+        codes=("bad_query", "store_full", *_STORE),
         right=Right.SEND,
-        parameters=[paging[0], *filters],
+        parameters=[after, *filters],
     )
     return {
         "/rejected": {"get": listing, "delete": discard_some},
@@ -493,227 +527,152 @@ def _rejected_events(settings: ServerSettings) -> JsonObject:
     }
 
 
-def _rejected_event(settings: ServerSettings) -> JsonObject:
+def _rejected_event() -> dict[str, _Methods]:
     codes = ("unknown_rejected", *_STORE)
-    show = _operation(
+    show = _Operation(
         "getRejected",
         "Rejected",
         "Get a rejected event",
         "The event byte for byte, and why it was not accepted.",
-        settings,
         _json(ref("Rejected")),
-        codes,
+        codes=codes,
         parameters=[_ID],
     )
-    discard = _operation(
+    discard = _Operation(
         "discardRejected",
         "Rejected",
         "Discard a rejected event",
         "It is erased. That an event of this name came is still known.",
-        settings,
         {"204": {"description": "It is no longer kept"}},
-        codes,
+        codes=codes,
         right=Right.SEND,
         parameters=[_ID],
     )
-    retry = _operation(
+    retry = _Operation(
         "retryRejected",
         "Rejected",
         "Retry a rejected event",
         "Sends it again under the name that it came with, corrected by the body if there is one. It counts once.",
-        settings,
         _json(ref("Corrected"), text="It is counted, and no longer kept"),
-        ("not_accepted", "store_full", *_BODY, *codes),
+        codes=("not_accepted", "store_full", *_BODY, *codes),
         right=Right.SEND,
         parameters=[_ID],
+        body={
+            "description": "The event as it should have been, or several in its place; empty for the event as it was",
+            "content": {_JSON: {"schema": _ONE_OR_MORE}},
+        },
     )
-    retry["requestBody"] = {
-        "description": "The event as it should have been, or several in its place; empty for the event as it was",
-        "content": {_JSON: {"schema": {"oneOf": [ref("Event"), listed(ref("Event"))]}}},
-    }
     return {"/rejected/{id}": {"get": show, "delete": discard}, "/rejected/{id}/retry": {"post": retry}}
 
 
-def _fields(settings: ServerSettings) -> JsonObject:
-    return _operation(
+def _fields() -> _Operation:
+    return _Operation(
         "getFields",
         "Server",
         "Show fields",
         "Which fields the journal keeps, counted in it, and which others events bring, of samples; never a value.",
-        settings,
         _json(ref("Fields"), text="The fields"),
-        ("bad_query", *_STORE),
     )
 
 
-def _watching(settings: ServerSettings) -> JsonObject:
+def _watching() -> dict[str, _Methods]:
     metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
-    live = _operation(
+    spans = "Minutes of the last hour, quarters of an hour of the last day, or 90 days"
+    live = _Operation(
         "streamChanges",
         "Server",
         "Stream changes",
         "Server-sent events, for as long as the reader stays.",
-        settings,
         _content("text/event-stream", "A `tick` whenever something changed, at most two a second"),
+        codes=(),
     )
-    outcomes = _operation(
+    outcomes = _Operation(
         "listOutcomes",
         "Server",
         "List outcomes",
         "What became of events, by the way they came in, across restarts. Windows without events are left out.",
-        settings,
         _json(listed(ref("Outcomes")), text="Oldest first"),
-        ("bad_query", *_STORE),
-        parameters=[
-            _parameter(
-                "by",
-                one_of(list(GRAINS)) | {"default": "quarter"},
-                "Minutes of the last hour, quarters of an hour of the last day, or 90 days",
-            )
-        ],
+        parameters=[_parameter("by", one_of(list(GRAINS), default="quarter"), spans)],
     )
-    limit = {"type": "integer", "minimum": 1, "maximum": IMPORTS_MAX, "default": IMPORTS_DEFAULT}
-    imports = _operation(
+    imports = _Operation(
         "listImports",
         "Server",
         "List imports",
         "Runs of `tillroll import` into a directory. A store on AWS keeps no list of them.",
-        settings,
         _json(listed(ref("Import")), text="Those that began last first"),
-        ("bad_query", *_STORE),
-        parameters=[_parameter("limit", limit, "How many")],
+        parameters=[_limit(IMPORTS_MAX, IMPORTS_DEFAULT)],
     )
-    queue = _operation(
+    queue = _Operation(
         "getQueue",
         "Server",
         "Get the queue's depth",
         "How many messages wait on the queue that the server sends to, and among the dead letters.",
-        settings,
         _json(ref("Queue")),
-        ("bad_query",),
+        codes=("bad_query",),
     )
-    status = _operation(
+    status = _Operation(
         "getStatus",
         "Server",
         "Get service status",
         "Positions, lag, outcomes of the last minutes, and the last audit.",
-        settings,
         _json(ref("Status")),
-        _STORE,
+        codes=_STORE,
     )
-    measures = _operation("getMetrics", "Server", "Get metrics", "For Prometheus to scrape.", settings, metrics, _STORE)
     return {
         "/live": {"get": live},
         "/status": {"get": status},
         "/outcomes": {"get": outcomes},
         "/imports": {"get": imports},
         "/queue": {"get": queue},
-        "/metrics": {"get": measures},
+        "/metrics": {
+            "get": _Operation("getMetrics", "Server", "Get metrics", "For Prometheus to scrape.", metrics, codes=_STORE)
+        },
     }
 
 
-def _audits(settings: ServerSettings) -> JsonObject:
-    audit = _operation(
+def _audits() -> dict[str, _Methods]:
+    audit = _Operation(
         "startAudit",
         "Server",
         "Start an audit",
         "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
-        settings,
         _json(ref("AuditBegun"), "202", "It is under way; `GET /audit` has what it finds"),
-        ("bad_query",),
+        codes=("bad_query",),
         right=Right.SEND,
         parameters=[_parameter("since", BOUNDS["day"], "Compare only the windows from this day on")],
     )
-    audited = _operation(
+    audited = _Operation(
         "getAudit",
         "Server",
         "Get the last audit",
         "How far the audit under way is, and what the last one found: up to 1,000 differences.",
-        settings,
         _json(ref("AuditState")),
-        ("bad_query",),
+        codes=("bad_query",),
     )
     return {"/audit": {"get": audited, "post": audit}}
 
 
-def _itself(settings: ServerSettings) -> JsonObject:
-    health = _operation(
+def _itself() -> dict[str, _Methods]:
+    health = _Operation(
         "getHealth",
         "Server",
         "Check health",
         "Whether the server works and can use its store. It asks for no token.",
-        settings,
         _content("text/plain", "ok"),
-        ("stopping", *_STORE),
+        codes=("stopping", *_STORE),
         right=Right.NONE,
     )
-    described = _operation(
+    described = _Operation(
         "getOpenapi",
         "Server",
         "Get this description",
         "The OpenAPI description of this very server: with its limits, and with tokens if it asks for them.",
-        settings,
         _tagged(_json({"type": "object"})),
+        codes=(),
         right=Right.NONE,
     )
     return {"/healthz": {"get": health}, "/openapi.json": {"get": described}}
-
-
-def _operation(
-    name: str,
-    tag: str,
-    summary: str,
-    description: str,
-    settings: ServerSettings,
-    answers: JsonObject,
-    codes: tuple[str, ...] = (),
-    *,
-    right: Right = Right.READ,
-    changes: bool = False,
-    parameters: list[JsonObject] | None = None,
-) -> JsonObject:
-    """Return an operation. `changes` says that browsers may not send it for other sites, though it only reads."""
-    codes = (*codes, *_EVERYWHERE)
-    if settings.guarded:
-        codes = (*codes, *(("token_missing", "token_unknown", "token_forbids") if right else ()))
-    else:
-        codes = (*codes, *(("cross_site",) if changes or right in (Right.SEND, Right.MANAGE) else ()))
-        codes = (*codes, *(("unknown_host",) if settings.loopback and not settings.open_to_all else ()))
-    if "304" in answers:
-        parameters = [*(parameters or []), _parameter("If-None-Match", TEXT, "The ETag that is known", place="header")]
-    others = _OF_HTTP if tag == "Reports" else ()
-    known = [each["name"] for each in parameters or [] if each["in"] == "query" and each["name"] not in others]
-
-    def example_of(code: str) -> JsonObject:
-        return example(code, settings, operation=name, known=known, right=right)
-
-    operation: JsonObject = {
-        "operationId": name,
-        "tags": [tag],
-        "summary": summary,
-        "description": description,
-        "responses": answers | _problems(codes, example_of),
-    }
-    if parameters:
-        operation["parameters"] = parameters
-    if settings.guarded and right:
-        operation["security"] = [{"token": []}]
-    return operation
-
-
-def _problems(codes: tuple[str, ...], example_of: Callable[[str], JsonObject]) -> JsonObject:
-    found: dict[int, dict[str, str]] = {}
-    for code in dict.fromkeys(codes):
-        status, text = CODES[code]
-        found.setdefault(status, {})[code] = text
-    answers = {}
-    for status, texts in sorted(found.items()):
-        examples = {code: {"summary": text, "value": example_of(code)} for code, text in texts.items()}
-        described = "\n\n".join(f"`{code}`: {text}" for code, text in texts.items())
-        content = {MEDIA_TYPE: {"schema": ref("Problem"), "examples": examples}}
-        answers[str(status)] = {"description": described, "content": content}
-    return answers
 
 
 def _tagged(answers: JsonObject) -> JsonObject:
@@ -730,5 +689,21 @@ def _content(kind: str, text: str) -> JsonObject:
     return {"200": {"description": text, "content": {kind: {"schema": TEXT}}}}
 
 
+def _body(schema: JsonObject) -> JsonObject:
+    return {"required": True, "content": {_JSON: {"schema": schema}}}
+
+
+def _limit(maximum: int, default: int, text: str = "How many") -> JsonObject:
+    return _parameter("limit", {"type": "integer", "minimum": 1, "maximum": maximum, "default": default}, text)
+
+
 def _parameter(name: str, schema: JsonObject, text: str, *, place: str = "query", required: bool = False) -> JsonObject:
     return {"name": name, "in": place, "required": required, "description": text, "schema": schema}
+
+
+_ONE_OR_MORE: Final = {"oneOf": [ref("Event"), listed(ref("Event"))]}
+_MEASURES: Final = _parameter(
+    "measures",
+    listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES},
+    "What each aggregate has beside its datapoint; the average is in cents",
+)
