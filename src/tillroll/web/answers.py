@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -22,18 +22,13 @@ if TYPE_CHECKING:
     from tillroll.core.query import Aggregate
     from tillroll.web.state import ServerState
 
+_T = TypeVar("_T", bound=str)
 _COMPRESSED_FROM_BYTES: Final = 1_024
 _COMPRESSION_LEVEL: Final = 5
 _FIELDS_MAX: Final = 2_000
 JSON: Final = "application/json"
 CSV: Final = "text/csv; charset=utf-8"
 PARQUET: Final = "application/vnd.apache.parquet"  # compressed within
-
-
-def unknown_parameter(name: str, known: Sequence[str]) -> QueryError:
-    """Return the error for a parameter that an address has not, which has those that are known."""
-    remedy = f"There are {', '.join(known)}" if known else "This address takes none"
-    return QueryError(name, "there is no such parameter", remedy)
 
 
 def parameters_of(request: Request) -> dict[str, list[str]]:
@@ -54,6 +49,18 @@ def parameters_of(request: Request) -> dict[str, list[str]]:
     return found
 
 
+def refuse_others(parameters: Iterable[str], *known: str) -> None:
+    """Refuse parameters that the route does not have: a misspelt one must not go unnoticed.
+
+    Raises:
+        QueryError: there is one.
+    """
+    for name in parameters:
+        if name not in known:
+            remedy = f"There are {', '.join(known)}" if known else "This address takes none"
+            raise QueryError(name, "there is no such parameter", remedy)
+
+
 def single_parameters(request: Request, *names: str) -> dict[str, str]:
     """Return a request's query parameters, each of which may be given once.
 
@@ -61,9 +68,7 @@ def single_parameters(request: Request, *names: str) -> dict[str, str]:
         QueryError: one is none of the names, or is given twice.
     """
     found = parameters_of(request)
-    for name in found:
-        if name not in names:
-            raise unknown_parameter(name, names)
+    refuse_others(found, *names)
     return single_values(found)
 
 
@@ -77,6 +82,21 @@ def single_values(parameters: Mapping[str, list[str]]) -> dict[str, str]:
         if len(values) > 1:
             raise QueryError(name, f"it is given {len(values)} times", "Give it once")
     return {name: values[0] for name, values in parameters.items()}
+
+
+def choice(parameters: dict[str, list[str]], name: str, known: Iterable[_T]) -> _T | None:
+    """Take a parameter out of them and return its value, one of those that are known; None where it is not given.
+
+    Raises:
+        QueryError: it is given twice, or has another value.
+    """
+    value = single_values({name: parameters.pop(name)})[name] if name in parameters else None
+    if value is None:
+        return None
+    for each in known:
+        if value == each:
+            return each
+    raise QueryError(name, f"{value[:80]!r} is none of its values", f"They are {', '.join(known)}")
 
 
 async def small_body(request: Request, state: ServerState) -> bytes:

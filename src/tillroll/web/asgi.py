@@ -21,7 +21,6 @@ from tillroll.web.body import ClientLeftError
 from tillroll.web.cors import answering
 from tillroll.web.events import EventsRoute
 from tillroll.web.explain import ExplainRoute
-from tillroll.web.fields import FieldsRoute
 from tillroll.web.guide import GuideRoutes
 from tillroll.web.journal import JournalRoutes
 from tillroll.web.live import LiveRoutes
@@ -98,7 +97,7 @@ def endpoints(state: ServerState) -> list[Endpoint]:
         Endpoint("GET", "/merchants/names", Right.READ, reports.merchant_names),
         Endpoint("GET", "/explain", Right.READ, ExplainRoute(state).explain),
         Endpoint("GET", "/events", Right.READ, JournalRoutes(state).events),
-        Endpoint("GET", "/fields", Right.READ, FieldsRoute(state).fields),
+        Endpoint("GET", "/fields", Right.READ, outcomes.fields),
         Endpoint("GET", "/rejected", Right.READ, rejected.list_rejected),
         Endpoint("DELETE", "/rejected", Right.SEND, rejected.drop_some),
         Endpoint("GET", "/rejected/summary", Right.READ, rejected.summary),

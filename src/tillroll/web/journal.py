@@ -9,7 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from tillroll.core import export
 from tillroll.core.question import chosen_of, whole_number
 from tillroll.errors import QueryError
-from tillroll.web.answers import parameters_of, single_values, unknown_parameter
+from tillroll.web.answers import parameters_of, refuse_others, single_values
 from tillroll.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class JournalRoutes:
     async def events(self, request: Request) -> Response:
         """GET /events; HEAD is told the position that it would reach."""
         parameters = parameters_of(request)
-        unknown = next((name for name in parameters if name not in PARAMETERS), None)
-        if unknown is not None:
-            raise unknown_parameter(unknown, PARAMETERS)
+        refuse_others(parameters, *PARAMETERS)
         merchants = parameters.pop("merchant", None)
         given = single_values(parameters)
         chosen = chosen_of(given.get("from"), given.get("to"), merchants, prefix="")

@@ -1,4 +1,4 @@
-"""What became of events over time, the imports there were, and how the queue stands: for whoever runs it."""
+"""What became of events over time, their fields, the imports there were, and the queue: for whoever runs it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import msgspec
 
 from tillroll.core.outcome_tally import GRAINS
 from tillroll.core.question import whole_number
-from tillroll.errors import QueryError, TillrollError
+from tillroll.errors import TillrollError
 from tillroll.ports import ImportList, MeasuredQueue
-from tillroll.web.answers import json_answer, parameters_of, unknown_parameter
+from tillroll.web.answers import choice, json_answer, parameters_of, refuse_others, single_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -38,26 +36,29 @@ class OutcomeRoutes:
 
     async def outcomes(self, request: Request) -> Response:
         """GET /outcomes: by window and way in."""
-        grain = _single(parameters_of(request), "by", tuple(GRAINS), "quarter")
+        parameters = parameters_of(request)
+        refuse_others(parameters, "by")
+        grain = choice(parameters, "by", GRAINS) or "quarter"
         tally = await self._state.read(self._state.outcomes.shown)
         rows = [{"from": row.start, "way": row.way, **row.counts.plain()} for row in tally.rows(grain)]
         return json_answer(request, rows)
 
+    async def fields(self, request: Request) -> Response:
+        """GET /fields: their names, JSON types and numbers, never a value."""
+        single_parameters(request)
+        return json_answer(request, await self._state.read(self._state.fields.shown, self._state.store))
+
     async def imports(self, request: Request) -> Response:
         """GET /imports: the newest first. A store without a list of them has none."""
-        parameters = parameters_of(request)
-        for name in parameters:
-            if name != "limit":
-                raise unknown_parameter(name, ("limit",))
-        limit = whole_number("limit", parameters.get("limit", [str(IMPORTS_DEFAULT)])[-1], 1, IMPORTS_MAX)
+        given = single_parameters(request, "limit")
+        limit = whole_number("limit", given.get("limit", str(IMPORTS_DEFAULT)), 1, IMPORTS_MAX)
         store = self._state.store
         runs = await self._state.read(store.import_runs, limit) if isinstance(store, ImportList) else []
         return json_answer(request, [msgspec.structs.asdict(run) for run in runs])
 
     async def queue(self, request: Request) -> Response:
         """GET /queue: how many messages wait. Null for what cannot be known."""
-        for name in parameters_of(request):
-            raise unknown_parameter(name, ())
+        single_parameters(request)
         if time.monotonic() - self._queue_at > _QUEUE_KEPT_S:
             self._queue = await self._state.read(self._ask_queue)
             self._queue_at = time.monotonic()
@@ -76,14 +77,3 @@ class OutcomeRoutes:
                 _log.warning("how the queue stands is not known: %s", error)
                 found["error"] = str(error)
         return found
-
-
-def _single(parameters: Mapping[str, Sequence[str]], name: str, known: Sequence[str], usual: str) -> str:
-    """Return the one parameter there is, of the values that it may have."""
-    for given in parameters:
-        if given != name:
-            raise unknown_parameter(given, (name,))
-    values = parameters.get(name, [usual])
-    if len(values) > 1 or values[0] not in known:
-        raise QueryError(name, f"{', '.join(values)!r} is none of its values", f"Give one of {', '.join(known)}")
-    return values[0]

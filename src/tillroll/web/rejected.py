@@ -18,10 +18,10 @@ from tillroll.ingest.take import Receipt
 from tillroll.web.answers import (
     json_answer,
     parameters_of,
+    refuse_others,
     single_parameters,
     single_values,
     small_body,
-    unknown_parameter,
 )
 from tillroll.web.problem import Problem
 
@@ -137,10 +137,7 @@ def _asked(request: Request, *names: str) -> tuple[dict[str, str], RejectedFilte
     """
     parameters = parameters_of(request)
     sources = tuple(parameters.pop("source", ()))
-    known = (*names, "code", "source")
-    for name in parameters:
-        if name not in known:
-            raise unknown_parameter(name, known)
+    refuse_others(parameters, *names, "code", "source")
     given = single_values(parameters)
     return given, RejectedFilter(given.get("code"), sources)
 

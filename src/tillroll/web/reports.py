@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -26,11 +26,13 @@ from tillroll.web.answers import (
     PARQUET,
     aggregates_json,
     answer,
+    choice,
     json_answer,
     parameters_of,
     prefers_csv,
+    refuse_others,
+    single_parameters,
     small_body,
-    unknown_parameter,
 )
 from tillroll.web.described import described, possible
 from tillroll.web.problem import Problem
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
     from tillroll.ports import ReportState
     from tillroll.web.state import ServerState
 
-_T = TypeVar("_T", bound=str)
 FORMATS: Final = ("json", "csv", "parquet")
 PARQUET_ROWS_MAX: Final = 500_000  # of one answer: it is one file, made in memory
 A_DEFINITION: Final = '{"name": "own", "by": ["day", "method"]}'
@@ -76,14 +77,14 @@ class ReportRoutes:
     async def list_reports(self, request: Request) -> Response:
         """GET /reports."""
         parameters = parameters_of(request)
-        defined = _choice(parameters, "definitions", SWITCH) == "1"
-        _only(parameters, "definitions")
+        defined = choice(parameters, "definitions", SWITCH) == "1"
+        refuse_others(parameters, "definitions")
         states = await self._state.read(self._store.report_states)
         return json_answer(request, [_listed(state, defined=defined) for state in states])
 
     async def dimensions(self, request: Request) -> Response:
         """GET /dimensions."""
-        _only(parameters_of(request))
+        single_parameters(request)
         return json_answer(request, possible(self._state.settings.events_keep))
 
     async def report(self, request: Request) -> Response:
@@ -98,9 +99,9 @@ class ReportRoutes:
         name = request.path_params["name"]
         report = await self._state.read(self._find, name)
         parameters = parameters_of(request)
-        form = _choice(parameters, "format", FORMATS)
-        download = _choice(parameters, "download", SWITCH) == "1"
-        columns, bom = _choice(parameters, "columns", COLUMNS), _choice(parameters, "bom", SWITCH)
+        form = choice(parameters, "format", FORMATS)
+        download = choice(parameters, "download", SWITCH) == "1"
+        columns, bom = choice(parameters, "columns", COLUMNS), choice(parameters, "bom", SWITCH)
         if form is None:
             form = "csv" if prefers_csv(request.headers.get("accept", "")) else "json"
         _refuse(form, {"csv", "parquet"}, columns=columns)
@@ -128,7 +129,7 @@ class ReportRoutes:
 
     async def put(self, request: Request) -> Response:
         """PUT /reports/{name}: a definition, of which a new version is counted when it is another."""
-        _only(parameters_of(request))
+        single_parameters(request)
         definition = define(await self._table(request, request.path_params["name"]))
         await self._state.read(self._store.apply, [definition])
         states = await self._state.read(self._store.report_states)
@@ -138,7 +139,7 @@ class ReportRoutes:
 
     async def delete(self, request: Request) -> Response:
         """DELETE /reports/{name}."""
-        _only(parameters_of(request))
+        single_parameters(request)
         name = request.path_params["name"]
         if not await self._state.read(self._store.drop, name):
             raise await self._state.read(self._unknown, name)
@@ -146,7 +147,7 @@ class ReportRoutes:
 
     async def preview(self, request: Request) -> Response:
         """POST /reports/preview: what a definition would show of the newest purchases. Stores nothing."""
-        _only(parameters_of(request))
+        single_parameters(request)
         definition = define(await self._table(request, None))
         return await self._state.read(self._preview, request, definition)
 
@@ -162,7 +163,7 @@ class ReportRoutes:
 
     async def definition(self, request: Request) -> Response:
         """GET /reports/{name}/definition: as it can be written again."""
-        _only(parameters_of(request))
+        single_parameters(request)
         name = request.path_params["name"]
         states = await self._state.read(self._store.report_states)
         newest = [state for state in states if state.report.name == name]
@@ -251,14 +252,12 @@ class ReportRoutes:
 
     async def merchants(self, request: Request) -> Response:
         """GET /merchants."""
-        parameters = parameters_of(request)
-        _only(parameters, "q", "limit")
-        containing = _once(parameters, "q") or ""
+        given = single_parameters(request, "q", "limit")
+        containing = given.get("q", "")
         if len(containing) > limits.NAME_CHARACTERS_MAX:
             problem = f"the text is longer than a merchant's {limits.NAME_CHARACTERS_MAX} characters"
             raise QueryError("q", problem, "Give a part of the name")
-        text = _once(parameters, "limit")
-        limit = MERCHANTS_DEFAULT if text is None else whole_number("limit", text, 1, MERCHANTS_MAX)
+        limit = whole_number("limit", given.get("limit", str(MERCHANTS_DEFAULT)), 1, MERCHANTS_MAX)
         return json_answer(request, await self._state.read(self._find_merchants, containing, limit))
 
     def _find_merchants(self, containing: str, limit: int) -> list[str]:
@@ -268,7 +267,7 @@ class ReportRoutes:
     async def merchant_names(self, request: Request) -> Response:
         """GET /merchants/names: those of some ids that have one."""
         parameters = parameters_of(request)
-        _only(parameters, "id")
+        refuse_others(parameters, "id")
         ids = parameters.get("id", [])
         if not ids or len(ids) > IN_ADDRESS_MAX:
             raise QueryError("id", f"{len(ids)} are given", f"Give 1 to {IN_ADDRESS_MAX}: ?id=...&id=...")
@@ -283,40 +282,11 @@ def _listed(state: ReportState, *, defined: bool) -> dict[str, Any]:
     return found
 
 
-def _only(parameters: dict[str, list[str]], *known: str) -> None:
-    """Refuse parameters that the route does not have: a misspelt one must not go unnoticed."""
-    for name in parameters:
-        if name not in known:
-            raise unknown_parameter(name, known)
-
-
 def _measures(request: Request, *others: str) -> tuple[str, ...]:
     """Return the measures that a request for single aggregates asks for; it may have some other parameters."""
     parameters = parameters_of(request)
-    _only(parameters, *others, "measures")
+    refuse_others(parameters, *others, "measures")
     return measures_of(parameters.get("measures", ()))
-
-
-def _once(parameters: dict[str, list[str]], name: str) -> str | None:
-    """Return a parameter's one value, None when it is not given."""
-    values = parameters.get(name)
-    if values is None:
-        return None
-    if len(values) > 1:
-        raise QueryError(name, f"it is given {len(values)} times", "Give it once")
-    return values[0]
-
-
-def _choice(parameters: dict[str, list[str]], name: str, known: tuple[_T, ...]) -> _T | None:
-    """Take a parameter that is HTTP's own out of those that ask, and return its value."""
-    value = _once(parameters, name)
-    parameters.pop(name, None)
-    for each in known:
-        if value == each:
-            return each
-    if value is not None:
-        raise QueryError(name, f"{value[:80]!r} is none of its values", f"They are {', '.join(known)}")
-    return None
 
 
 def _refuse_too_many(query: Query, first: Page) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 from tillroll.core import limits
 from tillroll.core.accept import ReasonCode
 from tillroll.core.dimension import BRACKETS, KEYS, WINDOWS
 from tillroll.core.limits import METHODS
-from tillroll.core.outcome_counts import OUTCOMES
-from tillroll.core.rejection import SOURCES_MAX
+from tillroll.core.outcome_counts import OutcomeCounts
+from tillroll.core.rejection import SOURCES_MAX, RejectedSummary, SourceCount
 from tillroll.core.report import FIVE
+from tillroll.ports import Audit, Difference, ImportRun, QueueDepth, Trace
 from tillroll.web.described import KINDS
 from tillroll.web.problem import CODES
 
@@ -83,6 +84,22 @@ def shape(required: Schema, optional: Schema | None = None, **more: Any) -> Sche
     return {"type": "object", "required": list(required), "properties": properties} | more
 
 
+# What a field of a struct is in JSON, by its type.
+_FIELDS: Final[dict[object, Schema]] = {
+    str: TEXT,
+    int: COUNT,
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    int | None: {"type": ["integer", "null"]},
+    dict[str, int]: {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"},
+}
+
+
+def fields_of(struct: type, **known: Schema) -> Schema:
+    """Return the schemas of the fields of a struct, in order; `known` are those that its types alone do not tell."""
+    return {name: known.get(name) or _FIELDS[hint] for name, hint in get_type_hints(struct).items()}
+
+
 _OUTCOMES: Final = ("conflict", "rejected")
 _REASON: Final[Schema] = {
     "code": ref("ReasonCode"),
@@ -92,10 +109,7 @@ _REASON: Final[Schema] = {
 
 
 _RECEIPT: Final[Schema] = {
-    "accepted": COUNT,
-    "duplicates": COUNT,
-    "conflicts": COUNT,
-    "rejected": COUNT,
+    **fields_of(OutcomeCounts),
     "not_accepted": listed(
         shape({"index": COUNT, "byte": COUNT, "outcome": one_of(_OUTCOMES)} | _REASON),
         limits.REJECTED_LISTED_MAX,
@@ -107,8 +121,6 @@ _NOT_KEPT: Final[Schema] = {
 }
 
 _SOURCE_KIND: Final[Schema] = one_of(["none", "id", "key", "message", "file"])
-_BY_CODE: Final[Schema] = {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"}
-
 _KINDS_OF_DIFFERENCE: Final = ("aggregate", "chunk", "index", "rejected", "file", "ledger", "position", "recount")
 _AUDIT_PROGRESS: Final[Schema] = {
     "oneOf": [{"type": "null"}, shape({"done": COUNT, "of": COUNT}, additionalProperties=False)],
@@ -118,7 +130,7 @@ _AUDIT_ERROR: Final[Schema] = {"type": ["string", "null"], "description": "Why t
 _LAST_AUDIT: Final[Schema] = {"oneOf": [{"type": "null"}, ref("Audit")]}
 _SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 _DEPTH: Final = {
-    "oneOf": [{"type": "null"}, shape({"waiting": COUNT, "in_flight": COUNT}, additionalProperties=False)],
+    "oneOf": [{"type": "null"}, shape(fields_of(QueueDepth), additionalProperties=False)],
     "description": "How many messages there are, approximately",
 }
 
@@ -199,18 +211,7 @@ SCHEMAS: Final[Schema] = {
             "report": TEXT,
             "datapoint": TEXT,
             "events": COUNT,
-            "purchases": listed(
-                shape(
-                    {
-                        "chunk": TEXT,
-                        "index": COUNT,
-                        "folded": {"type": "boolean"},
-                        "name": TEXT,
-                        "event": {"type": "object"},
-                    },
-                    additionalProperties=False,
-                )
-            ),
+            "purchases": listed(shape(fields_of(Trace, event={"type": "object"}), additionalProperties=False)),
             "next": {"type": ["string", "null"], "description": "What to give as `after` for the next page"},
         },
         additionalProperties=False,
@@ -285,14 +286,7 @@ SCHEMAS: Final[Schema] = {
         additionalProperties=False,
     ),
     "RejectedSummary": shape(
-        {
-            "rejected": COUNT,
-            "codes": _BY_CODE,
-            "sources": listed(
-                shape({"kind": _SOURCE_KIND, "value": TEXT, "rejected": COUNT, "codes": _BY_CODE}), SOURCES_MAX
-            ),
-            "sources_total": COUNT,
-        },
+        fields_of(RejectedSummary, sources=listed(shape(fields_of(SourceCount, kind=_SOURCE_KIND)), SOURCES_MAX)),
         description="By the code of the reason, and of the sources with the most",
         additionalProperties=False,
     ),
@@ -321,7 +315,7 @@ SCHEMAS: Final[Schema] = {
             "rejected": {"type": ["integer", "null"]},
             "rejected_full": {"type": "boolean"},
             "waiting": COUNT,
-            "counters": shape({"accepted": COUNT, "duplicates": COUNT, "conflicts": COUNT, "rejected": COUNT}),
+            "counters": shape(fields_of(OutcomeCounts)),
             "series": listed(listed(COUNT)),
             "zone": TEXT | {"description": "The time zone that the page shows unless told otherwise"},
             "merchant_names": {"type": "boolean", "description": "Whether merchants have names beside their ids"},
@@ -341,18 +335,17 @@ SCHEMAS: Final[Schema] = {
             "from": COUNT | {"description": "When the window begins, in seconds since 1970"},
             "way": TEXT | {"description": "How they came in: http, import or queue"},
         }
-        | dict.fromkeys(OUTCOMES, COUNT),
+        | fields_of(OutcomeCounts),
         description="What became of the events of a window, by the way they came in",
         additionalProperties=False,
     ),
     "Import": shape(
-        {
-            "name": TEXT,
-            "began_at": {"type": "number", "description": "In seconds since 1970"},
-            "noted_at": {"type": "number", "description": "When it was last known how far it is"},
-            "done": {"type": "boolean", "description": "False while it runs, and of one that was stopped"},
-        }
-        | dict.fromkeys(OUTCOMES, COUNT),
+        fields_of(
+            ImportRun,
+            began_at={"type": "number", "description": "In seconds since 1970"},
+            noted_at={"type": "number", "description": "When it was last known how far it is"},
+            done={"type": "boolean", "description": "False while it runs, and of one that was stopped"},
+        ),
         description="A run of `tillroll import` over a file",
         additionalProperties=False,
     ),
@@ -375,26 +368,8 @@ SCHEMAS: Final[Schema] = {
     ),
     "AuditBegun": shape({"running": {"type": "boolean"}}, additionalProperties=False),
     "Audit": shape(
-        {
-            "at": {"type": "number", "description": "When it ended, in seconds since 1970"},
-            "position": COUNT,
-            "events": COUNT,
-            "datapoints": COUNT,
-            "differences": listed(
-                shape(
-                    {
-                        "kind": one_of(
-                            ["aggregate", "chunk", "index", "rejected", "file", "ledger", "position", "recount"]
-                        ),
-                        "subject": TEXT,
-                        "stored": {"type": ["integer", "null"]},
-                        "recounted": {"type": ["integer", "null"]},
-                        "message": TEXT,
-                    }
-                )
-            ),
-            "differences_total": COUNT,
-        },
+        {"at": {"type": "number", "description": "When it ended, in seconds since 1970"}}
+        | fields_of(Audit, differences=listed(shape(fields_of(Difference, kind=one_of(_KINDS_OF_DIFFERENCE))))),
         additionalProperties=False,
     ),
     "Problem": shape(
