@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from tillroll import config
@@ -217,9 +218,7 @@ def _summary_of(listed: Listed) -> dict[str, object]:
         "index": rejection.position,
         "byte": rejection.byte,
         "outcome": "conflict" if rejection.reason is CONFLICT else "rejected",
-        "code": rejection.reason.code,
-        "field": rejection.reason.field,
-        "message": rejection.reason.message,
+        **msgspec.structs.asdict(rejection.reason),
     }
 
 

@@ -16,7 +16,7 @@ from tillroll.core.kept import Keep
 from tillroll.core.outcome_counts import NOTHING
 from tillroll.core.rejection import EVERY, RejectedFilter
 from tillroll.core.text import visible
-from tillroll.errors import TillrollError
+from tillroll.errors import ConfigError
 from tillroll.ingest import correction
 from tillroll.ingest.files import InputError
 from tillroll.ports import Outcome, Store, StoredRejection
@@ -140,7 +140,8 @@ def retry(
     """
     which = _which(code, source)
     if (rejected_id is None) == (which == EVERY) or (rejected_id is None and body is not None):
-        raise NothingNamedError("retry", "name one rejected event, or some by --code or --source (as they were)")
+        remedy = "Name one rejected event, or some by --code or --source (as they were); one of these"
+        raise ConfigError("rejected retry", "nothing is named, or two things are", remedy)
     keep = Keep(where.settings().events_keep)
     if rejected_id is None:
         with where.opened() as store:
@@ -195,7 +196,8 @@ def drop(
     """Give rejected events up: they were never counted, are no longer listed, and their bytes are erased."""
     which = _which(code, source)
     if [bool(rejected_ids), everything, which != EVERY].count(True) != 1:
-        raise NothingNamedError("drop", "name the rejected events, or some by --code or --source, or say --all")
+        remedy = "Name the rejected events, or some by --code or --source, or say --all; one of these"
+        raise ConfigError("rejected drop", "nothing is named, or two things are", remedy)
     with where.opened() as store:
         if rejected_ids:
             dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
@@ -226,45 +228,21 @@ def _confirm(count: int) -> None:
     """Ask whether that many are to be dropped.
 
     Raises:
-        UnconfirmedError: nobody can be asked, or the answer is no.
+        ConfigError: nobody can be asked, or the answer is no.
     """
     if not sys.stdin.isatty():
-        raise UnconfirmedError(f"{count:,} rejected events would be erased, and nobody can be asked. Say --yes")
+        problem = f"{count:,} rejected events would be erased, and nobody can be asked"
+        raise ConfigError("rejected drop", problem, "Say --yes")
     if not typer.confirm(f"Erase {count:,} rejected events for good?", err=True):
-        raise UnconfirmedError("nothing was dropped")
-
-
-class UnconfirmedError(TillrollError):
-    """Something that cannot be undone was not confirmed."""
-
-    exit_code = 2
-
-
-class NothingNamedError(TillrollError):
-    """What to drop or to retry was not said, or was said twice."""
-
-    exit_code = 2
-
-    def __init__(self, command: str, remedy: str) -> None:
-        super().__init__(f"rejected {command}: {remedy}; one of these")
-
-
-class NothingOfThisError(TillrollError):
-    """Nothing is kept of the reason or the source that was named."""
-
-    exit_code = 2
-
-    def __init__(self, which: RejectedFilter) -> None:
-        named = [f"--code {which.code}"] if which.code is not None else []
-        named += [f"--source {which.sources[0]}"] if which.sources else []
-        super().__init__(
-            f"{visible(' '.join(named))}: nothing of this is kept. See what there is with: tillroll rejected summary"
-        )
+        raise ConfigError("rejected drop", "nothing was dropped", "Answer y, or say --yes")
 
 
 def _check_some(store: Store, which: RejectedFilter) -> None:
     if not store.rejected(limit=1, which=which):
-        raise NothingOfThisError(which)
+        named = [f"--code {which.code}"] if which.code is not None else []
+        named += [f"--source {which.sources[0]}"] if which.sources else []
+        remedy = "See what there is with: tillroll rejected summary"
+        raise ConfigError(visible(" ".join(named)), "nothing of this is kept", remedy)
 
 
 def _which(code: str | None, source: str | None) -> RejectedFilter:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 from tillroll.core.accept import Body, Reason, decode_event
 from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
 from tillroll.core.grammar import InvalidJsonError
@@ -84,9 +86,7 @@ def plain(kept: StoredRejection) -> dict[str, Any]:
         "source": {"kind": rejection.source.kind.name.lower(), "value": rejection.source.value},
         "position": rejection.position,
         "byte": rejection.byte,
-        "code": rejection.reason.code,
-        "field": rejection.reason.field,
-        "message": rejection.reason.message,
+        **msgspec.structs.asdict(rejection.reason),
     }
     try:
         return fields | {"body": rejection.body.decode()}

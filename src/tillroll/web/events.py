@@ -62,21 +62,11 @@ DETAIL: Final = "No event of the body was counted: correct and send again"
 def receipt_body(receipt: Receipt) -> dict[str, Any]:
     """Return a receipt as JSON has it."""
     listed = [
-        {
-            "index": each.index,
-            "outcome": each.outcome,
-            "byte": each.byte,
-            "code": each.reason.code,
-            "field": each.reason.field,
-            "message": each.reason.message,
-        }
+        {"index": each.index, "outcome": each.outcome, "byte": each.byte, **msgspec.structs.asdict(each.reason)}
         for each in receipt.not_accepted
     ]
-    return {
-        **receipt.plain(),
-        "not_accepted": listed,
-        "truncated": len(listed) < receipt.refused,
-    } | ({"not_kept": receipt.not_kept} if receipt.not_kept else {})
+    fields = {**receipt.plain(), "not_accepted": listed, "truncated": len(listed) < receipt.refused}
+    return fields | ({"not_kept": receipt.not_kept} if receipt.not_kept else {})
 
 
 def _messages(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> tuple[Any, Any]:
