@@ -8,6 +8,8 @@ from collections import Counter
 from copy import deepcopy
 from typing import TYPE_CHECKING, Final
 
+from tests.brackets import bracket
+
 from tillroll.core.accept import encode_event
 from tillroll.core.batch import BatchBuilder, NameKind, Source
 from tillroll.core.export import ALL_EVENTS, Chosen
@@ -48,16 +50,6 @@ if TYPE_CHECKING:
 
 REPORTS: Final = Reports(FIVE)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-
-
-def bracket(cents: int) -> str:
-    if cents > 500_00:
-        return ">500"
-    if cents >= 100_00:
-        return "100-500"
-    if cents >= 50_00:
-        return "50-100"
-    return "10-50" if cents >= 10_00 else "<10"
 
 
 def events_of(aggregates: Sequence[Aggregate]) -> dict[str, int]:

@@ -7,6 +7,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from tests.brackets import bracket
+
 METHODS = ("PAY_NOW", "PAY_LATER", "SLICE_IT")
 _DATE = "2011-12-03T10:15:30Z"
 
@@ -33,12 +35,6 @@ class Traffic:
     counts: Counter[str] = field(default_factory=Counter)
     events: int = 0
     invalid: Counter[tuple[str, str]] = field(default_factory=Counter)  # (body, reason)
-
-
-def bracket(cents: int) -> str:
-    if cents > 50_000:
-        return ">500"
-    return "<10" if cents < 1_000 else "10-50" if cents < 5_000 else "50-100" if cents < 10_000 else "100-500"
 
 
 def traffic(messages: int, seed: int) -> Traffic:

@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
+from tests.brackets import bracket
 from tests.e2e.forks import Forked
 
 from tillroll.app import open_store
@@ -134,10 +135,10 @@ def recount(lines: list[bytes]) -> dict[str, dict[str, int]]:
             seen.add((event["date"], own))
         day, time = event["date"].split("T")
         hour = f"{day}:{time[:2]}"
-        bracket, method, merchant = bracket_of(event["amount"]), event["paymentMethod"], event["merchantId"]
-        counted["hour-bracket"][f"{hour}|{bracket}"] += 1
-        counted["hour-bracket-method"][f"{hour}|{bracket}|{method}"] += 1
-        counted["bracket-method"][f"{bracket}|{method}"] += 1
+        where, method, merchant = bracket(event["amount"]), event["paymentMethod"], event["merchantId"]
+        counted["hour-bracket"][f"{hour}|{where}"] += 1
+        counted["hour-bracket-method"][f"{hour}|{where}|{method}"] += 1
+        counted["bracket-method"][f"{where}|{method}"] += 1
         counted["day-merchant"][f"{day}|{merchant}"] += 1
         counted["merchant-method"][f"{merchant}|{method}"] += 1
     return {name: dict(counts) for name, counts in counted.items()}
@@ -161,14 +162,3 @@ def purchase(line: bytes) -> dict[str, Any] | None:
         and merchant not in {"", "10-50", "a|b"}
     )
     return event if valid else None
-
-
-def bracket_of(cents: int) -> str:
-    euro = cents / 100
-    if euro < 10:
-        return "<10"
-    if euro < 50:
-        return "10-50"
-    if euro < 100:
-        return "50-100"
-    return "100-500" if euro <= 500 else ">500"

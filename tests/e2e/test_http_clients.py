@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.command import environment
-from tests.e2e.http_server import EVENT, Running, client, read_all, read_until, serving
+from tests.e2e.http_server import EVENT, Running, client, read_all, read_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -40,12 +38,6 @@ COMMANDS: dict[str, list[str]] = {
         BODY,
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serving(tmp_path_factory.mktemp("clients")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", COMMANDS)

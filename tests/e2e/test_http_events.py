@@ -8,28 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from backports import zstd
-from tests.e2e.http_server import EVENT, Running, client, serving
+from tests.e2e.http_server import EVENT, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
 
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 LINE = json.dumps(EVENT).encode()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serving(tmp_path_factory.mktemp("events")) as found:
-        yield found
-
-
-@pytest.fixture
-def http(running: Running) -> Iterator[httpx.Client]:
-    with client(running) as found:
-        yield found
 
 
 def post(http: httpx.Client, body: bytes, status: int, **headers: str) -> dict[str, Any]:

@@ -18,17 +18,10 @@ import pytest
 from tests.e2e.http_server import EVENT, Running, client, read_all, read_until, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LINE = json.dumps(EVENT).encode()
 GIGABYTE = 2**30
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serving(tmp_path_factory.mktemp("limits")) as found:
-        yield found
 
 
 def still_serves(running: Running) -> None:

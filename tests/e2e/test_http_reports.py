@@ -44,12 +44,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
-@pytest.fixture
-def http(running: Running) -> Iterator[httpx.Client]:
-    with client(running) as found:
-        yield found
-
-
 def rows(answer: httpx.Response) -> dict[str, int]:
     assert answer.status_code == 200, answer.text
     return {row["datapoint"]: row["events"] for row in answer.json()}

@@ -6,6 +6,7 @@ import datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.brackets import bracket
 from tests.oracle import REPORTS
 
 from tillroll.core import limits
@@ -23,25 +24,13 @@ merchants = st.text(min_size=1, max_size=128).filter(
 )
 
 
-def bracket_in_words(amount: int) -> str:
-    """The contract's table, written another way."""
-    euro = amount / 100
-    if euro < 10:
-        return "<10"
-    if euro < 50:
-        return "10-50"
-    if euro < 100:
-        return "50-100"
-    return "100-500" if euro <= 500 else ">500"
-
-
 def bracket_of(amount: int) -> str:
     return BRACKET.of(Event(0, 0, amount, 0, "m"), {})
 
 
 @given(st.integers(0, 60_000) | st.integers(0, limits.AMOUNT_MAX))
 def test_a_bracket_is_what_the_contract_says(amount: int) -> None:
-    assert bracket_of(amount) == bracket_in_words(amount)
+    assert bracket_of(amount) == bracket(amount)
 
 
 def test_bounds_belong_to_the_bracket_above_save_the_last() -> None:

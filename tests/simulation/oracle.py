@@ -10,6 +10,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tests.brackets import bracket
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -52,17 +54,6 @@ def identity_of(purchase: Purchase, carrier: Name | None) -> Identity | None:
     """Return the identity of a purchase that came in a carrier at a position; None when nothing names it."""
     name = ("id", purchase.id, 0) if purchase.id else carrier
     return None if name is None else Identity(purchase.second, purchase.nanos, name)
-
-
-def bracket(cents: int) -> str:
-    """Return the bracket of an amount."""
-    if cents < 10_00:
-        return "<10"
-    if cents < 50_00:
-        return "10-50"
-    if cents < 100_00:
-        return "50-100"
-    return "100-500" if cents <= 500_00 else ">500"
 
 
 def datapoints(purchase: Purchase) -> tuple[str, str, str, str, str]:

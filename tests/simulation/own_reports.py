@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tests.simulation.oracle import Purchase, bracket
+from tests.brackets import bracket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.simulation.oracle import Purchase
 
 
 class OwnReport(NamedTuple):
