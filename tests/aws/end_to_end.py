@@ -237,13 +237,28 @@ def through_the_template(messages: int, seed: int, directory: Path, *, kill_ever
             deployed.wait_until(lambda: stack_found.depth() == 0, "an empty queue", within_s=within)
         seconds = time.monotonic() - started
         proxy.faults = Faults()
-        function = stack_found.outputs["FoldFunction"]
-        aws.client("lambda").invoke(FunctionName=function, InvocationType="Event")
         store = open_store(stack_found.store)
-        deployed.wait_until(lambda: not store.status().unfolded_since, "a fold of everything")
+        _fold_as_scheduled(stack_found, store)
         check(store, sent, dead_letters(aws, stack_found.outputs["DeadLettersUrl"]))
         store.close()
         return Seen(seconds, kills["kills"], aws.log.read_text().count("failed processing"), dict(proxy.seen))
+
+
+def _fold_as_scheduled(found: deployed.Deployed, store: Store) -> None:
+    """Call the fold function as its schedule does, each minute, until everything is folded.
+
+    One call may find the lease of a fold that was killed, and end before that does.
+    """
+    function, next_at = found.outputs["FoldFunction"], time.monotonic()
+
+    def is_folded() -> bool:
+        nonlocal next_at
+        if time.monotonic() >= next_at:
+            next_at += 60.0
+            found.aws.client("lambda").invoke(FunctionName=function, InvocationType="Event")
+        return not store.status().unfolded_since
+
+    deployed.wait_until(is_folded, "a fold of everything", within_s=300)
 
 
 WAYS = {"rie": through_rie, "deployed": through_the_template}

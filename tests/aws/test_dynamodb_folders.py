@@ -106,8 +106,8 @@ class _Lambda(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take an invocation."""
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.invoked.append(f"{self.path} {self.headers['X-Amz-Invocation-Type']}")
+        event = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.invoked.append(f"{self.path} {self.headers['X-Amz-Invocation-Type']} {event}")
         self.send_response(202)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -116,7 +116,9 @@ class _Lambda(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_the_fold_function_is_called_once_for_each_folder(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fold_function_is_called_once_for_each_folder_and_not_to_watch(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Lambda)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name, value in {
@@ -134,7 +136,7 @@ def test_the_fold_function_is_called_once_for_each_folder(tables: Tables, monkey
             store.journal(batch_of(EVENTS[at : at + 10], KEY, at))
             folder.call_if_due(store)
             folder.call_if_due(store)  # no range has ended since
-            assert _Lambda.invoked == ["/2015-03-31/functions/fold-it/invocations Event"] * folders
+            assert _Lambda.invoked == ['/2015-03-31/functions/fold-it/invocations Event {"once": true}'] * folders
             _Lambda.invoked.clear()
     finally:
         server.shutdown()

@@ -16,6 +16,8 @@ from tests.aws.deployed import wait_until
 from tests.aws.fetch_environments import install
 from tests.aws.ministack import ACCOUNT, REGION
 from tests.aws.tables import create_tables
+from tests.batches import batch_of
+from tests.contract.test_store import KEY, purchases
 
 from tillroll.app import open_store
 
@@ -241,6 +243,18 @@ def test_the_scheduled_fold_counts_what_came_last(world: World, code: Path) -> N
         )
     count = store.get([DATAPOINT])[0].events
     assert count == 1
+    store.close()
+
+
+def test_a_fold_that_a_batch_calls_ends_when_it_has_folded_and_does_not_watch_the_minute(
+    world: World, code: Path
+) -> None:
+    """With a freshness of a second each second's batch calls one: 60 of them would watch at a time."""
+    store = world.store()
+    store.journal(batch_of(purchases(3), KEY))
+    with function(world, code, "tillroll.aws.functions.fold") as runtime:
+        assert runtime.invoke({"once": True})["folded_position"] == store.status().journal_position
+    assert world.log.read_text().count('"message":"fold"') == 1
     store.close()
 
 

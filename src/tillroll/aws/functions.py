@@ -1,6 +1,7 @@
 """The Lambda functions: one takes batches of the queue's messages into the store, the other folds.
 
 The first calls the second when one of its commits ends a range of the fold; a schedule does so once a minute as well.
+Only the schedule's call goes on looking when the freshness asks it, so that one watches, however many ranges end.
 A fold may be slow without a batch of messages waiting for it. One works at a folder at a time, by a lease in the store;
 there are as many calls as folders, and each takes what no other is at.
 Both say what they did in structured logs, never what was in a message, and in the embedded metric format.
@@ -35,6 +36,7 @@ NAMESPACE: Final = "Tillroll"
 COMMIT_S: Final = 25.0  # after which a commit is given up
 COMMIT_RESERVE_S: Final = 30.0  # a commit is begun only with so much time left: a batch ends before its deadline
 FOLD_RESERVE_S: Final = 20.0
+_ONCE: Final = b'{"once": true}'  # the event of a call that folds what is due, and does not watch
 _SCHEDULE_S: Final = 60.0
 _COUNT_S: Final = 10.0
 _PAUSE_S_MIN: Final = 1.0
@@ -98,7 +100,7 @@ class _Folder:
 
                 self._client = boto3.client("lambda")
             for _ in range(store.folders() if isinstance(store, Foldered) else 1):
-                self._client.invoke(FunctionName=self._name, InvocationType="Event", Payload=b"{}")
+                self._client.invoke(FunctionName=self._name, InvocationType="Event", Payload=_ONCE)
         except Exception:
             self._logger.warning("the fold function is not called; its schedule does it", exc_info=True)
 
@@ -180,13 +182,12 @@ def _record(parts: _Parts, taken: Taken, messages: int) -> None:
 
 
 def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Fold what is due, and look again until the next minute's call, if the freshness asks it.
+    """Fold what is due, and look again until the next minute's call, if the freshness asks it and the event allows it.
 
     Between the folds it counts reports of one's own that lag. It stops before its deadline: the next call goes on from
     there. Returns the folded position. An error is raised: the next call tries again, and an alarm tells when reports
     stay old.
     """
-    del event
     parts = _parts()
     parts.logger.append_keys(request_id=context.aws_request_id)
     ends_at = time.monotonic() + _SCHEDULE_S
@@ -198,7 +199,7 @@ def fold(event: Mapping[str, Any], context: LambdaContext) -> dict[str, int]:
         _count(parts.store, min(look_at, ends_at), context)
         rest_s = max(0.0, look_at - time.monotonic())
         time_left = context.get_remaining_time_in_millis() / 1_000
-        if look_at >= ends_at or time_left < rest_s + FOLD_RESERVE_S:
+        if event.get("once") or look_at >= ends_at or time_left < rest_s + FOLD_RESERVE_S:
             return {"folded_position": position}
         time.sleep(rest_s)
 
