@@ -26,14 +26,22 @@ _CHUNK_BYTES_AN_EVENT: Final = 40.0  # the most a purchase takes in a chunk, wit
 _CHUNK_HEAD_BYTES: Final = 150  # keys, attribute names, the chunk's head
 _LEDGER_BYTES: Final = 300
 POLLERS: Final = 5  # that Lambda keeps at an SQS queue, each with batches of its own
+_SCHEDULE_S: Final = 60.0  # the fold function is called so often, as the template has it
 _POLL_S: Final = 20  # each asks so often when nothing comes
-_COMMIT_S: Final = 0.050  # from reading the ledger's end to writing it: another commit meanwhile makes it fail
+_RACE_S: Final = 0.010  # from reading the ledger's end to writing it: another commit meanwhile makes it fail
+_RACE_EVENT_S: Final = 0.000_015  # and for each event of the batch
+OFFERED_EVENTS_MAX: Final = 500  # of a batch that is offered to others after a race is lost
+_LOOK_READS: Final = 7.0  # of the fold function: how it stands, that nothing is due, that no own report lags
+_FOLD_READS: Final = 7.0  # more where something is due, without the chunks
+_LOOK_S: Final = 0.1  # round trips
+_FOLD_GIGABYTES: Final = 0.5
 _LAMBDA_START_S: Final = 0.030  # a batch of one, warm: two round trips to DynamoDB
 _LAMBDA_EVENT_S: Final = 0.000_040  # and each event of it, decoded by Python alone
 _KERNEL_EVENT_S: Final = 0.000_008  # by the compiled kernel
 _FOLD_EVENT_S: Final = 0.000_005  # of each folder, by a whole processor: it decodes and groups every event
 _FOLD_WRITE_S: Final = 1 / 5_000  # the store's bound on one processor
 _LOG_BYTES: Final = 1_500  # of a call: its own lines, its metrics and Lambda's
+_LOOK_LOG_BYTES: Final = 600  # of each further look of a call that watches: a line and metrics
 _METRICS: Final = 7
 ALARMS: Final = 12  # as the template has them
 _COUNTER_BYTES: Final = 330  # an item and its entry in the index, with the 100 bytes that DynamoDB adds to each
@@ -121,7 +129,7 @@ class WriteUnits(NamedTuple):
     fold_state: float
     journal: float
     split: float  # what the journal takes more since pollers split a window's messages
-    lost_races: float  # commits whose condition failed since another was first: billed, and tried again
+    lost_races: float  # commits whose condition failed since another was first: billed, offered, tried again
     own: float  # the counters of reports of one's own, and their entries in the index
 
     @property
@@ -139,17 +147,30 @@ def _batch_of(load: Load, pollers: int) -> float:
     return min(load.batch_size, max(1.0, load.events_a_second * load.batch_window_s / pollers))
 
 
+def _minutes(load: Load, batch: float) -> float:
+    """Return across how many minutes of `date` a batch is spread, each with a log of its own."""
+    return min(load.lag_minutes, batch) if load.lag_minutes > 1 else 1.0
+
+
 def _commit_units(load: Load, batch: float) -> float:
-    minutes = min(load.lag_minutes, batch) if load.lag_minutes > 1 else 1.0
+    minutes = _minutes(load, batch)
     chunk = math.ceil((_CHUNK_HEAD_BYTES + _CHUNK_BYTES_AN_EVENT * batch / minutes) / KB)
     return 2 * (minutes * chunk + math.ceil(_LEDGER_BYTES / KB))
 
 
 def _lost_share(load: Load) -> float:
-    """Return how many attempts fail for one that succeeds: as many as others end while it is under way, on average."""
-    commits_a_second = load.events_a_second / batch_events(load)
-    others = (load.concurrency - 1) / load.concurrency
-    return min(load.concurrency - 1.0, commits_a_second * _COMMIT_S * others)
+    """Return how many attempts fail for one that succeeds: where another commit ends while it is under way.
+
+    Within half and three times what `python -m bench scale` finds.
+    """
+    batch = batch_events(load)
+    others_a_second = load.events_a_second / batch * (load.concurrency - 1) / load.concurrency
+    return -math.expm1(-others_a_second * (_RACE_S + _RACE_EVENT_S * batch))
+
+
+def _offer_units(batch: float) -> float:
+    """Return what it costs that a small batch is put beside the ledger for others to commit, and deleted there."""
+    return 2.0 * _chunk_units(batch) if batch <= OFFERED_EVENTS_MAX else 0.0
 
 
 def write_units(load: Load) -> WriteUnits:
@@ -167,9 +188,49 @@ def write_units(load: Load) -> WriteUnits:
         fold_state=2 * load.folders / folded,
         journal=journal,
         split=max(0.0, split - journal),
-        lost_races=split * _lost_share(load),
+        lost_races=(split + _offer_units(batch) / batch) * _lost_share(load),
         own=load.own_touched / folded + load.own_made_a_second / load.events_a_second,
     )
+
+
+class ReadUnits(NamedTuple):
+    """Read units an event, by what they are for."""
+
+    commits: float
+    folds: float
+    looks: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return sum(self)
+
+
+def read_units(load: Load) -> ReadUnits:
+    """Return the read units an event takes: strongly consistent ones, a unit for each 4 KiB begun."""
+    rate, batch = load.events_a_second, batch_events(load)
+    minutes = _minutes(load, batch)
+    # The ledger's end, the offers, and each minute's log, of which a function reads what others wrote.
+    others = min(load.concurrency - 1.0, 60 * rate / batch)
+    commits = (2 + minutes) * (1 + _lost_share(load)) / batch + others * _CHUNK_BYTES_AN_EVENT / _READ_BYTES
+    chunks = minutes * math.ceil((_CHUNK_HEAD_BYTES + _CHUNK_BYTES_AN_EVENT * batch / minutes) / _READ_BYTES)
+    ranges = _ranges_an_event(load)
+    called = load.folders * ranges * (_LOOK_READS + _FOLD_READS) + ranges  # one tells how many folders there are
+    return ReadUnits(
+        commits=commits,
+        folds=load.folders * (chunks + _LEDGER_BYTES / _READ_BYTES) / batch,
+        looks=_LOOK_READS / _look_every_s(load) / rate + called,
+    )
+
+
+def _ranges_an_event(load: Load) -> float:
+    """Return how many ranges of the fold end for an event: after each, the fold function is called for each folder."""
+    return 1 / max(load.events_a_second * load.freshness_s, 1.0)
+
+
+def _look_every_s(load: Load) -> float:
+    """Return how often the schedule's call looks: with a short freshness it watches all the minute."""
+    return _SCHEDULE_S if load.freshness_s >= _SCHEDULE_S else max(load.freshness_s / 2, 1.0)
 
 
 def floor(load: Load) -> float:
@@ -216,9 +277,10 @@ def predict(load: Load, prices: Prices = PRICES) -> list[Item]:
     else:
         each = prices.provisioned_write_hour / 3_600 / 0.7  # of what is provisioned, 70 % is used
         items.append(_item("DynamoDB", "provisioned, 70 % used", units.total, "write units", each))
-    in_minute = rate * 60 / 2 * _CHUNK_BYTES_AN_EVENT  # a commit reads the minute as far as it is written
-    reads = (in_minute / batch + _CHUNK_BYTES_AN_EVENT * load.folders) / _READ_BYTES + 2 / batch
-    items.append(_item("DynamoDB", "deduplication and fold", reads, "read units", prices.read_unit))
+    each = prices.read_unit if load.capacity == "on-demand" else prices.provisioned_read_hour / 3_600 / 0.7
+    reading = ("deduplication", "fold, reading", "the fold function, looking")
+    for what, count in zip(reading, read_units(load), strict=True):
+        items.append(_item("DynamoDB", what, count, "read units", each))
     return items
 
 
@@ -226,17 +288,19 @@ def _lambda_items(load: Load, batch: float, prices: Prices) -> list[Item]:
     rate = load.events_a_second
     arm = load.architecture == "arm64"
     gigabyte_s = prices.lambda_gigabyte_second_arm64 if arm else prices.lambda_gigabyte_second_x86_64
-    ranges = 1 / max(rate * load.freshness_s, 1.0)  # after each, a call of the fold function for each folder
-    calls = 1 / batch + 1 / 60 / rate + load.folders * ranges
+    called = load.folders * _ranges_an_event(load)
+    calls = 1 / batch + 1 / _SCHEDULE_S / rate + called
     writes = write_units(load)
     folds_s = load.folders * _FOLD_EVENT_S + (writes.aggregates + writes.own) * _FOLD_WRITE_S
     busy = (_LAMBDA_START_S / batch + _LAMBDA_EVENT_S + folds_s) * load.memory_gigabytes
-    watching = (60.0 if load.freshness_s < 60 else 0.1) / 60 / rate * 0.5
+    watching = (_SCHEDULE_S if load.freshness_s < _SCHEDULE_S else _LOOK_S) / _SCHEDULE_S / rate
+    logs = calls * _LOG_BYTES + (1 / _look_every_s(load) - 1 / _SCHEDULE_S) / rate * _LOOK_LOG_BYTES
+    waiting = (watching + called * _LOOK_S) * _FOLD_GIGABYTES
     return [
         _item("Lambda", "calls", calls, "requests", prices.lambda_request),
         _item("Lambda", "batches and folds", busy, "GB-seconds", gigabyte_s),
-        _item("Lambda", "the fold function, waiting", watching, "GB-seconds", gigabyte_s),
-        _item("CloudWatch", "logs", calls * _LOG_BYTES, "bytes", prices.log_gigabyte / 1e9),
+        _item("Lambda", "the fold function, waiting", waiting, "GB-seconds", gigabyte_s),
+        _item("CloudWatch", "logs", logs, "bytes", prices.log_gigabyte / 1e9),
         _item("CloudWatch", "metrics", _METRICS / MONTH_S / rate, "metric months", prices.metric_month),
         _item("CloudWatch", "alarms", ALARMS / MONTH_S / rate, "alarm months", prices.alarm_month),
         _item("CloudWatch", "dashboard", 1 / MONTH_S / rate, "dashboard months", prices.dashboard_month),
