@@ -11,13 +11,15 @@ import pytest
 from tests.aws.deployed import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.aws.deployed import Deployed
     from tests.aws.ministack import Ministack
 
 
-def run(aws: Ministack, *words: str) -> subprocess.CompletedProcess[str]:
+def run(aws: Ministack, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tillroll", "aws", *words]
-    return subprocess.run(command, env=aws.environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=aws.environment() | variables, capture_output=True, text=True, check=False)
 
 
 def test_status_shows_the_queues_and_how_far_the_journal_is_counted(deployed: Deployed) -> None:
@@ -28,6 +30,24 @@ def test_status_shows_the_queues_and_how_far_the_journal_is_counted(deployed: De
     found = json.loads(run(deployed.aws, "status", "--json").stdout)
     assert found["queue"].keys() == {"waiting", "in_flight", "oldest_s"}
     assert found["lag_s"] >= 0
+
+
+@pytest.mark.parametrize("words", [("status",), ("folders",)])
+def test_a_profile_is_that_of_the_tables_and_queues_too(
+    words: tuple[str, ...], deployed: Deployed, tmp_path: Path
+) -> None:
+    """Whatever else is in force: the keys and the profile here are of an account that has none of it."""
+    keys = "aws_access_key_id = {0}\naws_secret_access_key = test\n"
+    file = tmp_path / "credentials"
+    file.write_text(f"[other]\n{keys.format('111111111111')}\n[ours]\n{keys.format('test')}")
+    other = {
+        "AWS_ACCESS_KEY_ID": "111111111111",
+        "AWS_DEFAULT_PROFILE": "other",
+        "AWS_SHARED_CREDENTIALS_FILE": str(file),
+    }
+    assert run(deployed.aws, *words, **other).returncode == 4
+    done = run(deployed.aws, *words, "--profile", "ours", **other)
+    assert done.returncode == 0, done.stderr
 
 
 def test_redrive_lists_tries_and_leaves_what_is_still_wrong(deployed: Deployed) -> None:

@@ -95,6 +95,7 @@ def test_a_stack_is_planned_protected_rolled_back_and_takes_its_tables_over(
     with pytest.raises(AwsError, match="--adopt"):
         stack.deploy(session, "second", given, silent)
     stack.deploy(session, "second", given, silent, stack.Options(adopt=True, protected=False))
+    assert stack.plan(session, "second", {}, stack.Options(adopt=True)) is None  # nor are its tables called otherwise
     found = deployed.aws.client("dynamodb").scan(TableName="second-journal")["Items"]
     assert [each["log"]["S"] for each in found] == ["x"]
     assert not formation.describe_stacks(StackName="second")["Stacks"][0]["EnableTerminationProtection"]

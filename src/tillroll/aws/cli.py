@@ -1,5 +1,6 @@
 """`tillroll aws`: deploy and look after tillroll on AWS."""
 
+import os
 import tempfile
 from collections import Counter
 from contextlib import closing
@@ -36,6 +37,14 @@ _RUNTIMES = ("python3.11", "python3.12", "python3.13")
 _STILL_REJECTED_CODE = 3
 _SHOWN_CHARACTERS = 60
 _FOLDERS_MAX = 64  # each reads all of the journal
+# What botocore takes before AWS_PROFILE, and does not where a session is given a profile.
+_CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_DEFAULT_PROFILE",
+)
 _TOO_OFTEN = "received too often, and not taken"  # the queue's own redrive policy moved it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -47,11 +56,20 @@ Region = Annotated[
 
 
 def _session(profile: str | None, region: str | None) -> boto3.Session:
+    if profile is not None:
+        _use(profile)
     with explained("opening a session"):
         session = open_session(profile, region)
     if session.region_name is None:
         raise ConfigError("AWS_REGION", "no region is known", "Set it, to eu-west-1 say, or give --region")
     return session
+
+
+def _use(profile: str) -> None:
+    """Have all clients go by a profile: stores and queues are opened by their address, and take what is in force."""
+    for name in _CREDENTIALS:
+        os.environ.pop(name, None)
+    os.environ["AWS_PROFILE"] = profile
 
 
 @app.command()

@@ -196,11 +196,12 @@ def plan(
             parameters = {"OldIndex": "false", **parameters}  # which only tables of 0.1.0 need
         now = _parameters_now(client, stack) if exists else {}
         kept = [name for name in now if name not in parameters and name in known]
+        called = parameters.get("Name") or now.get("Name", STACK)
         request: CreateChangeSetInputTypeDef = {
             "StackName": stack,
             "ChangeSetName": f"tillroll-{int(time.time() * 1_000)}",
             "ChangeSetType": "UPDATE" if exists else "CREATE",
-            "TemplateBody": _with_plain_names(parameters.get("Name", STACK)) if options.adopt else template(),
+            "TemplateBody": _with_plain_names(called) if options.adopt else template(),
             "Parameters": _given(parameters) + [{"ParameterKey": name, "UsePreviousValue": True} for name in kept],
             "Capabilities": list(_CAPABILITIES),
             "ImportExistingResources": options.adopt,
@@ -210,7 +211,7 @@ def plan(
         if options.role_arn:
             request["RoleARN"] = options.role_arn
         if not exists and not options.adopt:
-            _refuse_tables_that_are_there(session, parameters.get("Name", STACK))
+            _refuse_tables_that_are_there(session, called)
         created = client.create_change_set(**request)
         if not _has_changes(client, created["Id"]):
             return None
