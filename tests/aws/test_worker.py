@@ -317,10 +317,11 @@ def test_redrive_leaves_what_is_still_wrong_and_takes_a_correction_once(store: S
     assert store.get([DATAPOINT])[0].events == 2
 
 
+@pytest.mark.parametrize(("limit", "most"), [("_SLICE", 20), ("_SLICE_BYTES", 20 * len(GOOD))])
 def test_redrive_is_done_with_a_slice_before_it_receives_the_next(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    limit: str, most: int, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tillroll.aws.redrive._SLICE", 20)
+    monkeypatch.setattr(f"tillroll.aws.redrive.{limit}", most)
 
     class Watched(MemoryQueue):
         held = 0
@@ -347,9 +348,12 @@ def test_redrive_is_done_with_a_slice_before_it_receives_the_next(
     assert look(dead).is_all
 
 
-def test_redrive_stops_when_very_many_are_still_wrong(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "most"), [("HELD_MAX", 30), ("HELD_BYTES_MAX", 30 * len(BAD))])
+def test_redrive_stops_when_very_many_are_still_wrong(
+    limit: str, most: int, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tillroll.aws.redrive._SLICE", 20)
-    monkeypatch.setattr("tillroll.aws.redrive.HELD_MAX", 30)
+    monkeypatch.setattr(f"tillroll.aws.redrive.{limit}", most)
     dead = MemoryQueue(time.monotonic)
     for number in range(95):
         dead.put(Message(f"m{number}", f"r{number}", BAD, None, None))

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 HELD_MAX: Final = 100_000  # SQS lets 120,000 messages of a queue be received and not deleted
+HELD_BYTES_MAX: Final = 256 * 2**20  # of bodies: a letter may be a mebibyte
 _SLICE: Final = 1_000
+_SLICE_BYTES: Final = 64 * 2**20
 _HIDDEN_S: Final = 600.0
 _LATER_S: Final = 300.0  # what dies so long after the beginning is left to the next redrive: it ends, whatever comes
 _HASH_DIGITS: Final = 8
@@ -81,17 +83,19 @@ class _Held:
     def __init__(self) -> None:
         self._messages: dict[str, list[Message]] = {}  # by what they are
         self._count = 0
+        self._bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Tell whether no more may be received beside what is held."""
-        return self._count >= HELD_MAX
+        return self._count >= HELD_MAX or self._bytes >= HELD_BYTES_MAX
 
     def add(self, messages: Iterable[Message]) -> None:
         """Hold some more."""
         for message in messages:
             self._messages.setdefault(_id(message), []).append(message)
             self._count += 1
+            self._bytes += len(message.body)
 
     def __contains__(self, message: Message) -> bool:
         return _id(message) in self._messages
@@ -182,11 +186,13 @@ def _slices(queue: Queue, held: Sequence[_Held], ends_s: float) -> Iterator[list
     empty = 0
     while empty < 2 and not any(each.is_full for each in held):  # a short poll asks only some of SQS's servers
         found: list[Message] = []
-        while len(found) < _SLICE:
+        size = 0
+        while len(found) < _SLICE and size < _SLICE_BYTES:
             messages = queue.receive(1.0 if not found else 0.0)
             if not messages:
                 break
             found.extend(messages)
+            size += sum(len(message.body) for message in messages)
         queue.extend(found, _HIDDEN_S)
         fresh = []
         for message in found:  # a copy of what is held, or it again, is no other letter
