@@ -9,19 +9,35 @@ static inline uint32_t start_of(const uint32_t *ends, size_t index) { return ind
 
 static const char *const kind_text[] = {"", "id:", "key:", "message:", "file:"};
 
-static size_t put_number(uint64_t number, char *out) {
-    char digits[20];
-    size_t count = 0;
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number != 0);
-    if (out != NULL) {
-        for (size_t i = 0; i < count; i++) {
-            out[i] = digits[count - 1 - i];
-        }
+static const char two_digits[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748"
+                                 "49505152535455565758596061626364656667686970717273747576777879808182838485868788899091929394959697"
+                                 "9899";
+
+static inline void put_two(unsigned number, char *out) { memcpy(out, two_digits + 2 * number, 2); }
+
+static inline size_t digits_of(uint64_t number) {
+    size_t digits = 1;
+    for (; number >= 10000; number /= 10000) {
+        digits += 4;
     }
-    return count;
+    return digits + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
+static inline size_t put_number(uint64_t number, char *out) {
+    size_t digits = digits_of(number);
+    if (out == NULL) {
+        return digits;
+    }
+    char *at = out + digits;
+    for (; number >= 100; number /= 100) {
+        put_two((unsigned)(number % 100), at -= 2);
+    }
+    if (number >= 10) {
+        put_two((unsigned)number, out);
+    } else {
+        *out = (char)('0' + number);
+    }
+    return digits;
 }
 
 static size_t put(const char *text, size_t length, char *out) {
@@ -165,11 +181,6 @@ size_t quote(const uint32_t *ends, size_t count, const char *heap, bool csv, uin
 
 /* rows */
 
-static void put_two(unsigned number, char *out) {
-    out[0] = (char)('0' + number / 10);
-    out[1] = (char)('0' + number % 10);
-}
-
 /* The day of the proleptic Gregorian calendar, as YYYY-MM-DD; after Howard Hinnant's civil_from_days. */
 static void put_day(int64_t day, char *out) {
     int64_t shifted = day + 719468, era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
@@ -193,122 +204,208 @@ static int fraction_digits(uint32_t nanos) {
     return digits;
 }
 
-/* What the last instant was: mostly of the same day as the next. */
+/* The minute of the last instant, which is mostly that of the next. */
 typedef struct {
-    int64_t day;
-    char text[10];
-} Day;
+    int64_t start;
+    char text[17]; /* YYYY-MM-DDThh:mm: */
+} Minute;
 
-static size_t put_instant(int64_t seconds, uint32_t nanos, Day *last, char *out) {
-    int digits = fraction_digits(nanos);
-    size_t size = INSTANT_BYTES + (size_t)(digits == 0 ? 0 : digits + 1);
+static void minute_of(int64_t seconds, Minute *minute) {
     int64_t day = seconds / 86400 - (seconds % 86400 < 0);
-    unsigned second = (unsigned)(seconds - day * 86400);
-    if (day != last->day) {
-        last->day = day;
-        put_day(day, last->text);
+    unsigned of_day = (unsigned)(seconds - day * 86400) / 60;
+    minute->start = day * 86400 + of_day * 60;
+    put_day(day, minute->text);
+    minute->text[10] = 'T';
+    put_two(of_day / 60, minute->text + 11);
+    put_two(of_day % 60, minute->text + 14);
+    minute->text[13] = minute->text[16] = ':';
+}
+
+static inline char *put_instant(int64_t seconds, uint32_t nanos, Minute *last, char *out) {
+    if (seconds < last->start || seconds - last->start >= 60) {
+        minute_of(seconds, last);
     }
     memcpy(out, last->text, sizeof last->text);
-    out[10] = 'T';
-    put_two(second / 3600, out + 11);
-    out[13] = out[16] = ':';
-    put_two(second / 60 % 60, out + 14);
-    put_two(second % 60, out + 17);
-    if (digits != 0) {
-        out[19] = '.';
+    put_two((unsigned)(seconds - last->start), out + 17);
+    out += INSTANT_BYTES - 1;
+    if (nanos != 0) {
+        int digits = fraction_digits(nanos);
+        *out = '.';
         for (int i = 9; i > digits; i--) {
             nanos /= 10;
         }
         for (int i = digits; i > 0; i--, nanos /= 10) {
-            out[19 + i] = (char)('0' + nanos % 10);
+            out[i] = (char)('0' + nanos % 10);
         }
+        out += 1 + digits;
     }
-    out[size - 1] = 'Z';
-    return size;
+    *out = 'Z';
+    return out + 1;
 }
 
-static int digits_of(uint64_t number) {
-    int digits = 1;
-    for (; number >= 10000; number /= 10000) {
-        digits += 4;
-    }
-    return digits + (number >= 10) + (number >= 100) + (number >= 1000);
+/* A text, and whether what stands behind it may be read. */
+typedef struct {
+    const char *text;
+    size_t length;
+    bool is_padded; /* by ROW_PADDING bytes */
+} Cell;
+
+static inline Cell string_at(const RowPart *part, size_t at) {
+    uint32_t start = start_of(part->ends, at), end = part->ends[at];
+    return (Cell){part->heap + start, end - start, (size_t)start + ROW_PADDING <= part->heap_size};
 }
 
-/* How many bytes a part takes in all rows. */
-static size_t part_size(const RowPart *part, size_t rows) {
-    size_t size = part->kind == ROW_CHOICE ? 0 : rows * part->before_size;
-    const int64_t *numbers = part->values;
-    const uint32_t *nanos = part->nanos;
+static inline size_t code_at(const RowPart *part, size_t row) {
+    return part->width == 1 ? ((const uint8_t *)part->values)[row] : ((const uint32_t *)part->values)[row];
+}
+
+/* Copies of one size take no call; what they write too much is written over, or there is room for it. */
+static inline char *put_text(Cell text, char *out, const char *end) {
+    if (text.length <= ROW_PADDING && text.is_padded && end - out >= ROW_PADDING) {
+        memcpy(out, text.text, 16);
+        if (text.length > 16) {
+            memcpy(out + 16, text.text + 16, ROW_PADDING - 16);
+        }
+    } else {
+        memcpy(out, text.text, text.length);
+    }
+    return out + text.length;
+}
+
+/* The name of the next row: what its source is, its position unless it has an id, and the source's value or that id. */
+typedef struct {
+    const char *kind;
+    size_t kind_size, digits; /* no digit where there is no position */
+    uint64_t position;
+    Cell value;
+    bool is_quoted;
+} RowName;
+
+/* The length of the name, 0 where there is none. */
+static inline size_t name_at(const RowPart *part, size_t row, Run *run, RowName *name) {
+    static const char *const kinds[] = {"", "id:", "key:", "message:", "file:"};
+    static const uint8_t sizes[] = {0, 3, 4, 8, 5};
+    const Named *named = &part->named;
+    for (; row >= run->stop; run->index++) {
+        run->stop += named->run_events[run->index];
+    }
+    size_t at = run->index - 1;
+    int kind = named->run_kinds[at];
+    uint32_t start = start_of(named->run_ends, at);
+    name->value = (Cell){named->run_values + start, named->run_ends[at] - start, false};
+    if (named->id_ends != NULL && named->id_ends[row] != (start = start_of(named->id_ends, row))) {
+        kind = NAME_ID;
+        name->value = (Cell){named->ids + start, named->id_ends[row] - start, (size_t)start + ROW_PADDING <= part->ids_size};
+    }
+    if (kind == NAME_NONE) {
+        return 0;
+    }
+    name->kind = kinds[kind];
+    name->kind_size = sizes[kind];
+    name->position = named->positions[row];
+    name->digits = kind == NAME_ID ? 0 : digits_of(name->position);
+    name->is_quoted = name->value.length != 0 && name->value.text[0] == '"';
+    return name->kind_size + name->digits + (name->digits != 0) + name->value.length;
+}
+
+/* The quote that a value begins with moves before the kind. */
+static inline char *put_row_name(const RowName *name, char *out, const char *end) {
+    Cell value = name->value;
+    if (name->is_quoted) {
+        *out++ = '"';
+        value.text++;
+        value.length--;
+        value.is_padded = false;
+    }
+    memcpy(out, name->kind, name->kind_size);
+    out += name->kind_size;
+    if (name->digits != 0) {
+        out += put_number(name->position, out);
+        *out++ = ':';
+    }
+    return put_text(value, out, end);
+}
+
+/* How many bytes a part takes in some rows. */
+static size_t part_size(const RowPart *part, size_t first, size_t stop) {
+    size_t size = 0, left_out = 0;
     switch (part->kind) {
     case ROW_INSTANT:
-        size += rows * INSTANT_BYTES;
-        for (size_t row = 0; row < rows; row++) {
-            size += nanos[row] == 0 ? 0 : (size_t)fraction_digits(nanos[row]) + 1;
+        size = (stop - first) * INSTANT_BYTES;
+        for (size_t row = first; row < stop; row++) {
+            uint32_t nanos = ((const uint32_t *)part->nanos)[row];
+            size += nanos == 0 ? 0 : (size_t)fraction_digits(nanos) + 1;
         }
         break;
     case ROW_NUMBER:
-        for (size_t row = 0; row < rows; row++) {
-            size += (size_t)digits_of((uint64_t)numbers[row]);
+        for (size_t row = first; row < stop; row++) {
+            size += digits_of((uint64_t)((const int64_t *)part->values)[row]);
         }
         break;
     case ROW_CHOICE:
-        for (size_t row = 0; row < rows; row++) {
-            size_t at = part->width == 1 ? ((const uint8_t *)part->values)[row] : ((const uint32_t *)part->values)[row];
-            size_t length = part->ends[at] - start_of(part->ends, at);
-            size += length == 0 ? 0 : length + part->before_size;
-        }
-        break;
     case ROW_TEXT:
-        for (size_t row = 0; row < rows; row++) {
-            size -= part->ends[row] == start_of(part->ends, row) ? part->before_size : 0;
+        for (size_t row = first; row < stop; row++) {
+            size_t length = string_at(part, part->kind == ROW_TEXT ? row : code_at(part, row)).length;
+            size += length;
+            left_out += length == 0;
         }
-        size += rows == 0 ? 0 : part->ends[rows - 1];
         break;
+    case ROW_NAME: {
+        Run run = part->run;
+        RowName name;
+        for (size_t row = first; row < stop; row++) {
+            size_t length = name_at(part, row, &run, &name);
+            size += length;
+            left_out += length == 0;
+        }
+        break;
+    }
     default:
         break;
     }
-    return size;
+    return size + (stop - first - left_out) * part->before_size;
 }
 
-size_t rows_size(const RowPart *parts, size_t parts_count, size_t rows) {
+size_t rows_size(const RowPart *parts, size_t parts_count, size_t first, size_t stop) {
     size_t size = 0;
     for (size_t i = 0; i < parts_count; i++) {
-        size += part_size(&parts[i], rows);
+        size += part_size(&parts[i], first, stop);
     }
     return size;
 }
 
-static inline char *put_value(const RowPart *part, size_t row, Day *day, char *out) {
-    size_t at;
-    switch (part->kind) {
-    case ROW_INSTANT:
-        return out + put_instant(((const int64_t *)part->values)[row], ((const uint32_t *)part->nanos)[row], day, out);
-    case ROW_NUMBER:
-        return out + put_number((uint64_t)((const int64_t *)part->values)[row], out);
-    case ROW_CHOICE:
-        at = part->width == 1 ? ((const uint8_t *)part->values)[row] : ((const uint32_t *)part->values)[row];
-        break;
-    default:
-        at = row;
-    }
-    uint32_t start = start_of(part->ends, at);
-    memcpy(out, part->heap + start, part->ends[at] - start);
-    return out + (part->ends[at] - start);
-}
-
-void format_rows(const RowPart *parts, size_t parts_count, size_t rows, char *out) {
-    Day day = {.day = INT64_MIN};
-    for (size_t row = 0; row < rows; row++) {
+void format_rows(RowPart *parts, size_t parts_count, size_t first, size_t stop, char *out, size_t size) {
+    const char *end = out + size;
+    Minute minute = {.start = INT64_MAX};
+    for (size_t row = first; row < stop; row++) {
         for (size_t i = 0; i < parts_count; i++) {
-            const RowPart *part = &parts[i];
-            char *value = out + part->before_size;
-            char *end = part->kind == ROW_LITERAL ? value : put_value(part, row, &day, value);
-            if (end == value && part->kind != ROW_LITERAL) {
-                continue;
+            RowPart *part = &parts[i];
+            Cell before = {part->before, part->before_size, part->before_is_padded}, text;
+            RowName name;
+            switch (part->kind) {
+            case ROW_INSTANT:
+                out = put_text(before, out, end);
+                out = put_instant(((const int64_t *)part->values)[row], ((const uint32_t *)part->nanos)[row], &minute, out);
+                break;
+            case ROW_NUMBER:
+                out = put_text(before, out, end);
+                out += put_number((uint64_t)((const int64_t *)part->values)[row], out);
+                break;
+            case ROW_CHOICE:
+            case ROW_TEXT:
+                text = string_at(part, part->kind == ROW_TEXT ? row : code_at(part, row));
+                if (text.length != 0) {
+                    out = put_text(text, put_text(before, out, end), end);
+                }
+                break;
+            case ROW_NAME:
+                if (name_at(part, row, &part->run, &name) != 0) {
+                    out = put_row_name(&name, put_text(before, out, end), end);
+                }
+                break;
+            default:
+                out = put_text(before, out, end);
             }
-            memcpy(out, part->before, part->before_size);
-            out = end;
         }
     }
 }

@@ -474,20 +474,33 @@ typedef struct {
 void sources_of_names(const uint32_t *ends, size_t count, const char *heap, const uint32_t *id_ends, const char *ids,
                       NamedRuns *runs, uint64_t *positions);
 
-enum { ROW_LITERAL, ROW_INSTANT, ROW_NUMBER, ROW_CHOICE, ROW_TEXT };
+enum { ROW_LITERAL, ROW_INSTANT, ROW_NUMBER, ROW_CHOICE, ROW_TEXT, ROW_NAME };
 
-/* A part of each row: what stands before, and a value of a column. A string that is empty leaves out what is before it. */
+/* Which run the last row's name was of: the one before `index`, which ends at `stop`. */
+typedef struct {
+    size_t index, stop;
+} Run;
+
+/* A part of each row: what stands before, and a value of a column. A value that is empty leaves out what is before it. */
 typedef struct {
     int kind, width; /* the width of a choice's codes, 1 or 4 */
     const char *before;
     size_t before_size;
+    bool before_is_padded;      /* ROW_PADDING bytes can be read from its beginning on */
     const void *values, *nanos; /* seconds and nanos, numbers of 0 and more, codes, or NULL */
     const uint32_t *ends;       /* strings, one for each code or row */
     const char *heap;
+    size_t heap_size;
+    Named named; /* ids and sources' values quoted */
+    size_t ids_size;
+    Run run;
 } RowPart;
 
-size_t rows_size(const RowPart *parts, size_t parts_count, size_t rows);
-void format_rows(const RowPart *parts, size_t parts_count, size_t rows, char *out);
+#define ROW_PADDING 48
+
+/* How long rows are from one to another, then their text, for which there is room. Rows are taken in order. */
+size_t rows_size(const RowPart *parts, size_t parts_count, size_t first, size_t stop);
+void format_rows(RowPart *parts, size_t parts_count, size_t first, size_t stop, char *out, size_t size);
 
 /* group.c */
 

@@ -83,7 +83,7 @@ PyObject *tuple_take(PyObject **parts, Py_ssize_t size); /* steals all, of which
 PyObject *wide_new(uint64_t low, uint64_t high);                        /* a number of 128 bits */
 PyObject *value_error(const char *problem);                             /* NULL, always */
 
-extern PyType_Spec dictionary_spec, parser_spec, selection_spec, tally_spec;
+extern PyType_Spec dictionary_spec, parser_spec, rows_spec, selection_spec, tally_spec;
 
 /* The functions of the module. */
 PyObject *py_accepts(PyObject *module, PyObject *args);
@@ -92,7 +92,6 @@ PyObject *py_bounds(PyObject *module, PyObject *args);
 PyObject *py_bucketize(PyObject *module, PyObject *args);
 PyObject *py_equal_at(PyObject *module, PyObject *args);
 PyObject *py_equal_strings_at(PyObject *module, PyObject *args);
-PyObject *py_format_rows(PyObject *module, PyObject *args);
 PyObject *py_gaps_of(PyObject *module, PyObject *args);
 PyObject *py_group(PyObject *module, PyObject *args);
 PyObject *py_hash_name(PyObject *module, PyObject *args);

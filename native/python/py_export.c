@@ -18,23 +18,26 @@ static PyObject *bytes_of(size_t size, char **out) {
 
 enum { POSITIONS, RUN_EVENTS, RUN_KINDS, COLUMNS };
 
+static bool runs_valid(const Named *events, size_t ids, size_t kinds, size_t values) {
+    uint64_t left = events->count;
+    bool fine = kinds == events->runs && values == events->runs && (ids == 0 || ids == events->count);
+    for (size_t run = 0; fine && run < events->runs; run++) {
+        fine = events->run_events[run] <= left && events->run_kinds[run] <= 4;
+        left -= fine ? events->run_events[run] : 0;
+    }
+    return (fine && left == 0) ||
+           value_error("the columns differ in length, or the runs do not add up, or are of no kind") != NULL;
+}
+
 static PyObject *names_of(State *state, Column *columns, Strings *ids, Strings *values) {
-    const uint64_t *run_events = columns[RUN_EVENTS].data;
-    const uint8_t *kinds = columns[RUN_KINDS].data;
-    size_t count = columns[POSITIONS].count, runs = columns[RUN_EVENTS].count;
-    uint64_t left = count;
-    bool fine = columns[RUN_KINDS].count == runs && values->ends.count == runs &&
-                (ids->ends.count == 0 || ids->ends.count == count);
-    for (size_t run = 0; fine && run < runs; run++) {
-        fine = run_events[run] <= left && kinds[run] <= 4;
-        left -= fine ? run_events[run] : 0;
-    }
-    if (!fine || left != 0) {
-        return value_error("the columns differ in length, or the runs do not add up, or are of no kind");
-    }
+    size_t count = columns[POSITIONS].count;
     Named events = {.id_ends = ids->ends.count == 0 ? NULL : ids->ends.data, .ids = ids->text,
-                    .positions = columns[POSITIONS].data, .count = count, .run_events = run_events, .run_kinds = kinds,
-                    .run_ends = values->ends.data, .run_values = values->text, .runs = runs};
+                    .positions = columns[POSITIONS].data, .count = count, .run_events = columns[RUN_EVENTS].data,
+                    .run_kinds = columns[RUN_KINDS].data, .run_ends = values->ends.data, .run_values = values->text,
+                    .runs = columns[RUN_EVENTS].count};
+    if (!runs_valid(&events, ids->ends.count, columns[RUN_KINDS].count, values->ends.count)) {
+        return NULL;
+    }
     size_t size;
     UNLOCKED_IF(count > 1000, size = name_texts(&events, NULL, NULL));
     char *heap;
@@ -108,11 +111,22 @@ PyObject *py_quote(PyObject *module, PyObject *args) {
 
 /* format_rows */
 
+#define ROWS_AT_ONCE 4096 /* so that their text is still in the cache for whoever takes it */
+
 /* What a part was made from, while it is held. */
 typedef struct {
-    Column values, nanos;
-    Strings strings;
+    Column values, nanos, kinds;
+    Strings strings, ids;
 } Held;
+
+typedef struct {
+    Owned owned;
+    RowPart *parts;
+    Held *held;
+    char *befores;
+    size_t count, rows, at;
+    bool is_busy;
+} RowsObject;
 
 static bool instants_valid(const Column *seconds, const Column *nanos) {
     int64_t least, largest;
@@ -143,18 +157,46 @@ static bool own_strings(PyObject *ends, PyObject *heap, Strings *strings) {
     return strings_get(ends, heap, strings) && strings_own(strings);
 }
 
+/* From ids, positions, events and kinds of runs, and the runs' values; strings are as they are to be written. */
+static bool names_get(PyObject *tuple, size_t rows, RowPart *part, Held *held) {
+    PyObject *from[7];
+    for (Py_ssize_t i = 0; i < 7; i++) {
+        from[i] = PyTuple_GetItem(tuple, 2 + i);
+    }
+    if (!own_strings(from[0], from[1], &held->ids) || !own(from[2], 'Q', rows, &held->values) ||
+        !column_get(from[3], 'Q', &held->nanos) || !column_own(&held->nanos) || !column_get(from[4], 'B', &held->kinds) ||
+        !column_own(&held->kinds) || !own_strings(from[5], from[6], &held->strings)) {
+        return false;
+    }
+    part->named = (Named){.id_ends = held->ids.ends.count == 0 ? NULL : held->ids.ends.data, .ids = held->ids.text,
+                          .positions = held->values.data, .count = rows, .run_events = held->nanos.data,
+                          .run_kinds = held->kinds.data, .run_ends = held->strings.ends.data,
+                          .run_values = held->strings.text, .runs = held->nanos.count};
+    part->ids_size = (size_t)held->ids.heap.len;
+    return runs_valid(&part->named, held->ids.ends.count, held->kinds.count, held->strings.ends.count);
+}
+
 /* Fill a part from its tuple: before, kind, and what the kind takes. False with an error. */
 static bool part_get(PyObject *tuple, size_t rows, RowPart *part, Held *held) {
-    PyObject *one = NULL, *two = NULL, *three = NULL;
-    Py_ssize_t size;
+    char *before;
+    Py_ssize_t size, items = PyTuple_Check(tuple) ? PyTuple_Size(tuple) : 0;
     *part = (RowPart){0};
-    if (!PyTuple_Check(tuple) ||
-        !PyArg_ParseTuple(tuple, "y#i|OOO:a part", &part->before, &size, &part->kind, &one, &two, &three)) {
-        return PyErr_Occurred() ? false : value_error("a part is a tuple") != NULL;
+    if (items < 2 || items > 9) {
+        return value_error("there is no such part of a row") != NULL;
     }
+    if (PyBytes_AsStringAndSize(PyTuple_GetItem(tuple, 0), &before, &size) < 0) {
+        return false;
+    }
+    long kind = PyLong_AsLong(PyTuple_GetItem(tuple, 1));
+    if (kind == -1 && PyErr_Occurred()) {
+        return false;
+    }
+    part->before = before;
     part->before_size = (size_t)size;
+    part->kind = (int)kind;
+    PyObject *one = items < 3 ? NULL : PyTuple_GetItem(tuple, 2), *two = items < 4 ? NULL : PyTuple_GetItem(tuple, 3);
     bool fine;
-    switch (PyTuple_Size(tuple) * 10 + part->kind) {
+    switch (kind < 0 || kind > ROW_NAME ? 0 : items * 10 + kind) {
     case 20 + ROW_LITERAL:
         return true;
     case 40 + ROW_INSTANT:
@@ -166,7 +208,7 @@ static bool part_get(PyObject *tuple, size_t rows, RowPart *part, Held *held) {
         fine = own(one, 'q', rows, &held->values) && numbers_valid(&held->values);
         break;
     case 50 + ROW_CHOICE:
-        fine = own(one, 0, rows, &held->values) && own_strings(two, three, &held->strings);
+        fine = own(one, 0, rows, &held->values) && own_strings(two, PyTuple_GetItem(tuple, 4), &held->strings);
         if (fine && held->values.width != 1 && held->values.width != 4) {
             fine = value_error("codes are of one or four bytes") != NULL;
         }
@@ -181,6 +223,8 @@ static bool part_get(PyObject *tuple, size_t rows, RowPart *part, Held *held) {
             fine = value_error("columns differ in length") != NULL;
         }
         break;
+    case 90 + ROW_NAME:
+        return names_get(tuple, rows, part, held);
     default:
         return value_error("there is no such part of a row") != NULL;
     }
@@ -188,55 +232,111 @@ static bool part_get(PyObject *tuple, size_t rows, RowPart *part, Held *held) {
     part->values = held->values.data;
     part->ends = held->strings.ends.data;
     part->heap = held->strings.text;
+    part->heap_size = fine && held->strings.held ? (size_t)held->strings.heap.len : 0;
     return fine;
 }
 
-static PyObject *rows_of(const RowPart *parts, size_t count, size_t rows) {
-    size_t size;
+static void rows_dealloc(PyObject *object) {
+    RowsObject *self = (RowsObject *)object;
+    for (size_t i = 0; self->held != NULL && i < self->count; i++) {
+        column_release(&self->held[i].values);
+        column_release(&self->held[i].nanos);
+        column_release(&self->held[i].kinds);
+        strings_release(&self->held[i].strings);
+        strings_release(&self->held[i].ids);
+    }
+    free(self->parts);
+    free(self->held);
+    free(self->befores);
+    owned_free(object);
+}
+
+/* What stands before the values, together, so that each can be read beyond its end. */
+static bool gather_befores(RowsObject *self) {
+    size_t size = ROW_PADDING;
+    for (size_t i = 0; i < self->count; i++) {
+        size += self->parts[i].before_size;
+    }
+    char *at = self->befores = calloc(size, 1);
+    for (size_t i = 0; at != NULL && i < self->count; i++) {
+        RowPart *part = &self->parts[i];
+        memcpy(at, part->before, part->before_size);
+        part->before = at;
+        part->before_is_padded = true;
+        at += part->before_size;
+    }
+    return at != NULL || PyErr_NoMemory() != NULL;
+}
+
+static bool rows_get(RowsObject *self, PyObject *args) {
+    PyObject *list;
+    Py_ssize_t rows;
+    if (!PyArg_ParseTuple(args, "O!n:Rows", &PyList_Type, &list, &rows)) {
+        return false;
+    }
+    PyObject *tuples = PyList_AsTuple(list); /* keeps the parts, whatever becomes of the list */
+    Py_ssize_t count = tuples == NULL ? -1 : PyTuple_Size(tuples);
+    if (count < 0 || count > PARTS_MAX || rows < 0) {
+        Py_XDECREF(tuples);
+        return tuples == NULL ? false : value_error("there are too many parts, or a negative number of rows") != NULL;
+    }
+    self->rows = (size_t)rows;
+    self->parts = calloc((size_t)count + 1, sizeof *self->parts);
+    self->held = calloc((size_t)count + 1, sizeof *self->held);
+    bool fine = (self->parts != NULL && self->held != NULL) || PyErr_NoMemory() != NULL;
+    for (Py_ssize_t i = 0; fine && i < count; i++) {
+        self->count++;
+        fine = part_get(PyTuple_GetItem(tuples, i), self->rows, &self->parts[i], &self->held[i]);
+    }
+    fine = fine && gather_befores(self);
+    Py_DECREF(tuples);
+    return fine;
+}
+
+static PyObject *rows_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs)) {
+    PyObject *nothing = PyTuple_New(0);
+    RowsObject *self = nothing == NULL ? NULL : (RowsObject *)owned_new(type, nothing, NULL);
+    Py_XDECREF(nothing);
+    if (self != NULL && !rows_get(self, args)) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+/* The next rows, NULL without an error at their end. */
+static PyObject *rows_next(PyObject *object) {
+    RowsObject *self = (RowsObject *)object;
+    size_t first = self->at, left = self->rows - first, stop = first + (left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE), size;
+    if (left == 0) {
+        return NULL;
+    }
+    if (self->is_busy) {
+        return value_error("rows are written by one thread at a time");
+    }
+    self->is_busy = true;
     char *out;
-    UNLOCKED_IF(rows > 1000, size = rows_size(parts, count, rows));
+    UNLOCKED_IF(stop - first > 1000, size = rows_size(self->parts, self->count, first, stop));
     PyObject *text = bytes_of(size, &out);
     if (text != NULL) {
-        UNLOCKED_IF(rows > 1000, format_rows(parts, count, rows, out));
+        UNLOCKED_IF(stop - first > 1000, format_rows(self->parts, self->count, first, stop, out, size));
+        self->at = stop;
     }
+    self->is_busy = false;
     return text;
 }
 
-PyObject *py_format_rows(PyObject *Py_UNUSED(module), PyObject *args) {
-    PyObject *list, *result = NULL;
-    Py_ssize_t rows;
-    if (!PyArg_ParseTuple(args, "O!n:format_rows", &PyList_Type, &list, &rows)) {
-        return NULL;
-    }
-    Py_ssize_t count = PyList_Size(list);
-    if (count > PARTS_MAX || rows < 0) {
-        return value_error("there are too many parts, or a negative number of rows");
-    }
-    RowPart *parts = calloc((size_t)count + 1, sizeof *parts);
-    Held *held = calloc((size_t)count + 1, sizeof *held);
-    PyObject *tuples = PyList_AsTuple(list); /* keeps the parts, whatever becomes of the list */
-    if (parts == NULL || held == NULL || tuples == NULL) {
-        free(parts);
-        free(held);
-        Py_XDECREF(tuples);
-        return PyErr_Occurred() ? NULL : PyErr_NoMemory();
-    }
-    bool fine = true;
-    Py_ssize_t got = 0;
-    for (; fine && got < PyTuple_Size(tuples); got++) {
-        fine = part_get(PyTuple_GetItem(tuples, got), (size_t)rows, &parts[got], &held[got]);
-    }
-    if (fine) {
-        result = rows_of(parts, (size_t)got, (size_t)rows);
-    }
-    while (got > 0) {
-        got--;
-        column_release(&held[got].values);
-        column_release(&held[got].nanos);
-        strings_release(&held[got].strings);
-    }
-    Py_DECREF(tuples);
-    free(parts);
-    free(held);
-    return result;
-}
+static PyType_Slot rows_slots[] = {
+    {Py_tp_doc, "Rows of text, some at a time; see tillroll.core.rows."},
+    {Py_tp_new, rows_new},
+    {Py_tp_dealloc, rows_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, rows_next},
+    {0, NULL},
+};
+
+PyType_Spec rows_spec = {
+    .name = "tillroll._kernel.Rows",
+    .basicsize = sizeof(RowsObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = rows_slots,
+};

@@ -12,7 +12,6 @@ static PyMethodDef functions[] = {
     {"bucketize", py_bucketize, METH_VARARGS, NULL},
     {"equal_at", py_equal_at, METH_VARARGS, NULL},
     {"equal_strings_at", py_equal_strings_at, METH_VARARGS, NULL},
-    {"format_rows", py_format_rows, METH_VARARGS, NULL},
     {"gaps_of", py_gaps_of, METH_VARARGS, NULL},
     {"group", py_group, METH_VARARGS, NULL},
     {"hash_name", py_hash_name, METH_VARARGS, NULL},
@@ -93,7 +92,7 @@ static int module_exec(PyObject *module) {
     }
     state->dictionary = (PyTypeObject *)Py_XNewRef((PyObject *)add_type(module, "Dictionary", &dictionary_spec));
     bool all = state->dictionary != NULL && add_type(module, "Parser", &parser_spec) != NULL &&
-               add_type(module, "Selection", &selection_spec) != NULL &&
+               add_type(module, "Rows", &rows_spec) != NULL && add_type(module, "Selection", &selection_spec) != NULL &&
                add_type(module, "Tally", &tally_spec) != NULL;
     return all ? 0 : -1;
 }

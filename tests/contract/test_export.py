@@ -64,7 +64,7 @@ def parts(
     store: Store, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS
 ) -> Iterator[tuple[list[dict[str, Any]], int]]:
     for part in store.read(after, upto, chosen):
-        yield [json.loads(line) for line in export.ndjson(part.batch).splitlines()], part.position
+        yield [json.loads(line) for line in b"".join(export.ndjson(part.batch)).splitlines()], part.position
 
 
 def test_every_event_comes_out_once_with_the_fields_it_had(store: Store) -> None:

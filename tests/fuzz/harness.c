@@ -965,33 +965,67 @@ static void export_rows(const uint8_t *data, size_t size) {
     quote_strings(text_ends, rows, heap, false);
     quote_strings(text_ends, rows, heap, true);
     static const uint32_t choice_ends[] = {3, 3, 4};
-    const RowPart parts[] = {
-        {ROW_INSTANT, 0, "", 0, at, fractions, NULL, NULL},
-        {ROW_NUMBER, 0, ",\"n\":", data[2] % 6, amounts, NULL, NULL, NULL},
-        {ROW_CHOICE, 1, "<", 1, kinds, NULL, choice_ends, "onez"},
-        {ROW_CHOICE, 4, "", 0, codes_wide, NULL, choice_ends, "onez"},
-        {ROW_TEXT, 0, ",\"t\":", data[2] / 6 % 6, NULL, NULL, text_ends, heap},
-        {ROW_LITERAL, 0, "}\n", 2, NULL, NULL, NULL, NULL},
+    uint64_t places[48], run_events[] = {rows / 2, 0, rows - rows / 2};
+    for (size_t row = 0; row < rows; row++) {
+        places[row] = (uint64_t)numbers[row];
+    }
+    uint64_t *positions = exactly(places, rows * 8);
+    const uint8_t run_kinds[] = {data[3] % 5, 3, data[3] / 5 % 5};
+    const bool own = data[3] & 128;
+    const size_t heap_size = rows == 0 ? 0 : ends[rows - 1];
+    const Named named = {.id_ends = own ? text_ends : NULL, .ids = heap, .positions = positions, .count = rows, .run_events = run_events,
+                         .run_kinds = run_kinds, .run_ends = choice_ends, .run_values = "onez", .runs = 3};
+    RowPart parts[] = {
+        {.kind = ROW_INSTANT, .before = "", .values = at, .nanos = fractions},
+        {.kind = ROW_NUMBER, .before = ",\"n\":", .before_size = data[2] % 6, .values = amounts},
+        {.kind = ROW_CHOICE, .width = 1, .before = "<", .before_size = 1, .values = kinds, .ends = choice_ends, .heap = "onez", .heap_size = 4},
+        {.kind = ROW_CHOICE, .width = 4, .before = "", .values = codes_wide, .ends = choice_ends, .heap = "onez", .heap_size = 4},
+        {.kind = ROW_TEXT, .before = ",\"t\":", .before_size = data[2] / 6 % 6, .ends = text_ends, .heap = heap, .heap_size = heap_size},
+        {.kind = ROW_NAME, .before = ",\"_\":", .before_size = data[2] / 36 % 6, .named = named, .ids_size = heap_size},
+        {.kind = ROW_LITERAL, .before = "}\n", .before_size = 2},
     };
-    size_t length = rows_size(parts, 6, rows);
+    size_t half = rows / 3, length = rows_size(parts, 7, 0, rows), first = rows_size(parts, 7, 0, half);
     char *out = malloc(length == 0 ? 1 : length), *from = out;
-    format_rows(parts, 6, rows, out);
+    format_rows(parts, 7, 0, half, out, first);
+    require(rows_size(parts, 7, half, rows) == length - first, "rows are as long in pieces");
+    format_rows(parts, 7, half, rows, out + first, length - first);
     for (size_t row = 0; row < rows; row++) {
         char expected[64];
         require((size_t)(out + length - from) >= 22 && from[10] == 'T', "a row begins with an instant");
         require(!library_date(seconds[row], expected, sizeof expected) || memcmp(from, expected, 10) == 0, "the date is that of the C library");
         uint32_t text_end = (uint32_t)length_of(ends, row);
-        const RowPart alone[] = {
-            {ROW_INSTANT, 0, "", 0, &at[row], &fractions[row], NULL, NULL},
-            {ROW_NUMBER, 0, ",\"n\":", parts[1].before_size, &amounts[row], NULL, NULL, NULL},
-            {ROW_CHOICE, 1, "<", 1, &kinds[row], NULL, choice_ends, "onez"},
-            {ROW_CHOICE, 4, "", 0, &codes_wide[row], NULL, choice_ends, "onez"},
-            {ROW_TEXT, 0, ",\"t\":", parts[4].before_size, NULL, NULL, &text_end, heap + (ends[row] - text_end)},
-            {ROW_LITERAL, 0, "}\n", 2, NULL, NULL, NULL, NULL},
+        char name[600];
+        size_t id_length = own ? text_end : 0, run = row < rows / 2 ? 0 : 2, name_length = 0;
+        uint8_t kind = id_length != 0 ? NAME_ID : run_kinds[run];
+        if (kind != NAME_NONE) { /* as name_texts writes the one name */
+            const uint64_t one = 1;
+            const uint32_t value_end = run == 0 ? 3 : 1;
+            const Named single = {.id_ends = own ? &text_end : NULL, .ids = heap + (ends[row] - text_end), .positions = &positions[row],
+                                  .count = 1, .run_events = &one, .run_kinds = &run_kinds[run], .run_ends = &value_end,
+                                  .run_values = run == 0 ? "one" : "z", .runs = 1};
+            name_length = name_texts(&single, NULL, NULL);
+            require(name_length < sizeof name, "a name is no longer than its parts");
+            name_texts(&single, &(uint32_t){0}, name);
+            const char *value = id_length != 0 ? heap + (ends[row] - text_end) : run == 0 ? "one" : "z";
+            if (value[0] == '"') { /* the quote moves to the front */
+                size_t before = name_length - (id_length != 0 ? id_length : value_end);
+                memmove(name + 1, name, before);
+                name[0] = '"';
+            }
+        }
+        const uint32_t name_end = (uint32_t)name_length;
+        RowPart alone[] = {
+            {.kind = ROW_INSTANT, .before = "", .values = &at[row], .nanos = &fractions[row]},
+            {.kind = ROW_NUMBER, .before = ",\"n\":", .before_size = parts[1].before_size, .values = &amounts[row]},
+            {.kind = ROW_CHOICE, .width = 1, .before = "<", .before_size = 1, .values = &kinds[row], .ends = choice_ends, .heap = "onez"},
+            {.kind = ROW_CHOICE, .width = 4, .before = "", .values = &codes_wide[row], .ends = choice_ends, .heap = "onez"},
+            {.kind = ROW_TEXT, .before = ",\"t\":", .before_size = parts[4].before_size, .ends = &text_end, .heap = heap + (ends[row] - text_end)},
+            {.kind = ROW_TEXT, .before = ",\"_\":", .before_size = parts[5].before_size, .ends = &name_end, .heap = name},
+            {.kind = ROW_LITERAL, .before = "}\n", .before_size = 2},
         };
-        size_t row_length = rows_size(alone, 6, 1);
+        size_t row_length = rows_size(alone, 7, 0, 1);
         char *line = malloc(row_length);
-        format_rows(alone, 6, 1, line);
+        format_rows(alone, 7, 0, 1, line, row_length);
         require(row_length <= (size_t)(out + length - from), "a row is in the rows");
         require(memcmp(line, from, row_length) == 0, "a row is the same by itself");
         from += row_length;
@@ -1005,6 +1039,7 @@ static void export_rows(const uint8_t *data, size_t size) {
     free(text_ends);
     free(codes_wide);
     free(kinds);
+    free(positions);
     free(out);
 }
 

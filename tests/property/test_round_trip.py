@@ -82,11 +82,13 @@ _numbers = itertools.count()
 
 
 def ndjson(store: SqliteStore) -> bytes:
-    return b"".join(export.ndjson(part.batch) for part in store.read())
+    return b"".join(itertools.chain.from_iterable(export.ndjson(part.batch) for part in store.read()))
 
 
 def as_csv(store: SqliteStore) -> bytes:
-    return export.csv_head(KEEP) + b"".join(export.csv(part.batch, KEEP) for part in store.read())
+    return export.csv_head(KEEP) + b"".join(
+        itertools.chain.from_iterable(export.csv(part.batch, KEEP) for part in store.read())
+    )
 
 
 def reports(store: SqliteStore) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.batches import batch_of
@@ -12,13 +13,16 @@ from tillroll.core.export import ALL_EVENTS, Chosen, by_day, csv, csv_head, name
 from tillroll.core.named import name_in, source_of
 from tillroll.errors import FieldsError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 DAY_S = 86_400
 KEY = Source(NameKind.KEY, "k")
 EVENTS = [Event(0, 500_000_000, 1, 0, 'a"b', "own"), Event(DAY_S, 0, 2, 2, "n"), Event(1, 0, 3, 1, "n")]
 
 
-def lines(data: bytes) -> list[dict[str, object]]:
-    return [json.loads(line) for line in data.splitlines()]
+def lines(pieces: Iterator[bytes]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in b"".join(pieces).splitlines()]
 
 
 def test_a_row_has_the_event_and_its_name() -> None:
@@ -32,7 +36,7 @@ def test_a_row_has_the_event_and_its_name() -> None:
 @pytest.mark.parametrize("kind", [NameKind.KEY, NameKind.MESSAGE, NameKind.FILE])
 def test_a_name_says_the_source_and_the_position_again(kind: NameKind) -> None:
     source = Source(kind, "a:b|ü")
-    (line,) = ndjson(batch_of(EVENTS[1:2], source, 7)).splitlines()
+    (line,) = ndjson(batch_of(EVENTS[1:2], source, 7))
     name = name_in(line)
     assert isinstance(name, str)
     assert source_of(name, "") == (source, 7)
@@ -50,7 +54,7 @@ def test_csv_has_a_column_for_each_field_and_refuses_to_lose_one() -> None:
     builder.add(EVENTS[0], KEY, 0, ["SE"])
     batch = builder.build()
     assert csv_head(["country"]) == b"date,amount,paymentMethod,merchantId,id,country,_name\r\n"
-    assert csv(batch, ["country"]) == b'1970-01-01T00:00:00.5Z,1,PAY_NOW,"a""b",own,SE,id:own\r\n'
+    assert b"".join(csv(batch, ["country"])) == b'1970-01-01T00:00:00.5Z,1,PAY_NOW,"a""b",own,SE,id:own\r\n'
     with pytest.raises(FieldsError):
         csv(batch)
 

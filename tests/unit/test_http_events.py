@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from tillroll.core.kept import Keep
 from tillroll.errors import ServerError
 from tillroll.stores.http.events import batches
 
+if TYPE_CHECKING:
+    from tillroll.core.batch import Batch
+
 
 def line(number: int, fields: dict[str, object]) -> bytes:
     event = {"date": f"2011-12-03T10:15:{number % 60:02}Z", "amount": number, "paymentMethod": "PAY_NOW"}
@@ -20,11 +24,15 @@ def line(number: int, fields: dict[str, object]) -> bytes:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def written_of(batch: Batch) -> bytes:
+    return b"".join(export.ndjson(batch))
+
+
 def test_fields_in_one_order_are_one_batch() -> None:
     text = line(1, {"a": "x"}) + line(2, {"b": 1, "c": {"d": True}}) + line(3, {"a": "y", "b": None, "c": {"d": "z"}})
     (batch,) = batches(text)
     assert list(batch.kept) == ["a", "b", "c.d"]
-    assert export.ndjson(batch) == text
+    assert written_of(batch) == text
 
 
 def test_fields_in_another_order_begin_another_batch() -> None:
@@ -50,9 +58,9 @@ def test_what_a_journal_writes_comes_back_as_it_was(
                 inner = inner.setdefault(step, {})  # type: ignore[assignment]
             inner[path[-1]] = value
         text += line(number, tree)
-    written = b"".join(map(export.ndjson, batches(text)))  # as the journal spells it
+    written = b"".join(map(written_of, batches(text)))  # as the journal spells it
     assert written.count(b"\n") == len(events)
-    assert b"".join(map(export.ndjson, batches(written))) == written
+    assert b"".join(map(written_of, batches(written))) == written
 
 
 @pytest.mark.parametrize("wrong", [b"nonsense\n", b"7\n", b'{"date":1}\n'])

@@ -172,10 +172,10 @@ def _writing(out: BinaryIO, form: Format, fields: tuple[str, ...]) -> Iterator[_
     """Lend what writes a batch to a file."""
     match form:
         case Format.NDJSON:
-            yield lambda batch: out.write(export.ndjson(batch))
+            yield lambda batch: out.writelines(export.ndjson(batch))
         case Format.CSV:
             out.write(export.csv_head(fields))
-            yield lambda batch: out.write(export.csv(batch, fields))
+            yield lambda batch: out.writelines(export.csv(batch, fields))
         case Format.PARQUET:
             writer = EventWriter(out, EventTables(fields))
             yield writer.write

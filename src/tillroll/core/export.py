@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core import kernel
 from tillroll.core.batch import NameKind, Run, Source
@@ -20,7 +20,7 @@ from tillroll.core.rows import Part
 from tillroll.errors import FieldsError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tillroll.core.batch import Batch
     from tillroll.core.rows import RowPart
@@ -98,8 +98,9 @@ def names_of(batch: Batch) -> tuple[array[int], bytes]:
     return kernel.name_texts(*batch.name_columns())
 
 
-def ndjson(batch: Batch) -> bytes:
-    """Return a line of JSON for each event, with its kept fields, which `tillroll import` takes."""
+def ndjson(batch: Batch) -> Iterator[bytes]:
+    """Return a line of JSON for each event, some at a time, with its kept fields, which `tillroll import` takes."""
+    ids, name = _names(batch, csv=False)
     parts: list[RowPart] = [
         (b'{"date":"', Part.INSTANT, batch.seconds, batch.nanos),
         (b'","amount":', Part.NUMBER, batch.amounts),
@@ -107,11 +108,18 @@ def ndjson(batch: Batch) -> bytes:
         (b',"merchantId":', Part.CHOICE, batch.merchants, *kernel.quote(batch.name_ends, batch.name_bytes, False)),
     ]
     if batch.id_ends:
-        parts.append((b',"id":', Part.TEXT, *kernel.quote(batch.id_ends, batch.id_bytes, False)))
+        parts.append((b',"id":', Part.TEXT, *ids))
     if batch.kept:
         parts += _kept_members(batch)
-    parts += [(b',"_name":', Part.TEXT, *kernel.quote(*names_of(batch), False)), (b"}\n", Part.LITERAL)]
-    return kernel.format_rows(parts, len(batch))
+    parts += [(b',"_name":', Part.NAME, *name), (b"}\n", Part.LITERAL)]
+    return kernel.Rows(parts, len(batch))
+
+
+def _names(batch: Batch, *, csv: bool) -> tuple[tuple[array[int], bytes], tuple[Any, ...]]:
+    """Return the ids and what a NAME takes, both quoted."""
+    id_ends, id_bytes, positions, events, kinds, ends, heap = batch.name_columns()
+    ids = kernel.quote(id_ends, id_bytes, csv)
+    return ids, (*ids, positions, events, kinds, *kernel.quote(ends, heap, csv))
 
 
 def _kept_members(batch: Batch) -> list[RowPart]:
@@ -164,13 +172,14 @@ def csv_head(fields: Sequence[str] = ()) -> bytes:
     return ",".join(names).encode() + b"\r\n"
 
 
-def csv(batch: Batch, fields: Sequence[str] = ()) -> bytes:
-    """Return a record of CSV for each event (RFC 4180), kept fields as they are spelled.
+def csv(batch: Batch, fields: Sequence[str] = ()) -> Iterator[bytes]:
+    """Return a record of CSV for each event (RFC 4180), some at a time, kept fields as they are spelled.
 
     Raises:
         FieldsError: a field was kept with an event and has no column.
     """
     merchants = kernel.quote(batch.name_ends, batch.name_bytes, True)
+    ids, name = _names(batch, csv=True)
     parts: list[RowPart] = [
         (b"", Part.INSTANT, batch.seconds, batch.nanos),
         (b",", Part.NUMBER, batch.amounts),
@@ -179,12 +188,12 @@ def csv(batch: Batch, fields: Sequence[str] = ()) -> bytes:
         (b",", Part.LITERAL),
     ]
     if batch.id_ends:
-        parts.append((b"", Part.TEXT, *kernel.quote(batch.id_ends, batch.id_bytes, True)))
+        parts.append((b"", Part.TEXT, *ids))
     for codes, values in kept_values(batch, fields):
         texts = kernel.quote(*kernel.join_strings([value or "" for value in values]), True)
         parts += [(b",", Part.LITERAL), (b"", Part.CHOICE, codes, *texts)]
-    parts += [(b",", Part.LITERAL), (b"", Part.TEXT, *kernel.quote(*names_of(batch), True)), (b"\r\n", Part.LITERAL)]
-    return kernel.format_rows(parts, len(batch))
+    parts += [(b",", Part.LITERAL), (b"", Part.NAME, *name), (b"\r\n", Part.LITERAL)]
+    return kernel.Rows(parts, len(batch))
 
 
 def by_day(batch: Batch) -> dict[int, Batch]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from enum import IntEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
 _KIND_TEXTS: Final = (b"", b"id:", b"key:", b"message:", b"file:")  # by NameKind; this module is below core.batch
 _BY_ID: Final = 1
+_QUOTED_NAME: Final = pattern(rb'\A(id:|(?:key|message|file):[0-9]+:)"')
 _json_special: Final = pattern(rb'["\\\x00-\x1f]')
 _JSON_ESCAPES: Final = {
     bytes([code]): msgspec.json.encode(chr(code))[1:-1] for code in (*range(0x20), ord('"'), ord("\\"))
@@ -28,13 +30,17 @@ _JSON_ESCAPES: Final = {
 
 
 class Part(IntEnum):
-    """What a part of a row is. A CHOICE or TEXT that is empty leaves out what stands before it."""
+    """What a part of a row is. A value that is empty leaves out what stands before it."""
 
     LITERAL = 0
     INSTANT = 1  # seconds (q) and nanos (I), as ISO 8601 in UTC
     NUMBER = 2  # of 0 and more (q)
     CHOICE = 3  # codes (B or I), and the string column that they point into
     TEXT = 4  # a string column
+    NAME = 5  # what `name_texts` takes, with ids and the runs' values quoted: the names, quoted
+
+
+_ROWS_AT_ONCE: Final = 4096
 
 
 # What stands before the value, the kind, and the columns that the kind takes.
@@ -93,14 +99,28 @@ def _csv_of(text: bytes) -> bytes:
     return b'"%b"' % text.replace(b'"', b'""')
 
 
-def format_rows(parts: list[RowPart], rows: int) -> bytes:
-    """Return rows of text, each made of the same parts.
+class Rows:
+    """Rows of text, each made of the same parts: an iterator over pieces of some thousand rows."""
 
-    Raises:
-        ValueError: columns differ in length, or a value is not what its part takes.
-    """
-    cells = [_cells(part, rows) for part in parts]
-    return b"".join(cell for row in zip(*cells, strict=True) for cell in row)
+    def __init__(self, parts: list[RowPart], rows: int) -> None:
+        """Take the parts of so many rows.
+
+        Raises:
+            ValueError: columns differ in length, or a value is not what its part takes.
+        """
+        cells = [_cells(part, rows) for part in parts]
+        self._rows = zip(*cells, strict=True)
+
+    def __iter__(self) -> Rows:
+        """Return the iterator itself."""
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next rows."""
+        some = list(islice(self._rows, _ROWS_AT_ONCE))
+        if not some:
+            raise StopIteration
+        return b"".join(cell for row in some for cell in row)
 
 
 def _cells(part: RowPart, rows: int) -> list[bytes]:
@@ -118,6 +138,9 @@ def _cells(part: RowPart, rows: int) -> list[bytes]:
             values = _chosen(codes, strings_in(ends, heap))
         case Part.TEXT, [ends, heap]:
             values = strings_in(ends, heap)
+        case Part.NAME, [id_ends, id_bytes, positions, run_events, run_kinds, run_ends, run_values]:
+            columns_of_names = name_texts(id_ends, id_bytes, positions, run_events, run_kinds, run_ends, run_values)
+            values = [_QUOTED_NAME.sub(rb'"\1', name) for name in strings_in(*columns_of_names)]
         case _:
             raise ValueError("there is no such part of a row")
     if len(values) != rows:

@@ -182,6 +182,7 @@ def _writer(form: Format, fields: Sequence[str]) -> Callable[[BinaryIO, list[Bat
 
     def write_lines(file: BinaryIO, batches: list[Batch]) -> None:
         file.write(export.csv_head(fields) if form == "csv" else b"")
-        file.writelines(export.csv(batch, fields) if form == "csv" else export.ndjson(batch) for batch in batches)
+        for batch in batches:
+            file.writelines(export.csv(batch, fields) if form == "csv" else export.ndjson(batch))
 
     return write_lines

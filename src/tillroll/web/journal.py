@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PARAMETERS: Final = ("after", "until", "from", "to", "merchant")
 POSITION_MAX: Final = 10**18 - 1
 EXPORTS_MAX: Final = 4  # at once: each holds a chunk of the journal
-_LINES_AT_ONCE: Final = 10_000
 _NDJSON: Final = "application/x-ndjson"
 
 
@@ -72,9 +71,7 @@ class JournalRoutes:
 
 def _pieces(parts: Iterator[JournalPart]) -> Generator[bytes, None, None]:
     for part in parts:
-        for start in range(0, len(part.batch), _LINES_AT_ONCE):
-            whole = len(part.batch) <= _LINES_AT_ONCE
-            yield export.ndjson(part.batch if whole else part.batch.slice(start, start + _LINES_AT_ONCE))
+        yield from export.ndjson(part.batch)
 
 
 class _Export(StreamingResponse):
