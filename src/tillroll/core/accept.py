@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from operator import methodcaller
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -39,6 +40,8 @@ __all__ = [
     "encode_event",
     "encode_event_of",
 ]
+
+_begins: Final = methodcaller("startswith", b"{")
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -72,13 +75,13 @@ class Accepted(NamedTuple):
     rejections: list[list[Rejection]]
 
 
-def _places_of(bodies: Sequence[Body]) -> Places:
+def _places_of(bodies: Sequence[Body], texts: Sequence[bytes]) -> Places:
     places = Places()
-    if all(not body.data.rfind(b"{") and b"\n" not in body.data for body in bodies):  # what most are: one object
+    if _are_single(texts):
         places.owners = array("Q", range(len(bodies)))
         places.firsts = array("Q", [body.first_position for body in bodies])
         places.starts = array("Q", bytes(8 * len(bodies)))
-        places.ends = array("Q", [len(body.data) for body in bodies])
+        places.ends = array("Q", map(len, texts))
         places.single = bytearray(b"\1" * len(bodies))
         return places
     for owner, body in enumerate(bodies):
@@ -95,6 +98,12 @@ def _places_of(bodies: Sequence[Body]) -> Places:
     return places
 
 
+def _are_single(texts: Sequence[bytes]) -> bool:
+    """Tell, soon, that each text is one object, as most are; False says nothing."""
+    whole = b"".join(texts)
+    return b"\n" not in whole and whole.count(b"{") == len(texts) and all(map(_begins, texts))
+
+
 def accept(
     bodies: Sequence[Body], now_s: float, fallback_max: int = sys.maxsize, keep: Keep = KEEP_NOTHING
 ) -> Accepted:
@@ -106,7 +115,7 @@ def accept(
         FallbackError: a body has more than `fallback_max` events that take long to judge.
     """
     texts = [body.data for body in bodies]
-    batch, counts, wrong = parse(texts, _places_of(bodies), now_s, fallback_max, keep)
+    batch, counts, wrong = parse(texts, _places_of(bodies, texts), now_s, fallback_max, keep)
     events = counts.tolist()
     rejections: list[list[Rejection]] = [[] for _ in bodies]
     for owner, position, start, line, reason in wrong:
@@ -120,7 +129,7 @@ def _runs(positions: array[int], bodies: Sequence[Body], events: list[int]) -> l
 
     Where nothing names an event its position says nothing either: such events are numbered anew, and make one run.
     """
-    if all(body.source is UNNAMED for body in bodies):  # as most are
+    if not [body for body in bodies if body.source is not UNNAMED]:  # as most are
         if not positions:
             return []
         _number(positions, 0, len(positions), 0)

@@ -24,7 +24,7 @@ from tillroll.core.clock_watch import ClockWatch
 from tillroll.core.parse import FallbackError
 from tillroll.errors import ClockError, OverloadedError, StoreError, TillrollError
 from tillroll.ingest.field_watch import NO_WATCH
-from tillroll.ingest.take import Receipt, Refused, journal_bodies, keep
+from tillroll.ingest.take import ONE, Receipt, Refused, journal_bodies, keep
 from tillroll.ingest.turns import StoreInTurns
 
 if TYPE_CHECKING:
@@ -194,9 +194,11 @@ class GroupCommit:
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
         size = 0
-        while self._waiting and size < _GROUP_BYTES:
-            group.append(self._waiting.popleft())
-            size += len(group[-1].body.data)
+        queue, add = self._waiting, group.append
+        while queue and size < _GROUP_BYTES:
+            waiting = queue.popleft()
+            size += len(waiting.body.data)
+            add(waiting)
         self._taken_bytes += size
         if self._waiting:
             self._wake.set()
@@ -248,6 +250,9 @@ class GroupCommit:
         self, group: list[_Waiting], taken: Sequence[Receipt | Refused], seconds: float, judged_max: int
     ) -> None:
         """Answer the bodies of which all was accepted, and have what was refused of the others kept."""
+        if taken.count(ONE) == len(taken):  # as most are
+            self._answer(group, [ONE] * len(group), seconds)
+            return
         whole: list[_Waiting] = []
         receipts: list[Receipt] = []
         rest: list[_Waiting] = []
