@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _begins: Final = methodcaller("startswith", b"{")
+_ends: Final = methodcaller("endswith", b"}")
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -87,7 +88,8 @@ def _places_of(bodies: Sequence[Body], texts: Sequence[bytes]) -> Places:
     for owner, body in enumerate(bodies):
         data = body.data
         if is_line(data):
-            places.add(owner, body.first_position, 0, len(data), single=b"\n" not in data)
+            single = data.endswith(b"}") and b"\n" not in data  # else a comma may follow, as in other lines
+            places.add(owner, body.first_position, 0, len(data), single=single)
             continue
         parts = Parting().part(data, final=True)
         first = body.first_position
@@ -101,7 +103,9 @@ def _places_of(bodies: Sequence[Body], texts: Sequence[bytes]) -> Places:
 def _are_single(texts: Sequence[bytes]) -> bool:
     """Tell, soon, that each text is one object, as most are; False says nothing."""
     whole = b"".join(texts)
-    return b"\n" not in whole and whole.count(b"{") == len(texts) and all(map(_begins, texts))
+    if b"\n" in whole or whole.count(b"{") != len(texts):
+        return False
+    return all(map(_begins, texts)) and all(map(_ends, texts))
 
 
 def accept(
