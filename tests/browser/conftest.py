@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
@@ -21,6 +22,11 @@ AN_HOUR = 5
 MERCHANTS = 320
 SEEN_MS = 60_000  # however busy the machine is
 DESK = {"width": 1360, "height": 900}
+FLAGS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--process-per-site",  # the pages of a session share a process, which one that stays open keeps
+]
 AT_THE_MOMENT = f"""
 globalThis.Date = class extends Date {{
   constructor(...given) {{ given.length ? super(...given) : super({MOMENT.timestamp() * 1000:.0f}); }}
@@ -37,7 +43,7 @@ def launched() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
         pytest.fail("No Chromium: run `python tests/browser/fetch_chromium.py`")
     with sync_playwright() as playwright:
         loop = asyncio.get_running_loop()
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser, loop
         asyncio._set_running_loop(loop)
         browser.close()
@@ -126,6 +132,8 @@ def open_page(
             contexts[key] = chromium.new_context(**{"viewport": DESK, "reduced_motion": "reduce", **options})  # type: ignore[arg-type]
             contexts[key].set_default_timeout(SEEN_MS)
             contexts[key].set_default_navigation_timeout(SEEN_MS)
+            if url.startswith("http:"):
+                contexts[key].new_page().goto(urljoin(url, "/healthz"))
         page = contexts[key].new_page()
         pages.append(page)
         if quiet:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from tests.e2e.forks import Forked
 from tests.e2e.http_server import NO_TLS
 from tests.ports import free_port
 
@@ -45,11 +46,13 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return when it answers."""
-        command = [sys.executable, "-m", "tillroll", "serve", "--data", self.data, "--port", str(self.port)]
+        arguments = ["serve", "--data", self.data, "--port", str(self.port), "--log-level", "warning", *self._flags]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
-        self._process = subprocess.Popen(
-            [*command, "--log-level", "warning", *self._flags], env=inherited | self._environ, cwd=self._folder
-        )
+        if self._environ:
+            command = [sys.executable, "-m", "tillroll", *arguments]
+            self._process = subprocess.Popen(command, env=inherited | self._environ, cwd=self._folder)
+        else:
+            self._process = Forked(arguments, inherited, directory=self._folder, stderr=2)
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -70,6 +73,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._process = None
 
     def close(self) -> None:
