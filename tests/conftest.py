@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -71,6 +72,12 @@ def _slow_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
         ordered += slow[:slow_share] + others[: share - slow_share]
         slow, others = slow[slow_share:], others[share - slow_share :]
     return ordered
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every garbage collection to come: it takes a tenth of the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
