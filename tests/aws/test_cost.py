@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bench import scale
+from bench.billing import bill
 from bench.scale_services import assumed
 from tests.aws.test_dynamodb_store import tables
+from tests.batches import batch_of
 from tests.contract.test_store import KEY, purchases
 
 from tillroll.aws import stack
@@ -35,7 +37,6 @@ from tillroll.aws.measured import Measured
 from tillroll.aws.own_cost import Shares, made_a_second, touched
 from tillroll.aws.prices import PRICES, read_prices
 from tillroll.cli.main import run
-from tillroll.core.batch import batch_of
 from tillroll.core.definition import read_file
 from tillroll.errors import ConfigError
 from tillroll.stores.dynamodb import offers
@@ -166,12 +167,13 @@ def test_the_looks_of_the_fold_function_are_in_the_bill(tables: Tables) -> None:
     store.fold()
     store.journal(batch_of(purchases(2)[1:], KEY, 1))
     looks = []
+    units = bill(store.client)
     for _ in range(2):
-        before = store.client.units.read
+        before = units.read
         store.status()
         store.fold_if_due(10.0)
         store.count_some(1.0)
-        looks.append(store.client.units.read - before)
+        looks.append(units.read - before)
     due, idle = looks
     folds = due - 1 + 1  # less the chunk's, and with what tells how many folders there are
     a_minute, ten_s = (read_units(Load(events_a_second=10, freshness_s=freshness_s)) for freshness_s in (60, 10))

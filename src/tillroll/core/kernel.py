@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core import columns, limits, naming, rows, selection
+from tillroll.core import columns, limits
 
 # What the kernel repeats of the contract. One that was built from another version is left alone.
 CONTRACT: Final = (
@@ -25,8 +25,10 @@ except ImportError:  # built without a compiler: every line takes the reference 
     compiled = False
 
 MISSING: Final = columns.MISSING
-if TYPE_CHECKING:
-    from tillroll._kernel import *  # noqa: F403 the stub names them all
+if TYPE_CHECKING or compiled:
+    from tillroll._kernel import *  # noqa: F403 its stub names them all
 else:
-    for _module in (_kernel,) if compiled else (columns, naming, rows, selection):
-        globals().update({name: twin for name, twin in vars(_module).items() if not name.startswith("_")})
+    from tillroll.core.columns import *  # noqa: F403
+    from tillroll.core.naming import *  # noqa: F403
+    from tillroll.core.rows import *  # noqa: F403
+    from tillroll.core.selection import *  # noqa: F403

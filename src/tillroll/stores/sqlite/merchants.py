@@ -301,8 +301,10 @@ class Dictionaries:
     def _size(self, dictionary: str) -> tuple[int, int]:
         """Return how many values a kept field's dictionary has, and the checksum of their texts."""
         query = "SELECT name, size, crc, checksum FROM dictionary WHERE name = ?"
-        *row, checksum = self._connection.execute(query, (dictionary,)).fetchone() or (dictionary, 0, 0, None)
-        if checksum is not None and _row_crc(row) != checksum:
+        row = self._connection.execute(query, (dictionary,)).fetchone()
+        if row is None:
+            return 0, 0
+        if _row_crc(row[:3]) != row[3]:
             raise DamageError(f"what is known of the values of {dictionary} is damaged", _REBUILD)
         return row[1], row[2]
 
