@@ -163,7 +163,9 @@ def test_a_copy_of_the_file_without_its_log_is_told(killed: Path, tmp_path: Path
     (tmp_path / "copy").mkdir()
     for name in ("tillroll.db", "tillroll.head"):
         shutil.copy(killed / name, tmp_path / "copy" / name)
-    assert b"are missing" in tillroll("report", "bracket-method", "--data", tmp_path / "copy", code=4).stderr
+    for command in (("report", "bracket-method"), ("backup", tmp_path / "backup.db"), ("events",)):
+        assert b"are missing" in tillroll(*command, "--data", tmp_path / "copy", code=4).stderr
+    assert not (tmp_path / "backup.db").exists()
 
 
 def test_a_copy_of_the_whole_directory_is_whole(killed: Path, tmp_path: Path) -> None:

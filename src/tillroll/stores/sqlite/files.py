@@ -11,7 +11,7 @@ from tillroll.errors import StoreError
 from tillroll.stores.sqlite import head as head_module
 from tillroll.stores.sqlite import imports, reindex, rejected, schema
 from tillroll.stores.sqlite.chunks import chain_at
-from tillroll.stores.sqlite.damage import DamageError, damaged
+from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.head import Head, HeadFile
 from tillroll.stores.sqlite.place import Place
 from tillroll.stores.sqlite.schema import transaction, translated
@@ -52,16 +52,10 @@ class Files:
             schema.migrate(self.connection, self.path)
             imports.remove_file(directory)
             rejected.convert(self.connection)
-            self._index_upgraded()
+            reindex.index_again(self.connection, self.path)
             opened.pop_all()  # `close` closes them
         self.place = Place(self.path, self.head.path)
         self._loss = self._find_loss()
-
-    def _index_upgraded(self) -> None:
-        try:
-            reindex.index_again(self.connection, self.path)
-        except DamageError as error:
-            raise damaged(self.path, error) from error
 
     def _find_loss(self) -> DamageError | None:
         """Compare the journal with its head as it is at the opening, and raise a head that is behind."""
@@ -90,13 +84,10 @@ class Files:
     def accept_end(self) -> int:
         """See ports.Restorable."""
         with self.lock, translated(self.path):
-            try:
-                with transaction(self.connection):
-                    head = self.head.read()
-                    state = read_state(self.connection)
-                    self.head.replace(Head(state.events, state.chain))
-            except DamageError as error:
-                raise damaged(self.path, error) from error
+            with transaction(self.connection):
+                head = self.head.read()
+                state = read_state(self.connection)
+                self.head.replace(Head(state.events, state.chain))
             self._loss = self._find_loss()
         return 0 if head is None else max(0, head.events - state.events)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError, StoreFullError
+from tillroll.stores.sqlite.damage import DamageError, damaged
 from tillroll.stores.sqlite.imports import begin_imports
 from tillroll.stores.sqlite.upgrade import add_checksums, begin_segments, begin_sums, key_names, run_script
 
@@ -255,9 +256,11 @@ def problems(connection: sqlite3.Connection, check: str) -> Iterator[tuple[str, 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into the store's."""
+    """Turn SQLite's errors, and damage that was found, into the store's."""
     try:
         yield
+    except DamageError as error:
+        raise damaged(path, error) from error
     except UnicodeDecodeError as error:  # of what SQLite says about a definition in the file that is damaged
         raise StoreError(f"{path} is damaged", "Restore it from a copy; then run tillroll audit") from error
     except sqlite3.Error as error:

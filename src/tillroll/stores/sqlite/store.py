@@ -25,7 +25,6 @@ from tillroll.stores.sqlite import export, notes, schema
 from tillroll.stores.sqlite import imports as imports_module
 from tillroll.stores.sqlite import rejected as rejected_module
 from tillroll.stores.sqlite.commits import Commits
-from tillroll.stores.sqlite.damage import DamageError, damaged
 from tillroll.stores.sqlite.definitions import Definitions
 from tillroll.stores.sqlite.files import Files
 from tillroll.stores.sqlite.merchants import SharedNames, UnnumberedError
@@ -151,21 +150,12 @@ class SqliteStore:
     def _piece_of(self, token: str, number: int) -> own_names.Piece | None:
         """Return what the journal has under a name that it gave. A chunk never changes: this needs no transaction."""
         with self._files.lock, translated(self.path):
-            try:
-                return export.piece_of(self._connection, token, number)
-            except DamageError as error:
-                raise damaged(self.path, error) from error
+            return export.piece_of(self._connection, token, number)
 
     def read(self, after: int = 0, upto: int | None = None, chosen: Chosen = ALL_EVENTS) -> Iterator[JournalPart]:
         """See ports.Journal. By a connection of its own: it needs no aggregate, and may take as long as it likes."""
-        with translated(self.path):
-            connection = schema.connect(self.path)
-        try:
+        with translated(self.path), closing(schema.connect(self.path)) as connection:
             yield from export.read(partial(self._files.at_one_moment, connection), after, upto, chosen)
-        except DamageError as error:
-            raise damaged(self.path, error) from error
-        finally:
-            connection.close()
 
     def status(self) -> Status:
         """See ports.Journal. Positions are event numbers."""
@@ -205,7 +195,7 @@ class SqliteStore:
     def merchants(self, containing: str, limit: int) -> list[str]:
         """See ports.Aggregates."""
         with self._pages, self._read() as reader:
-            return reader.search(containing, limit)
+            return reader.dictionaries.merchants.search(containing, limit)
 
     # Definitions.
 
