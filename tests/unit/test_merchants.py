@@ -48,7 +48,7 @@ def test_a_transaction_sees_no_merchant_of_a_later_one(tmp_path: Path) -> None:
         assert counted(store) == of("a", "b", "c")
         assert reader.page(BY_METHOD) == before
         assert before.aggregates == of("a", "c")
-        assert reader.search("b", 5) == []
+        assert reader.dictionaries.merchants.search("b", 5) == []
     assert store.merchants("b", 5) == ["b"]
     store.close()
 

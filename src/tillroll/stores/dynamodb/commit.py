@@ -24,6 +24,7 @@ from tillroll.stores.dynamodb import offers
 from tillroll.stores.dynamodb.calls import (
     ConditionFailed,
     Conflict,
+    Delete,
     Fault,
     Put,
     QueryTable,
@@ -50,12 +51,11 @@ from tillroll.stores.dynamodb.offers import (
     FIRST_OFFERS,
     READ_OFFERS,
     OwnOffers,
-    delete_offers,
     list_numbers,
     listed_numbers,
     offers_of,
 )
-from tillroll.stores.dynamodb.schema import ChunkRef, minute_log
+from tillroll.stores.dynamodb.schema import OFFERS, ChunkRef, minute_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -303,7 +303,8 @@ class _Attempt:
         for chunk_ in written.chunks:
             self.logs.add(*chunk_)
         if spent := [*written.spent, *self.offered.numbers.values()]:
-            yield delete_offers(spent)
+            # Whether it has its effect does not matter: whoever is next does it.
+            yield [Delete(OFFERS, number) for number in spent]
         return None
 
     def _read(self) -> Procedure[Head | Committed]:

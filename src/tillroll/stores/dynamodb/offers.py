@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk
-from tillroll.stores.dynamodb.calls import Delete, Put, QueryTable
+from tillroll.stores.dynamodb.calls import Put, QueryTable
 from tillroll.stores.dynamodb.schema import OFFERS
 
 if TYPE_CHECKING:
@@ -109,8 +109,3 @@ def list_numbers(offers: Iterable[Offer]) -> str:
 def listed_numbers(item: Item) -> list[int]:
     """Return the numbers of the offers that are in a chunk."""
     return [int(number) for number in str(item.get("offers", "")).split(",") if number]
-
-
-def delete_offers(numbers: Iterable[int]) -> list[Delete]:
-    """Return the calls that delete offers. Whether they have their effect does not matter: whoever is next does it."""
-    return [Delete(OFFERS, number) for number in numbers]

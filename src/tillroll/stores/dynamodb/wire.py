@@ -266,28 +266,21 @@ class Wire:
 
     def reply(self, call: Call, body: bytes) -> Any:  # noqa: PLR0911 one a kind of call
         """Return what a successful call replies."""
+        data = _decode(body or b"{}")
+        last, items = data.get("LastEvaluatedKey"), data.get("Items", [])
         match call:
             case Get():
-                found = _decode(body).get("Item")
-                return None if found is None else item_of(found)
+                return item_of(data["Item"]) if "Item" in data else None
             case BatchGet():
-                return self._batch_reply(call, _decode(body))
+                return self._batch_reply(call, data)
             case QueryTable():
-                return _query_reply(_decode(body))
+                return QueryReply(list(map(item_of, items)), last and int(last["number"]["N"]))
             case QueryIndex():
-                data = _decode(body)
-                last = data.get("LastEvaluatedKey")
-                found = [item["datapoint"]["S"] for item in data.get("Items", [])]
-                return IndexReply(found, None if last is None else last["datapoint"]["S"])
+                return IndexReply([item["datapoint"]["S"] for item in items], last and last["datapoint"]["S"])
             case Scan():
-                data = _decode(body)
-                last = data.get("LastEvaluatedKey")
-                items = [item_of(item) for item in data.get("Items", [])]
-                return ScanReply(items, None if last is None else last["datapoint"]["S"])
+                return ScanReply(list(map(item_of, items)), last and last["datapoint"]["S"])
             case ScanChunks():
-                data = _decode(body)
-                last = data.get("LastEvaluatedKey")
-                return ChunksReply([_chunk_key(item) for item in data.get("Items", [])], last and _chunk_key(last))
+                return ChunksReply([_chunk_key(item) for item in items], last and _chunk_key(last))
             case _:
                 return None
 
@@ -301,12 +294,6 @@ class Wire:
 
 def _chunk_key(typed: Mapping[str, Mapping[str, str]]) -> tuple[str, int]:
     return typed["log"]["S"], int(typed["number"]["N"])
-
-
-def _query_reply(data: dict[str, Any]) -> QueryReply:
-    last = data.get("LastEvaluatedKey")
-    items = [item_of(item) for item in data.get("Items", [])]
-    return QueryReply(items, None if last is None else int(last["number"]["N"]))
 
 
 _THROTTLES: Final = frozenset(

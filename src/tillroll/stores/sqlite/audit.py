@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from array import array
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -53,7 +53,7 @@ from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tillroll.core.batch import Batch
     from tillroll.stores.sqlite.head import Head
@@ -175,45 +175,36 @@ class Recount(Walk):
 @contextmanager
 def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
     """Lend a directory beside a file, and remove those that a killed process left: their lock went with it."""
-    try:
-        with _locked(path.parent):  # so that nobody takes a directory that is not locked yet for one that was left
-            for kind in _WORK_PREFIXES:
-                for left in path.parent.glob(f"{kind}*"):
-                    with suppress(OSError), _locked(left, wait=False):
-                        shutil.rmtree(left)
-            directory = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-            held = _lock(directory, wait=True)
-    except OSError as error:
-        problem = f"no directory can be made in {path.parent} to count in ({error.strerror})"
-        raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
-    try:
-        yield directory
-    except OSError as error:
-        problem = f"{path} cannot be counted: what is counted needs room beside it ({error.strerror})"
-        raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(held)
+    with ExitStack() as held:
+        try:
+            with _locked(path.parent):  # so that nobody takes a directory that is not locked yet for one that was left
+                for kind in _WORK_PREFIXES:
+                    for left in path.parent.glob(f"{kind}*"):
+                        with suppress(OSError), _locked(left, wait=False):
+                            shutil.rmtree(left)
+                directory = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+                held.enter_context(_locked(directory))
+        except OSError as error:
+            problem = f"no directory can be made in {path.parent} to count in ({error.strerror})"
+            raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+        try:
+            yield directory
+        except OSError as error:
+            problem = f"{path} cannot be counted: what is counted needs room beside it ({error.strerror})"
+            raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager
 def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
-    held = _lock(directory, wait=wait)
-    try:
-        yield
-    finally:
-        os.close(held)
-
-
-def _lock(directory: Path, *, wait: bool) -> int:
-    """Return a descriptor that has a directory locked until it is closed. Raises OSError."""
+    """Have a directory locked. Raises OSError."""
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        yield
+    finally:
         os.close(held)
-        raise
-    return held
 
 
 @contextmanager
@@ -405,23 +396,14 @@ def apply(five: Segments, own: Segments, deltas: dict[SegmentKey, dict[int, Tota
     for (report, window, part), by_code in deltas.items():
         segments = own if report.is_own else five
         size = layout_of(report).size
-        counts, *words = kernel.read_counts(segments.cells(report, window, part), size)
+        counts, lows, highs = kernel.read_counts(segments.cells(report, window, part), size)
         for code, (events, amount) in by_code.items():
             at = code - part * size
+            total = (highs[at] << 64 | lows[at]) + amount
             counts[at] += events
-            for word, value in zip(words, _words(_wide(words, at) + amount), strict=True):
-                word[at] = value
+            lows[at], highs[at] = total & _WORD, total >> 64
         codes = array("Q", range(size))
-        segments.put(report, window, part, kernel.add_counts(b"", 0, size, codes, counts, *words))
-
-
-def _wide(words: Sequence[array[int]], at: int) -> int:
-    lows, highs = words
-    return highs[at] << 64 | lows[at]
-
-
-def _words(amount: int) -> tuple[int, int]:
-    return amount & _WORD, amount >> 64
+        segments.put(report, window, part, kernel.add_counts(b"", 0, size, codes, counts, lows, highs))
 
 
 def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> None:

@@ -161,14 +161,11 @@ class Reader:
         if not report.is_own:
             return self.state.folded
         if self.roster.catalogue.get(report.name) == report:
-            return self._positions()[report.key]
+            return read_positions(self.connection)[report.key]
         for version, each in self.roster.of("counting"):
             if each.name == report.name:
-                raise CountingError(report.name, self._positions().get(version.key, 0), self.state.events)
+                raise CountingError(report.name, read_positions(self.connection).get(version.key, 0), self.state.events)
         raise VersionGoneError(report.name)
-
-    def _positions(self) -> dict[str, int]:
-        return read_positions(self.connection)
 
     @property
     def least(self) -> int:
@@ -179,7 +176,7 @@ class Reader:
         own = [version.key for version, report in self.roster.of("readable") if report.is_own]
         if not own:
             return self.state.folded
-        positions = self._positions()
+        positions = read_positions(self.connection)
         near = [positions[key] for key in own if self.state.events - positions[key] <= LAG_MAX]
         least = min([self.state.folded, *near])
         return least if least == self.state.events else chunk_start(self.connection, least)
@@ -266,12 +263,8 @@ class Reader:
     def _check_amounts(self, report: Report) -> None:
         """Raise CountingError while the amounts of a report are not counted yet."""
         if not (report.is_own or self._five.has_sums):
-            done = min(self._positions().get(each.key, 0) for each in FIVE)
+            done = min(read_positions(self.connection).get(each.key, 0) for each in FIVE)
             raise CountingError("the amount", done, self.state.folded)
-
-    def search(self, containing: str, limit: int) -> list[str]:
-        """Return merchants by a part of their name, those that begin with it first."""
-        return self.dictionaries.merchants.search(containing, limit)
 
     def page(self, query: Query) -> Page:
         """Return one page of a report.
