@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from tillroll.core import kernel
+from tillroll.core.columns import column_of
 from tillroll.core.kept import ABSENT, UNKEPT
 
 if TYPE_CHECKING:
@@ -381,9 +382,5 @@ class BatchBuilder:
             builder.put_into(batch, name)
         batch.merchant_names = list(self._merchants)
         if self._any_id:
-            end = 0
-            for own in self._ids:
-                end += len(own)
-                batch.id_ends.append(end)
-            batch.id_bytes = b"".join(self._ids)
+            batch.id_ends, batch.id_bytes = column_of(self._ids)
         return batch

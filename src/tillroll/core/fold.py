@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import kernel
+from tillroll.core.batch import KeptColumn
 from tillroll.core.codes import Codes, Numbers
 from tillroll.core.dimension import FIELD_PREFIX, MERCHANT, Open
 
@@ -85,18 +86,22 @@ def _group(reports: Sequence[Report], codes: Codes) -> list[Counts]:
     ]
 
 
+def values_of(batch: Batch, dictionary: str) -> KeptColumn:
+    """Return a batch's values of a dictionary: the merchants, or a kept field's."""
+    if dictionary == MERCHANT.dictionary:
+        return KeptColumn(batch.merchants, batch.name_ends, batch.name_bytes)
+    return batch.kept_column(dictionary.removeprefix(FIELD_PREFIX))
+
+
 def batch_codes(batch: Batch, reports: Sequence[Report]) -> tuple[Codes, dict[str, list[str]]]:
     """Return the codes of a batch by its own lists of values, and these lists, of each dictionary that reports need."""
     dimensions = [each for report in reports for each in (*report.by, *(part.dimension for part in report.where))]
     opens: dict[str, Numbers] = {}
     texts: dict[str, list[str]] = {}
     for dictionary in dict.fromkeys(each.dictionary for each in dimensions if isinstance(each, Open)):
-        if dictionary == MERCHANT.dictionary:
-            indexes, texts[dictionary] = batch.merchants, batch.merchant_names
-        else:
-            column = batch.kept_column(dictionary.removeprefix(FIELD_PREFIX))
-            indexes, texts[dictionary] = column.indexes, column.values
-        opens[dictionary] = Numbers(indexes, None, len(texts[dictionary]))
+        column = values_of(batch, dictionary)
+        texts[dictionary] = column.values
+        opens[dictionary] = Numbers(column.indexes, None, len(texts[dictionary]))
 
     def find(dictionary: str, text: str) -> int | None:
         return texts[dictionary].index(text) if text in texts[dictionary] else None

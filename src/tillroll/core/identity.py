@@ -38,12 +38,7 @@ def identity_rows(batch: Batch, key: bytes) -> IdentityRows:
     """Return the rows of the events that an id, a key or a message names, under a store's key."""
     if not batch.id_ends and all(run.source.kind not in INDEXED for run in batch.runs):
         return array("q")
-    return kernel.name_rows(
-        key,
-        batch.seconds,
-        batch.nanos,
-        *batch.name_columns(),
-    )
+    return kernel.name_rows(key, batch.seconds, batch.nanos, *batch.name_columns())
 
 
 def named_events(batch: Batch) -> bytes:

@@ -53,7 +53,7 @@ from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tillroll.core.batch import Batch
     from tillroll.stores.sqlite.head import Head
@@ -256,13 +256,13 @@ def audit(path: Path, head: Head | None, since: int, progress: Progress | None) 
                 for row, batch in walk.batches(live, events, progress):
                     comparison.count(batch, row.first)
                     counted += row.events if row.first <= folded else 0
-                broken = [*_state_problems(live), *_file_problems(live)]
+                broken = [*_damage("position", "state", lambda: read_state(live)), *_file_problems(live)]
                 problems = [
                     *broken,
                     *_head_problems(live, head, doubtful),
                     *_naming_problems(live),
                     *walk.problems,
-                    *_rejected_problems(live),
+                    *(Difference("rejected", "rejected", None, None, told) for told in rejected.damage(live)),
                 ]
                 problems += _position_problems(live, doubtful, walk)
                 comparison.compare(_names(live, doubtful, comparison))
@@ -284,18 +284,16 @@ def audit(path: Path, head: Head | None, since: int, progress: Progress | None) 
     )
 
 
-def _state_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+def _damage(kind: str, subject: str, read: Callable[[], object]) -> Iterator[Difference]:
+    """Yield what is wrong with something that is read, if it is damaged."""
     try:
-        read_state(live)
+        read()
     except DamageError as error:
-        yield Difference("position", "state", None, None, str(error))
+        yield Difference(kind, subject, None, None, str(error))
 
 
 def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
-    try:
-        read_naming(live)
-    except DamageError as error:
-        yield Difference("index", "key", None, None, str(error))
+    return _damage("index", "key", lambda: read_naming(live))
 
 
 def _head_problems(live: sqlite3.Connection, head: Head | None, state: StoreState) -> Iterator[Difference]:
@@ -305,11 +303,6 @@ def _head_problems(live: sqlite3.Connection, head: Head | None, state: StoreStat
             raise another(head)
     except DamageError as error:
         yield Difference("position", "head", None if head is None else head.events, state.events, str(error))
-
-
-def _rejected_problems(live: sqlite3.Connection) -> Iterator[Difference]:
-    for message in rejected.damage(live):
-        yield Difference("rejected", "rejected", None, None, message)
 
 
 def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tillroll.core import kernel
-from tillroll.core.dimension import FIELD_PREFIX, MERCHANT
+from tillroll.core.dimension import MERCHANT
+from tillroll.core.fold import values_of
 from tillroll.stores.sqlite.damage import DamageError
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class Merchants:
 
     def ids(self, batch: Batch) -> array[int]:
         """Return the number (I) of each of a batch's values, giving new ones the next. Call within a transaction."""
-        _, ends, heap = column_of(batch, self._dictionary)
+        _, ends, heap = values_of(batch, self._dictionary)
         return self.number(ends, heap)
 
     def number(self, ends: array[int], heap: bytes) -> array[int]:
@@ -217,7 +218,7 @@ class Merchants:
             DamageError: a merchant has none, since it was journaled while the names were damaged.
             UnnumberedError: a value has none.
         """
-        _, ends, heap = column_of(batch, self._dictionary)
+        _, ends, heap = values_of(batch, self._dictionary)
         numbers = self._find(ends, heap)
         if _has_missing(numbers):
             if self._dictionary == MERCHANT.dictionary:
@@ -227,7 +228,7 @@ class Merchants:
 
     def unknown(self, batch: Batch) -> list[str]:
         """Return the values of a batch that have no number."""
-        _, ends, heap = column_of(batch, self._dictionary)
+        _, ends, heap = values_of(batch, self._dictionary)
         missing = [index for index, number in enumerate(self._find(ends, heap)) if number == kernel.MISSING]
         return kernel.split_strings(*kernel.pick_strings(ends, heap, array("I", missing)))
 
@@ -336,14 +337,6 @@ class SharedNames:
         """Return those of a dictionary."""
         with self._lock:
             return self._names.setdefault(dictionary, Names(dictionary))
-
-
-def column_of(batch: Batch, dictionary: str) -> tuple[array[int], array[int], bytes]:
-    """Return a batch's values of a dictionary: the index of each event's among some, and these as a string column."""
-    if dictionary == MERCHANT.dictionary:
-        return batch.merchants, batch.name_ends, batch.name_bytes
-    column = batch.kept_column(dictionary.removeprefix(FIELD_PREFIX))
-    return column.indexes, column.ends, column.heap
 
 
 def _row_crc(row: Sequence[object]) -> int:

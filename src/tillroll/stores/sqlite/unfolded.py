@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from tillroll.core import kernel
 from tillroll.core.codes import Codes, Numbers
 from tillroll.core.dimension import MERCHANT
-from tillroll.core.fold import Counts, fold
-from tillroll.stores.sqlite.merchants import column_of
+from tillroll.core.fold import Counts, fold, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +56,7 @@ class Unfolded:
         self._amounts.extend(batch.amounts)
         self._methods.extend(batch.methods)
         for dictionary, numbers in self._numbers.items():
-            numbers.extend(kernel.pick(ids[dictionary], column_of(batch, dictionary)[0]))
+            numbers.extend(kernel.pick(ids[dictionary], values_of(batch, dictionary).indexes))
         self.events += len(batch)
 
     def drop(self, upto: int) -> None:
