@@ -11,6 +11,7 @@ import pytest
 from tests.unit.test_sqlite_definitions import KEPT, NOON, TABLES, kept_batch, rows_of
 from tests.unit.test_sqlite_definitions import purchases as purchases_at_any_time
 
+from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.core.query import Query, answer
 from tillroll.core.report import FIVE
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from tests.contract.conftest import Bench
 
-    from tillroll.core.batch import Event
     from tillroll.core.report import Report
     from tillroll.ports import Store
 
@@ -227,6 +227,18 @@ def test_a_rebuild_counts_reports_of_ones_own_anew(store: Store) -> None:
     assert store.rebuild() == 150
     count_all(store)
     check(store, events, ["local-days", "countries"])
+    assert store.audit().differences == []
+
+
+def test_an_audit_since_a_day_is_right_of_windows_by_any_clocks(store: Store) -> None:
+    day = NOON // 86_400
+    around = [Event(day * 86_400 + hour * 3_600, 0, 1_000, 0, "m") for hour in range(-30, 30)]
+    fill(store, around)
+    zones = {"east": "Pacific/Auckland", "west": "America/New_York"}
+    store.apply([define({"name": name, "by": ["day"], "zone": zone}) for name, zone in zones.items()])
+    count_all(store)
+    store.fold()
+    assert store.audit(since=day, repair=True).differences == []
     assert store.audit().differences == []
 
 

@@ -315,7 +315,8 @@ class _Audit:
         texts = report.parse(datapoint_of(report, key))
         if texts is None or report.window is None:
             return False
-        return report.window.hour(Place(report, texts).window) // 24 >= self.since
+        # By the moment and not by what clocks show: to the east of UTC a day begins the day before, which is left out.
+        return report.window.begins(Place(report, texts).window) >= self.since * _DAY_MINUTES * 60
 
     def _report_of(self, key: str) -> Report | None:
         """Return the report that a counter is of, None when it is of none that is audited."""
