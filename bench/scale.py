@@ -37,7 +37,7 @@ from tillroll.core.batch import Batch, NameKind, Run, Source
 from tillroll.errors import StoreError
 from tillroll.ingest.worker import HAND_BACK_S, SLICE_BYTES
 from tillroll.stores.dynamodb import commit as commit_module
-from tillroll.stores.dynamodb import fold as fold_module
+from tillroll.stores.dynamodb import ledger as ledger_module
 from tillroll.stores.dynamodb.calls import BatchGet, Context, QueryTable, TransactWrite
 from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.fold import fold_ledger
@@ -498,7 +498,7 @@ def simulate(load: Load, look: Callable[[float], None] = lambda _: None) -> Outc
 def _remembering() -> Iterator[None]:
     """Have what is decoded and hashed remembered."""
     journal = patch.multiple(commit_module, decode_chunk=_decode, hash_names=_rows)
-    with journal, patch.object(fold_module, "decode_chunk", _decode):
+    with journal, patch.object(ledger_module, "decode_chunk", _decode):
         yield
     _hashed.clear()
     _decoded.cache_clear()
