@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from tests.aws.fetch_environments import packages
-from tests.e2e.command import environment, tillroll
+from tests.e2e.command import EVENT, environment, tillroll
 from tests.e2e.http_server import serving
 
 from tillroll import config
@@ -36,6 +36,7 @@ ELSEWHERE = {
     ("aws-tour.md", "python"): "tests/aws/test_aws_tour.py",
     ("checkout.md", "js"): "tests/e2e/test_recipes.py",
     ("checkout.md", "python"): "tests/e2e/test_recipes.py",
+    ("checkout.md", "sh"): "tests/e2e/test_recipes.py",
     ("frontends.md", "js"): "tests/browser/test_frontends.py",
     ("frontends.md", "json"): "tests/browser/test_frontends.py",
     ("frontends.md", "python"): "tests/browser/test_frontends.py",
@@ -217,7 +218,7 @@ def run(command: str, directory: Path) -> str:
 @pytest.mark.parametrize("page", sorted({block.page for block in ALL if block.is_run_here and block.kind == "sh"}))
 def test_commands_run_and_answer_what_the_page_shows(page: str, tmp_path: Path, shop: str) -> None:
     if page == "analysts.md":
-        shell("checkout.md", tmp_path, shop)  # a purchase to be seen
+        run(f"curl {shop}/events -d '{EVENT.decode().strip()}'", tmp_path)  # a purchase to be seen
     said = shell(page, tmp_path, shop)
     for shown in (block for kind in ("json", "text") for block in of(page, kind)):
         assert "".join(shown.text.split()) in "".join(said.split())

@@ -63,18 +63,22 @@ def test_the_recipes_for_the_checkout_send_until_the_server_is_there_and_count_o
         assert [(answer["accepted"], answer["duplicates"]) for answer in again] == [(0, 1)] * len(commands)
 
 
-@pytest.mark.parametrize("language", ["python", "js"])
-def test_a_recipe_stops_where_sending_again_cannot_help(tmp_path: Path, language: str) -> None:
+@pytest.mark.parametrize(("path", "said"), [("", "missing_field"), ("/nowhere", "not_found")])
+@pytest.mark.parametrize("language", ["python", "js", "sh"])
+def test_a_recipe_stops_where_sending_again_cannot_help(tmp_path: Path, language: str, path: str, said: str) -> None:
     if language == "js" and not shutil.which("node"):
         pytest.skip("node is not on this machine")
     (recipe,) = blocks("checkout.md", language)
+    name, program, call = {
+        "python": ("send.py", sys.executable, "send('{0}', {{}}, 'k')"),
+        "js": ("send.mjs", "node", "await send('{0}', {{}}, 'k')"),
+        "sh": ("send.sh", "bash", "send '{0}' '{{}}' k"),
+    }[language]
+    recipe = recipe.partition("\nsend http")[0]
     with server(tmp_path, free_port()) as address:
-        call = {"python": "send({0!r}, {{}}, 'k')", "js": "await send('{0}', {{}}, 'k')"}[language].format(address)
-        name = {"python": "send.py", "js": "send.mjs"}[language]
-        (tmp_path / name).write_text(f"{recipe}\n{call}\n")
-        command = [sys.executable if language == "python" else "node", name]
+        (tmp_path / name).write_text(f"{recipe}\n{call.format(address + path)}\n")
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=30, check=False
+            [program, name], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=30, check=False
         )
         assert done.returncode == 1
-        assert "missing_field" in done.stderr
+        assert said in done.stderr
