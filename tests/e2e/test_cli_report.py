@@ -119,6 +119,32 @@ def test_a_chart_over_hours_stacks_brackets_and_over_weeks_days(filled: Filled) 
     assert "░░ <10" in days[-1]
 
 
+@pytest.mark.parametrize("name", ["bracket-method", "hour-bracket", "day-merchant"])
+def test_a_chart_draws_the_measure_that_is_asked_for(filled: Filled, name: str) -> None:
+    by = {"hour-bracket": ("--by", "day"), "day-merchant": ("--by", "merchant", "--order=-amount")}.get(name, ())
+    table = filled.report(name, *by, "--measures", "amount", "--limit", "14").decode()
+    drawn = filled.report(name, "--chart", "--measures", "amount", "--limit", "14").decode()
+    assert f": amount in euro\n{table.splitlines()[1].split()[0]}" in drawn
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        line.split()[:2] for line in drawn.splitlines()[1:15]
+    ]
+
+
+def test_a_chart_of_a_report_of_ones_own_is_by_what_that_has(tmp_path: Path) -> None:
+    definitions = {"methods": '["day", "method"]', "brackets": '["hour", "bracket"]\nbrackets = [4286]', "one": "[]"}
+    text = "".join(f'[[reports]]\nname = "{name}"\nby = {by}\n' for name, by in definitions.items())
+    tillroll("import", "-", "--data", tmp_path, stdin=EVENT)
+    tillroll("reports", "apply", "-", "--data", tmp_path, stdin=text.encode())
+    drawn = {
+        name: tillroll("report", name, "--chart", "--data", tmp_path).stdout.decode().splitlines()
+        for name in definitions
+    }
+    assert drawn["methods"][1].startswith("|methods|2011-12-03|SLICE_IT  1  █")
+    assert drawn["brackets"][1].startswith("2011-12-03  1  ░")
+    assert drawn["brackets"][2].split() == ["░░", "<42.86", "▒▒", ">=42.86"]
+    assert drawn["one"][1].startswith("|one|  1  █")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -130,6 +156,8 @@ def test_a_chart_over_hours_stacks_brackets_and_over_weeks_days(filled: Filled) 
         (("hour-bracket", "--bracket", "10"), b"'10' is none of its values"),
         (("hour-bracket", "--order", "events"), b"'events' is none of its values"),
         (("hour-bracket", "--chart", "--order=-events"), b"--order: a chart of what has a time has its own order"),
+        (("hour-bracket", "--chart", "--measures", "events,amount"), b"a chart draws one of them"),
+        (("day-merchant", "--chart", "--measures", "average"), b"averages do not add up"),
     ],
 )
 def test_a_question_no_report_can_answer_ends_with_2(filled: Filled, arguments: tuple[str, ...], told: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from tillroll.core.query import aggregate_object
+from tillroll.core.query import DEFAULT_MEASURES, aggregate_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,6 +58,16 @@ def explained(reason: Reason) -> str:
     if reason.field is None or reason.field in reason.message:
         return reason.message
     return f"{reason.field}: {reason.message}"
+
+
+def euro(cents: int) -> str:
+    """Return an amount in euro as people read it, such as 1,234.50."""
+    return f"{cents // 100:,}.{cents % 100:02}"
+
+
+def measure_text(measure: str, value: int) -> str:
+    """Return a measure as people read it: amounts in euro."""
+    return f"{value:,}" if measure in DEFAULT_MEASURES else euro(value)
 
 
 def write_json(value: Any) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from tillroll.cli import report_chart
 from tillroll.cli.options import StoreOptions
-from tillroll.cli.output import console, table, write_aggregates_csv, write_aggregates_json
+from tillroll.cli.output import console, euro, measure_text, table, write_aggregates_csv, write_aggregates_json
 from tillroll.core import limits, question
 from tillroll.core.bracket_order import read_pages
 from tillroll.core.csv_form import CsvForm
@@ -147,7 +147,7 @@ def run(
         if chart and order is not None and report_chart.has_own_order(query):
             raise ConfigError("--order", "a chart of what has a time has its own order", "Leave out --order or --chart")
         if chart:
-            report_chart.draw(console(), store, query, limit)
+            report_chart.draw(console(), store, query, limit, shown)
             return
         match form:
             case Format.JSON:
@@ -214,9 +214,4 @@ def _show(store: Store, query: Query, limit: int, measures: Sequence[str]) -> No
 def _cells(aggregate: Aggregate, measures: Sequence[str]) -> Iterator[str]:
     """Yield the measures for people: amounts in euro."""
     for name, value in zip(measures, measured(aggregate, measures), strict=True):
-        yield f"{value:,}" if name in DEFAULT_MEASURES else euro(value)
-
-
-def euro(cents: int) -> str:
-    """Return an amount in euro as people read it, such as 1,234.50."""
-    return f"{cents // 100:,}.{cents % 100:02}"
+        yield measure_text(name, value)

@@ -9,9 +9,8 @@ import msgspec
 import typer
 
 from tillroll.cli.options import Json, StoreOptions, WriteUnits
-from tillroll.cli.output import console, table, write_aggregates_json, write_json
+from tillroll.cli.output import console, euro, table, write_aggregates_json, write_json
 from tillroll.cli.progress import event_progress
-from tillroll.cli.report import euro
 from tillroll.core.definition import Definition, changed_zone, compare, read_definition, read_file
 from tillroll.core.dimension import KEYS, WINDOWS
 from tillroll.core.kept import Keep
