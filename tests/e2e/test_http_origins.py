@@ -48,6 +48,20 @@ def test_page_of_a_listed_origin_may_send_and_read(running: Running) -> None:
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (400, SHOP)
 
 
+def test_page_of_a_listed_origin_may_read_every_header_that_is_described(running: Running) -> None:
+    with client(running) as http:
+        answer = http.get("/openapi.json", headers={"Origin": SHOP})
+        described = {
+            header
+            for methods in answer.json()["paths"].values()
+            for operation in methods.values()
+            for response in operation["responses"].values()
+            for header in response.get("headers", ())
+        }
+        assert {"Link", "Tillroll-Amount", "Tillroll-Position"} <= described
+        assert described <= set(answer.headers["access-control-expose-headers"].split(", "))
+
+
 @pytest.mark.parametrize(
     "origin",
     ["https://evil.example", "null", "http://shop.example", "https://shop.example.evil", "https://shop.example:1", ""],

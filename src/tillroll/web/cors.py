@@ -16,7 +16,10 @@ ANY: Final = "*"
 _ORIGIN: Final = re.compile(r"(https?|[a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[1-9][0-9]*)?")
 _NEEDLESS_PORT: Final = (("http://", ":80"), ("https://", ":443"))
 _SENT: Final = "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-None-Match"
-_READ: Final = "Content-Disposition, ETag, Link, Retry-After, Tillroll-Datapoints, Tillroll-Events, WWW-Authenticate"
+_READ: Final = (
+    "Content-Disposition, ETag, Link, Retry-After, "
+    "Tillroll-Amount, Tillroll-Datapoints, Tillroll-Events, Tillroll-Position, WWW-Authenticate"
+)
 _ASKED_AGAIN_S: Final = 600
 
 
