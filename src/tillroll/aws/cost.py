@@ -161,7 +161,7 @@ def _commit_units(load: Load, batch: float) -> float:
 def _lost_share(load: Load) -> float:
     """Return how many attempts fail for one that succeeds: where another commit ends while it is under way.
 
-    Within half and three times what `python -m bench scale` finds.
+    By chance alone: pollers whose windows end together lose more, two that take turns fewer (`python -m bench scale`).
     """
     batch = batch_events(load)
     others_a_second = load.events_a_second / batch * (load.concurrency - 1) / load.concurrency
