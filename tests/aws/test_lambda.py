@@ -202,6 +202,25 @@ def test_a_message_of_a_mebibyte_that_is_not_valid_is_left_to_the_redrive_policy
     assert world.count() == 1
 
 
+def test_what_no_message_of_ours_carries_is_left_alone_and_holds_nothing_up(world: World, runtime: Runtime) -> None:
+    """What came to SQS as an escape, within the JSON of SNS, is a character that SQS does not take, or half of one."""
+    messages = {"half": ("\ud800", "k1"), "nul": ("\0", "k2"), "key": (GOOD, "\0"), "half-key": (GOOD, "\ud800")}
+    records = [record(from_topic(body, key), name) for name, (body, key) in messages.items()]
+    bad = GOOD.replace("4285", "42.85")
+    reply = invoke(runtime, record(bad, "m1"), *records, record(GOOD, "m2"), record(from_topic(GOOD, "k3"), "m3"))
+    assert {each["itemIdentifier"] for each in reply["batchItemFailures"]} == messages.keys()
+    assert world.count() == 2
+    assert [body for body, _ in world.dead_letters()] == [bad]
+    assert world.log.read_text().count("SQS does not carry") == len(messages)
+
+
+def from_topic(body: str, key: str) -> str:
+    """Return what SNS makes of a message."""
+    attributes = {"eventId": {"Type": "String", "Value": key}}
+    fields = {"Type": "Notification", "MessageId": "sns", "TopicArn": "t", "Timestamp": "2026", "Message": body}
+    return json.dumps(fields | {"MessageAttributes": attributes})
+
+
 def test_a_buried_event_that_comes_again_has_the_identity_it_had(world: World, runtime: Runtime) -> None:
     """As it does when somebody moves dead letters back with SQS's own redrive, under a new message id."""
     assert invoke(runtime, record(f"{GOOD}\n{GOOD}", "m1")) == {"batchItemFailures": []}

@@ -5,6 +5,7 @@ Limits and behaviour are from the Amazon SQS Developer Guide ("Amazon SQS messag
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ _ATTEMPTS: Final = 6
 _FIRST_PAUSE_S: Final = 0.1
 _AWS_HOST: Final = re.compile(r"sqs\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 _TEXT_BYTES_MAX: Final = 1_024  # of a reason's sentence
+_log = logging.getLogger(__name__)
 # What SQS refuses in a body and in an attribute ("Message quotas": XML 1.0 characters only).
 _REFUSED: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -56,6 +58,13 @@ class OutgoingMessage(NamedTuple):
         return len(self.body.encode()) + sum(
             len(name) + len("String") + len(value.encode()) for name, value in self.attributes.items()
         )
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether SQS takes it: its characters, and its size."""
+        if any(_REFUSED.search(text) for text in (self.body, *self.attributes.values())):
+            return False
+        return self.size <= MESSAGE_BYTES_MAX
 
     def entry(self, number: int) -> SendMessageBatchRequestEntryTypeDef:
         """Return it as an entry of a call."""
@@ -150,10 +159,16 @@ class SqsQueue:
                 self.client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
 
     def bury(self, bodies: Sequence[tuple[Message, Rejection]]) -> set[str]:
-        """Put rejected events in the dead-letter queue, each with its reason as attributes."""
+        """Put rejected events in the dead-letter queue, each with its reason as attributes.
+
+        What SQS carries in no message of ours, since it is too large or came within JSON, is left.
+        """
         letters = [_dead_letter(message, rejection) for message, rejection in bodies]
-        fitting = [number for number, letter in enumerate(letters) if letter.size <= MESSAGE_BYTES_MAX]
-        unburied = {bodies[number][0].receipt for number in set(range(len(letters))) - set(fitting)}
+        fitting = [number for number, letter in enumerate(letters) if letter.is_carried]
+        left = set(range(len(letters))) - set(fitting)
+        for number in left:
+            _log.warning("SQS does not carry what is rejected of the message %s: it is left", bodies[number][0].id)
+        unburied = {bodies[number][0].receipt for number in left}
         if fitting:
             refused = self._post(self._find_dead_letters(), [letters[number] for number in fitting])
             unburied |= {bodies[fitting[number]][0].receipt for number in refused}
@@ -266,7 +281,7 @@ def _dead_letter(message: Message, rejection: Rejection) -> OutgoingMessage:
         attributes[envelope.REASON_FIELD] = rejection.reason.field
     if message.event_id:
         attributes[envelope.EVENT_ID] = message.event_id
-    return OutgoingMessage(_text(rejection.body or b" "), attributes)
+    return OutgoingMessage((rejection.body or b" ").decode(errors="surrogateescape"), attributes)
 
 
 def _shortened(text: str) -> str:
