@@ -11,6 +11,7 @@ import time
 import uuid
 from operator import sub
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -21,7 +22,7 @@ from tests.aws.tables import create_tables
 from tests.contract.memory_queue import MemoryQueue
 
 from tillroll.app import open_store
-from tillroll.aws.redrive import look, redrive
+from tillroll.aws.redrive import Redriven, look, redrive
 from tillroll.core.accept import Reason
 from tillroll.errors import BusyError, StoreError
 from tillroll.ingest.envelope import open_envelope
@@ -362,6 +363,35 @@ def test_redrive_stops_when_very_many_are_still_wrong(
     assert not done.is_all
     assert len(dead) == 95
     assert not look(dead).is_all
+
+
+def test_what_is_still_wrong_and_comes_again_in_a_long_redrive_is_no_copy_and_keeps_nothing_from_its_turn(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tillroll.aws.redrive._SLICE", 20)
+    monkeypatch.setattr("tillroll.aws.redrive.HELD_MAX", 100)
+    now = 0.0
+    monkeypatch.setattr("tillroll.aws.redrive.time", SimpleNamespace(monotonic=lambda: now))
+
+    class Again(MemoryQueue):
+        """One that gives what comes again before all that never came."""
+
+        def receive(self, wait_s: float) -> list[Message]:
+            self._messages = dict(sorted(self._messages.items(), key=lambda each: each[1][1], reverse=True))
+            return super().receive(wait_s)
+
+    def wait(_done: Redriven) -> None:
+        nonlocal now
+        now += 700
+
+    dead = Again(lambda: now)
+    for number in range(200):
+        dead.put(Message(f"m{number}", "", BAD if number < 60 else GOOD, None, None))
+    done = redrive(store, dead, wall_clock, tell=wait)
+    assert (done.counts.accepted, done.tried, done.is_all) == (140, 200, True)
+    assert [letter.copies for letter in done.left] == [1] * 60
+    assert {letter.reason.code for letter in done.left if letter.reason} == {"invalid_amount"}
+    assert len(dead.receive(0.0)) == 10  # each was given back, by its last receipt
 
 
 def test_a_redrive_ends_although_letters_keep_coming(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

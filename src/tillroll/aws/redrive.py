@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ HELD_BYTES_MAX: Final = 256 * 2**20  # of bodies: a letter may be a mebibyte
 _SLICE: Final = 1_000
 _SLICE_BYTES: Final = 64 * 2**20
 _HIDDEN_S: Final = 600.0
+_SURELY_HIDDEN: Final = 2 / 3  # of that: a slice that is worked on is hidden anew each third of it
 _LATER_S: Final = 300.0  # what dies so long after the beginning is left to the next redrive: it ends, whatever comes
 _HASH_DIGITS: Final = 8
 
@@ -81,36 +83,52 @@ class _Held:
     """Letters that were received and stay: each with all its copies, so that every one is given back."""
 
     def __init__(self) -> None:
-        self._messages: dict[str, list[Message]] = {}  # by what they are
-        self._count = 0
+        self._letters: dict[str, Message] = {}  # as each first came, by what it is
+        self._copies: dict[str, list[tuple[Message, float]]] = {}  # and from when on it may come again
         self._bytes = 0
+        self.count = 0
 
     @property
     def is_full(self) -> bool:
         """Tell whether no more may be received beside what is held."""
-        return self._count >= HELD_MAX or self._bytes >= HELD_BYTES_MAX
+        return self.count >= HELD_MAX or self._bytes >= HELD_BYTES_MAX
 
     def add(self, messages: Iterable[Message]) -> None:
         """Hold some more."""
+        hidden_until = time.monotonic() + _SURELY_HIDDEN * _HIDDEN_S
         for message in messages:
-            self._messages.setdefault(_id(message), []).append(message)
-            self._count += 1
-            self._bytes += len(message.body)
+            name = _id(message)
+            if name not in self._letters:
+                self._letters[name] = message
+                self._bytes += len(message.body)
+            copy = self._letters[name]._replace(receipt=message.receipt)  # with the same body, held once
+            self._copies.setdefault(name, []).append((copy, hidden_until))
+            self.count += 1
+
+    def renew(self, message: Message) -> bool:
+        """Hold a letter by its new receipt, if it is one that was hidden for so long that it came again."""
+        copies = self._copies.get(_id(message), [])
+        now = time.monotonic()
+        for at, (copy, hidden_until) in enumerate(copies):
+            if hidden_until <= now:
+                copies[at] = copy._replace(receipt=message.receipt), now + _SURELY_HIDDEN * _HIDDEN_S
+                return True
+        return False
 
     def __contains__(self, message: Message) -> bool:
-        return _id(message) in self._messages
+        return _id(message) in self._letters
 
     def letters(self, reasons: Mapping[str, Reason] | None = None) -> list[DeadLetter]:
         """Return each letter once, with the reason that was found, or without those with the one it came with."""
         found = []
-        for copies in self._messages.values():
-            reason = copies[0].reason if reasons is None else reasons.get(copies[0].receipt)
-            found.append(DeadLetter(copies[0], reason, len(copies)))
+        for name, letter in self._letters.items():
+            reason = letter.reason if reasons is None else reasons.get(letter.receipt)
+            found.append(DeadLetter(letter, reason, len(self._copies[name])))
         return found
 
     def release(self, queue: Queue) -> None:
         """Give all of them back."""
-        queue.extend([message for copies in self._messages.values() for message in copies], 0)
+        queue.extend([message for copies in self._copies.values() for message, _ in copies], 0)
 
 
 def look(queue: Queue) -> DeadLetterList:
@@ -181,31 +199,45 @@ def _corrected(message: Message, corrections: Mapping[str, bytes] | None) -> Mes
 def _slices(queue: Queue, held: Sequence[_Held], ends_s: float) -> Iterator[list[Message]]:
     """Receive dead letters, some at a time, until no more come but those that are held, or too many are held.
 
-    What was sent after `ends_s` is added to the last of those that hold.
+    What was sent after `ends_s` is added to the last of those that hold. What is held comes again when it has been
+    hidden for long: as often as that is in the way of others, more is received.
     """
-    empty = 0
+    empty = again = again_max = 0
     while empty < 2 and not any(each.is_full for each in held):  # a short poll asks only some of SQS's servers
-        found: list[Message] = []
-        size = 0
-        while len(found) < _SLICE and size < _SLICE_BYTES:
-            messages = queue.receive(1.0 if not found else 0.0)
-            if not messages:
-                break
-            found.extend(messages)
-            size += sum(len(message.body) for message in messages)
-        queue.extend(found, _HIDDEN_S)
         fresh = []
-        for message in found:  # a copy of what is held, or it again, is no other letter
-            holder = next((each for each in held if message in each), None)
+        renewed = 0
+        for message in _receive_some(queue):
+            if any(each.renew(message) for each in held):
+                renewed += 1
+                continue
+            holder = next((each for each in held if message in each), None)  # of a copy, which is no other letter
             if holder is None and message.sent_at is not None and message.sent_at > ends_s:
                 holder = held[-1]
             if holder is None:
                 fresh.append(message)
             else:
                 holder.add([message])
-        empty = 0 if fresh else empty + 1
         if fresh:
             yield fresh
+            empty, again, again_max = 0, 0, sum(each.count for each in held)
+        elif renewed and again < again_max:
+            again += renewed
+        else:
+            empty += 1
+
+
+def _receive_some(queue: Queue) -> list[Message]:
+    """Receive a slice, and hide it."""
+    found: list[Message] = []
+    size = 0
+    while len(found) < _SLICE and size < _SLICE_BYTES:
+        messages = queue.receive(1.0 if not found else 0.0)
+        if not messages:
+            break
+        found.extend(messages)
+        size += sum(len(message.body) for message in messages)
+    queue.extend(found, _HIDDEN_S)
+    return found
 
 
 def _id(message: Message) -> str:
