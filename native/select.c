@@ -405,14 +405,10 @@ static Status take_target(Selection *s, size_t index, const Group *group, uint64
                 status = take_merchant(s, index, group, &place, first, s->touched[i]);
             }
         }
-    } else if (s->wanted != NULL) {
+    } else {
         for (size_t i = first_wanted(s, first);
              i < s->wanted_count && s->wanted[i] < first + merchants && status == DONE; i++) {
             status = take_merchant(s, index, group, &place, first, s->wanted[i] - first);
-        }
-    } else {
-        for (uint64_t merchant = 0; merchant < merchants && status == DONE; merchant++) {
-            status = take_merchant(s, index, group, &place, first, merchant);
         }
     }
     return status;
@@ -474,6 +470,20 @@ static bool add_up(Selection *s, uint64_t part, const Group *group, const size_t
     return true;
 }
 
+/* Note whose counters are above 0: of a short window mostly few, and each target looks at them. */
+static void note_touched(Selection *s) {
+    const uint64_t *counts = s->values.counts;
+    uint64_t merchants = s->size / s->step;
+    for (uint64_t merchant = 0; merchant < merchants; merchant++) {
+        uint64_t any = 0;
+        for (uint64_t i = 0; i < s->step; i++) {
+            any |= *counts++;
+        }
+        s->touched[s->touched_count] = (uint32_t)merchant;
+        s->touched_count += any != 0;
+    }
+}
+
 /* The items of each part, by counting: `starts` has room for parts + 2. */
 static void sort_by_part(const uint64_t *part_of, size_t count, size_t parts, size_t *starts, size_t *order) {
     memset(starts, 0, (parts + 2) * sizeof *starts);
@@ -517,7 +527,10 @@ static Status take_part(Selection *s, uint64_t part, const Group *group, const B
     bool added = count == 0 ? add_few(s, part, group->loose, loose_order, loose_count)
                             : add_up(s, part, group, order, count, loose_order, loose_count);
     Status status = added ? DONE : INVALID;
-    if (count != 0 || s->touched_count != 0) {
+    if (count != 0 && s->wanted == NULL) {
+        note_touched(s);
+    }
+    if (s->touched_count != 0 || (count != 0 && s->wanted != NULL)) {
         for (size_t i = 0; i < s->targets_count && status == DONE; i++) {
             status = take_target(s, i, group, part * (s->size / s->step));
         }
