@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+#define CELLS_HEAD 3 /* the widths that cells begin with */
+#define FEW_SHARE 4  /* of the merchants of a part: fewer than one of so many are read one by one */
+
 static const uint32_t no_name[2]; /* the one name where merchants are not told apart */
 
 void selection_free(Selection *s) {
@@ -471,16 +474,40 @@ static bool add_up(Selection *s, uint64_t part, const Group *group, const size_t
 }
 
 /* Note whose counters are above 0: of a short window mostly few, and each target looks at them. */
-static void note_touched(Selection *s) {
-    const uint64_t *counts = s->values.counts;
-    uint64_t merchants = s->size / s->step;
-    for (uint64_t merchant = 0; merchant < merchants; merchant++) {
+static void note_touched(Selection *s, const unsigned char *counts, size_t width) {
+    size_t merchants = (size_t)(s->size / s->step), bytes = (size_t)s->step * width;
+    for (size_t merchant = 0; merchant < merchants; merchant++, counts += bytes) {
         uint64_t any = 0;
-        for (uint64_t i = 0; i < s->step; i++) {
-            any |= *counts++;
+        size_t at = 0;
+        for (; at + 8 <= bytes; at += 8) {
+            any |= load64((const char *)counts + at);
+        }
+        for (; at < bytes; at++) {
+            any |= counts[at];
         }
         s->touched[s->touched_count] = (uint32_t)merchant;
         s->touched_count += any != 0;
+    }
+}
+
+/* Read one segment, which is all of a part: of few merchants that have any, theirs alone. */
+static void read_alone(Selection *s, const Segment *segment) {
+    const unsigned char *cells = segment->cells;
+    if (segment->length == 0) {
+        return;
+    }
+    const unsigned char *counts = cells + CELLS_HEAD, *lows = counts + s->size * cells[0], *highs = lows + s->size * cells[1];
+    note_touched(s, counts, cells[0]);
+    if (s->touched_count > s->size / s->step / FEW_SHARE) {
+        cells_read(cells, segment->length, (size_t)s->size, &s->values);
+        return;
+    }
+    for (size_t i = 0; i < s->touched_count; i++) {
+        for (size_t code = (size_t)(s->touched[i] * s->step); code < (s->touched[i] + 1) * s->step; code++) {
+            s->values.counts[code] = stored_at(counts, cells[0], code);
+            s->values.lows[code] = cells[1] == 0 ? 0 : stored_at(lows, cells[1], code);
+            s->values.highs[code] = cells[2] == 0 ? 0 : stored_at(highs, cells[2], code);
+        }
     }
 }
 
@@ -524,12 +551,19 @@ static Status take_part(Selection *s, uint64_t part, const Group *group, const B
     size_t count = segments->starts[part + 1] - segments->starts[part];
     size_t loose_count = loose->starts[part + 1] - loose->starts[part];
     s->touched_count = 0;
-    bool added = count == 0 ? add_few(s, part, group->loose, loose_order, loose_count)
-                            : add_up(s, part, group, order, count, loose_order, loose_count);
-    Status status = added ? DONE : INVALID;
-    if (count != 0 && s->wanted == NULL) {
-        note_touched(s);
+    bool added = true;
+    if (count == 0) {
+        added = add_few(s, part, group->loose, loose_order, loose_count);
+    } else if (count == 1 && loose_count == 0 && s->wanted == NULL) {
+        read_alone(s, &group->segments[order[0]]);
+        s->dirty = true;
+    } else {
+        added = add_up(s, part, group, order, count, loose_order, loose_count);
+        if (s->wanted == NULL) {
+            note_touched(s, (const unsigned char *)s->values.counts, sizeof *s->values.counts);
+        }
     }
+    Status status = added ? DONE : INVALID;
     if (s->touched_count != 0 || (count != 0 && s->wanted != NULL)) {
         for (size_t i = 0; i < s->targets_count && status == DONE; i++) {
             status = take_target(s, i, group, part * (s->size / s->step));
