@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, get_type_hints
 
@@ -19,7 +20,7 @@ from tillroll.core.rejection import CAPACITY
 from tillroll.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PREFIX: Final = "TILLROLL_"
 CONFIG_VARIABLE: Final = f"{PREFIX}CONFIG"
@@ -123,6 +124,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = CAPACITY.stored_bytes
 
 
+_NAMES: Final = Settings.__struct_fields__
+_LISTS: Final = frozenset(name for name in _NAMES if isinstance(getattr(Settings(), name), tuple))
+
+
 class Origin(NamedTuple):
     """Where a setting's value came from, for people."""
 
@@ -167,7 +172,7 @@ def load(flags: Mapping[str, object] | None = None, environ: Mapping[str, str] |
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     path = given.pop("config", None) or environ.get(CONFIG_VARIABLE)
     values: dict[str, object] = {}
-    origins = dict.fromkeys(_TYPES, "default")
+    origins = dict.fromkeys(_NAMES, "default")
     layers = [
         _read_file(Path(str(path)) if path else None),
         _read_environment(environ),
@@ -200,8 +205,8 @@ def _read_file(path: Path | None) -> dict[str, tuple[object, str]]:
         table = value if isinstance(value, dict) and key in _TABLES else None
         flat |= {key: value} if table is None else {f"{key}_{name}": each for name, each in table.items()}
     for key in flat:
-        if key not in _TYPES:
-            raise ConfigError(key, f"there is no such setting in {path}", _nearest(key, _TYPES))
+        if key not in _NAMES:
+            raise ConfigError(key, f"there is no such setting in {path}", _nearest(key, _NAMES))
     return {key: (value, str(path)) for key, value in flat.items()}
 
 
@@ -211,7 +216,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str
     A variable of our prefix that resembles a setting is taken for a misspelt one. Others are let be: orchestrators
     put variables such as TILLROLL_SERVICE_HOST beside a service of our name.
     """
-    variables = {f"{PREFIX}{name.upper()}": name for name in _TYPES}
+    variables = {f"{PREFIX}{name.upper()}": name for name in _NAMES}
     found: dict[str, tuple[object, str]] = {}
     for variable, text in environ.items():
         name = variables.get(variable)
@@ -224,7 +229,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str
 
 def _parted(name: str, value: object) -> object:
     """Return a value as its setting takes it: a list, which a text gives parted by commas."""
-    if _TYPES[name] is tuple and isinstance(value, str):
+    if name in _LISTS and isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
@@ -235,7 +240,7 @@ def _convert(name: str, value: object, origin: str) -> object:
         converted = msgspec.convert({name: value}, Settings, strict=strict)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
-        wanted = _DESCRIPTIONS[name]
+        wanted = descriptions()[name]
         raise ConfigError(name, f"{value!r} from {origin}: {problem}", f"It is: {wanted}") from error
     if name == "events_keep":
         try:
@@ -245,22 +250,17 @@ def _convert(name: str, value: object, origin: str) -> object:
     return getattr(converted, name)
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, 3, 0.5)
     if near:
         return f"Did you mean {' or '.join(near)}?"
     return f"There are {', '.join(known)}"
 
 
-def _descriptions() -> dict[str, str]:
+@cache
+def descriptions() -> Mapping[str, str]:
+    """Return what each setting means."""
     described = {}
     for name, hint in get_type_hints(Settings, include_extras=True).items():
         described[name] = next(meta.description for meta in hint.__metadata__)
     return described
-
-
-_DESCRIPTIONS: Final = _descriptions()
-_TYPES: Final[dict[str, type]] = {
-    name: getattr(hint, "__origin__", hint) for name, hint in get_type_hints(Settings).items()
-}
-DESCRIPTIONS: Final[Mapping[str, str]] = _DESCRIPTIONS

@@ -113,7 +113,7 @@ def test_files_that_hold_tokens_are_known(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    assert all(config.DESCRIPTIONS[row.setting] for row in config.load({}, {}).shown())
+    assert all(config.descriptions()[row.setting] for row in config.load({}, {}).shown())
 
 
 def test_the_kept_fields_are_a_table_of_the_file_a_list_of_the_environment_and_a_flag(tmp_path: Path) -> None:

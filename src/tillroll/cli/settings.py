@@ -16,5 +16,5 @@ def run(*, where: LocalOptions, json: Json = False) -> None:
     rows = table("setting", "value", "from", "what it is", whole=("setting", "from"))
     for name, value, origin in shown:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        rows.add_row(name, text, origin, config.DESCRIPTIONS[name])
+        rows.add_row(name, text, origin, config.descriptions()[name])
     console().print(rows)

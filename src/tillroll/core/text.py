@@ -42,4 +42,6 @@ def shown(text: str) -> str:
 
 def visible(text: str, *, kept: str = "") -> str:
     """Return a text with what cannot be seen, or could steer a terminal, escaped, but for the characters in `kept`."""
+    if text.isascii() and text.isprintable():  # as most is; the pattern takes long to compile
+        return text
     return _REFUSED.sub(lambda found: found[0] if found[0] in kept else f"\\u{ord(found[0]):04x}", text)
