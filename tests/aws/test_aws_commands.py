@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.aws.deployed import wait_until
+from tests.e2e import forks
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.aws.deployed import Deployed
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(aws: Ministack, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tillroll", "aws", *words]
-    return subprocess.run(command, env=aws.environment() | variables, capture_output=True, text=True, check=False)
+    return forks.run(["aws", *words], aws.environment() | variables)
 
 
 def test_status_shows_the_queues_and_how_far_the_journal_is_counted(deployed: Deployed) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +15,7 @@ from tests.batches import batch_of
 from tests.contract import test_definitions as own
 from tests.contract.test_definitions import count_all
 from tests.contract.test_store import KEY, purchases
+from tests.e2e import forks
 from tests.unit.test_sqlite_definitions import TABLES
 
 from tillroll.app import open_store
@@ -28,6 +27,7 @@ from tillroll.stores.dynamodb.calls import BatchGet, Call, Count
 from tillroll.stores.dynamodb.state import read_folders, read_state
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     import pytest
@@ -47,9 +47,8 @@ def folders_of(store: DynamoDBStore) -> list[Folder]:
 
 
 def aws_folders(address: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tillroll", "aws", "folders", "--data", address, *words]
     environment = os.environ | {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return forks.run(["aws", "folders", "--data", address, *words], environment)
 
 
 def test_one_command_has_the_datapoints_shared_by_four_folders_and_by_one_beside_traffic(tables: Tables) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import pytest
 from tests.aws import lambda_runtime
 from tests.aws.deployed import wait_until
 from tests.aws.dynamodb_local import REGION
+from tests.e2e.forks import Forked
 from tests.e2e.server import post_until_answered
 from tests.ports import free_port
 
@@ -23,6 +22,7 @@ from tillroll.queues.sqs.queue import SqsQueue
 from tillroll.stores.dynamodb.ledger import read_ledger
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -59,9 +59,8 @@ class World:
 
     @contextmanager
     def process(self, *words: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
-        command = [sys.executable, "-m", "tillroll", *words]
         with (self.directory / "log").open("ab") as log:
-            process = subprocess.Popen(command, env=self.environment | variables, cwd=self.directory, stderr=log)
+            process = Forked(words, self.environment | variables, directory=self.directory, stderr=log)
         try:
             yield process
             os.kill(process.pid, signal.SIGTERM)
@@ -70,6 +69,8 @@ class World:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
     def queue(self) -> str:
         url: str = self.aws.client("sqs").create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -20,6 +18,7 @@ from tests.aws.ministack import REGION
 from tests.aws.proxy import Faults, proxying
 from tests.aws.tables import create_tables
 from tests.contract.memory_queue import MemoryQueue
+from tests.e2e.forks import Forked, run
 
 from tillroll.app import open_store
 from tillroll.aws.redrive import Redriven, look, redrive
@@ -208,11 +207,8 @@ def test_the_process_takes_what_is_there_and_stops_on_sigterm(aws: Ministack, ta
     dead = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
     url = sqs.create_queue(QueueName=uuid.uuid4().hex)["QueueUrl"]
     SqsQueue(sqs, url).send([(GOOD, f"k{number}") for number in range(50)] + [(b"nonsense", None)])
-    command = [sys.executable, "-m", "tillroll", "work", "--data", address(tables), "--queue", url]
-    command += ["--dead-letters", dead, "--freshness-s", "1", "--json"]
-    process = subprocess.Popen(
-        command, env=aws.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    words = ["work", "--data", address(tables), "--queue", url, "--dead-letters", dead, "--freshness-s", "1", "--json"]
+    process = Forked(words, aws.environment())
     store = open_store(address(tables))
     try:
         wait_until(lambda: store.status().events == 50, "fifty events")
@@ -223,8 +219,8 @@ def test_the_process_takes_what_is_there_and_stops_on_sigterm(aws: Ministack, ta
             process.kill()
             process.communicate()
     assert process.returncode == 0, errors
-    assert '"accepted": 50' in out
-    assert "nonsense" not in errors
+    assert b'"accepted": 50' in out
+    assert b"nonsense" not in errors
     assert store.get([DATAPOINT])[0].events == 50
     store.close()
     assert len(sqs.receive_message(QueueUrl=dead).get("Messages", [])) == 1
@@ -246,10 +242,7 @@ def test_what_a_person_must_mend_ends_the_process_with_the_remedy(
     sqs.send_message(QueueUrl=url, MessageBody=GOOD.decode())
     if queue_name == "no-such-queue":
         url = url.rpartition("/")[0] + "/no-such-queue"
-    command = [sys.executable, "-m", "tillroll", "work", "--data", data or address(tables), "--queue", url]
-    done = subprocess.run(
-        [*command, "--until-empty"], env=aws.environment(), capture_output=True, text=True, timeout=120, check=False
-    )
+    done = run(["work", "--data", data or address(tables), "--queue", url, "--until-empty"], aws.environment())
     assert done.returncode == 4
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -263,23 +256,16 @@ def test_credentials_that_expire_end_the_process_and_lose_nothing(aws: Ministack
     SqsQueue(sqs, url).send([(GOOD, f"k{number}") for number in range(5)])
     with proxying(aws.endpoint, Faults()) as proxy:
         data = address(tables, proxy.endpoint)
-        command = [sys.executable, "-m", "tillroll", "work", "--data", data, "--queue", url]
-        command += ["--dead-letters", dead, "--until-empty"]
-
-        def work() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command, env=aws.environment(), capture_output=True, text=True, timeout=120, check=False
-            )
-
+        words = ["work", "--data", data, "--queue", url, "--dead-letters", dead, "--until-empty"]
         open_store(data).close()
         proxy.faults = Faults(expired=1.0)
-        done = work()
+        done = run(words, aws.environment())
         assert done.returncode == 4
         assert "does not accept the credentials (ExpiredTokenException" in done.stderr
         assert "Renew them" in done.stderr
         proxy.faults = Faults()
         time.sleep(1.5)  # until the messages that were held show again
-        assert work().returncode == 0
+        assert run(words, aws.environment()).returncode == 0
         store = open_store(data)
         assert count(store) == 5
         store.close()

@@ -68,7 +68,7 @@ def tillroll(
 
 def _may_fork(variables: Iterable[str]) -> bool:
     """Tell whether a process needs nothing that Python reads when it starts, such as a locale."""
-    return all(name.startswith("TILLROLL_") for name in variables)
+    return all(name.startswith(("TILLROLL_", "AWS_")) for name in variables)
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -28,16 +28,22 @@ if TYPE_CHECKING:
 
 _MESSAGE_BYTES_MAX: Final = 1 << 20
 _ROOMS: Final = ("cli", "web", "stores.sqlite")
-_WITHOUT: Final = {"tillroll.cli.work"}  # needs boto3
+_ROOMS_OF_AWS: Final = ("stores.dynamodb", "queues.sqs")
+_OF_AWS: Final = {"tillroll.cli.work", "tillroll.aws.cli"}  # these need boto3
+
+
+def _import(*, aws: bool) -> None:
+    for room in _ROOMS + (_ROOMS_OF_AWS if aws else ()):
+        package = importlib.import_module(f"tillroll.{room}")
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if found.name not in _OF_AWS:
+                importlib.import_module(found.name)
+    for name in _OF_AWS if aws else ():
+        importlib.import_module(name)
 
 
 def _serve(asked: socket.socket) -> None:
     """Fork for each that asks, until nobody can any more. Returns in the forked process, as what was asked for."""
-    for room in _ROOMS:
-        package = importlib.import_module(f"tillroll.{room}")
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            if found.name not in _WITHOUT:
-                importlib.import_module(found.name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()  # what a forked process does not write to, it does not copy
@@ -97,13 +103,26 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], timeout_s: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    process = Forked(arguments, environment)
+    try:
+        out, errors = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode or 0, out.decode(), errors.decode())
+
+
 @cache
-def _asks() -> socket.socket:
-    """Start the process that is forked; it ends when this one has."""
+def _asks(*, aws: bool) -> socket.socket:
+    """Start the process that is forked; it ends when this one has. One has what commands need on AWS besides."""
     asks, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     variables = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
     with asked:
-        command = [sys.executable, "-m", "tests.e2e.forks", str(asked.fileno())]
+        command = [sys.executable, "-m", "tests.e2e.forks", str(asked.fileno()), *["aws"] * aws]
         paths = os.pathsep.join(path for path in sys.path if path)
         forked = subprocess.Popen(
             command,
@@ -148,7 +167,8 @@ class Forked(subprocess.Popen[bytes]):
         what = {"arguments": self.args, "environment": dict(environment), "directory": str(directory or os.getcwd())}  # noqa: PTH109
         files = [given, written, errors_written]
         with told:
-            socket.send_fds(_asks(), [json.dumps(what).encode()], [*files, told.fileno()])
+            asks = _asks(aws="AWS_ACCESS_KEY_ID" in environment)
+            socket.send_fds(asks, [json.dumps(what).encode()], [*files, told.fileno()])
         for file in files:
             os.close(file)
         self.stdin = open(taken, "wb") if taken >= 0 else None  # noqa: PTH123, SIM115
@@ -213,6 +233,7 @@ class Forked(subprocess.Popen[bytes]):
 
 
 if __name__ == "__main__":
+    _import(aws=sys.argv[2:] == ["aws"])
     _serve(socket.socket(fileno=int(sys.argv[1])))
     from tillroll.cli.main import main
 
