@@ -114,7 +114,7 @@ def test_keyboard_alone_reaches_a_report_and_its_filters(open_page: Callable[...
     chart.focus()
     page.keyboard.press("End")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("navigation", name="How you came here")).to_contain_text("30 days")
+    expect(page.get_by_role("navigation", name="Breadcrumb")).to_contain_text("30 days")
 
 
 def test_nothing_is_wider_than_a_phone(open_page: Callable[..., Page], server: Server) -> None:
@@ -164,7 +164,7 @@ def test_phone_has_the_chart_on_its_first_screen_and_targets_for_a_thumb(
             assert box["y"] + box["height"] <= PHONE["height"], view
             page.get_by_role("button", name="Filters").click()
         if view == "reports":
-            page.get_by_text("Only some purchases").click()
+            page.get_by_text("Conditions").click()
         assert page.evaluate(SMALL, 44) == [], view
     page.get_by_role("button", name="Menu").click()
     assert page.evaluate(SMALL, 44) == []
@@ -240,7 +240,7 @@ def test_a_whole_analysis_is_made_with_the_keyboard_alone(
     tab_to(page, page.get_by_role("slider").get_attribute("aria-label") or "")
     page.keyboard.press("End")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("navigation", name="How you came here")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Breadcrumb")).to_be_visible()
     ready(page)
     tab_to(page, "sort-turnover")
     page.keyboard.press("Enter")
@@ -258,7 +258,7 @@ def test_a_whole_analysis_is_made_with_the_keyboard_alone(
     ready(page)
     expect(page.locator(".purchases tbody tr").first).to_be_visible()
     expect(page.locator(".purchases tbody tr").first).to_contain_text("Slice it")
-    tab_to(page, page.get_by_role("navigation", name="How you came here").get_by_role("link").last.inner_text())
+    tab_to(page, page.get_by_role("navigation", name="Breadcrumb").get_by_role("link").last.inner_text())
     page.keyboard.press("Enter")
     ready(page)
     tab_to(page, "csv-page")

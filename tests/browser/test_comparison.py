@@ -52,7 +52,7 @@ def test_weeks_and_months_of_a_zone_are_what_was_sent_at_both_changes_of_the_clo
         assert len(hours) == (25 if day == "2025-10-26" else 23)
         page.goto(f"{fresh_server.url}/#/hour-bracket?from={day}&to={following}&zone=Europe/Stockholm&grain=week")
         ready(page)
-        expect(page.locator("table .tag").first).to_have_text("a part")
+        expect(page.locator("table .tag").first).to_have_text("partial")
 
 
 def test_what_is_not_over_is_compared_up_to_the_same_hour(
@@ -83,8 +83,8 @@ def test_what_is_not_over_is_compared_up_to_the_same_hour(
             assert change[0] == ("▲" if events > was else "▼" if events < was else "="), datapoint
     chart = page.get_by_role("slider")
     last = list(columns(chart, 7).items())[-1]
-    assert "(not over)" in last[0]
-    expect(page.locator(".tag").first).to_have_text("not over")
+    assert "(in progress)" in last[0]
+    expect(page.locator(".tag").first).to_have_text("in progress")
 
 
 def test_report_over_all_time_is_compared_for_a_part_of_it(
@@ -127,7 +127,7 @@ def test_a_click_goes_into_a_column_and_on_to_its_purchases_and_the_trail_leads_
     expect(page.locator(".purchases tbody tr")).to_have_count(len(behind))
     for one in behind:
         expect(page.locator(".purchases")).to_contain_text(one.merchant)
-    trail = page.get_by_role("navigation", name="How you came here")
+    trail = page.get_by_role("navigation", name="Breadcrumb")
     expect(trail.get_by_role("link")).to_have_count(2)
     page.reload()
     expect(trail.get_by_role("link")).to_have_count(2)
@@ -197,6 +197,6 @@ def test_a_grain_that_would_be_too_much_is_replaced_and_told(
     fresh_server.post(lines(both_changes))
     page = open_page(f"{fresh_server.url}/#/hour-bracket?range=all&grain=hour")
     ready(page)
-    expect(page.get_by_text("There are too many hours in this range: shown by day.")).to_be_visible()
+    expect(page.get_by_text("Too many hours in this range: shown by day.")).to_be_visible()
     expect(page.get_by_role("heading", name="Purchases by day")).to_be_visible()
     expect(page.get_by_role("columnheader", name="Day")).to_be_visible()

@@ -86,7 +86,7 @@ def test_merchants_are_found_as_one_types_and_shown_as_text(
 def test_no_merchant_of_a_name_is_said(open_page: Callable[..., Page], server: Server) -> None:
     page = open_page(f"{server.url}/#/merchant-method")
     page.get_by_role("combobox", name="Merchant", exact=True).fill("nobody is called this")
-    expect(page.locator(".options").get_by_role("option")).to_have_text("No merchant of that name")
+    expect(page.locator(".options").get_by_role("option")).to_have_text("No matching merchant")
 
 
 def test_hostile_merchant_runs_nothing(open_page: Callable[..., Page], server: Server) -> None:

@@ -39,7 +39,7 @@ def test_numbers_chart_table_and_keys_work_in_firefox(
         said = tab.wait_for("document.querySelector('[role=slider]').getAttribute('aria-valuetext')")
         assert f": {len(today):,}." in said
         tab.press(ENTER)
-        tab.wait_for("document.querySelector('[aria-label=\"How you came here\"] a')?.textContent")
+        tab.wait_for("document.querySelector('[aria-label=\"Breadcrumb\"] a')?.textContent")
         tab.go(f"{server.url}/guide/http")
         assert tab.wait_for("document.querySelector('h1')?.textContent") == "HTTP"
         assert tab.said == []

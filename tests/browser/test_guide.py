@@ -33,7 +33,7 @@ def test_a_guide_is_found_read_and_left_for_the_api_and_back(open_page: Callable
     expect(page.locator(".guides [aria-current]")).to_have_text("Tillroll on AWS")
     page.get_by_label("Places").get_by_role("link", name="API").click()
     expect(page.locator(".opblock").first).to_be_visible()
-    page.get_by_role("link", name="The guide to it").click()
+    page.get_by_role("link", name="Guide to the API").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("HTTP")
 
 

@@ -103,7 +103,7 @@ def test_nothing_that_anybody_wrote_runs_and_all_is_shown_as_it_is(
             assert sum(name in seen for name in HOSTILE) >= 20
             expect(page.locator(".imports")).to_contain_text(HOSTILE[2])
             page.locator(".rejected summary").click()
-            assert HOSTILE[0] in page.get_by_label("The event, to correct").input_value()
+            assert HOSTILE[0] in page.get_by_label("Event to correct").input_value()
     page.goto(f"{hostile.url}/#/day-merchant?range=all")
     ready(page)
     page.get_by_placeholder("Search merchant").fill("<")

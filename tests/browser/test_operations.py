@@ -34,12 +34,12 @@ def troubled(fresh_server: Server) -> Server:
 def test_outcomes_are_counted(open_page: Callable[..., Page], troubled: Server) -> None:
     page = open_page(f"{troubled.url}/#/operations")
     ready(page)
-    for name, count in (("Accepted", 1), ("Duplicates", 1), ("Conflicts", 1), ("Rejected, waiting", 3)):
+    for name, count in (("Accepted", 1), ("Duplicates", 1), ("Conflicts", 1), ("Rejected, pending", 3)):
         expect(page.locator(".span", has_text=name).locator(".big")).to_have_text(str(count))
     seen = newest(page.get_by_role("slider"), 2)
     assert [seen[name] for name in ("Accepted", "Duplicates", "Conflicts", "Rejected")] == [1, 1, 1, 2]
     page.get_by_role("button", name="Audit now").click()
-    expect(page.get_by_role("heading", name="The last audit found every count exact")).to_be_visible()
+    expect(page.get_by_role("heading", name="The last audit found no differences")).to_be_visible()
     expect(page.locator("tr[data-report=hour-bracket]")).to_contain_text("all")
 
 
@@ -48,7 +48,7 @@ def test_rejected_event_is_corrected_and_counted(open_page: Callable[..., Page],
     ready(page)
     item = page.locator(".rejected", has_text="42.5")
     item.locator("summary").click()
-    body = item.get_by_label("The event, to correct")
+    body = item.get_by_label("Event to correct")
     assert "42.5" in body.input_value()
     item.get_by_role("button", name="Send again").click()
     expect(item.get_by_role("alert")).to_contain_text("still not accepted")
@@ -66,7 +66,7 @@ def test_rejected_event_is_dropped_only_when_that_is_meant(open_page: Callable[.
     item.locator("summary").click()
     item.get_by_role("button", name="Drop").click()
     assert len(troubled.client.get("/rejected").json()) == 3
-    item.get_by_role("button", name="Drop for good?").click()
+    item.get_by_role("button", name="Drop permanently?").click()
     expect(page.locator(".rejected")).to_have_count(2)
     assert len(troubled.client.get("/rejected").json()) == 2
 
@@ -76,10 +76,10 @@ def test_text_being_corrected_survives_what_arrives_meanwhile(open_page: Callabl
     ready(page)
     item = page.locator(".rejected", has_text="42.5")
     item.locator("summary").click()
-    item.get_by_label("The event, to correct").fill("half a correction")
+    item.get_by_label("Event to correct").fill("half a correction")
     troubled.client.post("/events", json=GOOD | {"id": "p-9", "amount": -1})
     expect(page.locator(".rejected")).to_have_count(4)
-    expect(item.get_by_label("The event, to correct")).to_have_value("half a correction")
+    expect(item.get_by_label("Event to correct")).to_have_value("half a correction")
 
 
 def test_rejected_are_narrowed_by_reason_and_dropped_or_sent_again_at_once(
@@ -90,13 +90,13 @@ def test_rejected_are_narrowed_by_reason_and_dropped_or_sent_again_at_once(
     page.get_by_label("Reason").select_option("unknown_method")
     expect(page.locator(".rejected")).to_have_count(1)
     page.get_by_role("button", name="Drop all 1").click()
-    page.get_by_role("button", name="Drop all 1: sure?").click()
+    page.get_by_role("button", name="Confirm: Drop all 1").click()
     expect(page.locator(".sub", has_text="1 event dropped.")).to_be_visible()
     assert {one["code"] for one in troubled.client.get("/rejected").json()} == {"conflict", "invalid_amount"}
     page.get_by_role("button", name="Send all 2 again").click()
-    page.get_by_role("button", name="Send all 2 again: sure?").click()
+    page.get_by_role("button", name="Confirm: Send all 2 again").click()
     expect(
-        page.locator(".sub", has_text="0 events counted now, 0 were there already, 2 still rejected.")
+        page.locator(".sub", has_text="0 events counted, 0 already there, 2 still rejected.")
     ).to_be_visible()
 
 
@@ -115,10 +115,10 @@ def test_imports_fields_and_outcomes_of_all_ways_outlive_a_restart(
     expect(page.locator(".span", has_text="Duplicates").locator(".big")).to_have_text("1")
     expect(page.locator(".imports tbody tr")).to_contain_text([hostile])
     expect(page.locator(".imports tbody tr")).to_contain_text(["done"])
-    seen = page.get_by_role("region", name="Seen and not kept")
+    seen = page.get_by_role("region", name="Not kept")
     expect(seen.locator("tbody tr")).to_have_count(2)
     expect(seen).to_contain_text(hostile)
-    page.get_by_label("Came in by").select_option("import")
+    page.get_by_label("Input").select_option("import")
     assert newest(page.get_by_role("slider"), 2)["Accepted"] == 1
     page.get_by_text("90 days").click()
     expect(page.get_by_text("Events per day")).to_be_visible()

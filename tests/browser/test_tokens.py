@@ -47,7 +47,7 @@ def give(page: Page, token: str) -> None:
 def test_token_is_asked_for_once_and_kept_out_of_the_address(open_page: Callable[..., Page], guarded: Server) -> None:
     # The browser itself notes each 401 on its console.
     page = open_page(guarded.url, quiet=False)
-    expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+    expect(page.get_by_role("heading", name="This server requires a token")).to_be_visible()
     give(page, "mistyped")
     expect(page.get_by_role("heading", name="The server refused the token")).to_be_visible()
     give(page, READ)
@@ -61,13 +61,13 @@ def test_token_is_asked_for_once_and_kept_out_of_the_address(open_page: Callable
     expect(page.get_by_role("link", name=re.compile("^All:"))).to_have_text(str(EVENTS))
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.get_by_role("button", name="Forget token").click()
-    expect(page.get_by_role("heading", name="This server wants a token")).to_be_visible()
+    expect(page.get_by_role("heading", name="This server requires a token")).to_be_visible()
 
 
 def test_who_gives_no_token_is_told_and_may_try_again(open_page: Callable[..., Page], guarded: Server) -> None:
     page = open_page(guarded.url, quiet=False)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("alert")).to_contain_text("A token is needed")
+    expect(page.get_by_role("alert")).to_contain_text("Token required")
     page.get_by_role("button", name="Enter a token").click()
     give(page, BOTH)
     expect(page.get_by_role("link", name=re.compile("^All:"))).to_have_text(str(EVENTS))
@@ -80,13 +80,13 @@ def test_token_that_only_reads_is_asked_to_be_joined_by_one_that_sends(
     page = open_page(f"{guarded.url}/#/operations", quiet=False)
     give(page, READ)
     page.locator(".rejected summary").click()
-    page.get_by_label("The event, to correct").fill(
+    page.get_by_label("Event to correct").fill(
         '{"date": "2026-01-02T03:04:05Z", "amount": 1, "paymentMethod": "PAY_NOW", "merchantId": "m"}'
     )
     page.get_by_role("button", name="Send again").click()
     expect(page.get_by_role("heading", name="This needs a token that may send")).to_be_visible()
     give(page, SEND)
-    expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
+    expect(page.get_by_text("No rejected events.")).to_be_visible()
     assert guarded.rows("bracket-method") is not None
     assert sum(guarded.rows("bracket-method").values()) == EVENTS + 1
 
@@ -104,8 +104,8 @@ def test_a_token_that_only_sends_is_told_so_and_kept_for_sending(
     give(page, READ)
     page.locator(".rejected summary").click()
     page.get_by_role("button", name="Drop", exact=True).click()
-    page.get_by_role("button", name="Drop for good?").click()
-    expect(page.get_by_text("Nothing waits to be corrected.")).to_be_visible()
+    page.get_by_role("button", name="Drop permanently?").click()
+    expect(page.get_by_text("No rejected events.")).to_be_visible()
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
@@ -116,19 +116,19 @@ def test_a_token_that_only_reads_is_told_that_it_may_not_make_a_report_and_joine
     give(page, READ)
     page.get_by_label("Title").fill("Purchases per week")
     page.get_by_label("Name", exact=True).fill("per-week")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("heading", name="This needs a token that may manage reports")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("alert").filter(has_text="read only")).to_have_text(
         "The token may read only. Use one that may manage"
     )
     assert "per-week" not in {one["name"] for one in guarded.client.get("/reports").json()}
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create").click()
     give(page, MANAGE)
     expect(page.locator("tr[data-report=per-week]")).to_be_visible()
     drop = page.get_by_role("button", name="Drop")
     drop.click()
-    page.get_by_role("button", name="Drop: sure?").click()
+    page.get_by_role("button", name="Confirm: Drop").click()
     expect(page.locator("tr[data-report=per-week]")).to_have_count(0)
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.goto(f"{guarded.url}/#/overview")

@@ -108,7 +108,7 @@ test("the grain suits the range, and one that would be too much is replaced and 
   assert.equal(grain("30d").grain, "day");
   assert.equal(grain("12m").grain, "week");
   assert.equal(grain("30d", "week").grain, "week");
-  assert.deepEqual([grain("12m", "hour").grain, grain("12m", "hour").said], ["day", "There are too many hours in this range: shown by day."]);
+  assert.deepEqual([grain("12m", "hour").grain, grain("12m", "hour").said], ["day", "Too many hours in this range: shown by day."]);
   assert.equal(grainOf(["day", "week", "month"], "hour", range("today")).grain, "day");
   assert.deepEqual([finer(all, "month"), finer(all, "hour")], ["week", null]);
 });

@@ -14,18 +14,18 @@ export function problemsOf({ hash, search }, view, reports) {
   const known = parametersOf(view, report, reports);
   const first = (name) => given.get(name);
   const found = [];
-  if (search) found.push(`${search} stands before the #, where it says nothing. Write it behind the view: #/${view}${search}`);
-  if (!isReadable(query)) found.push("A part of it is not UTF-8, percent-encoded.");
+  if (search) found.push(`${search} is before the #, where it has no effect. Write it after the view: #/${view}${search}`);
+  if (!isReadable(query)) found.push("A part of it is not percent-encoded UTF-8.");
   for (const name of new Set(given.keys())) {
     const all = given.getAll(name);
-    if (!known.includes(name)) found.push(`${name} is no parameter of this view. ${known.length ? `It has ${known.join(", ")}.` : "It has none."}`);
+    if (!known.includes(name)) found.push(`${name} is not a parameter of this view. ${known.length ? `It has ${known.join(", ")}.` : "It has none."}`);
     else if (report?.keys.some((key) => filterName(key.name) === name)) found.push(...filterProblems(name, all));
-    else if (all.length > 1) found.push(`${name} is given ${all.length} times: the first counts.`);
+    else if (all.length > 1) found.push(`${name} is given ${all.length} times: the first is used.`);
     const choices = choicesOf(name, report);
-    if (known.includes(name) && choices && !choices.includes(all[0])) found.push(`${name}=${all[0]} is none of ${choices.join(", ")}.`);
+    if (known.includes(name) && choices && !choices.includes(all[0])) found.push(`${name}=${all[0]} is not one of ${choices.join(", ")}.`);
   }
   if (known.includes("from")) found.push(...rangeProblems(first, report));
-  if (known.includes("zone") && given.has("zone") && !findZone(first("zone"))) found.push(`zone=${first("zone")} is no time zone, such as Europe/Stockholm.`);
+  if (known.includes("zone") && given.has("zone") && !findZone(first("zone"))) found.push(`zone=${first("zone")} is not a time zone such as Europe/Stockholm.`);
   if (known.includes("cursor")) found.push(...pageProblems(first));
   return found;
 }
@@ -72,29 +72,29 @@ function parametersOf(view, report, reports) {
 }
 
 function filterProblems(name, all) {
-  const found = all.includes("") ? [`${name} is empty once: that is left out.`] : [];
-  return new Set(all).size > FILTERS_MOST ? [...found, `${name} has more than ${FILTERS_MOST} values: the first ${FILTERS_MOST} count.`] : found;
+  const found = all.includes("") ? [`${name} has an empty value, which is ignored.`] : [];
+  return new Set(all).size > FILTERS_MOST ? [...found, `${name} has more than ${FILTERS_MOST} values: the first ${FILTERS_MOST} are used.`] : found;
 }
 
 function rangeProblems(first, report) {
   const bounds = ["from", "to"].filter((name) => first(name) !== null);
   const bad = bounds.filter((name) => UTC.parse(first(name)) === null);
-  if (bad.length) return bad.map((name) => `${name}=${first(name)} is no date (2011-12-03) and no instant (2011-12-03T10:00:00Z) in UTC.`);
-  if (bounds.length === 1) return [`${bounds[0]} alone is no range: give from and to.`];
+  if (bad.length) return bad.map((name) => `${name}=${first(name)} is not a date (2011-12-03) or an instant (2011-12-03T10:00:00Z) in UTC.`);
+  if (bounds.length === 1) return [`${bounds[0]} alone is not a range: give from and to.`];
   if (!bounds.length) return [];
   if (UTC.parse(first("from")) >= UTC.parse(first("to"))) return [`to=${first("to")} is not after from=${first("from")}.`];
   const inside = bounds.filter((name) => stepped(first(name), 0, report) !== UTC.parameter(UTC.parse(first(name))));
   return [
-    ...inside.map((name) => `${name}=${first(name)} lies inside ${isDaily(report) ? "a day: all of that day" : "an hour: all of that hour"} is shown.`),
-    ...(first("range") === null ? [] : ["range is given beside from and to: these count."]),
+    ...inside.map((name) => `${name}=${first(name)} is inside ${isDaily(report) ? "a day: the whole day" : "an hour: the whole hour"} is shown.`),
+    ...(first("range") === null ? [] : ["range is ignored, because from and to are given."]),
   ];
 }
 
 function pageProblems(first) {
   const [cursor, start] = [first("cursor"), first("start")];
-  if (start !== null && !/^\d{1,15}$/.test(start)) return [`start=${start} is no number of rows.`];
-  if (cursor !== null && start === null) return ["cursor comes without start, the number of rows before it: rows are counted from 1."];
-  return cursor === null && start !== null ? ["start says nothing without a cursor."] : [];
+  if (start !== null && !/^\d{1,15}$/.test(start)) return [`start=${start} is not a number of rows.`];
+  if (cursor !== null && start === null) return ["cursor needs start, the number of rows before it: rows are numbered from 1."];
+  return cursor === null && start !== null ? ["start is ignored without a cursor."] : [];
 }
 
 function isReadable(query) {

@@ -54,7 +54,7 @@ export function grainOf(grains, wanted, { from, to }) {
   const chosen = grains.includes(wanted) ? wanted : null;
   let grain = chosen ?? (grains.includes(suits) ? suits : grains[0]);
   while ((to - from) / GRAINS[grain].seconds > COLUMNS_MOST && grain !== grains.at(-1)) grain = grains[grains.indexOf(grain) + 1];
-  const said = chosen && grain !== chosen ? `There are too many ${chosen}s in this range: shown by ${grain}.` : null;
+  const said = chosen && grain !== chosen ? `Too many ${chosen}s in this range: shown by ${grain}.` : null;
   return { grain, wanted: chosen, said };
 }
 

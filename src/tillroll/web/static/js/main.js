@@ -200,7 +200,7 @@ class Page {
       "section",
       { class: "note address-note", role: "alert" },
       icon("warning"),
-      h("div", {}, h("p", {}, "The address asks for what there is not:"), h("ul", {}, ...problems.map((text) => h("li", {}, text))), h("a", { href: cleaned(state, this.reports) }, "Show it without that")),
+      h("div", {}, h("p", {}, "Parts of the address are not valid:"), h("ul", {}, ...problems.map((text) => h("li", {}, text))), h("a", { href: cleaned(state, this.reports) }, "Remove the invalid parts")),
     );
     this.#notices.replaceChildren(...(problems.length ? [note] : []));
   }
@@ -212,7 +212,7 @@ class Page {
   /** Say since when the numbers are not followed any more, or stop saying it. */
   #sayOutdated(on) {
     if (!on || !this.#name) return this.#outdated.replaceChildren();
-    const text = `The server does not answer. The numbers are as of ${this.zone.text("clock", this.live.heard_ms / 1000)} ${this.zone.name}; the page asks again by itself.`;
+    const text = `The server does not answer. The numbers are as of ${this.zone.text("clock", this.live.heard_ms / 1000)} ${this.zone.name}; the page retries automatically.`;
     this.#outdated.replaceChildren(h("p", { class: "note outdated" }, icon("warning"), text));
   }
 
@@ -259,7 +259,7 @@ class Page {
     const heading = (text) => h("li", { class: "nav-heading" }, text);
     const reports = (own) => this.reports.filter((report) => report.own === own).map((report) => link(report.name, own ? report.title : report.title.replace(/^Purchases /, "").replace(/^\w/, (letter) => letter.toUpperCase())));
     const mine = reports(true);
-    document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading("Reports"), ...reports(false), ...(mine.length ? [heading("Your own"), ...mine] : []), heading("Running it"), link("reports", "Manage reports"), link("operations", "Operations"));
+    document.getElementById("nav-list").replaceChildren(link("overview", "Overview"), heading("Reports"), ...reports(false), ...(mine.length ? [heading("Your own"), ...mine] : []), heading("Administration"), link("reports", "Manage reports"), link("operations", "Operations"));
   }
 
   #enter(name, view) {
@@ -301,7 +301,7 @@ class Page {
     const age = behind === 0 ? "up to date" : `${short(behind)} ms behind`;
     const shown = { live: behind === null ? "" : age, lost: `as of ${this.zone.text("clock", this.live.heard_ms / 1000)}` };
     node.querySelector(".fresh-age").textContent = shown[state] ?? "";
-    node.title = last ? `How far the reports are behind what was accepted. Last news at ${this.zone.instantText(last.at / 1000)} ${this.zone.name}` : "Counts move here as purchases arrive";
+    node.title = last ? `How far the reports are behind the accepted events. Last update at ${this.zone.instantText(last.at / 1000)} ${this.zone.name}` : "Counts update here as purchases arrive";
   }
 }
 

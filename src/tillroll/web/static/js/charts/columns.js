@@ -57,7 +57,7 @@ export class Columns {
   /** Show a model. The chart is made anew only when its form changes, so that a live update does not flicker. */
   draw(model) {
     this.#model = model;
-    this.node.setAttribute("aria-label", `${model.label}. Arrow keys step through the columns${this.#enter ? ", Enter goes into one" : ""}.`);
+    this.node.setAttribute("aria-label", `${model.label}. Arrow keys step through the columns${this.#enter ? ", Enter opens one" : ""}.`);
     this.node.setAttribute("aria-valuemax", Math.max(0, model.columns.length - 1));
     this.node.setAttribute("aria-valuetext", model.summary ?? "");
     const shape = JSON.stringify([model.columns.length, model.grain, model.measure, model.series.map((one) => [one.label, one.color])]);
@@ -220,7 +220,7 @@ export class Columns {
         parts.length > 1 ? h("tr", { class: "tip-total" }, h("td"), h("th", {}, "Total"), h("td", {}, text(sum))) : null,
         before === null ? null : h("tr", {}, h("td", {}, h("span", { class: "dot dot-before" })), h("th", {}, "Before"), h("td", {}, text(before))),
       ),
-      before !== null && column.open ? h("p", { class: "hint" }, "Before is up to the same hour.") : "",
+      before !== null && column.open ? h("p", { class: "hint" }, "Before: up to the same hour.") : "",
     );
     const x = this.#plot.valToPos(this.#index, "x") + this.#plot.over.offsetLeft;
     vars(this.#tip, { x: `${Math.round(x)}px` });
@@ -242,7 +242,7 @@ function drawSlim(plot, at) {
   }
 }
 
-const partText = ({ open, part }) => (open ? " (not over)" : part ? " (a part)" : "");
+const partText = ({ open, part }) => (open ? " (in progress)" : part ? " (partial)" : "");
 
 function hatch(pen, left, right, high, low) {
   pen.save();

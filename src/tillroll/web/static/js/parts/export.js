@@ -22,8 +22,8 @@ export function exportBar({ plan, page, path, pagePath, picture, parquet }) {
   const svg = () => svgOf(picture(), color);
   return h(
     "section",
-    { class: "card export", "aria-label": "Take it elsewhere" },
-    h("h2", {}, "Take it elsewhere"),
+    { class: "card export", "aria-label": "Export" },
+    h("h2", {}, "Export"),
     h(
       "div",
       { class: "buttons" },
@@ -33,7 +33,7 @@ export function exportBar({ plan, page, path, pagePath, picture, parquet }) {
       button("png", "PNG of the chart", async () => saveFile(named("png"), await pngOf(svg())), page.rows.length > 0),
       button("svg", "SVG of the chart", async () => saveFile(named("svg"), new Blob([svg()], { type: "image/svg+xml" })), page.rows.length > 0),
     ),
-    page.datapoints > ROWS_MOST ? h("p", { class: "hint" }, "So many rows are better read page after page from the API, or with ", h("code", {}, "tillroll report"), ".") : null,
+    page.datapoints > ROWS_MOST ? h("p", { class: "hint" }, "For this many rows, use the API page by page, or ", h("code", {}, "tillroll report"), ".") : null,
     addressBox(address),
     recipeBox(address, page.datapoints),
   );
@@ -74,7 +74,7 @@ function recipeBox(address, datapoints) {
   const select = choice("recipe", "Copy as", found.map(([name]) => [name, name]), chosenRecipe, show);
   show(chosenRecipe);
   const pre = h("pre", { class: "recipe", tabindex: 0, role: "region", "aria-label": "Copy as" }, code);
-  const note = datapoints > ROWS_AT_ONCE ? h("p", { class: "hint" }, `An answer has ${whole(ROWS_AT_ONCE)} rows at most: its Link header is the address of the next.`) : null;
+  const note = datapoints > ROWS_AT_ONCE ? h("p", { class: "hint" }, `An answer has ${whole(ROWS_AT_ONCE)} rows at most; its Link header has the address of the next page.`) : null;
   return h("div", { class: "recipes" }, h("div", { class: "address-row" }, select, copyButton("copy-recipe", () => code.textContent, () => getSelection().selectAllChildren(code))), pre, note);
 }
 

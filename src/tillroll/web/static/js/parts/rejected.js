@@ -87,7 +87,7 @@ export class RejectedList {
       for (const name of Object.keys(sums)) sums[name] += retried[name];
       ({ after } = retried);
     } while (after);
-    this.#done(`${plural(sums.accepted, "event")} counted now, ${whole(sums.duplicates)} were there already, ${whole(sums.still_rejected)} still rejected.`);
+    this.#done(`${plural(sums.accepted, "event")} counted, ${whole(sums.duplicates)} already there, ${whole(sums.still_rejected)} still rejected.`);
     await this.load();
   }
 
@@ -112,7 +112,7 @@ export class RejectedList {
     this.#summarize(summary);
     const kept = new Map([...this.#items.children].filter((item) => this.#open.has(item.dataset.id)).map((item) => [item.dataset.id, item]));
     const ids = found.map((one) => one.id).join();
-    this.#note.textContent = found.length ? `${plural(found.length, "event")}${found.length < summary.rejected ? ` of ${whole(summary.rejected)}` : ""}, the oldest first. Each stays until it is corrected or dropped. ${this.#said}` : `${summary.rejected ? "None of these waits" : "Nothing waits"} to be corrected. ${this.#said}`.trim();
+    this.#note.textContent = found.length ? `${plural(found.length, "event")}${found.length < summary.rejected ? ` of ${whole(summary.rejected)}` : ""}, oldest first. Each stays until it is corrected or dropped. ${this.#said}` : `No ${summary.rejected ? "matching" : "rejected"} events. ${this.#said}`.trim();
     this.#more.hidden = !more || found.length >= summary.rejected;
     if (ids === this.#last) return;
     this.#last = ids;
@@ -148,7 +148,7 @@ export class RejectedList {
       "form",
       { class: "rejected-form" },
       h("p", { class: "hint" }, `${sourceText(one.source)}, position ${one.position}${one.field ? ` · field ${one.field}` : ""}`),
-      h("label", { for: id }, binary ? "The event, in base64: it is not UTF-8 text" : "The event, to correct"),
+      h("label", { for: id }, binary ? "Event in base64 (not UTF-8 text)" : "Event to correct"),
       text,
       status,
       h("div", { class: "buttons" }, retry, drop),
@@ -160,7 +160,7 @@ export class RejectedList {
     drop.addEventListener("click", () => {
       if (drop.dataset.sure) return this.#act(one, status, { path: "", method: "DELETE" }, "is dropped");
       drop.dataset.sure = "yes";
-      drop.lastChild.textContent = "Drop for good?";
+      drop.lastChild.textContent = "Drop permanently?";
     });
     return form;
   }
@@ -194,4 +194,4 @@ function pretty(text) {
   }
 }
 
-const sourceText = (source) => (typeof source === "string" ? source : [source?.kind, source?.value ?? source?.name].filter(Boolean).join(" ")) || "Without a name";
+const sourceText = (source) => (typeof source === "string" ? source : [source?.kind, source?.value ?? source?.name].filter(Boolean).join(" ")) || "Unnamed";

@@ -26,7 +26,7 @@ export function valueSearch(report, part, chosen, choose) {
     "aria-controls": list.id,
     "aria-autocomplete": "list",
   });
-  const box = new Combobox(input, list, { pick: (value) => choose([...chosen, value]), chosen, find: finder(report, part), label: (value) => word(part, value), none: `No ${title.toLowerCase()} of that name` });
+  const box = new Combobox(input, list, { pick: (value) => choose([...chosen, value]), chosen, find: finder(report, part), label: (value) => word(part, value), none: `No matching ${title.toLowerCase()}` });
   const chips = chosen.map((value) =>
     h("li", {}, h("button", { type: "button", class: "chip-remove", "aria-label": `Remove ${title.toLowerCase()} ${value}`, title: value, onclick: () => choose(chosen.filter((one) => one !== value)) }, h("span", {}, brief(word(part, value), 22)), icon("close"))),
   );

@@ -11,7 +11,7 @@ export function statesTable(states, drop = null) {
   return h(
     "table",
     { class: "data states" },
-    h("caption", { class: "sr" }, "Reports and how far they are counted"),
+    h("caption", { class: "sr" }, "Reports and their progress"),
     h("thead", {}, h("tr", {}, ...head.map((title, index) => h("th", { scope: "col", class: headClass(index, title) }, title)))),
     h("tbody", {}, ...states.map((state) => h("tr", { "data-report": state.name }, ...cells(state, droppable ? drop : null, sized)))),
   );
@@ -29,7 +29,7 @@ function cells(state, drop, sized) {
   const progress = h("progress", { max: Math.max(1, state.journal_position), value: state.position, "aria-label": `${state.name}: counted` });
   return [
     h("td", { class: "name" }, title, state.readable ? null : h("span", { class: "tag" }, "being counted")),
-    h("td", {}, state.own ? whole(state.version) : "fixed"),
+    h("td", {}, state.own ? whole(state.version) : "built-in"),
     h("td", { class: "num", title: `${whole(state.position)} of ${whole(state.journal_position)}` }, state.whole ? null : progress, counted),
     h("td", { class: "num side" }, whole(state.position)),
     ...(sized ? [h("td", { class: "num side" }, state.datapoints === null ? "" : whole(state.datapoints)), h("td", { class: "num side" }, state.bytes === null ? "" : bytes(state.bytes))] : []),
@@ -43,7 +43,7 @@ export function sure(text, id, act, kind = "danger") {
   button.addEventListener("click", async () => {
     if (!button.dataset.sure) {
       button.dataset.sure = "yes";
-      button.textContent = `${text}: sure?`;
+      button.textContent = `Confirm: ${text}`;
       return;
     }
     button.setAttribute("aria-busy", "true");

@@ -54,7 +54,7 @@ function partCell(plan, row, part, into) {
   const link = (text, title = null) => (href ? h("a", { href, title, "data-drill": true }, text) : text);
   if (part.grain) {
     const column = plan.columns.find(({ start }) => start === row.at);
-    const note = column?.part ? h("span", { class: "tag" }, column.open ? "not over" : "a part") : null;
+    const note = column?.part ? h("span", { class: "tag" }, column.open ? "in progress" : "partial") : null;
     const text = rowText(part.grain, plan.zone, row.at, plan.calendar.now);
     const [before, date, after] = text.split(/(\d{1,2} \p{L}+)/u); // which stays in one line, however narrow it is
     return h("td", { class: "when" }, link([before, date ? h("span", { class: "keep" }, date) : null, after]), note);
@@ -66,7 +66,7 @@ function partCell(plan, row, part, into) {
 function valueCell(row, measure, behind) {
   const href = behind(row);
   const text = measure.text(measure.of(row));
-  return h("td", { class: "num count" }, href ? h("a", { href, title: "The purchases behind it", "data-drill": true }, text) : text);
+  return h("td", { class: "num count" }, href ? h("a", { href, title: "Show the purchases", "data-drill": true }, text) : text);
 }
 
 /** Return the share of all, and a bar of one length that says how much it is of the most on this page. */

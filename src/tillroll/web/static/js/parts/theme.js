@@ -2,7 +2,7 @@
 
 const KEY = "tillroll.theme";
 const NEXT = { system: "light", light: "dark", dark: "system" };
-const WORDS = { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+const WORDS = { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
 export function stored() {
   const value = localStorage.getItem(KEY);

@@ -3,11 +3,11 @@
 import { h, icon } from "../dom.js";
 
 const WORDS = {
-  wanted: ["This server wants a token", "Ask whoever runs it for one that may read."],
-  refused: ["The server refused the token", "It may have been withdrawn, or mistyped. Enter another."],
-  sends: ["This token may only send", "The page reads: it needs a token that may read. Ask whoever runs the server for one. The token that you gave is kept for sending."],
-  manage: ["This needs a token that may manage reports", "The one in use may not. Enter another; it is used for this only."],
-  send: ["This needs a token that may send", "The one in use may not. Enter another; it is used for this only."],
+  wanted: ["This server requires a token", "Ask the operator for one that may read."],
+  refused: ["The server refused the token", "It may be revoked or mistyped. Enter another."],
+  sends: ["This token may only send", "The page needs a token that may read. Ask the operator for one. The token that you entered is kept for sending."],
+  manage: ["This needs a token that may manage reports", "The current token may not. Enter another; it is used only for this."],
+  send: ["This needs a token that may send", "The current token may not. Enter another; it is used only for this."],
 };
 
 /** Ask for a token; resolve to it, or to null when the person gives none. */

@@ -57,14 +57,14 @@ export function compareTool(compare, range, change) {
 export function grainTool({ report, grain, said }, wanted, change) {
   if (report.grains.length < 2) return null;
   const words = (name) => name[0].toUpperCase() + name.slice(1);
-  return choice("grain", "By", [["", `Automatic (${wanted ? "what suits" : grain})`], ...report.grains.map((name) => [name, words(name)])], wanted ?? "", (value) => change({ grain: value || null }), said);
+  return choice("grain", "By", [["", `Automatic (${wanted ? "by range" : grain})`], ...report.grains.map((name) => [name, words(name)])], wanted ?? "", (value) => change({ grain: value || null }), said);
 }
 
 let allZones = null;
 
 /** Return the choice of the zone; for a report whose zone is its own, its name alone. */
 export function zoneTool({ source, zone }, usual, change) {
-  if (!source.anyZone) return h("p", { class: "tool" }, h("span", { class: "tool-label" }, "Time zone"), h("span", { class: "tool-text", title: "This report counts days by these clocks" }, zone.name));
+  if (!source.anyZone) return h("p", { class: "tool" }, h("span", { class: "tool-label" }, "Time zone"), h("span", { class: "tool-text", title: "The time zone of this report" }, zone.name));
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const near = [...new Set(["UTC", usual, here, zone.name].filter(Boolean))];
   const tool = choice("zone", "Time zone", near.map((name) => [name, name.replaceAll("_", " ")]), zone.name, (name) => change({ zone: name === usual ? null : name }));
@@ -72,7 +72,7 @@ export function zoneTool({ source, zone }, usual, change) {
   // Four hundred zones are listed when somebody looks for one.
   const fill = () => {
     allZones ??= wholeHourZones();
-    if (select.options.length === near.length) select.append(h("optgroup", { label: "All that are whole hours from UTC" }, ...allZones.filter((name) => !near.includes(name)).map((name) => h("option", { value: name }, name.replaceAll("_", " ")))));
+    if (select.options.length === near.length) select.append(h("optgroup", { label: "Zones that are whole hours from UTC" }, ...allZones.filter((name) => !near.includes(name)).map((name) => h("option", { value: name }, name.replaceAll("_", " ")))));
   };
   select.addEventListener("focus", fill, { once: true });
   select.addEventListener("pointerdown", fill, { once: true });

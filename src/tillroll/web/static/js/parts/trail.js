@@ -10,5 +10,5 @@ export function trailBar(label) {
   const trail = trailOf();
   if (!trail.length) return null;
   const step = ({ address, label: text }, index) => h("li", {}, h("a", { href: address, "data-trail": index }, text));
-  return h("nav", { class: "trail", "aria-label": "How you came here" }, h("ol", {}, ...trail.map(step), h("li", { "aria-current": "page" }, label)));
+  return h("nav", { class: "trail", "aria-label": "Breadcrumb" }, h("ol", {}, ...trail.map(step), h("li", { "aria-current": "page" }, label)));
 }

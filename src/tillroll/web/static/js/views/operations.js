@@ -76,13 +76,13 @@ export class Operations extends View {
     rebuild(this.#queue, queueCard(queue, status));
     rebuild(this.#imports, importsCard(runs));
     rebuild(this.#fields, fieldsCard(fields));
-    rebuild(this.#reports, h("section", { class: "card table-card" }, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Reports and how far they are counted"), h("p", { class: "sub" }, `The journal is at ${whole(status.journal_position)}, folded to ${whole(status.folded_position)}. `, h("a", { href: "#/reports" }, "Make or drop a report")))), statesTable(states)));
+    rebuild(this.#reports, h("section", { class: "card table-card" }, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Reports and their progress"), h("p", { class: "sub" }, `Journal position ${whole(status.journal_position)}, folded to ${whole(status.folded_position)}. `, h("a", { href: "#/reports" }, "Create or drop a report")))), statesTable(states)));
   }
 
   #frame() {
     rebuild(
       this.body,
-      h("div", {}, h("h1", {}, "Operations"), h("p", { class: "lead" }, "What became of the events that came in.")),
+      h("div", {}, h("h1", {}, "Operations"), h("p", { class: "lead" }, "Outcomes of incoming events.")),
       this.#cards,
       h("section", { class: "card" }, this.#head, this.#columns.node, h("details", { class: "behind" }, h("summary", {}, "As a table"), this.#table)),
       this.#queue,
@@ -102,7 +102,7 @@ export class Operations extends View {
 
   async #startAudit() {
     await request("/audit", { method: "POST" });
-    announce("The audit is under way");
+    announce("Audit started");
     this.#showAudit(await getJson("/status"));
   }
 
@@ -114,7 +114,7 @@ export class Operations extends View {
     const model = outcomeModel(this.#way ? rows.filter((row) => row.way === this.#way) : rows, chosen, to - chosen.count * chosen.window, to);
     const spans = segmented("Span", "span", Object.entries(SPANS).map(([name, { label }]) => [name, label]), this.#span, (name) => this.#choose(name));
     spans.classList.add("small");
-    const way = ways.length > 1 || this.#way ? choice("way", "Came in by", [["", "All ways"], ...ways.map((name) => [name, WAYS[name] ?? name])], this.#way, (name) => this.#narrow(name, rows)) : null;
+    const way = ways.length > 1 || this.#way ? choice("way", "Input", [["", "All inputs"], ...ways.map((name) => [name, WAYS[name] ?? name])], this.#way, (name) => this.#narrow(name, rows)) : null;
     const said = ways.length === 1 ? `, all by ${WAYS[ways[0]] ?? ways[0]}` : "";
     rebuild(this.#head, h("div", { class: "card-head" }, h("div", {}, h("h2", {}, "Outcomes over time"), h("p", { class: "sub" }, `Events per ${chosen.per} (UTC)${said}`)), h("div", { class: "tools-row" }, way, spans)), legend(model.series));
     this.#columns.draw(model);
@@ -169,14 +169,14 @@ function cards({ rejected, events, visible_position: visible, journal_position: 
     card("Accepted", events ?? lately("accepted"), events === null ? "In the last 24 hours" : behind),
     card("Duplicates", lately("duplicates"), "Recognised in the last 24 hours"),
     card("Conflicts", lately("conflicts"), "Same name, other content, in the last 24 hours"),
-    card("Rejected, waiting", rejected, "Kept until corrected or dropped"),
+    card("Rejected, pending", rejected, "Kept until corrected or dropped"),
   );
 }
 
 /** Return how the queue stands; nothing where the server has none. */
 function queueCard(found, { lag_s: lag }) {
   if (!found) return null;
-  const depth = (title, one, note) => h("div", {}, h("dt", {}, title), h("dd", { class: "num" }, one === null ? "not known" : whole(one)), h("dd", { class: "sub" }, note));
+  const depth = (title, one, note) => h("div", {}, h("dt", {}, title), h("dd", { class: "num" }, one === null ? "unknown" : whole(one)), h("dd", { class: "sub" }, note));
   return h(
     "section",
     { class: "card queue", "aria-labelledby": "queue-title" },
@@ -186,9 +186,9 @@ function queueCard(found, { lag_s: lag }) {
       "dl",
       {},
       depth("Waiting", found.queue?.waiting ?? null, "messages, approximately"),
-      depth("In flight", found.queue?.in_flight ?? null, "received, and not done with"),
-      depth("Dead letters", found.dead_letters?.waiting ?? null, "messages set aside, with the reason"),
-      depth("Lag", Math.round(lag), "seconds that the reports are behind the journal"),
+      depth("In flight", found.queue?.in_flight ?? null, "received, not deleted yet"),
+      depth("Dead letters", found.dead_letters?.waiting ?? null, "rejected messages, with the reason"),
+      depth("Lag", Math.round(lag), "seconds the reports are behind the journal"),
     ),
   );
 }
@@ -197,15 +197,15 @@ const STOPPED_S = 60;
 
 /** Return the list of imports. */
 function importsCard(runs) {
-  if (!runs.length) return h("section", { class: "card" }, h("h2", {}, "Imports"), h("p", { class: "sub" }, "None yet. What ", h("code", {}, "tillroll import"), " takes into a directory is listed here; what it takes into tables on AWS is not."));
-  const state = (run) => (run.done ? "done" : now() - run.noted_at < STOPPED_S ? "running" : "stopped: import it again to go on");
+  if (!runs.length) return h("section", { class: "card" }, h("h2", {}, "Imports"), h("p", { class: "sub" }, "None yet. Runs of ", h("code", {}, "tillroll import"), " into a directory are listed here; runs into tables on AWS are not."));
+  const state = (run) => (run.done ? "done" : now() - run.noted_at < STOPPED_S ? "running" : "stopped: import it again to continue");
   const count = (value) => h("td", { class: "num" }, whole(value));
   const row = (run) => h("tr", {}, h("td", { class: "name" }, run.name), h("td", { title: `${UTC.instantText(run.began_at)} UTC` }, agoText(run.began_at)), h("td", {}, state(run)), ...OUTCOMES.map(([name]) => count(run[name])));
   return h(
     "section",
     { class: "card table-card" },
     h("h2", {}, "Imports"),
-    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Imports" }, h("table", { class: "data imports" }, h("caption", { class: "sr" }, "Imports, the newest first"), h("thead", {}, h("tr", {}, ...["Name", "Began", "State"].map((title) => h("th", { scope: "col" }, title)), ...OUTCOMES.map(([, label]) => h("th", { scope: "col", class: "num" }, label)))), h("tbody", {}, ...runs.map(row)))),
+    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Imports" }, h("table", { class: "data imports" }, h("caption", { class: "sr" }, "Imports, newest first"), h("thead", {}, h("tr", {}, ...["Name", "Started", "State"].map((title) => h("th", { scope: "col" }, title)), ...OUTCOMES.map(([, label]) => h("th", { scope: "col", class: "num" }, label)))), h("tbody", {}, ...runs.map(row)))),
   );
 }
 
@@ -217,10 +217,10 @@ function fieldsCard({ kept, not_kept: others, looked_at: looked }) {
   return h(
     "section",
     { class: "card table-card", "aria-labelledby": "fields-title" },
-    h("h2", { id: "fields-title" }, "Fields beside the contract's"),
-    h("p", { class: "sub" }, kept.length || others.length ? `Names only, never a value. Which are kept says the setting events.keep. Others are seen in samples: ${plural(looked, "event")}.` : "Events bring no others. Those that the setting events.keep names are kept with the event."),
-    listed("Kept", kept, (one) => [one.name, `${one.distinct_is_exact ? "" : "about "}${whole(one.distinct)}`, whole(one.events), percent(one.absent_share)], ["Field", "Values", "Events", "Without it"]),
-    listed("Seen and not kept", others.slice(0, 20), (one) => [one.name, types(one.types), percent(one.share)], ["Field", "JSON type", "Of the events seen"]),
+    h("h2", { id: "fields-title" }, "Other fields"),
+    h("p", { class: "sub" }, kept.length || others.length ? `Names only, never values. The setting events.keep lists the kept fields. The others are sampled: ${plural(looked, "event")}.` : "Events have no other fields. Fields listed in the setting events.keep are kept with the event."),
+    listed("Kept", kept, (one) => [one.name, `${one.distinct_is_exact ? "" : "about "}${whole(one.distinct)}`, whole(one.events), percent(one.absent_share)], ["Field", "Values", "Events", "Absent"]),
+    listed("Not kept", others.slice(0, 20), (one) => [one.name, types(one.types), percent(one.share)], ["Field", "JSON type", "Share of events"]),
     others.length > 20 ? h("p", { class: "sub" }, `${plural(others.length - 20, "more field")} in `, h("code", {}, "tillroll fields"), ".") : null,
   );
 }
@@ -239,13 +239,13 @@ function audit({ audit_running: running, audit_progress: progress, audit_error: 
   });
   const section = (kind, title, ...text) =>
     h("section", { class: `card audit ${kind}` }, icon(kind === "good" ? "check" : kind === "bad" ? "warning" : "info"), h("div", { class: "audit-text" }, h("h2", {}, title), h("p", {}, ...text), running && progress ? h("progress", { max: Math.max(1, progress.of), value: progress.done, "aria-label": "Audit" }) : null), button);
-  if (running) return section("none", "An audit is under way", progress ? `${whole(progress.done)} of ${plural(progress.of, "event")} counted again.` : "It counts every purchase again from the journal and compares.");
-  if (failed) return section("bad", "The last audit could not be made", failed);
-  if (!last) return section("none", "No audit yet", "An audit counts every purchase again from the journal, beside traffic, and compares every number.");
+  if (running) return section("none", "Audit in progress", progress ? `${whole(progress.done)} of ${plural(progress.of, "event")} counted again.` : "It counts every purchase again from the journal and compares every number.");
+  if (failed) return section("bad", "The last audit failed", failed);
+  if (!last) return section("none", "No audit yet", "An audit counts every purchase again from the journal, while traffic goes on, and compares every number.");
   const when = last.at ? `${agoText(last.at)}, ${UTC.instantText(last.at)} UTC. ` : "";
   const counted = `${plural(last.events, "event")} counted again, ${plural(last.datapoints, "datapoint")} compared. `;
   const wrong = last.differences_total ?? last.differences?.length ?? 0;
-  if (!wrong) return section("good", "The last audit found every count exact", when, counted);
+  if (!wrong) return section("good", "The last audit found no differences", when, counted);
   const first = (last.differences ?? []).slice(0, 3).map((one) => one.message ?? one.subject).join("; ");
   return section("bad", `The last audit found ${plural(wrong, "difference")}`, when, counted, first);
 }

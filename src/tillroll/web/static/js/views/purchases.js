@@ -21,7 +21,7 @@ export class Purchases extends View {
   }
 
   async load(state, signal) {
-    if (!state.datapoint) return rebuild(this.body, h("h1", {}, "Purchases"), h("p", { class: "note" }, "The address names no datapoint. Click a number in the table of a report: its purchases are shown here."));
+    if (!state.datapoint) return rebuild(this.body, h("h1", {}, "Purchases"), h("p", { class: "note" }, "The address has no datapoint. Click a number in a report's table to see its purchases here."));
     if (this.#shown !== state.datapoint) [this.#found, this.#next, this.#shown] = [[], null, state.datapoint];
     const answer = await this.#page(state.datapoint, null, signal);
     if (this.#found.length <= LISTED) [this.#found, this.#next] = [answer.purchases, answer.next];
@@ -58,7 +58,7 @@ export class Purchases extends View {
     const own = Object.keys(COLUMNS);
     const others = [...new Set(this.#found.flatMap(({ event }) => Object.keys(event)))].filter((field) => !own.includes(field) && field !== "id");
     const title = (text, kind = null) => h("th", { scope: "col", class: kind }, text);
-    const head = h("tr", {}, ...Object.values(COLUMNS).map(({ head, kind }) => title(head, kind)), ...others.map((field) => title(field)), title("Known by", "side"), title("Place in the journal", "side"));
+    const head = h("tr", {}, ...Object.values(COLUMNS).map(({ head, kind }) => title(head, kind)), ...others.map((field) => title(field)), title("Name", "side"), title("Journal chunk", "side"));
     const row = ({ event, name, chunk, index, folded }) =>
       h(
         "tr",
@@ -74,8 +74,8 @@ export class Purchases extends View {
       h("div", {}, h("h1", {}, "Purchases"), h("p", { class: "lead" }, h("b", { class: "num", id: "total" }, whole(answer.events)), " behind ", h("code", {}, answer.datapoint), report ? [" of ", h("a", { href: `#/${encodeURIComponent(report.name)}` }, report.title)] : null)),
       this.#found.length
         ? h("section", { class: "card table-card wide", tabindex: 0, "aria-label": "Purchases" }, h("table", { class: "data purchases" }, h("caption", { class: "sr" }, `Purchases of ${answer.datapoint}`), h("thead", {}, head), h("tbody", {}, ...this.#found.map(row))))
-        : h("section", { class: "card empty" }, icon("roll"), h("h2", {}, "No purchases"), h("p", {}, "Nobody bought anything that would be counted there.")),
-      h("p", { class: "num", id: "page-shown" }, `${whole(this.#found.length)} of ${plural(answer.events, "purchase")}, as they came in`),
+        : h("section", { class: "card empty" }, icon("roll"), h("h2", {}, "No purchases"), h("p", {}, "This datapoint counts no purchases.")),
+      h("p", { class: "num", id: "page-shown" }, `${whole(this.#found.length)} of ${plural(answer.events, "purchase")}, in journal order`),
       this.#next ? h("button", { type: "button", class: "button", id: "more-purchases", onclick: (event) => this.#more(answer, event) }, "Show more") : null,
     );
   }

@@ -95,7 +95,7 @@ export class ReportView extends View {
     if (this.#framed !== shown) {
       const change = (part) => this.#change(part);
       const { state } = this;
-      const first = plan.timed ? [...rangeTool(plan, change)] : [h("p", { class: "note tool-text" }, "This report counts all time.")];
+      const first = plan.timed ? [...rangeTool(plan, change)] : [h("p", { class: "note tool-text" }, "This report covers all time.")];
       const more = [
         h("div", { class: "tools-row" }, plan.timed ? compareTool(state.compare, plan.range, change) : null, plan.grain ? grainTool(plan, state.grain, change) : null, plan.grain ? this.#stackTool(plan) : null, plan.timed ? zoneTool(plan, this.page.zone.name, change) : null, measureTool(state.measure, change)),
         filterBar(plan.report, plan.filters, (filters) => change({ filters })),
@@ -164,7 +164,7 @@ export class ReportView extends View {
 
   #against({ comparison, zone, calendar }, { now, before }, measure) {
     const until = !comparison.open ? "" : comparison.end === zone.dayOf(calendar.now) ? " before today" : ` by ${zone.text("clock", comparison.end)}`;
-    if (comparison.to <= comparison.from) return h("p", { class: "against", id: "against" }, "It has just begun: there is nothing to compare yet.");
+    if (comparison.to <= comparison.from) return h("p", { class: "against", id: "against" }, "The period has just begun: there is nothing to compare yet.");
     return h("p", { class: "against", id: "against" }, changeChip(measure.of(now), measure.of(before)), ` ${measure.text(measure.of(now))}${until} against ${measure.text(measure.of(before))} in ${comparison.words}, ${zone.rangeText(comparison.from, comparison.to)}`);
   }
 
@@ -210,7 +210,7 @@ export class ReportView extends View {
     this.#columns ??= new Columns({ size: "tall", zoom: into, enter: (column) => this.#plan.columns.length > 1 && into(column.from, column.to) });
     if (!this.#chartHead || !this.#columns.node.isConnected) {
       this.#chartHead = h("div");
-      rebuild(this.#parts.chart, h("section", { class: "card" }, this.#chartHead, this.#columns.node, h("p", { class: "hint" }, "Click a column to go into it, drag across to zoom.")));
+      rebuild(this.#parts.chart, h("section", { class: "card" }, this.#chartHead, this.#columns.node, h("p", { class: "hint" }, "Click a column for details, drag to zoom.")));
     }
     const shown = model.series.map((one) => ({ label: brief(one.label), color: one.color }));
     const colors = model.series.length > 1 || model.before ? legend(model.series.length > 1 ? shown : [], model.before ? capital(plan.comparison.words) : null) : null;
@@ -257,8 +257,8 @@ export class ReportView extends View {
       "section",
       { class: "card empty" },
       icon("roll"),
-      h("h2", {}, `No purchases ${filtered ? "match" : "here"}`),
-      h("p", {}, `${this.#label(plan)}: there are none. In all there are ${plural(all, "purchase")}, ${zone.rangeText(zone.dayOf(calendar.first), zone.addDays(zone.dayOf(calendar.latest), 1))}.`),
+      h("h2", {}, `No purchases ${filtered ? "match" : "in this range"}`),
+      h("p", {}, `${this.#label(plan)}: none. In total there are ${plural(all, "purchase")}, ${zone.rangeText(zone.dayOf(calendar.first), zone.addDays(zone.dayOf(calendar.latest), 1))}.`),
       h("div", { class: "buttons" }, filtered ? way("Without filters", { filters: {} }) : null, plan.timed && plan.range.name !== "all" ? way("All time", { range: "all" }) : null, plan.timed ? way("The latest 7 days with purchases", latest) : null),
     );
   }

@@ -32,14 +32,14 @@ export class Reports extends View {
   async load(_, signal) {
     const [states, dimensions] = await Promise.all([getJson("/reports", { signal }), this.#form.isConnected ? null : getJson("/dimensions", { signal })]);
     if (dimensions) {
-      rebuild(this.body, h("div", {}, h("h1", {}, "Reports"), h("p", { class: "lead" }, "What is counted. Reports of your own are counted from the first purchase on, beside traffic.")), this.#states, this.#form);
+      rebuild(this.body, h("div", {}, h("h1", {}, "Reports"), h("p", { class: "lead" }, "All reports. Your own reports count from the first purchase on.")), this.#states, this.#form);
       rebuild(this.#form, definitionForm(dimensions, this.page.zone.name, () => this.#made()));
     }
     this.#show(states);
   }
 
   #show(states) {
-    rebuild(this.#states, h("section", { class: "card table-card" }, h("h2", {}, "What there is"), statesTable(states, (state) => this.#drop(state))));
+    rebuild(this.#states, h("section", { class: "card table-card" }, h("h2", {}, "All reports"), statesTable(states, (state) => this.#drop(state))));
     clearTimeout(this.#timer);
     if (states.some((state) => !state.readable)) this.#timer = setTimeout(() => this.refresh(), LOOK_MS);
     this.page.listReports(states);
@@ -69,14 +69,14 @@ function definitionForm(dimensions, zone, done) {
     "form",
     { class: "definition" },
     field("title", "Title", null, { required: true, maxlength: 200, placeholder: "Turnover per week by method" }),
-    field("name", "Name", "a-z, 0-9 and -; made of the title unless given", { maxlength: 40 }),
-    choice("window", "By time", [["", "All time"], ...windows.map((part) => [part.name, partTitle(part)])], windows[1]?.name ?? "", () => null),
+    field("name", "Name", "a-z, 0-9 and -; derived from the title by default", { maxlength: 40 }),
+    choice("window", "Time window", [["", "All time"], ...windows.map((part) => [part.name, partTitle(part)])], windows[1]?.name ?? "", () => null),
     h("div", { class: "tool" }, h("label", { class: "tool-label", for: "definition-zone" }, "Time zone"), h("input", { id: "definition-zone", class: "input", list: "zones", value: zone }), zones),
-    h("fieldset", { class: "chips wide-field" }, h("legend", {}, "By what else, in this order"), ...keys.map((part) => box(`by-${part.name}`, partTitle(part), part.name))),
-    h("details", { class: "wide-field" }, h("summary", {}, "Only some purchases"), h("div", { class: "conditions" }, ...keys.map(condition))),
-    field("brackets", "Brackets of your own", "Bounds in euro, parted by commas: 5.50, 20, 100", { placeholder: "10, 50, 100, 500" }),
+    h("fieldset", { class: "chips wide-field" }, h("legend", {}, "Other dimensions, in this order"), ...keys.map((part) => box(`by-${part.name}`, partTitle(part), part.name))),
+    h("details", { class: "wide-field" }, h("summary", {}, "Conditions"), h("div", { class: "conditions" }, ...keys.map(condition))),
+    field("brackets", "Custom brackets", "Bounds in euro, separated by commas: 5.50, 20, 100", { placeholder: "10, 50, 100, 500" }),
     error,
-    h("div", { class: "buttons wide-field" }, h("button", { type: "button", class: "button", id: "preview" }, icon("search"), "Preview"), h("button", { type: "submit", class: "button primary", id: "make" }, "Make it")),
+    h("div", { class: "buttons wide-field" }, h("button", { type: "button", class: "button", id: "preview" }, icon("search"), "Preview"), h("button", { type: "submit", class: "button primary", id: "make" }, "Create")),
   );
   const read = () => {
     const value = (id) => /** @type {HTMLInputElement} */ (form.querySelector(`#${id}`)).value;
@@ -113,7 +113,7 @@ function definitionForm(dimensions, zone, done) {
       await done();
     });
   });
-  return h("section", { class: "card" }, h("h2", {}, "Make a report of your own"), form, result);
+  return h("section", { class: "card" }, h("h2", {}, "Create a report"), form, result);
 }
 
 const box = (id, text, value, group = "by") => h("label", { class: "chip" }, h("input", { type: "checkbox", class: "sr", id, value, "data-group": group }), h("span", {}, text));
@@ -122,7 +122,7 @@ function condition(part) {
   const title = partTitle(part);
   if (part.values) return h("fieldset", { class: "chips" }, h("legend", {}, `${title} is one of`), ...part.values.map((value, index) => box(`where-${part.name}-${index}`, word(part, value), value, `where-${part.name}`)));
   const id = `where-${part.name}`;
-  return h("div", { class: "tool" }, h("label", { class: "tool-label", for: id }, `${title} is one of`), h("input", { id, class: "input", autocomplete: "off", placeholder: "values, parted by commas" }));
+  return h("div", { class: "tool" }, h("label", { class: "tool-label", for: id }, `${title} is one of`), h("input", { id, class: "input", autocomplete: "off", placeholder: "values, separated by commas" }));
 }
 
 /** Return what a definition would show of the newest purchases, and what counting them all takes. */

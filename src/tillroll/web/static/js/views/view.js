@@ -70,13 +70,13 @@ export class View {
 
 /** Return what tells a person that something failed, and lets them try again. `shown` says that there is older content. */
 export function problem(error, shown, again) {
-  const title = { 0: "The server does not answer", 401: "A token is needed", 403: "This token may not read" }[error.status] ?? "That did not work";
+  const title = { 0: "The server does not answer", 401: "Token required", 403: "This token may not read" }[error.status] ?? "Something went wrong";
   if (error.status === undefined) console.error(error);
   return h(
     "section",
     { class: shown ? "card banner" : "card empty", role: "alert" },
     icon("warning"),
-    h("div", {}, h("h2", {}, title), h("p", {}, error.message, shown ? " Below is what was shown before." : "")),
+    h("div", {}, h("h2", {}, title), h("p", {}, error.message, shown ? " The last loaded data are shown below." : "")),
     h("button", { type: "button", class: "button primary", onclick: again }, { 401: "Enter a token", 403: "Enter another token" }[error.status] ?? "Try again"),
   );
 }
@@ -135,7 +135,7 @@ export function nothingYet() {
     { class: "card empty" },
     icon("roll"),
     h("h2", {}, "No purchases yet"),
-    h("p", {}, "The first one shows here the moment it is counted. To send one:"),
+    h("p", {}, "The first purchase appears here as soon as it is counted. To send one:"),
     h("pre", { tabindex: 0 }, h("code", {}, example)),
     h("p", {}, "Or import a file with ", h("code", {}, "tillroll import FILE"), "."),
   );
