@@ -95,9 +95,7 @@ def test_rejected_are_narrowed_by_reason_and_dropped_or_sent_again_at_once(
     assert {one["code"] for one in troubled.client.get("/rejected").json()} == {"conflict", "invalid_amount"}
     page.get_by_role("button", name="Send all 2 again").click()
     page.get_by_role("button", name="Confirm: Send all 2 again").click()
-    expect(
-        page.locator(".sub", has_text="0 events counted, 0 already there, 2 still rejected.")
-    ).to_be_visible()
+    expect(page.locator(".sub", has_text="0 events counted, 0 already there, 2 still rejected.")).to_be_visible()
 
 
 def test_imports_fields_and_outcomes_of_all_ways_outlive_a_restart(
