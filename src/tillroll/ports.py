@@ -324,7 +324,7 @@ class Definitions(Protocol):
         ...
 
     def last_events(self, count: int) -> Iterator[Batch]:
-        """Yield the newest events in the order of the journal: the last commits, whole, that hold so many together."""
+        """Yield the newest events in the order of the journal: so many, or the last whole commits that hold them."""
         ...
 
 

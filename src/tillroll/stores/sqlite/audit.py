@@ -164,7 +164,9 @@ class Recount(Walk):
     def _add(self, batch: Batch) -> None:
         held = self._unfolded
         held.extend(batch, {name: self._dictionaries.of(name).ids(batch) for name in held.dictionaries})
-        self._counters.add_all(self.reports, held.counts(self.reports, find=self._dictionaries.find))
+        counts = held.counts(self.reports, find=self._dictionaries.find)
+        for statement in self._counters.changes(self.reports, counts):
+            self.connection.executemany(*statement)
         held.clear(held.last)
 
     def close(self) -> None:

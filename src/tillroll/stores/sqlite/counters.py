@@ -25,18 +25,12 @@ class Counters:
     """Aggregates to be counted into. Call all within a transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
         self.segments = Segments(connection)
         self.cells = Cells(connection)
 
     def begin(self, reports: Iterable[Report]) -> None:
         """Make what each report begins with, unless it is there."""
         self.segments.begin(report for report in reports if not has_rows(report))
-
-    def add_all(self, reports: Sequence[Report], counts: Sequence[Counts]) -> None:
-        """Add the counts of each of some reports."""
-        for statement in self.changes(reports, counts):
-            self._connection.executemany(*statement)
 
     def changes(self, reports: Sequence[Report], counts: Sequence[Counts]) -> list[Statement]:
         """Return what is to be executed so that each of some reports has its counts as well."""
