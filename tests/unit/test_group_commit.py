@@ -224,3 +224,31 @@ def test_a_store_that_fails_fails_the_waiting_and_nothing_later(store: SqliteSto
         await intake.close()
 
     asyncio.run(main())
+
+
+class FaultyFolds(SqliteStore):
+    """The embedded store, of which no fold works."""
+
+    def fold_if_due(self, seconds: float | None = None) -> int | None:
+        raise ZeroDivisionError(f"planted, {seconds}")
+
+
+def test_an_error_that_nobody_foresaw_in_folds_or_measures_costs_nobody_an_answer(tmp_path: Path) -> None:
+    store = FaultyFolds(tmp_path)
+
+    def fail(_: Committed) -> None:
+        raise ZeroDivisionError("planted")
+
+    async def main() -> list[Receipt]:
+        receipts = []
+        for on_commit in (None, fail):
+            intake = GroupCommit(store, time.time, time.perf_counter, on_commit)
+            for _ in range(3):
+                receipts.append(await asyncio.wait_for(intake.submit(Body(EVENT, UNNAMED)), 20))
+                await asyncio.sleep(0.05)  # in which a fold is tried
+            await intake.close()
+        return receipts
+
+    assert [receipt.accepted for receipt in asyncio.run(main())] == [1] * 6
+    assert store.status().folded_position == 6
+    store.close()

@@ -292,8 +292,11 @@ class GroupCommit:
         self._wake_large.set()
 
     def _answer(self, group: list[_Waiting], receipts: Sequence[Receipt], seconds: float) -> None:
-        if self._on_commit is not None:
-            self._on_commit(Committed(len(group), receipts, seconds))
+        try:
+            if self._on_commit is not None:
+                self._on_commit(Committed(len(group), receipts, seconds))
+        except Exception:  # noqa: BLE001 an entry loop: what is measured must cost nobody an answer
+            _log.exception("a commit could not be measured")
         self._resolve(group, receipts)
 
     def _resolve(self, group: list[_Waiting], outcomes: Iterable[Receipt | TillrollError]) -> None:
@@ -303,8 +306,8 @@ class GroupCommit:
         """Fold, and return whether that worked."""
         try:
             fold()
-        except TillrollError as error:  # everything is journaled: the next fold counts it
-            _log.warning("a fold failed: %s", error)
+        except Exception as error:  # noqa: BLE001 an entry loop: everything is journaled, and the next fold counts it
+            _log.warning("a fold failed: %s", error, exc_info=not isinstance(error, TillrollError))
             return False
         return True
 
