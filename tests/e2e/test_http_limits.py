@@ -279,6 +279,26 @@ def test_what_is_wrong_behind_a_request_leaves_it_its_answer(running: Running) -
         assert answer.count(b"HTTP/1.1 20") == first.count(b"HTTP/1.1")
 
 
+def test_slow_requests_are_ended_after_an_error_on_another_connection_too(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from tillroll.app import open_store\n"
+        "from tillroll.web.protocol import BoundedProtocol\n"
+        "from tillroll.web.server import serve\n"
+        "from tillroll.web.settings import ServerSettings\n"
+        "sweep = BoundedProtocol.sweep\n"
+        "def fail(connection, now):\n"
+        "    BoundedProtocol.sweep = sweep\n"
+        "    raise ZeroDivisionError('planted')\n"
+        "BoundedProtocol.sweep = fail\n"
+        "serve(open_store(sys.argv[1]), ServerSettings(port=0, request_s_max=1))\n"
+    )
+    with serving(tmp_path, code=code) as running, socket.create_connection(running.address, timeout=20) as slow:
+        slow.sendall(b"GET / HT")
+        assert b" 408 " in slow.recv(4_000)
+    assert "planted" in running.log.read_text()
+
+
 def test_a_request_that_trickles_in_is_ended_and_holds_up_nobody(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"

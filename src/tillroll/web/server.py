@@ -112,8 +112,11 @@ class _Server(uvicorn.Server):
             self._watch_store()
             now = loop.time()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, BoundedProtocol):
-                    connection.sweep(now)
+                try:
+                    if isinstance(connection, BoundedProtocol):
+                        connection.sweep(now)
+                except Exception:  # noqa: BLE001 an entry loop: the others are to be swept all the same
+                    _log.exception("a connection could not be swept")
 
     async def _count(self) -> None:
         """Count reports that lag, beside the traffic: what this process does itself, half of the time at most."""
