@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll import __version__
@@ -85,8 +86,8 @@ _ETAG: Final = {"schema": {"type": "string"}, "description": "Names this answer:
 class _Operation(NamedTuple):
     """What a method does at a path. `changes` says that browsers may not send it for other sites, though it reads."""
 
-    name: str
     tag: str
+    name: str
     summary: str
     text: str
     answers: JsonObject
@@ -141,6 +142,13 @@ class _Operation(NamedTuple):
         return answers
 
 
+_EVENTS: Final = partial(_Operation, "Events")
+_REPORTS: Final = partial(_Operation, "Reports")
+_AGGREGATES: Final = partial(_Operation, "Aggregates")
+_REJECTED: Final = partial(_Operation, "Rejected")
+_SERVER: Final = partial(_Operation, "Server")
+
+
 def describe(settings: ServerSettings) -> JsonObject:
     """Return the whole description."""
     description: JsonObject = {
@@ -186,9 +194,7 @@ def _list_reports() -> _Operation:
     text = "The reports there are, with the dimensions that they count by."
     answers = _tagged(_json(listed(ref("Report")), text=text))
     parameters = [_parameter("definitions", one_of(SWITCH), "1 adds to each of one's own its definition, as stored")]
-    return _Operation(
-        "listReports", "Reports", "List reports", text, answers, codes=("bad_query",), parameters=parameters
-    )
+    return _REPORTS("listReports", "List reports", text, answers, codes=("bad_query",), parameters=parameters)
 
 
 _REPORT_NAME: Final = {
@@ -203,18 +209,16 @@ _REPORT_NAME: Final = {
 def _own_report() -> _Methods:
     """Return the operations on reports of one's own, which this description does not list by name."""
     codes = ("bad_query", "unknown_report", *_STORE)
-    read = _Operation(
+    read = _REPORTS(
         "readReport",
-        "Reports",
         "Read a report of one's own",
         "A page of the report. Its parameters are those of the others, by the dimensions that it has.",
         _tagged(_json(listed(ref("Aggregate")))),
         codes=("report_counting", *codes),
         parameters=[_REPORT_NAME],
     )
-    put = _Operation(
+    put = _REPORTS(
         "defineReport",
-        "Reports",
         "Define a report",
         "Makes a report, or a new version of it that takes the place of the one before when it is counted.",
         _json(ref("Report"), text="It is this already") | _json(ref("Report"), "202", "It is being counted"),
@@ -223,9 +227,8 @@ def _own_report() -> _Methods:
         parameters=[_REPORT_NAME],
         body=_body(ref("Definition")),
     )
-    drop = _Operation(
+    drop = _REPORTS(
         "dropReport",
-        "Reports",
         "Drop a report",
         "Forgets a report of one's own with its aggregates. The five stay.",
         {"204": {"description": "It is no longer counted"}},
@@ -237,9 +240,8 @@ def _own_report() -> _Methods:
 
 
 def _definition() -> _Operation:
-    return _Operation(
+    return _REPORTS(
         "getDefinition",
-        "Reports",
         "Get a definition",
         "The definition of a report, as it can be written again.",
         _tagged(_json(ref("Definition"))),
@@ -249,9 +251,8 @@ def _definition() -> _Operation:
 
 
 def _preview() -> _Operation:
-    return _Operation(
+    return _REPORTS(
         "previewReport",
-        "Reports",
         "Preview a report",
         "What a definition says of the newest purchases, and what counting all of them would take. Stores nothing.",
         _json(ref("Preview")),
@@ -272,9 +273,8 @@ def _post_events(settings: ServerSettings) -> _Operation:
     )
     body = _body(_ONE_OR_MORE) | {"description": taken}
     body["content"][NDJSON_TYPES[0]] = {"schema": TEXT | {"description": "One event a line"}}
-    return _Operation(
+    return _EVENTS(
         "sendEvents",
-        "Events",
         "Send events",
         text,
         _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "Durable: all of it, or what is good"),
@@ -298,9 +298,8 @@ def _get_events() -> _Operation:
         "was asked. An answer that breaks off has reached no position."
     )
     bound = BOUNDS[HOUR.name]
-    return _Operation(
+    return _EVENTS(
         "exportEvents",
-        "Events",
         "Export events",
         text,
         answers,
@@ -348,9 +347,8 @@ def _get_report(report: Report) -> _Operation:
         f"A page of the report. It counts by {', '.join(report.dimensions)}; `by` rolls it up to some of these. "
         f"Parquet is all of it, up to {PARQUET_ROWS_MAX:,} datapoints, unless `limit` or `cursor` is given."
     )
-    return _Operation(
+    return _REPORTS(
         f"read{report.name.title().replace('-', '')}",
-        "Reports",
         report.title,
         text,
         _tagged(answers),
@@ -394,18 +392,16 @@ def _aggregates() -> dict[str, _Methods]:
     ids = listed(TEXT, IN_ADDRESS_MAX) | {"minItems": 1}
     counted = "In the order asked; one that nobody counted yet is 0"
     codes = ("bad_query", "report_counting", *_STORE)
-    read = _Operation(
+    read = _AGGREGATES(
         "readAggregates",
-        "Aggregates",
         "Read several aggregates",
         f"Up to {IN_ADDRESS_MAX} datapoints, named in the address.",
         _tagged(_json(listed(ref("Aggregate")), text=counted)),
         codes=codes,
         parameters=[_parameter("datapoint", some, "Repeat it for several", required=True), _MEASURES],
     )
-    post = _Operation(
+    post = _AGGREGATES(
         "readManyAggregates",
-        "Aggregates",
         "Read many aggregates",
         f"Up to {limits.DATAPOINTS_MAX} datapoints, named in the body. It changes nothing.",
         _json(listed(ref("Aggregate")), text=counted),
@@ -414,9 +410,8 @@ def _aggregates() -> dict[str, _Methods]:
         parameters=[_MEASURES],
         body=_body(shape({"datapoints": many}, additionalProperties=False)),
     )
-    one = _Operation(
+    one = _AGGREGATES(
         "readAggregate",
-        "Aggregates",
         "Read one aggregate",
         "The number of purchases of one datapoint. Percent-encode it in the address.",
         _tagged(_json(ref("Aggregate"))),
@@ -426,9 +421,8 @@ def _aggregates() -> dict[str, _Methods]:
             _MEASURES,
         ],
     )
-    merchants = _Operation(
+    merchants = _AGGREGATES(
         "findMerchants",
-        "Aggregates",
         "Find merchants",
         "Merchants whose name contains a text, whatever the case.",
         _tagged(_json(listed(TEXT), text="Those that begin with it first")),
@@ -438,18 +432,16 @@ def _aggregates() -> dict[str, _Methods]:
             _limit(MERCHANTS_MAX, MERCHANTS_DEFAULT),
         ],
     )
-    names = _Operation(
+    names = _AGGREGATES(
         "nameMerchants",
-        "Aggregates",
         "Name merchants",
         "What the operator's file calls these merchants; one that it does not have is left out.",
         _json({"type": "object", "additionalProperties": TEXT}, text="Names by id"),
         codes=("bad_query",),
         parameters=[_parameter("id", ids, "Repeat it for several", required=True)],
     )
-    explain = _Operation(
+    explain = _AGGREGATES(
         "explainAggregate",
-        "Aggregates",
         "Show the purchases behind a number",
         "The events of a datapoint in the order that they were journaled: where each is, and what it is known by.",
         _json(ref("Explained")),
@@ -459,9 +451,8 @@ def _aggregates() -> dict[str, _Methods]:
             _limit(EXPLAINED_MAX, EXPLAINED_DEFAULT),
         ],
     )
-    dimensions = _Operation(
+    dimensions = _REPORTS(
         "listDimensions",
-        "Reports",
         "List dimensions",
         "What a report of one's own may be by: windows, what events have, and the fields that are kept.",
         _json(listed(ref("Part"))),
@@ -483,17 +474,15 @@ def _rejected_events() -> dict[str, _Methods]:
         _parameter("code", TEXT, "Only those of this reason"),
         _parameter("source", listed(TEXT), "Only those of this key, message or file; repeat it for several"),
     ]
-    listing = _Operation(
+    listing = _REJECTED(
         "listRejected",
-        "Rejected",
         "List rejected events",
         "The events that were not accepted and wait to be corrected, each with its reason.",
         _json(listed(ref("Rejected")), text="Oldest first"),
         parameters=[after, _limit(limits.REJECTED_LISTED_MAX, 100), *filters],
     )
-    discard_some = _Operation(
+    discard_some = _REJECTED(
         "discardSomeRejected",
-        "Rejected",
         "Discard rejected events",
         "Erases up to 1,000 of a reason or a source, or of all, that had come by a moment. Ask again until it is 0.",
         _json(ref("Discarded"), text="How many are no longer kept"),
@@ -503,16 +492,14 @@ def _rejected_events() -> dict[str, _Methods]:
             *filters,
         ],
     )
-    summary = _Operation(
+    summary = _REJECTED(
         "summarizeRejected",
-        "Rejected",
         "Count rejected events",
         "How many wait to be corrected, by reason and by source.",
         _json(ref("RejectedSummary"), text="How many there are"),
     )
-    retry_some = _Operation(
+    retry_some = _REJECTED(
         "retrySomeRejected",
-        "Rejected",
         "Retry rejected events",
         "Sends up to 1,000 of a reason or a source again as they were, for when the reason has passed.",
         _json(ref("Retried"), text="What became of them. Go on after `after`, unless it is null"),
@@ -529,18 +516,16 @@ def _rejected_events() -> dict[str, _Methods]:
 
 def _rejected_event() -> dict[str, _Methods]:
     codes = ("unknown_rejected", *_STORE)
-    show = _Operation(
+    show = _REJECTED(
         "getRejected",
-        "Rejected",
         "Get a rejected event",
         "The event byte for byte, and why it was not accepted.",
         _json(ref("Rejected")),
         codes=codes,
         parameters=[_ID],
     )
-    discard = _Operation(
+    discard = _REJECTED(
         "discardRejected",
-        "Rejected",
         "Discard a rejected event",
         "It is erased. That an event of this name came is still known.",
         {"204": {"description": "It is no longer kept"}},
@@ -548,9 +533,8 @@ def _rejected_event() -> dict[str, _Methods]:
         right=Right.SEND,
         parameters=[_ID],
     )
-    retry = _Operation(
+    retry = _REJECTED(
         "retryRejected",
-        "Rejected",
         "Retry a rejected event",
         "Sends it again under the name that it came with, corrected by the body if there is one. It counts once.",
         _json(ref("Corrected"), text="It is counted, and no longer kept"),
@@ -566,9 +550,8 @@ def _rejected_event() -> dict[str, _Methods]:
 
 
 def _fields() -> _Operation:
-    return _Operation(
+    return _SERVER(
         "getFields",
-        "Server",
         "Show fields",
         "Which fields the journal keeps, counted in it, and which others events bring, of samples; never a value.",
         _json(ref("Fields"), text="The fields"),
@@ -579,41 +562,36 @@ def _watching() -> dict[str, _Methods]:
     metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
     spans = "Minutes of the last hour, quarters of an hour of the last day, or 90 days"
-    live = _Operation(
+    live = _SERVER(
         "streamChanges",
-        "Server",
         "Stream changes",
         "Server-sent events, for as long as the reader stays.",
         _content("text/event-stream", "A `tick` whenever something changed, at most two a second"),
         codes=(),
     )
-    outcomes = _Operation(
+    outcomes = _SERVER(
         "listOutcomes",
-        "Server",
         "List outcomes",
         "What became of events, by the way they came in, across restarts. Windows without events are left out.",
         _json(listed(ref("Outcomes")), text="Oldest first"),
         parameters=[_parameter("by", one_of(list(GRAINS), default="quarter"), spans)],
     )
-    imports = _Operation(
+    imports = _SERVER(
         "listImports",
-        "Server",
         "List imports",
         "Runs of `tillroll import` into a directory. A store on AWS keeps no list of them.",
         _json(listed(ref("Import")), text="Those that began last first"),
         parameters=[_limit(IMPORTS_MAX, IMPORTS_DEFAULT)],
     )
-    queue = _Operation(
+    queue = _SERVER(
         "getQueue",
-        "Server",
         "Get the queue's depth",
         "How many messages wait on the queue that the server sends to, and among the dead letters.",
         _json(ref("Queue")),
         codes=("bad_query",),
     )
-    status = _Operation(
+    status = _SERVER(
         "getStatus",
-        "Server",
         "Get service status",
         "Positions, lag, outcomes of the last minutes, and the last audit.",
         _json(ref("Status")),
@@ -625,16 +603,13 @@ def _watching() -> dict[str, _Methods]:
         "/outcomes": {"get": outcomes},
         "/imports": {"get": imports},
         "/queue": {"get": queue},
-        "/metrics": {
-            "get": _Operation("getMetrics", "Server", "Get metrics", "For Prometheus to scrape.", metrics, codes=_STORE)
-        },
+        "/metrics": {"get": _SERVER("getMetrics", "Get metrics", "For Prometheus to scrape.", metrics, codes=_STORE)},
     }
 
 
 def _audits() -> dict[str, _Methods]:
-    audit = _Operation(
+    audit = _SERVER(
         "startAudit",
-        "Server",
         "Start an audit",
         "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
         _json(ref("AuditBegun"), "202", "It is under way; `GET /audit` has what it finds"),
@@ -642,9 +617,8 @@ def _audits() -> dict[str, _Methods]:
         right=Right.SEND,
         parameters=[_parameter("since", BOUNDS["day"], "Compare only the windows from this day on")],
     )
-    audited = _Operation(
+    audited = _SERVER(
         "getAudit",
-        "Server",
         "Get the last audit",
         "How far the audit under way is, and what the last one found: up to 1,000 differences.",
         _json(ref("AuditState")),
@@ -654,18 +628,16 @@ def _audits() -> dict[str, _Methods]:
 
 
 def _itself() -> dict[str, _Methods]:
-    health = _Operation(
+    health = _SERVER(
         "getHealth",
-        "Server",
         "Check health",
         "Whether the server works and can use its store. It asks for no token.",
         _content("text/plain", "ok"),
         codes=("stopping", *_STORE),
         right=Right.NONE,
     )
-    described = _Operation(
+    described = _SERVER(
         "getOpenapi",
-        "Server",
         "Get this description",
         "The OpenAPI description of this very server: with its limits, and with tokens if it asks for them.",
         _tagged(_json({"type": "object"})),
