@@ -32,7 +32,7 @@ HELD_BYTES_MAX: Final = 256 * 2**20  # of bodies: a letter may be a mebibyte
 _SLICE: Final = 1_000
 _SLICE_BYTES: Final = 64 * 2**20
 _HIDDEN_S: Final = 600.0
-_SURELY_HIDDEN: Final = 2 / 3  # of that: a slice that is worked on is hidden anew each third of it
+_SURELY_HIDDEN: Final = 0.6  # of that: a slice that is worked on is hidden anew each third of it, which takes a while
 _LATER_S: Final = 300.0  # what dies so long after the beginning is left to the next redrive: it ends, whatever comes
 _HASH_DIGITS: Final = 8
 
