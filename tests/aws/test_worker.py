@@ -114,6 +114,25 @@ def test_what_there_is_no_time_for_is_given_up_and_what_comes_after_a_broken_sto
     assert (taken.left, taken.given_up) == ([0, 1, 2, 3], [])
 
 
+@pytest.mark.parametrize(("limit", "most"), [("BATCH_MESSAGES_MAX", 20), ("BATCH_BYTES_MAX", 20 * len(GOOD))])
+def test_a_worker_has_a_bounded_number_of_messages_and_of_their_bytes_in_hand(
+    limit: str, most: int, store: SqliteStore, queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"tillroll.ingest.worker.{limit}", most)
+    queue.send([(GOOD, None)] * 45)
+    worker = Worker(store, queue, 1.0, wall_clock)
+    in_hand = []
+
+    def note(messages: list[Message]) -> Taken:
+        in_hand.append(len(messages))
+        return Worker._take(worker, messages)
+
+    monkeypatch.setattr(worker, "_take", note)
+    worker.run(until_empty=True)
+    assert in_hand == [20, 20, 5]
+    assert count(store) == 45
+
+
 def test_everything_is_taken_buried_and_deleted(store: SqliteStore, queue: MemoryQueue) -> None:
     queue.send([(GOOD, "a"), (GOOD, "a"), (BAD + b"\n" + GOOD, "b"), (b"nonsense", None)])
     worker = Worker(store, queue, 1.0, wall_clock)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SLICE_BYTES: Final = 2 * 2**20  # of bodies in one commit: past that, a commit gets no cheaper by the event
 BATCH_MESSAGES_MAX: Final = 1_000  # that a worker collects before it commits
+BATCH_BYTES_MAX: Final = 64 * 2**20  # of their bodies: a message may be a mebibyte
 _IDLE_WAIT_S: Final = 20.0  # a long poll, by SQS at most
 _IDLE_WAIT_S_MIN: Final = 1.0
 _PAUSE_S_MAX: Final = 30.0
@@ -268,7 +269,7 @@ class Worker:
 
     def _collect(self, wait_s: float) -> list[Message]:
         messages = self.queue.receive(wait_s)
-        while messages and len(messages) < BATCH_MESSAGES_MAX and not self._stopped.is_set():
+        while messages and not _is_much(messages) and not self._stopped.is_set():
             more = self.queue.receive(0.0)
             messages.extend(more)
             if not more:
@@ -294,6 +295,10 @@ class Worker:
             len(left),
         )
         return taken
+
+
+def _is_much(messages: Sequence[Message]) -> bool:
+    return len(messages) >= BATCH_MESSAGES_MAX or sum(len(each.body) for each in messages) >= BATCH_BYTES_MAX
 
 
 @contextmanager
