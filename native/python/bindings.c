@@ -4,15 +4,38 @@
 #include <stdlib.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
+#include <sys/mman.h>
 #endif
 
 const int code_width[4] = {8, 8, 4, 1};
 const char code_letter[5] = "qQIB";
 
+#if defined(__GLIBC__) && defined(MADV_HUGEPAGE)
+/* Have the heap's memory come in large pages, where there are such: chunks of it are taken, said so of, and given back. */
+static void take_large_pages(void) {
+    enum { CHUNKS = 3, CHUNK = 31 << 20, PAGE = 4096 }; /* a chunk is less than what is mapped by itself */
+    char *chunks[CHUNKS];
+    for (int i = 0; i < CHUNKS; i++) {
+        chunks[i] = malloc(CHUNK);
+        if (chunks[i] != NULL) {
+            char *start = chunks[i] + (PAGE - (uintptr_t)chunks[i] % PAGE);
+            madvise(start, CHUNK - PAGE, MADV_HUGEPAGE);
+        }
+    }
+    for (int i = 0; i < CHUNKS; i++) {
+        free(chunks[i]);
+    }
+}
+#endif
+
 PyObject *py_keep_memory(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)) {
 #if defined(__GLIBC__)
     mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most it takes */
     mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_ARENA_MAX, 1); /* what one thread has given back another takes */
+#if defined(MADV_HUGEPAGE)
+    take_large_pages();
+#endif
 #endif
     return Py_NewRef(Py_None);
 }

@@ -12,7 +12,7 @@ import typer
 
 from tillroll.cli.options import EventsKeep, StoreOptions
 from tillroll.cli.progress import event_progress
-from tillroll.core import export, question
+from tillroll.core import export, kernel, question
 from tillroll.core.batch import Batch
 from tillroll.core.export import Chosen
 from tillroll.core.kept import Keep
@@ -72,6 +72,7 @@ def run(
     twice. At the end standard error has the position that was reached, from which --after goes on. A directory has a
     file for each day and range of positions, and a manifest: run again, it gets what it has not got yet.
     """
+    kernel.keep_memory()
     chosen = question.chosen_of(start, stop, merchant)
     form = form or _form_of(target)
     is_directory = target.endswith("/") or Path(target).is_dir()

@@ -273,7 +273,8 @@ def bounds(values: array[int]) -> tuple[int, int]:
 def keep_memory() -> None:
     """Have this process keep freed memory for the next batch, rather than give it back and have it made anew.
 
-    Worth an eighth of the time of an import; nothing is done here, nor where the C library is not glibc.
+    Worth a fifth of the time of an import; nothing is done here, nor where the C library is not glibc. Memory comes in
+    large pages, where there are such.
     """
 
 
