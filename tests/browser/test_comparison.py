@@ -155,7 +155,7 @@ def test_a_step_of_the_trail_is_named_for_the_range_that_it_leads_to_while_anoth
         with suppress(Error):  # the page gave it up
             route.continue_()
     ready(page)
-    step = page.get_by_role("navigation", name="How you came here").get_by_role("link")
+    step = page.get_by_role("navigation", name="Breadcrumb").get_by_role("link")
     expect(step).to_have_attribute("href", re.compile("range=7d"))
     expect(step).to_have_text("7 days")
 
