@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -160,15 +161,23 @@ def test_a_command_line_in_the_text_is_one(page: str, line: str) -> None:
     assert {word.partition("=")[0] for word in rest if re.match("--?[a-z]", word)} <= known | {"-events", "-amount"}
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[str]:
-    """A server's address; beside its store are the files that the pages name."""
-    (tmp_path / "bad.ndjson").write_text(f"{json.dumps(WRONG)}\n")
-    tillroll("import", "bad.ndjson", "--anyway", "--data", "data", cwd=tmp_path, code=3)
+@pytest.fixture(scope="module")
+def goods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a store that has a rejected event, and the files that the pages name."""
+    directory = tmp_path_factory.mktemp("goods")
+    (directory / "bad.ndjson").write_text(f"{json.dumps(WRONG)}\n")
+    tillroll("import", "bad.ndjson", "--anyway", "--data", "data", cwd=directory, code=3)
     for seed, name in enumerate(("purchases.ndjson", "more.ndjson.zst", "old.gz")):
         options = ("--events", "50", "--seed", str(seed), "--from", "2026-11-01", "--days", "7")
-        tillroll("generate", name, *options, cwd=tmp_path)
-    (tmp_path / "reports.toml").write_text(of("reports.md", "toml")[0].text)
+        tillroll("generate", name, *options, cwd=directory)
+    (directory / "reports.toml").write_text(of("reports.md", "toml")[0].text)
+    return directory
+
+
+@pytest.fixture
+def shop(goods: Path, tmp_path: Path) -> Iterator[str]:
+    """A server's address, over a copy of the goods."""
+    shutil.copytree(goods, tmp_path, dirs_exist_ok=True)
     with serving(tmp_path) as running:
         yield running.url
 
