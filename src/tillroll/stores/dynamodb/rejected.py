@@ -14,7 +14,7 @@ import json
 import sys
 from collections import Counter
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -38,11 +38,12 @@ from tillroll.stores.dynamodb.calls import (
 from tillroll.stores.dynamodb.schema import REJECTED, REJECTED_GROUPS, rejected_log, rejected_parts, rejected_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tillroll.core.rejection import Group
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply
 
+_T = TypeVar("_T")
 _PART_BYTES: Final = 300_000
 _TRANSACTION_BYTES_MAX: Final = 3_000_000  # of parts that are put together with what lists them
 _VERSIONS: Final = 10**6  # of a group, one for each time that something of it is discarded
@@ -169,7 +170,7 @@ def _new(context: Context, source: Source, rejections: list[Rejection]) -> Proce
             found = yield from _read(context, some)
             del listed[: len(some)]
             for each, payload in found:
-                left -= _size(each, payload)
+                left -= _read_as(groups.size_of, each, payload)
                 if left < 0:
                     return rejections, last
                 rejections = _group(each, payload).new(rejections)
@@ -244,15 +245,12 @@ def _read(context: Context, listed: Sequence[Listed]) -> Procedure[list[tuple[Li
 
 
 def _group(listed: Listed, payload: bytes) -> Group:
-    try:
-        return groups.decode(payload)
-    except groups.GroupError as error:
-        raise _damaged(listed.place) from error
+    return _read_as(groups.decode, listed, payload)
 
 
-def _size(listed: Listed, payload: bytes) -> int:
+def _read_as(read: Callable[[bytes], _T], listed: Listed, payload: bytes) -> _T:
     try:
-        return groups.size_of(payload)
+        return read(payload)
     except groups.GroupError as error:
         raise _damaged(listed.place) from error
 

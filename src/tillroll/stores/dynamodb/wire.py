@@ -53,12 +53,14 @@ _NAMES: Final = (
 )
 _WITH_AMOUNT: Final = _NAMES % b'"#a":"amount",'
 _ALWAYS: Final = b'#f = :t, #r = :r, #s = :s",'
-_COUNT_ADD: Final = b'}},"UpdateExpression":"ADD #e :n SET ' + _ALWAYS + _NAMES % b""
-_COUNT_ADD_BOTH: Final = b'}},"UpdateExpression":"ADD #e :n, #a :a SET ' + _ALWAYS + _WITH_AMOUNT
-_COUNT_SET: Final = b'}},"UpdateExpression":"SET #e = :n, ' + _ALWAYS + _NAMES % b""
-_COUNT_SET_BOTH: Final = b'}},"UpdateExpression":"SET #e = :n, #a = :a, ' + _ALWAYS + _WITH_AMOUNT
-_ADD_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",'
-_SET_GUARD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR #f < :b",'
+_ADD: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR (#f >= :b AND #f < :t)",'
+_SET: Final = b'"ConditionExpression":"attribute_not_exists(#f) OR #f < :b",'
+_UPDATES: Final = {  # by whether it is anew, and whether it has an amount
+    (False, False): b'}},"UpdateExpression":"ADD #e :n SET ' + _ALWAYS + _NAMES % b"" + _ADD,
+    (False, True): b'}},"UpdateExpression":"ADD #e :n, #a :a SET ' + _ALWAYS + _WITH_AMOUNT + _ADD,
+    (True, False): b'}},"UpdateExpression":"SET #e = :n, ' + _ALWAYS + _NAMES % b"" + _SET,
+    (True, True): b'}},"UpdateExpression":"SET #e = :n, #a = :a, ' + _ALWAYS + _WITH_AMOUNT + _SET,
+}
 _encode: Final = msgspec.json.encode
 _decode: Final = msgspec.json.decode
 
@@ -136,18 +138,13 @@ class Wire:
         return Request(operation, _encode(body))
 
     def _count_request(self, call: Count) -> Request:
-        if call.anew:
-            update, guard = (_COUNT_SET if call.amount is None else _COUNT_SET_BOTH), _SET_GUARD
-        else:
-            update, guard = (_COUNT_ADD if call.amount is None else _COUNT_ADD_BOTH), _ADD_GUARD
         body = (
-            b'%b%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b":b":{"N":"%d"},":t":{"N":"%d"},":r":{"S":"%b"},'
+            b'%b%b%b"ExpressionAttributeValues":{":n":{"N":"%d"},%b":b":{"N":"%d"},":t":{"N":"%d"},":r":{"S":"%b"},'
             b'":s":{"S":"%b"}}}'
             % (
                 self._count_head,
                 _encode(call.datapoint),
-                update,
-                guard,
+                _UPDATES[call.anew, call.amount is not None],
                 call.events,
                 b"" if call.amount is None else b'":a":{"N":"%d"},' % call.amount,
                 call.epoch,

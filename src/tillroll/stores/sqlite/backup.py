@@ -15,7 +15,7 @@ from tillroll.stores.sqlite import head as head_module
 from tillroll.stores.sqlite import schema
 from tillroll.stores.sqlite.chunks import chain_at
 from tillroll.stores.sqlite.damage import DamageError
-from tillroll.stores.sqlite.head import Head, HeadFile
+from tillroll.stores.sqlite.head import Head, HeadFile, sync
 from tillroll.stores.sqlite.schema import transaction, translated
 from tillroll.stores.sqlite.state import StoreState, read_state
 
@@ -121,11 +121,6 @@ def _part_of(target: Path) -> Iterator[Path]:
 
 
 def _put(made: Path, target: Path) -> None:
-    for path in (made, target.parent):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-            if path == made:
-                os.replace(made, target)  # noqa: PTH105
-        finally:
-            os.close(descriptor)
+    sync(made)
+    os.replace(made, target)  # noqa: PTH105
+    sync(target.parent)

@@ -101,11 +101,7 @@ class HeadFile:
         if self.read() is None:
             self.raise_to(NOTHING)
             self.sync()
-            directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync(self.path.parent)
 
     def raise_to(self, head: Head) -> None:
         """Say that the journal has come so far, which must be committed, unless more was said, or read, before."""
@@ -139,6 +135,15 @@ class HeadFile:
         os.pwrite(self._descriptor, data, 0)
         self._known = (data, head)
         self._unsynced = True
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a directory, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _decoded(copy: bytes) -> Head | None:

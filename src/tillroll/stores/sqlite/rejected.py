@@ -25,6 +25,7 @@ from tillroll.stores.sqlite.schema import transaction
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from tillroll.core.rejection import Group
 
@@ -277,26 +278,26 @@ def _added(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
     return groups.falling(total)
 
 
-@contextmanager
-def erasing(connection: sqlite3.Connection) -> Iterator[None]:
+def erasing(connection: sqlite3.Connection) -> AbstractContextManager[None]:
     """Overwrite what is deleted, for the body's time. Call outside of a transaction; then `empty_log`."""
-    (before,) = connection.execute("PRAGMA secure_delete").fetchone()
-    connection.execute("PRAGMA secure_delete = ON")
-    try:
-        yield
-    finally:
-        connection.execute(f"PRAGMA secure_delete = {before}")
+    return _having(connection, "secure_delete", 1)
 
 
 def empty_log(connection: sqlite3.Connection) -> bool:
     """Move the log into the file and cut it to nothing, unless somebody reads in it; return whether that was done."""
-    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
+    with _having(connection, "busy_timeout", 0):
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
     return not busy
+
+
+@contextmanager
+def _having(connection: sqlite3.Connection, pragma: str, value: int) -> Iterator[None]:
+    (before,) = connection.execute(f"PRAGMA {pragma}").fetchone()
+    connection.execute(f"PRAGMA {pragma} = {value}")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA {pragma} = {before}")
 
 
 class _Place(NamedTuple):

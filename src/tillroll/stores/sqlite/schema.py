@@ -196,8 +196,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if not before:
         connection.execute("PRAGMA page_size = 8192")
         _use_wal(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         start = _pragma(connection, "user_version")
         for number in range(start, len(MIGRATIONS)):
             migration = MIGRATIONS[number]
@@ -211,10 +210,6 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         if not start:
             connection.execute("DROP TABLE rejected")  # of release 0.1.0: there is nothing to convert
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
