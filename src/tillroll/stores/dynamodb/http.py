@@ -127,14 +127,7 @@ class Signer:
 class Connections:
     """Kept connections to one endpoint, used by any number of threads."""
 
-    def __init__(
-        self,
-        endpoint: str,
-        signer: Signer,
-        clock: Callable[[], float] = time.time,
-        ca_file: str | None = None,
-        proxy: str | None = None,
-    ) -> None:
+    def __init__(self, endpoint: str, signer: Signer, ca_file: str | None = None, proxy: str | None = None) -> None:
         """Use an endpoint, by a proxy's tunnel if one is given and the endpoint is https.
 
         `ca_file` holds the certificates to trust instead of the system's.
@@ -147,7 +140,6 @@ class Connections:
         self._address = (url.hostname or "", url.port or (443 if self._secure else 80))
         self._proxy = read_proxy(proxy) if proxy and self._secure else None
         self._signer = signer
-        self._clock = clock
         self._tls: ssl.SSLContext | None = None
         self._ca_file = ca_file
         self._idle: list[_Connection] = []
@@ -190,7 +182,7 @@ class Connections:
             connection.close()
 
     def _send(self, request: Request) -> _Connection | Fault:
-        data = self._signer.request(request, self._clock())
+        data = self._signer.request(request, time.time())
         try:
             connection = self._take()
         except socket.gaierror as error:

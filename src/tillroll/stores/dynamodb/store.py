@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb.client import Client
 
 _COUNT_S_MIN: Final = 5.0
+_PATIENCE_S: Final = 30.0  # with a service that refuses, or with others who are first
 _GRACE_S_MAX: Final = 5.0  # for the worker whose commit ends a range to fold it
 
 
@@ -67,7 +68,6 @@ class DynamoDBStore:
         freshness_s: float,
         clock: Clock = time.time,
         monotonic: Clock = time.monotonic,
-        patience_s: float = 30.0,
         capacity: Capacity = CAPACITY,
         commit_s: float = math.inf,
         count_write_units: int = 0,
@@ -79,7 +79,7 @@ class DynamoDBStore:
         """
         self.client = client
         pace = Pace(count_write_units, monotonic) if count_write_units else None
-        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, patience_s, {}, pace)
+        self.context = Context(clock, random.random, lambda: uuid.uuid4().hex, _PATIENCE_S, {}, pace)
         self.count_write_units = count_write_units  # ports.Paced
         self._freshness_s = freshness_s
         self._commit_s = commit_s
