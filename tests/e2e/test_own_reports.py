@@ -163,6 +163,34 @@ def test_a_report_is_made_counted_changed_and_dropped_beside_purchases(running: 
     assert (audit["differences_total"], audit["events"]) == (0, events)
 
 
+FAILS_ONCE = """
+import sys
+from tillroll.app import open_store
+from tillroll.web.server import serve
+from tillroll.web.settings import ServerSettings
+
+store = open_store(sys.argv[1])
+count_some = store.count_some
+
+
+def fail(*_, **__):
+    store.count_some = count_some
+    raise ZeroDivisionError("planted")
+
+
+store.count_some = fail
+serve(store, ServerSettings(port=0))
+"""
+
+
+def test_counting_goes_on_after_an_error_that_nobody_foresaw(tmp_path: Path) -> None:
+    with serving(tmp_path, code=FAILS_ONCE) as running, client(running) as http:
+        send(http, purchases(10, 1))
+        assert http.put("/reports/own", json=DEFINITION).status_code in (200, 202)
+        wait(http, 1)
+    assert "planted" in running.log.read_text()
+
+
 def test_who_may_read_may_not_define(running: Running) -> None:
     with client(running) as http:
         for token in (READER, SENDER):

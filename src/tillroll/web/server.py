@@ -124,8 +124,8 @@ class _Server(uvicorn.Server):
             more, took_s = False, 0.0
             try:
                 more, took_s = await asyncio.to_thread(_count_some, self._state.store)
-            except TillrollError as error:  # tried again; what it means is told to who reads the report
-                _log.warning("reports cannot be counted now: %s", error)
+            except Exception as error:  # noqa: BLE001 an entry loop: tried again; who reads the report is told what it means
+                _log.warning("reports cannot be counted now: %s", error, exc_info=not isinstance(error, TillrollError))
             await asyncio.sleep(min(took_s, _COUNT_PAUSE_S_MAX) if more else _SWEEP_S)
 
     def _watch_store(self) -> None:
