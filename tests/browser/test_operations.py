@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
     from tests.browser.process import Server
 
 GOOD = {"date": "2026-03-04T05:06:07Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "acme", "id": "p-1"}
@@ -96,6 +96,24 @@ def test_rejected_are_narrowed_by_reason_and_dropped_or_sent_again_at_once(
     page.get_by_role("button", name="Send all 2 again").click()
     page.get_by_role("button", name="Confirm: Send all 2 again").click()
     expect(page.locator(".sub", has_text="0 events counted, 0 already there, 2 still rejected.")).to_be_visible()
+
+
+def test_the_rejected_of_the_reason_that_was_chosen_last_are_shown_however_answers_come(
+    open_page: Callable[..., Page], troubled: Server
+) -> None:
+    page = open_page(f"{troubled.url}/#/operations")
+    ready(page)
+    held: list[Route] = []
+    page.route("**/rejected?*code=unknown_method*", lambda route: held.append(route))  # noqa: PLW0108 - it is given an attribute
+    with page.expect_request("**/rejected?*code=unknown_method*"):
+        page.get_by_label("Reason").select_option("unknown_method")
+    page.get_by_label("Reason").select_option("conflict")
+    expect(page.locator(".rejected .code")).to_have_text(["conflict"])
+    (late,) = held
+    with page.expect_response("**/rejected?*code=unknown_method*"):
+        late.continue_()
+    page.evaluate("async () => { for (let i = 0; i < 5; i += 1) await (await fetch('/rejected/summary')).text(); }")
+    assert page.locator(".rejected .code").all_inner_texts() == ["conflict"]
 
 
 def test_imports_fields_and_outcomes_of_all_ways_outlive_a_restart(

@@ -26,6 +26,7 @@ export class RejectedList {
 
   async load(signal) {
     const found = [];
+    const which = this.#which;
     const summary = getJson("/rejected/summary", { signal });
     let more = true;
     for (let page = 0; page < this.#pages && more; page += 1) {
@@ -33,7 +34,8 @@ export class RejectedList {
       found.push(...part);
       more = part.length > 0;
     }
-    this.#show(found, more, await summary);
+    const counted = await summary;
+    if (which === this.#which) this.#show(found, more, counted); // else something else was chosen meanwhile
   }
 
   #page(after, signal) {
