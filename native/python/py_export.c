@@ -109,7 +109,7 @@ PyObject *py_quote(PyObject *module, PyObject *args) {
     return result;
 }
 
-/* format_rows */
+/* Rows */
 
 #define ROWS_AT_ONCE 4096 /* so that their text is still in the cache for whoever takes it */
 
