@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.http_server import EVENT, Running, client, read_all, read_until, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LINE = json.dumps(EVENT).encode()
