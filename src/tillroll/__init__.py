@@ -1,3 +1,3 @@
 """Tillroll: purchases in, exact reports out."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

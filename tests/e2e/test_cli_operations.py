@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.command import EVENT, command, environment, report, tillroll
 from tests.oracle import REPORTS
 
+from tillroll import __version__
 from tillroll.core import kernel
 from tillroll.stores.sqlite.segments import Segments
 
@@ -217,7 +218,7 @@ def test_a_command_that_is_not_there_ends_with_2() -> None:
 
 
 def test_the_version_is_shown() -> None:
-    assert tillroll("version").stdout == tillroll("--version").stdout == b"0.1.0\n"
+    assert tillroll("version").stdout == tillroll("--version").stdout == f"{__version__}\n".encode()
 
 
 def test_settings_show_where_they_came_from(tmp_path: Path) -> None:
