@@ -291,8 +291,9 @@ class Oracle:
         return deepcopy(self.outcomes)
 
     def discard(self, rejected_ids: Sequence[str]) -> None:
+        waiting = len(self.waiting())
         self.gone.update(rejected_ids)
-        self.refused = False
+        self.refused = self.refused and len(self.waiting()) == waiting
 
     def audit(self, *, since: int = 0, progress: Progress | None = None, repair: bool = False) -> Audit:
         events = [event for event in self.events()[: self.folded] if event.seconds // 86_400 >= since or not since]

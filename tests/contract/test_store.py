@@ -540,7 +540,11 @@ def test_what_there_is_no_room_for_is_told_and_room_is_made_by_settling(bench: B
     assert store.status().rejected_full
     assert [each.rejection.position for each in store.rejected()] == [0, 1, 2]
     assert store.set_aside([rejection(1), rejection(0)], 3.0) == 2  # what is kept needs no room
-    store.discard([each.id for each in store.rejected()])
+    some = [each.id for each in store.rejected()]
+    store.discard(["fffff-0"])  # there is no such
+    assert store.status().rejected_full
+    store.discard(some)
+    store.discard(some)
     assert not store.status().rejected_full
     assert store.set_aside(given, 4.0) == 3
     assert store.status().rejected == 2

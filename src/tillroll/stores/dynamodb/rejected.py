@@ -344,11 +344,10 @@ def discard(context: Context, wanted: Sequence[str], room: Room) -> Procedure[No
         places.append((yield from _place(context, each)))  # noqa: PERF401 a comprehension cannot yield from
     for number, some in groupby(sorted(places), key=lambda place: place[0]):
         if number:
-            yield from _discard(context, number, [index for _, index in some])
-    room.count_again()
+            yield from _discard(context, number, [index for _, index in some], room)
 
 
-def _discard(context: Context, number: int, indexes: Sequence[int]) -> Procedure[None]:
+def _discard(context: Context, number: int, indexes: Sequence[int], room: Room) -> Procedure[None]:
     backoff = context.backoff()
     while True:
         listed = yield from _find(context, [number])
@@ -367,6 +366,7 @@ def _discard(context: Context, number: int, indexes: Sequence[int]) -> Procedure
         except ConditionFailed as fault:  # another discards of it at the same time
             yield backoff.wait(fault)
         else:
+            room.count_again()
             return
 
 
