@@ -41,7 +41,7 @@ def open_store(
     scheme = address.partition("://")[0] if "://" in address else ""
     if scheme not in _STORES:
         remedy = "Give a directory, or dynamodb://REGION/AGGREGATES_TABLE/JOURNAL_TABLE"
-        raise ConfigError("data", f"{address} is no store that tillroll knows", remedy)
+        raise ConfigError("data", f"{address} is not a store address that tillroll knows", remedy)
     try:
         opening = Opening(make, freshness_s, capacity, commit_s, count_write_units)
         opened: Store = import_module(_STORES[scheme]).open_address(address, opening)
@@ -69,7 +69,7 @@ def restore_store(address: str, source: Path, progress: Progress | None = None) 
         OSError: the directory cannot be written.
     """
     if "://" in address:
-        raise StoreError(f"{address} is no directory", "Restore tables on AWS to a point in time there")
+        raise StoreError(f"{address} is not a directory", "Restore tables on AWS to a point in time there")
     from tillroll.stores.sqlite.backup import restore  # noqa: PLC0415 sqlite3 only when it is used
 
     return restore(source, Path(address), progress)

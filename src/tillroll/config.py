@@ -46,26 +46,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, msgspec.Meta(ge=0, le=65_535, description="The port the server listens on; 0 takes a free one")
     ] = 8080
     open_to_all: Annotated[
-        bool, msgspec.Meta(description="Listen beyond loopback although no token is asked for: anyone may come")
+        bool, msgspec.Meta(description="Listen beyond loopback without tokens: anyone may connect")
     ] = False
     tokens_file: Annotated[
         str,
         msgspec.Meta(description="A file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`, or of their hashes"),
     ] = ""
     send_tokens: Annotated[
-        tuple[str, ...], msgspec.Meta(description="Tokens that may send events; in the environment parted by commas")
+        tuple[str, ...], msgspec.Meta(description="Tokens that may send events; in the environment separated by commas")
     ] = ()
     read_tokens: Annotated[
-        tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment parted by commas")
+        tuple[str, ...], msgspec.Meta(description="Tokens that may read; in the environment separated by commas")
     ] = ()
     manage_tokens: Annotated[
         tuple[str, ...],
-        msgspec.Meta(description="Tokens that may make and drop reports; in the environment parted by commas"),
+        msgspec.Meta(description="Tokens that may make and drop reports; in the environment separated by commas"),
     ] = ()
     cors_origins: Annotated[
         tuple[str, ...],
         msgspec.Meta(
-            description="Origins whose pages may ask, such as https://shop.example; in the environment parted by commas"
+            description="Origins whose pages may call the server, such as https://shop.example; "
+            "in the environment separated by commas"
         ),
     ] = ()
     peer_connections_max: Annotated[
@@ -76,18 +77,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], msgspec.Meta(description="debug, info, warning or error")
     ] = "info"
     log_json: Annotated[bool, msgspec.Meta(description="Log one JSON object a line")] = False
-    url: Annotated[str, msgspec.Meta(description="The server that is asked instead of a store")] = ""
+    url: Annotated[str, msgspec.Meta(description="The server to query instead of a store")] = ""
     token: Annotated[str, msgspec.Meta(description="The token that is shown to a server")] = ""
     merchants: Annotated[
         str,
-        msgspec.Meta(description="A CSV file of lines id,name: what the page calls merchants; read when it changes"),
+        msgspec.Meta(description="A CSV file of lines id,name: merchant names for the page; read when it changes"),
     ] = ""
     audit_at: Annotated[
-        str, msgspec.Meta(description="When `serve` audits the store every day: HH:MM by UTC; empty is never")
+        str, msgspec.Meta(description="When `serve` audits the store every day: HH:MM in UTC; empty is never")
     ] = ""
     zone: Annotated[
         str,
-        msgspec.Meta(description="The time zone of the page and of `report`, unless told: an IANA name, or UTC"),
+        msgspec.Meta(description="The default time zone of the page and of `report`: an IANA name, or UTC"),
     ] = "UTC"
     queue: Annotated[
         str,
@@ -106,21 +107,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(
             ge=0,
-            description="On AWS, the write units a second that counting a report of one's own may take; 0 is no bound",
+            description="On AWS, the write units a second that counting a report of one's own may use; 0 is no limit",
         ),
     ] = 0
     events_keep: Annotated[
         tuple[str, ...],
         msgspec.Meta(
-            description="Fields that the journal keeps beside the contract's, such as country or customer.country; "
-            "in the environment parted by commas"
+            description="Fields that the journal keeps besides the contract's, such as country or customer.country; "
+            "in the environment separated by commas"
         ),
     ] = ()
     rejected_max: Annotated[
-        int, msgspec.Meta(ge=1, description="How many rejected events are kept; past it the senders are told")
+        int, msgspec.Meta(ge=1, description="How many rejected events are kept; beyond it the answer tells the sender")
     ] = CAPACITY.rejections
     rejected_bytes_max: Annotated[
-        int, msgspec.Meta(ge=1, description="The bytes that rejected events may take, as they are stored")
+        int, msgspec.Meta(ge=1, description="The bytes that rejected events may use, as they are stored")
     ] = CAPACITY.stored_bytes
 
 
@@ -183,7 +184,7 @@ def load(flags: Mapping[str, object] | None = None, environ: Mapping[str, str] |
             values[name] = _convert(name, value, origin)
             if name in _GUARDS and not values[name]:
                 remedy = "Make a token with `tillroll token`, or leave the setting out"
-                raise ConfigError(name, f"{origin} gives it and there is nothing in it", remedy)
+                raise ConfigError(name, f"{origin} sets it, but it is empty", remedy)
             origins[name] = origin
     return Config(msgspec.convert(values, Settings), origins)
 
@@ -206,7 +207,7 @@ def _read_file(path: Path | None) -> dict[str, tuple[object, str]]:
         flat |= {key: value} if table is None else {f"{key}_{name}": each for name, each in table.items()}
     for key in flat:
         if key not in _NAMES:
-            raise ConfigError(key, f"there is no such setting in {path}", _nearest(key, _NAMES))
+            raise ConfigError(key, f"unknown setting in {path}", _nearest(key, _NAMES))
     return {key: (value, str(path)) for key, value in flat.items()}
 
 
@@ -223,7 +224,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str
         if name is not None:
             found[name] = (_parted(name, text), variable)
         elif variable.startswith(PREFIX) and difflib.get_close_matches(variable, variables, 1, 0.9):
-            raise ConfigError(variable, "there is no such setting", _nearest(variable, variables))
+            raise ConfigError(variable, "unknown setting", _nearest(variable, variables))
     return found
 
 

@@ -48,8 +48,8 @@ class FieldsError(ConfigError):
     """A field that was kept with some events has no column."""
 
     def __init__(self, field: str) -> None:
-        problem = f"the field {field} was kept with some of these events, and has no column"
-        super().__init__("--keep", problem, "Name all that were ever kept, or write NDJSON, which has them all")
+        problem = f"some of these events have the kept field {field}, which has no column"
+        super().__init__("--keep", problem, "Name every kept field, or write NDJSON, which has them all")
 
 
 def _install(packages: tuple[str, ...]) -> str:
@@ -75,7 +75,7 @@ class VersionGoneError(QueryError):
     """A question to a version of a report that was read a moment ago, and is no more."""
 
     def __init__(self, name: str) -> None:
-        super().__init__("report", f"{name} was dropped, or another version has taken its place", "Ask again")
+        super().__init__("report", f"{name} was dropped or replaced by another version", "Try again")
 
 
 class OutputError(TillrollError):
@@ -108,7 +108,9 @@ class CountingError(TillrollError):
 
     def __init__(self, name: str, done: int, total: int) -> None:
         share = f"{done:,} of {total:,}"
-        super().__init__(f"{name} is being counted: {share} so far. Ask again when `tillroll reports` says it is whole")
+        super().__init__(
+            f"{name} is being counted: {share} so far. Try again when `tillroll reports` says it is complete"
+        )
         self.name = name
         self.done = done
         self.total = total
@@ -148,7 +150,7 @@ class StoreGoneError(StoreError):
 
     def __init__(self, path: str, became: str) -> None:
         remedy = "Put the directory back, or restore it from a copy, then start tillroll again"
-        super().__init__(f"{path} was {became} while it was open; nothing more is taken", remedy)
+        super().__init__(f"{path} was {became} while it was open; nothing more is accepted", remedy)
 
 
 class ServerError(TillrollError):
@@ -179,9 +181,7 @@ class ClockError(TillrollError):
     def __init__(self, bodies: list[int], now_s: float) -> None:
         clock = datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds")
         problem = f"most events of the last minute are dated in the future, and this machine's clock says {clock}"
-        super().__init__(
-            f"{problem}. Nothing of them is kept: set the clock right, or correct the dates; then send again"
-        )
+        super().__init__(f"{problem}. Nothing of them is kept: correct the clock, or the dates, then send again")
         self.bodies = bodies  # indexes of those concerned
         self.retry_after_s = 10.0
 

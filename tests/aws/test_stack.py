@@ -147,7 +147,7 @@ def test_the_command_plans_with_tags_and_a_role_and_shows_it(
 
 
 def test_a_parameter_that_there_is_not_is_named(aws: Ministack) -> None:
-    with pytest.raises(ConfigError, match=r"Freshness is none.*FreshnessSeconds"):
+    with pytest.raises(ConfigError, match=r"Freshness is not a parameter.*FreshnessSeconds"):
         stack.plan(aws.session(), "nowhere", {"Freshness": "3"})
 
 

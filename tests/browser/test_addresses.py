@@ -105,7 +105,7 @@ def test_a_value_that_a_report_cannot_have_is_told_by_the_server(
     open_page: Callable[..., Page], server: Server
 ) -> None:
     page = open_page(f"{server.url}/#/hour-bracket?bracket=7-9", quiet=False)
-    expect(page.get_by_role("alert")).to_contain_text("'7-9' is none of its values")
+    expect(page.get_by_role("alert")).to_contain_text("'7-9' is not one of its values")
 
 
 def test_brackets_of_a_table_rise_by_amount(open_page: Callable[..., Page], server: Server) -> None:

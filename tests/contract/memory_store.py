@@ -275,8 +275,8 @@ class MemoryStore:
         with self.disk.lock:
             version = next((one for one in self.disk.versions if one.report == query.report), None)
             if version is None:
-                problem = f"{query.report.name} was dropped, or another version has taken its place"
-                raise QueryError("report", problem, "Ask again")
+                problem = f"{query.report.name} was dropped or replaced by another version"
+                raise QueryError("report", problem, "Try again")
             if not version.readable:
                 raise CountingError(version.name, version.position, self.disk.end)
             cells = version.cells.values()

@@ -149,7 +149,7 @@ def test_another_definition_takes_the_place_of_one_when_it_is_whole(real_bench: 
     after = report_of(store, "local-days")
     assert (after.version, after.title) == (2, "There")
     check(store, [*events, *more], ["local-days"])
-    with pytest.raises(QueryError, match="another version has taken its place"):
+    with pytest.raises(QueryError, match="replaced by another version"):
         store.page(Query(report=before))
     assert [state.report.version for state in store.report_states() if state.report.is_own] == [2]
     assert store.audit().differences == []

@@ -213,7 +213,7 @@ def check_that_it_is_closed_until_it_is_told_who_may_come(image: Image, tmp_path
     with contained(image, tmp_path / "data", *image.config["Entrypoint"], *image.config["Cmd"]) as server:
         code, told = said(server)
     assert code == 2
-    assert "no token is asked for" in told
+    assert "no tokens are set" in told
 
 
 def check_that_there_is_the_kernel_and_nothing_that_is_not_needed(image: Image, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_copy_that_is_not_whole_is_refused_and_leaves_nothing(tmp_path: Path) 
     left = tmp_path / "left"
     left.mkdir()
     (left / "tillroll.db-wal").write_bytes(b"of another file")
-    assert b"Move what is in it away" in tillroll("restore", copy, "--data", left, code=4).stderr
+    assert b"Move its contents away" in tillroll("restore", copy, "--data", left, code=4).stderr
 
 
 def test_a_list_of_imports_beside_the_file_moves_into_it(tmp_path: Path) -> None:

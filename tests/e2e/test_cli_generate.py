@@ -54,7 +54,7 @@ def test_the_summary_says_what_a_recount_of_the_lines_does(tmp_path: Path) -> No
     [
         (("--from", "soon"), b"soon is neither a day nor an instant"),
         (("--from", "2026-03-02", "--to", "2026-03-01"), b"the range ends before it begins"),
-        (("--duplicates", "7"), b"7.0 is no share"),
+        (("--duplicates", "7"), b"7.0 is not a share"),
         (("ftp://example.invalid",), b"is not the address of a server"),
         (("localhost:8080",), b"Write http://localhost:8080"),
         (("[::1]:8080/under",), b"Write http://[::1]:8080/under"),
@@ -68,7 +68,7 @@ def test_what_cannot_be_generated_is_refused(arguments: tuple[str, ...], told: b
 
 def test_purchases_of_a_time_to_come_are_made_with_a_warning() -> None:
     done = tillroll("generate", "--events", "10", "--from", "2999-01-01", "--days", "1")
-    assert b"this goes on until 2999-01-02" in done.stderr
+    assert b"this continues until 2999-01-02" in done.stderr
     assert b"not accepted" in done.stderr
     assert done.stdout.count(b"\n") == 10
 

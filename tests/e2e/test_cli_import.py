@@ -99,7 +99,7 @@ def test_a_name_that_could_not_be_told_apart_is_refused(tmp_path: Path, name: st
     file = tmp_path / "purchases.ndjson"
     file.write_bytes(b"")
     done = tillroll("import", "--data", tmp_path / "data", "--name", name, file, code=2)
-    assert b"is no name. Give printable characters" in done.stderr
+    assert b"is not a valid name. Give printable characters" in done.stderr
 
 
 def test_the_same_content_under_another_name_is_asked_about(tmp_path: Path) -> None:

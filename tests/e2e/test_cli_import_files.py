@@ -105,7 +105,7 @@ def test_csv_said_to_be_csv_wants_a_header_and_json_said_to_be_json_is_not_csv(t
     file = tmp_path / "file"
     file.write_bytes(b"date,amount\n1,2\n")
     told = tillroll("import", file, "--format", "csv", "--data", tmp_path / "data", code=2).stderr
-    assert b"no header of CSV with date, amount, paymentMethod, merchantId" in told
+    assert b"not a CSV header with date, amount, paymentMethod, merchantId" in told
     file.write_bytes(CSV + ROW)
     assert (
         b"seems to be CSV" in tillroll("import", file, "--format", "json", "--data", tmp_path / "data", code=2).stderr

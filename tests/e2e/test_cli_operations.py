@@ -232,4 +232,4 @@ def test_settings_show_where_they_came_from(tmp_path: Path) -> None:
     assert b"secret-one" not in done.stdout
     (tmp_path / "tillroll.toml").write_text("prt = 9000\n")
     refused = tillroll("config", cwd=tmp_path, code=2)
-    assert refused.stderr.startswith(b"tillroll: prt: there is no such setting in tillroll.toml. Did you mean port")
+    assert refused.stderr.startswith(b"tillroll: prt: unknown setting in tillroll.toml. Did you mean port")

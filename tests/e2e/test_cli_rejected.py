@@ -96,7 +96,7 @@ def test_a_retry_of_nothing_or_of_two_things_is_refused(data: Path, arguments: t
 @pytest.mark.parametrize("which", [("--all",), ("--source", "till"), ("--code", "invalid_amount")])
 def test_nothing_is_dropped_in_bulk_without_a_yes(data: Path, which: tuple[str, ...]) -> None:
     refused = tillroll("rejected", "drop", *which, "--data", data, code=2)
-    assert b"Say --yes" in refused.stderr
+    assert b"Add --yes" in refused.stderr
     code, shown = on_terminal("rejected", "drop", *which, "--data", data, answer=b"n\n")
     assert code == 2
     assert b"nothing was dropped" in shown

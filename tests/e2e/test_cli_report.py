@@ -153,8 +153,8 @@ def test_a_chart_of_a_report_of_ones_own_is_by_what_that_has(tmp_path: Path) -> 
         (("bracket-method", "--merchant", "m"), b"does not count by merchant"),
         (("hour-bracket", "--from", "2026-02-30"), b"'2026-02-30' is not a date"),
         (("hour-bracket", "--from", "2026-03-02", "--to", "2026-03-01"), b"is not after"),
-        (("hour-bracket", "--bracket", "10"), b"'10' is none of its values"),
-        (("hour-bracket", "--order", "events"), b"'events' is none of its values"),
+        (("hour-bracket", "--bracket", "10"), b"'10' is not one of its values"),
+        (("hour-bracket", "--order", "events"), b"'events' is not one of its values"),
         (("hour-bracket", "--chart", "--order=-events"), b"--order: a chart of what has a time has its own order"),
         (("hour-bracket", "--chart", "--measures", "events,amount"), b"a chart draws one of them"),
         (("day-merchant", "--chart", "--measures", "average"), b"averages do not add up"),
@@ -234,7 +234,9 @@ def test_a_table_has_brackets_by_amount(filled: Filled) -> None:
 
 @pytest.mark.parametrize("flags", [("--columns", "split"), ("--bom",)])
 def test_columns_and_the_mark_belong_to_csv(filled: Filled, flags: tuple[str, ...]) -> None:
-    assert b"only CSV has it. Add --format csv" in filled.report("hour-bracket", *flags, "--format", "json", code=2)
+    assert b"it applies only to CSV. Add --format csv" in filled.report(
+        "hour-bracket", *flags, "--format", "json", code=2
+    )
 
 
 def test_days_are_by_the_clocks_of_the_setting(tmp_path: Path) -> None:

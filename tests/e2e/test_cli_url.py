@@ -259,7 +259,7 @@ def test_a_server_that_is_away_refuses_or_cannot_do_it_is_told(place: Place, mon
     url = place.running.url
     told = place.told(["report", "hour-bracket"], "--url", url)
     assert (told.code, told.out) == (4, b"")
-    assert b"asks for a token" in told.err
+    assert b"requires a token" in told.err
     assert b"TILLROLL_TOKEN" in told.err
     assert place.told(["audit"], "--url", "http://127.0.0.1:1").code == 4
     assert place.told(["audit"], "--url", "tillroll.example").code == 2

@@ -226,7 +226,7 @@ def test_a_field_that_the_settings_do_not_keep_is_remarked_on(tmp_path: Path) ->
     tillroll("import", "-", cwd=tmp_path, stdin=json.dumps(purchases(1, 1)[0]).encode())
     for command in ("plan", "apply"):
         said = tillroll("reports", command, "reports.toml", cwd=tmp_path).stderr.decode()
-        assert "country is no dimension (hour, day," in said
+        assert "country is neither a dimension (hour, day," in said
         said = tillroll(
             "reports", command, "reports.toml", cwd=tmp_path, TILLROLL_EVENTS_KEEP="country"
         ).stderr.decode()

@@ -110,8 +110,8 @@ def test_a_busy_second_is_written_as_well() -> None:
     ("changes", "told"),
     [
         ({"stop_s": MONDAY_S}, "the range ends before it begins"),
-        ({"duplicates": 1.5}, "is no share"),
-        ({"duplicates": 0.5, "late": 0.5}, "nothing is left"),
+        ({"duplicates": 1.5}, "is not a share"),
+        ({"duplicates": 0.5, "late": 0.5}, "no line is left"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(changes: dict[str, float], told: str) -> None:

@@ -65,5 +65,5 @@ def test_what_a_journal_writes_comes_back_as_it_was(
 
 @pytest.mark.parametrize("wrong", [b"nonsense\n", b"7\n", b'{"date":1}\n'])
 def test_what_is_no_event_is_an_error(wrong: bytes) -> None:
-    with pytest.raises(ServerError, match="no event"):
+    with pytest.raises(ServerError, match="an invalid event"):
         list(batches(line(1, {}) + wrong))

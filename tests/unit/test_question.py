@@ -110,7 +110,7 @@ def test_a_filter_that_the_report_does_not_have_is_refused(report: Report, name:
 @pytest.mark.parametrize(
     ("parameters", "problem"),
     [
-        ({"bracket": ["10-51"]}, "bracket: '10-51' is none of its values. They are <10, 10-50"),
+        ({"bracket": ["10-51"]}, "bracket: '10-51' is not one of its values. They are <10, 10-50"),
         ({"method": ["pay_now"]}, "PAY_NOW, PAY_LATER, SLICE_IT"),
         ({"by": ["merchant"]}, "They are hour, bracket, method, day, week"),
         ({"by": ["bracket,bracket"]}, "given twice"),
@@ -163,7 +163,7 @@ def test_a_whole_number_has_bounds() -> None:
 
 
 def test_a_range_of_a_report_over_all_time_is_told_who_answers_it() -> None:
-    with pytest.raises(QueryError, match="Ask hour-bracket-method with by=bracket,method and the range"):
+    with pytest.raises(QueryError, match="Query hour-bracket-method with by=bracket,method and the range"):
         parse_query(REPORTS["bracket-method"], {"from": ["2011-12-03"]})
     with pytest.raises(QueryError, match="no report counts by merchant,method within a range"):
         parse_query(TIMELESS, {"to": ["2011-12-03"]})
@@ -177,12 +177,12 @@ def test_the_order_bracket_is_the_order_of_datapoints_with_brackets_by_amount() 
 @pytest.mark.parametrize(
     ("report", "parameters", "problem"),
     [
-        ("hour-bracket", {"zone": ["Mars/Olympus"]}, "zone: 'Mars/Olympus' is no time zone. Give an IANA name"),
+        ("hour-bracket", {"zone": ["Mars/Olympus"]}, "zone: 'Mars/Olympus' is not a time zone. Give an IANA name"),
         ("hour-bracket", {"zone": ["UTC", "UTC"]}, "given 2 times"),
         (
             "day-merchant",
             {"zone": ["Europe/Stockholm"]},
-            "counts whole days of UTC. Leave it out, or ask",
+            "counts whole days of UTC. Leave it out, or query",
         ),
         ("bracket-method", {"zone": ["Europe/Stockholm"]}, "is over all time"),
         ("hour-bracket", {"by": ["week,month"]}, "week and month are both given"),

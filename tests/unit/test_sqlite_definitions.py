@@ -192,7 +192,7 @@ def test_another_definition_takes_the_place_of_one_at_one_instant(tmp_path: Path
             break
     assert seen == sorted(seen)
     assert set(seen) == {1, 2}
-    with pytest.raises(QueryError, match="another version has taken its place"):
+    with pytest.raises(QueryError, match="replaced by another version"):
         store.page(Query(report=define(TABLES[0]).report(1)))
     rows = sqlite3.connect(store.path)
     assert rows.execute("SELECT count(*) FROM aggregate WHERE report LIKE 'local-days.1%'").fetchone() == (0,)

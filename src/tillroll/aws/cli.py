@@ -45,7 +45,7 @@ _CREDENTIALS = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_DEFAULT_PROFILE",
 )
-_TOO_OFTEN = "received too often, and not taken"  # the queue's own redrive policy moved it
+_TOO_OFTEN = "received too often without success"  # the queue's own redrive policy moved it
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 Stack = Annotated[str, typer.Option("--stack", metavar="NAME", help="The CloudFormation stack.")]
@@ -61,7 +61,7 @@ def _session(profile: str | None, region: str | None) -> boto3.Session:
     with explained("opening a session"):
         session = open_session(profile, region)
     if session.region_name is None:
-        raise ConfigError("AWS_REGION", "no region is known", "Set it, to eu-west-1 say, or give --region")
+        raise ConfigError("AWS_REGION", "no region is set", "Set it, for example to eu-west-1, or give --region")
     return session
 
 
@@ -84,11 +84,13 @@ def deploy(
     bucket: Annotated[
         str,
         typer.Option(
-            "--bucket", metavar="NAME", help="Where the package goes; tillroll-code-ACCOUNT-REGION, made if not given."
+            "--bucket",
+            metavar="NAME",
+            help="Bucket of the package; by default tillroll-code-ACCOUNT-REGION, created if missing.",
         ),
     ] = "",
     bucket_owner: Annotated[
-        str, typer.Option("--bucket-owner", metavar="ACCOUNT", help="Whose the bucket is, if not this account's.")
+        str, typer.Option("--bucket-owner", metavar="ACCOUNT", help="Account of the bucket, if not this one.")
     ] = "",
     parameter: Annotated[
         list[str] | None,
@@ -98,20 +100,18 @@ def deploy(
         list[str] | None,
         typer.Option("--tag", metavar="NAME=VALUE", help="A tag of the stack and all in it; may be repeated."),
     ] = None,
-    role_arn: Annotated[
-        str, typer.Option("--role-arn", metavar="ARN", help="The role that CloudFormation takes to do it.")
-    ] = "",
+    role_arn: Annotated[str, typer.Option("--role-arn", metavar="ARN", help="Role for CloudFormation.")] = "",
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Take over tables that a deleted stack has left, with all in them.")
+        bool, typer.Option("--adopt", help="Take over the tables of a deleted stack, with their contents.")
     ] = False,
     no_execute: Annotated[
-        bool, typer.Option("--no-execute", help="Show what would change, and leave the change set to be looked at.")
+        bool, typer.Option("--no-execute", help="Show what would change, and leave the change set.")
     ] = False,
     termination_protection: Annotated[
         bool | None,
         typer.Option(
             "--termination-protection/--no-termination-protection",
-            help="Refuse to delete the stack; as it is unless given, and on at first.",
+            help="Protect the stack from deletion; unchanged by default, on for a new stack.",
         ),
     ] = None,
     build_only: Annotated[
@@ -127,9 +127,11 @@ def deploy(
     A parameter that is not given keeps its value; so do the tags, when none is given.
     """
     if architecture not in ("arm64", "x86_64"):
-        raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
+        raise ConfigError("architecture", f"{architecture} is not an architecture of Lambda", "Give arm64 or x86_64")
     if runtime not in _RUNTIMES:
-        raise ConfigError("runtime", f"{runtime} is none that tillroll runs on", f"Give {' or '.join(_RUNTIMES)}")
+        raise ConfigError(
+            "runtime", f"{runtime} is not a runtime that tillroll supports", f"Give {' or '.join(_RUNTIMES)}"
+        )
     given = _pairs("parameter", parameter or [], "FreshnessSeconds=30")
     options = stack.Options(
         tags=None if tag is None else _pairs("tag", tag, "team=checkout"),
@@ -156,7 +158,7 @@ def deploy(
         return
     outputs = stack.deploy(session, stack_name, given, _print_change, options)
     if release.is_rolled_back(session, outputs):
-        typer.echo("the functions are rolled back: `tillroll aws rollback --undo` puts the newest in force", err=True)
+        typer.echo("the functions are rolled back: `tillroll aws rollback --undo` activates the newest", err=True)
     if json:
         write_json(outputs)
         return
@@ -169,8 +171,8 @@ def deploy(
 def _without_kernel(architecture: str) -> str:
     dollars = costs.dollars_without_kernel("arm64" if architecture == "arm64" else "x86_64")
     return (
-        f"the compiled kernel is not in it, for it was not built here for {architecture}: an event takes five times as "
-        f"long to decode, ${dollars:.4f} a million more. Deploy from such a machine to have it"
+        f"the package has no compiled kernel for {architecture}: an event takes five times as long to decode, "
+        f"${dollars:.4f} a million more. To include it, deploy from such a machine"
     )
 
 
@@ -186,23 +188,23 @@ def _show_plan(planned: stack.ChangeSet | None, stack_name: str, *, json: bool) 
         rows.add_row(*change)
     console().print(rows)
     for name in planned.dropped:
-        typer.echo(f"the parameter {name} is no more", err=True)
+        typer.echo(f"the parameter {name} no longer exists", err=True)
     typer.echo(f"do it: aws cloudformation execute-change-set --change-set-name {planned.id}")
     typer.echo(f"or not: aws cloudformation delete-change-set --change-set-name {planned.id}")
     if planned.is_first:
-        typer.echo(f"the stack {stack_name} stands there meanwhile, in review, with nothing in it")
+        typer.echo(f"the empty stack {stack_name} remains, in review")
 
 
 @app.command()
 def rollback(
     *,
-    undo: Annotated[bool, typer.Option("--undo", help="Put the newest versions in force again.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Activate the newest versions again.")] = False,
     stack_name: Stack = stack.STACK,
     profile: Profile = None,
     region: Region = None,
     json: Json = False,
 ) -> None:
-    """Put the functions' package before this one in force, at once, without a deployment, and with its settings.
+    """Activate the functions' previous package, at once, without a deployment, with its settings.
 
     Tables, queues and roles stay as they are. Deploying another package ends it.
     """
@@ -216,7 +218,7 @@ def rollback(
         before, after = move.before, move.after
         typer.echo(f"{move.function}: version {before.number} -> {after.number}, published {after.published_at}")
     if not moves:
-        typer.echo("the newest versions are in force")
+        typer.echo("the newest versions are active")
 
 
 def _pairs(what: str, words: list[str], example: str) -> dict[str, str]:
@@ -237,7 +239,7 @@ def _print_change(resource: str, state: str, reason: str) -> None:
 def status(
     *, stack_name: Stack = stack.STACK, profile: Profile = None, region: Region = None, json: Json = False
 ) -> None:
-    """Show how the queues stand, what is journaled, and how far it is counted."""
+    """Show the state of the queues, what is journaled, and how far it is counted."""
     session = _session(profile, region)
     outputs = stack.outputs(session, stack_name)
     store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
@@ -263,7 +265,8 @@ def status(
 @app.command()
 def folders(
     count: Annotated[
-        int | None, typer.Argument(metavar="N", min=1, max=_FOLDERS_MAX, help="From now on; shown if not given.")
+        int | None,
+        typer.Argument(metavar="N", min=1, max=_FOLDERS_MAX, help="New number of folders; by default shows it."),
     ] = None,
     *,
     data: Annotated[
@@ -274,7 +277,7 @@ def folders(
     region: Region = None,
     json: Json = False,
 ) -> None:
-    """Have the fold shared by N folders, which may be worked at at the same time, beside any traffic.
+    """Divide the fold among N folders, which work in parallel, at any time.
 
     Each counts its part of the datapoints and reads all of the journal: `tillroll aws cost --folders N` has the price.
     """
@@ -328,7 +331,7 @@ def cost(
         list[Path] | None, typer.Option("--reports", metavar="FILE", help="Definitions of reports of one's own.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="STORE", help="A store whose own reports count.")
+        str | None, typer.Option("--data", metavar="STORE", help="A store whose own reports are priced.")
     ] = None,
     field_values: Annotated[
         int, typer.Option("--field-values", metavar="COUNT", min=1, help="Of each kept field they are by.")
@@ -351,7 +354,7 @@ def cost(
     price: Annotated[
         list[str] | None, typer.Option("--price", metavar="NAME=DOLLARS", help="One price; may be repeated.")
     ] = None,
-    measured: Annotated[bool, typer.Option("--measured", help="Show what the deployed stack took, beside it.")] = False,
+    measured: Annotated[bool, typer.Option("--measured", help="Also show what the deployed stack used.")] = False,
     hours: Annotated[
         int, typer.Option("--hours", metavar="HOURS", min=1, max=24, help="Measured over the last hours.")
     ] = 1,
@@ -360,9 +363,9 @@ def cost(
     region: Region = None,
     json: Json = False,
 ) -> None:
-    """Predict write units and dollars per million events, item by item, beside what the stack took with --measured."""
+    """Predict write units and dollars per million events, item by item, next to the stack's usage with --measured."""
     if architecture not in ("arm64", "x86_64"):
-        raise ConfigError("architecture", f"{architecture} is none that Lambda has", "Give arm64 or x86_64")
+        raise ConfigError("architecture", f"{architecture} is not an architecture of Lambda", "Give arm64 or x86_64")
     own = _own_reports(reports or [], data)
     shares = Shares(merchants, field_values, costs.BRACKET_SHARES, costs.METHOD_SHARES)
     load = Load(
@@ -453,17 +456,15 @@ def redrive_(
     only: Annotated[
         str | None, typer.Option("--only", metavar="ID", help="Only this one, as the list names it; needs --body.")
     ] = None,
-    body: Annotated[
-        Path | None, typer.Option("--body", metavar="FILE", help="What the event of --only should have been.")
-    ] = None,
+    body: Annotated[Path | None, typer.Option("--body", metavar="FILE", help="The corrected event for --only.")] = None,
     stack_name: Stack = stack.STACK,
     profile: Profile = None,
     region: Region = None,
     json: Json = False,
 ) -> int:
-    """Put dead letters through the journal's own check once more, under the names they first came with.
+    """Send dead letters through the journal's own check again, under their original names.
 
-    What was counted before it died is not counted twice. Exits with 3 when some are still rejected.
+    A message counted before is not counted twice. Exits with 3 when some are still rejected.
     """
     if (only is None) != (body is None):
         raise ConfigError(
@@ -475,7 +476,7 @@ def redrive_(
         found = redrive.look(queue)
         _show_letters(found.letters, json=json)
         if not found.is_all:
-            typer.echo("there are more: no more than these may be looked at at once", err=True)
+            typer.echo("there are more: only this many can be shown at once", err=True)
         return 0
     store = open_store(outputs["Store"], freshness_s=float(outputs["FreshnessSeconds"]))
     try:
@@ -486,12 +487,14 @@ def redrive_(
     finally:
         store.close()
     if only is not None and not done.tried:
-        raise ConfigError("only", f"there is no dead letter {only}", "See --dry-run for those that there are")
+        raise ConfigError("only", f"there is no dead letter {only}", "--dry-run lists them")
     if not json:
         counts = done.counts
         typer.echo(f"{counts.accepted:,} counted, {counts.duplicates:,} were counted before, {len(done.left):,} left")
     if not done.is_all:
-        typer.echo("it ended early, for so many are still wrong: correct or delete these, then go on", err=True)
+        typer.echo(
+            "it ended early, because too many are still rejected: correct or delete these, then continue", err=True
+        )
     _show_letters(done.left, json=json)
     return _STILL_REJECTED_CODE if done.left else 0
 

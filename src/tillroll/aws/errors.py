@@ -45,7 +45,7 @@ def explained(doing: str) -> Iterator[None]:
         if any(each in code for each in _CREDENTIALS):
             raise AwsError(f"{doing}: AWS does not accept the credentials ({code})", "Log in again") from error
         if "AccessDenied" in code or "Unauthorized" in code:
-            raise AwsError(f"{doing}: {error}", "Take a role that may: see docs/aws.md") from error
-        raise AwsError(f"{doing}: {error}", "See what AWS says above") from error
+            raise AwsError(f"{doing}: {error}", "Use a role with that permission: see docs/aws.md") from error
+        raise AwsError(f"{doing}: {error}", "See the AWS message above") from error
     except BotoCoreError as error:
         raise AwsError(f"{doing}: {error}", "Check the network and the AWS settings") from error

@@ -99,7 +99,7 @@ def _make_bucket(session: boto3.Session, bucket: str, account: str) -> None:
         s3.head_bucket(**owned)
     except ClientError as error:
         if error.response["Error"]["Code"] not in {"404", "NoSuchBucket", "NotFound"}:
-            problem = f"the bucket {bucket} belongs to somebody else, or cannot be seen"
+            problem = f"the bucket {bucket} belongs to another account, or is not accessible"
             raise AwsError(problem, "Name another with --bucket") from error
         region = s3.meta.region_name
         if region == "us-east-1":  # where the API takes no location
@@ -188,7 +188,7 @@ def plan(
     known = parameter_defaults()
     for name in parameters:
         if name not in known:
-            raise ConfigError("parameter", f"{name} is none of the template's", f"They are {', '.join(known)}")
+            raise ConfigError("parameter", f"{name} is not a parameter of the template", f"They are {', '.join(known)}")
     client: CloudFormationClient = session.client("cloudformation")
     with explained(f"deploying {stack}"):
         exists = _exists(client, stack)
@@ -327,7 +327,7 @@ def _watch(client: CloudFormationClient, stack_id: str, seen: set[str], tell: Ca
             break
         time.sleep(_POLL_S)
     if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-        remedy = "Mend it and deploy again; a stack that never was whole must be deleted first"
+        remedy = "Fix it and deploy again; a stack that was never complete must be deleted first"
         raise AwsError(f"the stack is {status}: {failed or 'see its events'}", remedy)
 
 

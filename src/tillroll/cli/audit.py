@@ -31,20 +31,20 @@ def run(
         typer.Option("--since", metavar="DAY", help="Compare only the windows from this day on."),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Set right what differs: aggregates, and the index of names.")
+        bool, typer.Option("--repair", help="Correct the differences: aggregates, and the index of names.")
     ] = False,
     slow: Annotated[
         bool,
-        typer.Option("--slow", help="See as well that the kernel and plain Python count a sample of chunks alike."),
+        typer.Option("--slow", help="Also check that the kernel and plain Python count a sample of chunks alike."),
     ] = False,
     where: StoreOptions,
     json: Json = False,
 ) -> int:
     """Count the whole journal again and compare every aggregate.
 
-    Exact beside live traffic: it compares at one position. Looks as well whether the index has every name by which a
-    repeat would be known. Exits with 1 when anything differs, and names it. With --repair aggregates and index are set
-    right; a journal that is damaged cannot be, and is restored from a copy.
+    Exact while traffic goes on: it compares at one position. Also checks that the index has every name that identifies
+    a repeat. Exits with 1 when anything differs, and names it. --repair corrects aggregates and index; a damaged
+    journal must be restored from a copy.
     """
     kernel.keep_memory()
     start = 0 if since is None else _day(since)

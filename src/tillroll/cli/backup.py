@@ -13,15 +13,15 @@ from tillroll.ports import Copyable
 
 
 def run(
-    target: Annotated[str, typer.Argument(metavar="FILE", help="The copy; what has the name is replaced.")],
+    target: Annotated[str, typer.Argument(metavar="FILE", help="The copy; an existing file is replaced.")],
     *,
     where: LocalOptions,
     json: Json = False,
 ) -> None:
-    """Copy the store to one file, of one moment, while everything goes on, and check that the copy is whole.
+    """Copy the store to one file, a snapshot, while traffic goes on, and check the copy.
 
     The file has everything: journal, aggregates, rejected events, the list of imports. `tillroll restore` makes a store
-    of it.
+    from it.
     """
     with where.opened() as store:
         if not isinstance(store, Copyable):

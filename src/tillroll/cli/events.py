@@ -44,33 +44,33 @@ def run(
     *,
     form: Annotated[
         Format | None,
-        typer.Option("--format", help="How to write them; the file's name tells, unless given, or ndjson."),
+        typer.Option("--format", help="Format; by default from the file's name, otherwise ndjson."),
     ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="The first moment whose events are written.")
-    ] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="DAY|INSTANT", help="Start of the range.")] = None,
     stop: Annotated[
-        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="The first moment whose events are not.")
+        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="End of the range, exclusive.")
     ] = None,
     merchant: Annotated[
         list[str] | None, typer.Option("--merchant", metavar="MERCHANT", help="Only this merchant's; may be repeated.")
     ] = None,
-    after: Annotated[int, typer.Option("--after", min=0, metavar="POSITION", help="Only what came after.")] = 0,
+    after: Annotated[
+        int, typer.Option("--after", min=0, metavar="POSITION", help="Only events after this position.")
+    ] = 0,
     until: Annotated[
-        int | None, typer.Option("--until", min=0, metavar="POSITION", help="Only what came up to there.")
+        int | None, typer.Option("--until", min=0, metavar="POSITION", help="Only events up to this position.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue with new events, until Ctrl-C.")] = False,
     interval: Annotated[
         float, typer.Option("--interval", min=0.1, metavar="SECONDS", help="How often --follow looks for more.")
     ] = 10,
     events_keep: EventsKeep = None,
     where: StoreOptions,
 ) -> None:
-    """Write the journal's events, in the order they were accepted, each with the name by which a repeat is known.
+    """Write the journal's events, in the order they were accepted, each with the name that identifies its repeats.
 
-    `tillroll import` takes NDJSON and CSV: into an empty store it gives the same reports, into any it counts nothing
-    twice. At the end standard error has the position that was reached, from which --after goes on. A directory has a
-    file for each day and range of positions, and a manifest: run again, it gets what it has not got yet.
+    `tillroll import` reads NDJSON and CSV: an empty store then has the same reports, and no store counts an event
+    twice. At the end standard error has the last position, from which --after continues. A directory has a file for
+    each day and range of positions, and a manifest: run again, it gets only the missing events.
     """
     kernel.keep_memory()
     chosen = question.chosen_of(start, stop, merchant)
@@ -79,7 +79,7 @@ def run(
     if until is not None and until < after:
         raise QueryError("--until", f"{until} is before --after {after}", "Give a later position")
     if form is Format.PARQUET and target == STDOUT and sys.stdout.isatty():
-        raise OutputError("standard output", "Parquet is nothing to read on a terminal")
+        raise OutputError("standard output", "Parquet cannot be shown on a terminal")
     if follow:
         _check_follow(target, form, until, is_directory=is_directory)
     keep = where.settings(events_keep=events_keep).events_keep
@@ -101,9 +101,9 @@ def run(
 def _check_follow(target: str, form: Format, until: int | None, *, is_directory: bool) -> None:
     """Refuse what cannot go on with what comes."""
     if until is not None:
-        raise QueryError("--follow", "it goes on past any --until", "Leave out one of them")
+        raise QueryError("--follow", "it continues past any --until", "Leave out one of them")
     if not is_directory and (target != STDOUT or form is Format.PARQUET):
-        problem = "a file is there when it is whole"
+        problem = "a file appears when it is complete"
         raise QueryError("--follow", problem, "Name a directory, or follow to standard output")
 
 

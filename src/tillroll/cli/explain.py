@@ -14,13 +14,11 @@ from tillroll.core.question import find_datapoint
 def run(
     datapoint: Annotated[str, typer.Argument(metavar="DATAPOINT", help="Such as '2011-12-03:10|10-50|SLICE_IT'.")],
     *,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="ROWS", min=1, help="Show at most so many of its events.")
-    ] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="ROWS", min=1, help="Maximum events to show.")] = 100,
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """Show the events behind a datapoint: where each is journaled, what it is known by, and whether it is folded."""
+    """Show the events behind a datapoint: the place in the journal, the name, and whether it is folded."""
     with where.opened() as store:
         at = find_datapoint(store.catalogue(), datapoint)
         (counted,) = store.get([datapoint])

@@ -19,14 +19,14 @@ def run(
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """Show the fields that the journal keeps, and those that events bring and are not kept: never a value of them.
+    """Show the fields that the journal keeps, and the other fields that events have, never their values.
 
-    The first are counted in the journal, which is read whole; the others are of samples.
+    The first are counted in the whole journal; the others are sampled.
     """
     with where.opened() as store:
         if isinstance(store, Served):
             if events_keep is not None:
-                raise ConfigError("--keep", "a server has its own list", "Leave it out, or ask a store with --data")
+                raise ConfigError("--keep", "a server has its own list", "Leave it out, or query a store with --data")
             found = store.fields()
         else:
             found = FieldWatch(Keep(where.settings(events_keep=events_keep).events_keep)).shown(store)

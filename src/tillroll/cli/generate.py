@@ -42,7 +42,7 @@ class PlanOptions(NamedTuple):
         float, typer.Option("--duplicates", metavar="SHARE", help="Lines that repeat one; 0.01 is 1 %.")
     ] = 0
     late: Annotated[float, typer.Option("--late", metavar="SHARE", help="Lines that come hours or days late.")] = 0
-    invalid: Annotated[float, typer.Option("--invalid", metavar="SHARE", help="Lines that are no purchase.")] = 0
+    invalid: Annotated[float, typer.Option("--invalid", metavar="SHARE", help="Lines that are not purchases.")] = 0
     ids: Annotated[bool, typer.Option("--ids", help="Give each purchase an id; implied by --duplicates.")] = False
 
 
@@ -56,20 +56,20 @@ def run(
     *,
     options: PlanOptions,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="First moment; --days before --to unless given.")
+        str | None, typer.Option("--from", metavar="DAY|INSTANT", help="Start; by default --days before --to.")
     ] = None,
     stop: Annotated[
-        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="First moment after the last; now unless given.")
+        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="End, exclusive; now by default.")
     ] = None,
     days: Annotated[
-        float, typer.Option("--days", metavar="DAYS", min=0.001, help="How long, unless --from and --to say it.")
+        float, typer.Option("--days", metavar="DAYS", min=0.001, help="Length, without --from and --to.")
     ] = 30,
     summary: Annotated[
         str | None, typer.Option("--summary", metavar="FILE", help="Write what every report must then show, as JSON.")
     ] = None,
     rate: Annotated[
         float | None,
-        typer.Option("--rate", metavar="EVENTS", min=0.001, help="At most so many events a second, to a server."),
+        typer.Option("--rate", metavar="EVENTS", min=0.001, help="Maximum events a second, to a server."),
     ] = None,
     batch: Annotated[
         int, typer.Option("--batch", metavar="EVENTS", min=1, max=100_000, help="Events in one request, to a server.")
@@ -93,7 +93,7 @@ def run(
     start_s, stop_s = _range(start, stop, days)
     if stop_s > time.time() + limits.FUTURE_S_MAX:
         until = dt.datetime.fromtimestamp(stop_s, dt.UTC).isoformat()
-        typer.echo(f"this goes on until {until}: what is dated more than a day ahead is not accepted", err=True)
+        typer.echo(f"this continues until {until}: events dated more than a day ahead are not accepted", err=True)
     generator = Generator(Plan(**options._asdict(), start_s=start_s, stop_s=stop_s))
     sent = None
     with event_progress("generate") as progress:

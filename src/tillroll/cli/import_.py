@@ -48,38 +48,38 @@ def run(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", metavar="NAME", help="What this import is called, for a single file; a file's path unless given."
+            "--name", metavar="NAME", help="Name of this import, for a single file; by default the file's path."
         ),
     ] = None,
     file_format: Annotated[
-        FileFormat | None, typer.Option("--format", help="What the files are; how each begins tells, unless given.")
+        FileFormat | None,
+        typer.Option("--format", help="Format of the files; by default detected from their beginning."),
     ] = None,
     anyway: Annotated[
         bool,
         typer.Option(
-            "--anyway", help="Import although name and content do not go together as before, or it seems no events."
+            "--anyway",
+            help="Import even if name and content do not match an earlier import, or the file seems to have no events.",
         ),
     ] = False,
     rate: Annotated[
         float | None,
-        typer.Option(
-            "--rate", metavar="EVENTS", min=1, help="Events a second at most: as many as it can, unless given."
-        ),
+        typer.Option("--rate", metavar="EVENTS", min=1, help="Maximum events a second; unlimited by default."),
     ] = None,
     events_keep: EventsKeep = None,
     where: LocalOptions,
     json: Json = False,
 ) -> int:
-    """Take events from files, or from standard input: JSON by the line or as an array, or CSV with a header.
+    """Import events from files, or from standard input: JSON lines, a JSON array, or CSV with a header.
 
-    An import has a name, and a line is known by that name and its number (an event with an id of its own, by the id).
-    Run again, or after it was killed, it goes on where it was and counts nothing twice. What is not accepted is kept:
-    see `tillroll rejected`. Exits with 3 when there was any. A file without an event at its beginning is refused.
+    An import has a name. The name and a line's number identify an event that has no id of its own.
+    Run again, or after a kill, it continues where it was and counts nothing twice. Events that are not accepted are
+    kept: see `tillroll rejected`. Then the exit code is 3. A file without an event at its beginning is refused.
     """
     if name is not None and len(files) > 1:
         raise ConfigError("--name", f"one name cannot be that of {len(files)} files", "Import them one by one")
     if name is not None and not (name and name.isprintable()):
-        raise ConfigError("--name", f"{name!r} is no name", "Give printable characters, such as 2026-11")
+        raise ConfigError("--name", f"{name!r} is not a valid name", "Give printable characters, such as 2026-11")
     kernel.keep_memory()
     started = time.monotonic()
     tallies = {}
@@ -137,7 +137,7 @@ def _import_file(
                     tally = import_events(opened_store, checked, time.time, note, fields, content.header, pace)
                     run_log.note(tally, done=True)
         except KeyboardInterrupt:
-            _say(f"{visible(file)}: interrupted. Import it again to go on; nothing is counted twice")
+            _say(f"{visible(file)}: interrupted. Import it again to continue; nothing is counted twice")
             raise
     if not quiet:
         _tell_not_accepted(visible(file), tally)
@@ -175,8 +175,8 @@ def _tell_not_accepted(file: str, tally: Tally) -> None:
         _say(f"{file}: {more:,} more were not accepted; `tillroll rejected list` has what is kept")
     if tally.not_kept:
         _say(
-            f"{file}: {tally.not_kept:,} of them are not kept, for want of room (rejected_max, rejected_bytes_max); "
-            "make room with `tillroll rejected drop`, and import the file again"
+            f"{file}: {tally.not_kept:,} of them are not kept: there is no room (rejected_max, rejected_bytes_max)"
+            "; make room with `tillroll rejected drop`, and import the file again"
         )
 
 

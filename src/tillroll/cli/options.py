@@ -29,12 +29,12 @@ ConfigFile = Annotated[
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url", metavar="URL", help="Ask a server, such as http://127.0.0.1:8080, instead of a store on this machine."
+        "--url", metavar="URL", help="Query a server, such as http://127.0.0.1:8080, instead of a local store."
     ),
 ]
 Token = Annotated[
     str | None,
-    typer.Option("--token", metavar="TOKEN", help="The token the server wants; better given as TILLROLL_TOKEN."),
+    typer.Option("--token", metavar="TOKEN", help="The token for the server; prefer the variable TILLROLL_TOKEN."),
 ]
 Freshness = Annotated[
     float | None,
@@ -46,15 +46,17 @@ EventsKeep = Annotated[
         "--events-keep",
         "--keep",
         metavar="NAMES",
-        help="Fields to keep beside the contract's, parted by commas: country,customer.segment",
+        help="Fields to keep besides the contract's, separated by commas: country,customer.segment",
     ),
 ]
 WriteUnits = Annotated[
     int | None,
-    typer.Option("--count-write-units", metavar="UNITS", min=0, help="On DynamoDB, so many a second; 0 is no bound."),
+    typer.Option(
+        "--count-write-units", metavar="UNITS", min=0, help="On DynamoDB, write units a second; 0 is no limit."
+    ),
 ]
 LogLevel = Annotated[
-    str | None, typer.Option("--log-level", metavar="debug|info|warning|error", help="The least that is logged.")
+    str | None, typer.Option("--log-level", metavar="debug|info|warning|error", help="Minimum level to log.")
 ]
 LogJson = Annotated[bool | None, typer.Option("--log-json", help="Log one JSON object a line.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, for a script.")]

@@ -11,7 +11,7 @@ from tillroll.core import kernel
 def run(*, where: LocalOptions, json: Json = False) -> None:
     """Drop the aggregates and count the journal again.
 
-    Readers see the old aggregates until the new ones are whole, and traffic goes on.
+    Readers see the old aggregates until the new ones are complete, and traffic goes on.
     """
     kernel.keep_memory()
     with where.opened() as store, event_progress("rebuild") as progress:

@@ -39,14 +39,14 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="As `tillroll rejected lis
 @app.command("list")
 def list_(
     *,
-    limit: Annotated[int, typer.Option("--limit", metavar="ROWS", min=1, help="Show at most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="ROWS", min=1, help="Maximum rows.")] = 100,
     after: Annotated[str | None, typer.Option("--after", metavar="ID", help="Begin after this one.")] = None,
     code: CodeOption = None,
     source: SourceOption = None,
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """List what is kept, oldest first: where each came from and why it was not accepted."""
+    """List rejected events, oldest first, with source and reason."""
     which = _which(code, source)
     with where.opened() as store:
         every = _kept(store, after, which, min(limit + 1, _PAGE))
@@ -65,7 +65,7 @@ def list_(
         console().print(rows)
     else:
         typer.echo(
-            "nothing of this is kept: see `tillroll rejected summary`" if which != EVERY or after else "none", err=True
+            "no rejected events match: see `tillroll rejected summary`" if which != EVERY or after else "none", err=True
         )
     if more:
         shown = f"{len(found):,}" if total is None else f"{len(found):,} of {total:,}"
@@ -74,7 +74,7 @@ def list_(
 
 @app.command()
 def summary(*, where: StoreOptions, json: Json = False) -> None:
-    """Count what is kept, by reason and by source; of the sources, the hundred with the most."""
+    """Count rejected events by reason and by source (the hundred largest sources)."""
     with where.opened() as store:
         found = store.rejected_summary()
     if json:
@@ -101,7 +101,7 @@ def show(
 ) -> None:
     """Write one rejected event, byte for byte; its reason goes to standard error.
 
-    On a terminal what could steer it is escaped; into a file or a pipe go the bytes themselves.
+    On a terminal control characters are escaped; a file or a pipe gets the bytes themselves.
     """
     with where.opened() as store:
         kept = correction.find(store, rejected_id)
@@ -125,16 +125,14 @@ def retry(
     *,
     body: Annotated[
         str | None,
-        typer.Option(
-            "--body", metavar="FILE|-", help="The event, or events, as it should have been; as it was, unless given."
-        ),
+        typer.Option("--body", metavar="FILE|-", help="The corrected event or events; by default the original."),
     ] = None,
     code: CodeOption = None,
     source: SourceOption = None,
     where: StoreOptions,
     json: Json = False,
 ) -> int:
-    """Send a rejected event again, or all of a reason or source, under the source and the position they came with.
+    """Send a rejected event again, or all of a reason or source, under their original source and position.
 
     Exits with 3 when any is still not accepted.
     """
@@ -187,16 +185,16 @@ def drop(
         list[str] | None, typer.Argument(metavar="[ID]...", help="As `tillroll rejected list` shows them.")
     ] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Drop all that are kept.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Drop all rejected events.")] = False,
     code: CodeOption = None,
     source: SourceOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     where: StoreOptions,
 ) -> None:
-    """Give rejected events up: they were never counted, are no longer listed, and their bytes are erased."""
+    """Discard rejected events: they are no longer listed, and their bytes are erased."""
     which = _which(code, source)
     if [bool(rejected_ids), everything, which != EVERY].count(True) != 1:
-        remedy = "Name the rejected events, or some by --code or --source, or say --all; one of these"
+        remedy = "Name the rejected events, or some by --code or --source, or add --all; one of these"
         raise ConfigError("rejected drop", "nothing is named, or two things are", remedy)
     with where.opened() as store:
         if rejected_ids:
@@ -231,18 +229,18 @@ def _confirm(count: int) -> None:
         ConfigError: nobody can be asked, or the answer is no.
     """
     if not sys.stdin.isatty():
-        problem = f"{count:,} rejected events would be erased, and nobody can be asked"
-        raise ConfigError("rejected drop", problem, "Say --yes")
+        problem = f"{count:,} rejected events would be erased, and there is no terminal to confirm"
+        raise ConfigError("rejected drop", problem, "Add --yes")
     if not typer.confirm(f"Erase {count:,} rejected events for good?", err=True):
-        raise ConfigError("rejected drop", "nothing was dropped", "Answer y, or say --yes")
+        raise ConfigError("rejected drop", "nothing was dropped", "Answer y, or add --yes")
 
 
 def _check_some(store: Store, which: RejectedFilter) -> None:
     if not store.rejected(limit=1, which=which):
         named = [f"--code {which.code}"] if which.code is not None else []
         named += [f"--source {which.sources[0]}"] if which.sources else []
-        remedy = "See what there is with: tillroll rejected summary"
-        raise ConfigError(visible(" ".join(named)), "nothing of this is kept", remedy)
+        remedy = "List them with: tillroll rejected summary"
+        raise ConfigError(visible(" ".join(named)), "no rejected events match", remedy)
 
 
 def _which(code: str | None, source: str | None) -> RejectedFilter:

@@ -47,7 +47,7 @@ Filter = list[str] | None
 
 def run(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help=f"One of {', '.join(report.name for report in FIVE)}, or of your own.")
+        str, typer.Argument(metavar="NAME", help=f"One of {', '.join(report.name for report in FIVE)}, or your own.")
     ],
     *,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
@@ -56,18 +56,18 @@ def run(
         typer.Option(
             "--from",
             metavar="DAY|INSTANT",
-            help="The first moment counted, in UTC or the zone: 2026-11-01, or 2026-11-01T10:00:00Z.",
+            help="Start of the range, in UTC or the zone: 2026-11-01, or 2026-11-01T10:00:00Z.",
         ),
     ] = None,
     stop: Annotated[
-        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="The first moment no longer counted.")
+        str | None, typer.Option("--to", metavar="DAY|INSTANT", help="End of the range, exclusive.")
     ] = None,
     bracket: Annotated[
         Filter,
         typer.Option(
             "--bracket",
             metavar="BRACKET",
-            help=f"Only this: {', '.join(BRACKETS)} (quote < and >), or of your own; may be repeated.",
+            help=f"Only this: {', '.join(BRACKETS)} (quote < and >), or your own; may be repeated.",
         ),
     ] = None,
     method: Annotated[
@@ -98,14 +98,12 @@ def run(
         typer.Option(
             "--zone",
             metavar="ZONE",
-            help="Whose clocks days, weeks and hours are by, such as Europe/Stockholm; UTC unless given.",
+            help="Time zone of days, weeks and hours, such as Europe/Stockholm; UTC by default.",
         ),
     ] = None,
     measures: Annotated[
         str | None,
-        typer.Option(
-            "--measures", metavar="MEASURES", help="What to show: events, amount, average, or several parted by commas."
-        ),
+        typer.Option("--measures", metavar="MEASURES", help="Measures, separated by commas: events, amount, average."),
     ] = None,
     order: Annotated[
         str | None,
@@ -117,9 +115,9 @@ def run(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="ROWS", min=1, help="At most so many; all in CSV and JSON, unless given."),
+        typer.Option("--limit", metavar="ROWS", min=1, help="Maximum rows; CSV and JSON have all by default."),
     ] = None,
-    chart: Annotated[bool, typer.Option("--chart", help="Draw it.")] = False,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw a chart.")] = False,
     columns: Annotated[
         ColumnsOfCsv | None, typer.Option("--columns", help="Of CSV: the datapoint packed, or split by dimension.")
     ] = None,
@@ -166,9 +164,9 @@ def _refuse(form: Format, columns: ColumnsOfCsv | None, *, bom: bool, chart: boo
     """Refuse flags that the form does not have."""
     for flag, given in (("--columns", columns), ("--bom", bom)):
         if given and form is not Format.CSV:
-            raise ConfigError(flag, "only CSV has it", "Add --format csv, or leave it out")
+            raise ConfigError(flag, "it applies only to CSV", "Add --format csv, or leave it out")
     if form is Format.PARQUET and sys.stdout.isatty():
-        raise ConfigError("--format", "Parquet is nothing to read on a terminal", "Write it to a file with > FILE")
+        raise ConfigError("--format", "Parquet cannot be shown on a terminal", "Write it to a file with > FILE")
     if chart and form is not Format.TABLE:
         raise ConfigError("--chart", f"a chart cannot be written as {form.value}", "Leave out --format")
 

@@ -35,7 +35,7 @@ def list_reports(
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """List the reports: how far each is counted, what it takes, and whether it can be read."""
+    """List the reports: how far each is counted, its size, and whether it can be read."""
     if context.invoked_subcommand is not None:
         _refuse_before(context.invoked_subcommand, {**where._asdict(), "json": json or None})
         return
@@ -87,7 +87,7 @@ def plan(
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """Say what applying a file would change, how long it would take here, and what it would cost on AWS."""
+    """Show what applying a file would change, how long it would take here, and what it would cost on AWS."""
     definitions = _read(file)
     _tell_not_kept(definitions, where)
     with where.opened(count_write_units=count_write_units) as store:
@@ -112,19 +112,19 @@ def apply(
     file: File,
     *,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Leave the counting to the servers and workers on the store.")
+        bool, typer.Option("--no-wait", help="Leave the counting to the store's servers and workers.")
     ] = False,
     rate: Annotated[
-        int | None, typer.Option("--rate", metavar="EVENTS", min=1, help="Count at most so many events a second.")
+        int | None, typer.Option("--rate", metavar="EVENTS", min=1, help="Maximum events counted a second.")
     ] = None,
     count_write_units: WriteUnits = None,
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """Make the reports of a file, and count them from the journal's beginning, beside traffic.
+    """Make the reports of a file, and count them from the journal's beginning, while traffic goes on.
 
-    What is the same already is left as it is. Killed and run again it goes on. Until a report is whole the version
-    before it is read; it takes its place at one instant.
+    Unchanged reports stay as they are. After a kill, run it again: it continues. The previous version is used until a
+    report is complete, then replaced in one step.
     """
     definitions = _read(file)
     _tell_not_kept(definitions, where)
@@ -153,8 +153,9 @@ def _tell_not_kept(definitions: list[Definition], where: StoreOptions) -> None:
     kept = Keep(settings.events_keep).names
     for field in dict.fromkeys(field for each in definitions for field in each.fields if field not in kept):
         listed = ", ".join((*WINDOWS, *KEYS))
-        problem = f"{field} is no dimension ({listed}), and no kept field of these settings: events are (absent) there"
-        typer.echo(f"{problem} unless whoever takes them has it in events_keep. See `tillroll fields`", err=True)
+        problem = f"{field} is neither a dimension ({listed}) nor a kept field of these settings"
+        remedy = "events are (absent) there unless the processes that accept them list it in events_keep"
+        typer.echo(f"{problem}: {remedy}. See `tillroll fields`", err=True)
 
 
 def count(store: Store, names: list[str], rate: int | None, progress: Progress | None) -> None:
@@ -209,13 +210,13 @@ def show(
 
 @app.command()
 def drop(name: Name, *, where: StoreOptions) -> int:
-    """Forget a report of one's own, and its aggregates."""
+    """Delete a report of one's own, and its aggregates."""
     with where.opened() as store:
         dropped = store.drop(name)
         while dropped and store.count_some(_SLICE_S):
             pass
     typer.echo(
-        f"{name} is dropped" if dropped else f"there is no report {name} of one's own: see `tillroll reports`",
+        f"{name} is dropped" if dropped else f"there is no own report {name}: see `tillroll reports`",
         err=not dropped,
     )
     return 0 if dropped else _NOTHING_CODE
@@ -226,12 +227,12 @@ def preview_file(
     file: File,
     *,
     events: Annotated[
-        int, typer.Option("--events", metavar="EVENTS", min=1, max=1_000_000, help="Count so many of the newest.")
+        int, typer.Option("--events", metavar="EVENTS", min=1, max=1_000_000, help="Number of newest events to count.")
     ] = EVENTS,
     where: StoreOptions,
     json: Json = False,
 ) -> None:
-    """Show what the reports of a file say of the newest events. Stores nothing."""
+    """Show the reports of a file over the newest events. Stores nothing."""
     definitions = _read(file)
     with where.opened() as store:
         for definition in definitions:

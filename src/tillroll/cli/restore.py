@@ -14,14 +14,14 @@ from tillroll.errors import OutputError
 
 
 def run(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="What `tillroll backup`, or litestream, made.")],
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A copy made by `tillroll backup` or litestream.")],
     *,
     where: LocalOptions,
     json: Json = False,
 ) -> None:
-    """Make a store out of a copy, in a directory that has none. The copy stays as it is.
+    """Make a store from a copy, in a directory without one. The copy does not change.
 
-    What was acknowledged after the copy is not in it: send or import it again, and repeats are known.
+    Events acknowledged after the copy are not in it: send or import them again; repeats are recognized.
     """
     address = config.load(where._asdict()).settings.data
     try:

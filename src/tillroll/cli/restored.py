@@ -9,11 +9,12 @@ from tillroll.ports import Restorable
 
 
 def run(*, where: LocalOptions, json: Json = False) -> None:
-    """Say that the store was restored from a copy, and that its journal may end earlier than it had come.
+    """Confirm that the store was restored from a copy, and that its journal may end earlier than before.
 
-    A store whose journal lost its end refuses to answer and to take anything until it is restored whole, or this is
-    said. What was acknowledged after the copy is given up, unless it is sent or imported again. DynamoDB's tables are
-    made to agree, and counted again where they were counted from another journal: nobody else may use them meanwhile.
+    A store whose journal lost its end answers nothing and accepts nothing until it is restored completely, or this
+    command is run. Events acknowledged after the copy are lost, unless they are sent or imported again. DynamoDB's
+    tables are made consistent, and counted again if they were counted from another journal: nothing else may use them
+    meanwhile.
     """
     with where.opened() as store:
         if not isinstance(store, Restorable):
@@ -23,4 +24,4 @@ def run(*, where: LocalOptions, json: Json = False) -> None:
     if json:
         write_json({"events": events, "given_up": given_up})
     else:
-        typer.echo(f"the journal ends at event {events:,}; {given_up:,} that were acknowledged after it are given up")
+        typer.echo(f"the journal ends at event {events:,}; {given_up:,} acknowledged events after it are lost")

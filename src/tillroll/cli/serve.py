@@ -23,17 +23,17 @@ class ServeOptions(NamedTuple):
 
     data: Data = None
     host: Annotated[
-        str | None, typer.Option("--host", metavar="ADDRESS", help="Listen on this address; loopback unless given.")
+        str | None, typer.Option("--host", metavar="ADDRESS", help="Listen on this address; loopback by default.")
     ] = None
     port: Annotated[
         int | None,
         typer.Option("--port", metavar="PORT", min=0, max=65_535, help="Listen on this port; 0 takes a free one."),
     ] = None
     tokens_file: Annotated[
-        str | None, typer.Option("--tokens-file", metavar="FILE", help="Who may send and read, one token a line.")
+        str | None, typer.Option("--tokens-file", metavar="FILE", help="Tokens and their rights, one token a line.")
     ] = None
     open_to_all: Annotated[
-        bool | None, typer.Option("--open-to-all", help="Listen beyond loopback without asking for a token.")
+        bool | None, typer.Option("--open-to-all", help="Listen beyond loopback without tokens.")
     ] = None
     queue: Annotated[
         str | None, typer.Option("--queue", metavar="URL", help="Put events on this SQS queue, for workers to count.")
@@ -46,10 +46,10 @@ class ServeOptions(NamedTuple):
 
 
 def run(*, options: ServeOptions) -> None:
-    """Take events and answer questions over HTTP, with a page for people.
+    """Accept events and answer queries over HTTP, with a web page.
 
-    Listens on loopback unless told otherwise, and beyond it only when tokens are set or --open-to-all says so. SIGTERM
-    and Ctrl-C finish what was accepted, then stop.
+    Listens on loopback by default, and beyond it only with tokens or --open-to-all. SIGTERM and Ctrl-C finish accepted
+    events, then stop.
     """
     found = config.load(options._asdict())
     settings = found.settings

@@ -8,7 +8,7 @@ from tillroll.cli.output import console, table, write_json
 
 
 def run(*, where: LocalOptions, json: Json = False) -> None:
-    """Show the settings in force and where each came from. Secrets are only said to be set."""
+    """Show the settings in force and where each came from. For a secret it shows only that it is set."""
     shown = config.load(where._asdict()).shown()
     if json:
         write_json({name: {"value": value, "origin": origin} for name, value, origin in shown})

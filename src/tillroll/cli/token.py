@@ -20,7 +20,7 @@ def run(
 ) -> None:
     """Make a token for a server, or with --hash the hash of one.
 
-    The tokens file, send_tokens and read_tokens take either. Who sees a hash cannot show the token.
+    The tokens file, send_tokens and read_tokens take either. A hash does not reveal the token.
     """
     if hashed:
         token = sys.stdin.readline().strip()
@@ -29,4 +29,6 @@ def run(
         return
     token = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     typer.echo(token)
-    typer.echo(f"A server takes it, or its hash, after `send`, `read` or `send,read`: {hash_of(token)}", err=True)
+    typer.echo(
+        f"Put it, or its hash, after `send`, `read` or `send,read` in the tokens file: {hash_of(token)}", err=True
+    )

@@ -49,17 +49,17 @@ class Sample(NamedTuple):
 def run(
     *,
     interval: Annotated[
-        float, typer.Option("--interval", metavar="SECONDS", min=0.05, help="Seconds from look to look.")
+        float, typer.Option("--interval", metavar="SECONDS", min=0.05, help="Seconds between updates.")
     ] = 1.0,
     count: Annotated[
-        int | None, typer.Option("--count", metavar="LOOKS", min=1, help="Stop after so many looks.")
+        int | None, typer.Option("--count", metavar="UPDATES", min=1, help="Stop after this many updates.")
     ] = None,
     where: StoreOptions,
     json: Json = False,
 ) -> None:
     """Watch purchases arrive: how many a second, by amount bracket and payment method.
 
-    On a terminal until Ctrl-C; else, or with --json, one line a look.
+    On a terminal until Ctrl-C; otherwise, or with --json, one line an update.
     """
     with where.opened() as store:
         looks = _looks(store, interval, count)

@@ -26,7 +26,7 @@ class WorkOptions(NamedTuple):
         typer.Option(
             "--dead-letters",
             metavar="URL",
-            help="Where rejected events go; what the queue's own policy says, if not given.",
+            help="Queue for rejected events; by default that of the queue's own policy.",
         ),
     ] = None
     freshness_s: Freshness = None
@@ -39,13 +39,13 @@ class WorkOptions(NamedTuple):
 def run(
     *,
     options: WorkOptions,
-    until_empty: Annotated[bool, typer.Option("--until-empty", help="Stop when the queue has nothing more.")] = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="Stop when the queue is empty.")] = False,
     json: Json = False,
 ) -> None:
-    """Take events from an SQS queue, by long polling, until SIGTERM or Ctrl-C.
+    """Process events from an SQS queue, by long polling, until SIGTERM or Ctrl-C.
 
     A message is deleted once all its events are in the journal, or in the dead-letter queue with the reason. Any number
-    may work at once, and beside the Lambda function. The batch at hand is finished before it stops.
+    may run at once, also with the Lambda function. It finishes the current batch before it stops.
     """
     settings = config.load(options._asdict()).settings
     if not settings.queue:

@@ -106,7 +106,7 @@ class _Order:
             return None if query.after is None else self.key(query.after)
         except KeyError as error:
             problem = f"{query.after!r} is not a cursor of the order bracket"
-            raise QueryError("cursor", problem, "Take it from the answer of the page before") from error
+            raise QueryError("cursor", problem, "Use the value from the previous page") from error
 
     def cut(self, query: Query, page: Page) -> Page:
         """Return a page's rows in order, after the query's cursor and up to its limit."""

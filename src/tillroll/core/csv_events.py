@@ -289,7 +289,9 @@ def _row_of(record: bytes, header: Header) -> list[str] | Reason:
         return Reason("not_utf8", None, f"byte {error.start} is not UTF-8")
     except csv.Error as error:
         return Reason(
-            "not_csv", None, f"the record is no CSV ({error}): a field with quotes, commas or line ends is quoted"
+            "not_csv",
+            None,
+            f"the record is not valid CSV ({error}): a field with quotes, commas or line ends is quoted",
         )
     if len(row) != header.columns:
         return Reason("not_csv", None, f"the record has {len(row)} fields, and the header {header.columns}")
@@ -300,7 +302,7 @@ def _json_of(row: list[str], header: Header) -> bytes | Reason:
     """Return the fields of a record as the JSON of an event, or why they cannot be one."""
     date, amount, method, merchant = (row[place] for place in header.places)
     if _number.fullmatch(amount) is None:
-        return Reason("invalid_amount", "amount", f'"{shown(amount)}" is no whole number of cents')
+        return Reason("invalid_amount", "amount", f'"{shown(amount)}" is not a whole number of cents')
     name = "" if header.id_place is None else row[header.id_place]
     tail = b',"id":' + _encode(name) if name else b""
     return b'{"date":%b,"amount":%b,"paymentMethod":%b,"merchantId":%b%b}' % (

@@ -104,7 +104,7 @@ def _decode(line: bytes, now_s: float) -> Event:
     if index is None:
         if method is msgspec.UNSET:
             raise _missing("paymentMethod")
-        raise _Rejected("unknown_method", "paymentMethod", f"{_shown(method)} is none of {', '.join(METHODS)}")
+        raise _Rejected("unknown_method", "paymentMethod", f"{_shown(method)} is not one of {', '.join(METHODS)}")
     merchant = _merchant(fields.merchantId)
     own = "" if fields.id is msgspec.UNSET or fields.id is None else _name("id", "invalid_id", fields.id)
     return Event(seconds, nanos, amount, index, merchant, own)
@@ -112,7 +112,7 @@ def _decode(line: bytes, now_s: float) -> Event:
 
 def _parse(line: bytes) -> _Fields:
     if len(line) > limits.LINE_BYTES_MAX:
-        message = f"the event is {len(line)} bytes long; at most {limits.LINE_BYTES_MAX} are taken"
+        message = f"the event is {len(line)} bytes long; the limit is {limits.LINE_BYTES_MAX}"
         raise _Rejected("too_long", None, message)
     if not line:
         raise _Rejected("not_json", None, "an event is missing here, or the end of the array")
@@ -164,13 +164,13 @@ def _date(value: object, now_s: float) -> tuple[int, int]:
     try:
         days = datetime.date(int(year), int(month), int(day)).toordinal() - _EPOCH_ORDINAL
     except ValueError as error:
-        raise _Rejected("invalid_date", "date", f"{_shown(value)}: there is no such day") from error
+        raise _Rejected("invalid_date", "date", f"{_shown(value)}: this day does not exist") from error
     if hour > "23" or minute > "59" or second > "59":
-        raise _Rejected("invalid_date", "date", f"{_shown(value)}: there is no such time of day")
+        raise _Rejected("invalid_date", "date", f"{_shown(value)}: this time of day does not exist")
     seconds = days * 86_400 + int(hour) * 3_600 + int(minute) * 60 + int(second)
     if sign:
         if offset_hours > "23" or offset_minutes > "59":
-            raise _Rejected("invalid_date", "date", f"{_shown(value)}: there is no such offset")
+            raise _Rejected("invalid_date", "date", f"{_shown(value)}: this offset does not exist")
         offset = int(offset_hours) * 3_600 + int(offset_minutes) * 60
         seconds += offset if sign == "-" else -offset
     if not _YEAR_1_S <= seconds < YEAR_10000_S:
@@ -202,7 +202,9 @@ def _merchant(value: object) -> str:
         raise _missing("merchantId")
     merchant = _name("merchantId", "invalid_merchant", value)
     if SEPARATOR in merchant:
-        raise _Rejected("invalid_merchant", "merchantId", f"{_shown(value)} has a | in it, which parts a datapoint")
+        raise _Rejected(
+            "invalid_merchant", "merchantId", f"{_shown(value)} has a |, which separates the parts of a datapoint"
+        )
     if merchant_is_reserved(merchant):
         message = f"{_shown(value)} is a bracket or a day, so two reports would share a datapoint"
         raise _Rejected("reserved_merchant", "merchantId", message)

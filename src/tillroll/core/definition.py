@@ -109,7 +109,7 @@ def read_file(text: str) -> list[Definition]:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise DefinitionError("", "file", f"it is no TOML ({error})", "Write each report as [[reports]]") from error
+        raise DefinitionError("", "file", f"it is not TOML ({error})", "Write each report as [[reports]]") from error
     others = [key for key in found if key != "reports"]
     tables = found.get("reports")
     if others or not isinstance(tables, list) or not tables:
@@ -130,18 +130,18 @@ def define(table: object) -> Definition:
         DefinitionError: it is none; with the field, the value and the remedy.
     """
     if not isinstance(table, dict):
-        raise DefinitionError("", "report", f"{_shown(table)} is no table", "Write name, by and what else it needs")
+        raise DefinitionError("", "report", f"{_shown(table)} is not a table", "Write name, by and what else it needs")
     name = table.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         remedy = f"Write 1 to {NAME_CHARACTERS_MAX} of a-z, 0-9 and -"
-        raise DefinitionError("", "name", f"{_shown(name)} is no name of a report", remedy)
+        raise DefinitionError("", "name", f"{_shown(name)} is not a valid report name", remedy)
     if any(report.name == name for report in FIVE):
         raise DefinitionError(name, "name", "it is one of the five, which never change", "Choose another name")
     if name in _VIEWS:
         raise DefinitionError(name, "name", "the page has a view of this name", "Choose another name")
     for field in table:
         if field not in _FIELDS:
-            raise DefinitionError(name, str(field), "there is no such field", f"There are {', '.join(_FIELDS)}")
+            raise DefinitionError(name, str(field), "unknown field", f"There are {', '.join(_FIELDS)}")
     by = _by(name, table.get("by", []))
     brackets = _brackets(name, table["brackets"], by, table.get("where")) if "brackets" in table else ()
     zone, zone_data, changes = _zone(name, table.get("zone", UTC))
@@ -161,7 +161,7 @@ def define(table: object) -> Definition:
 def _title(name: str, title: object) -> str:
     if not isinstance(title, str) or not 0 < len(title) <= TITLE_CHARACTERS_MAX or not is_name(title[:1] + "x"):
         remedy = f"Write a text of 1 to {TITLE_CHARACTERS_MAX} characters in one line"
-        raise DefinitionError(name, "title", f"{_shown(title)} is no title", remedy)
+        raise DefinitionError(name, "title", f"{_shown(title)} is not a valid title", remedy)
     if any(not is_name(f"x{character}") for character in title):
         raise DefinitionError(name, "title", f"{_shown(title)} has a control character", "Write it in one line")
     return title
@@ -170,7 +170,7 @@ def _title(name: str, title: object) -> str:
 def _by(name: str, by: object) -> tuple[str, ...]:
     remedy = f"List up to one of {', '.join(WINDOWS)}, and up to {KEYS_MAX} of {', '.join(KEYS)} and kept fields"
     if not isinstance(by, list | tuple) or not all(isinstance(each, str) for each in by):
-        raise DefinitionError(name, "by", f"{_shown(by)} is no list of dimensions", remedy)
+        raise DefinitionError(name, "by", f"{_shown(by)} is not a list of dimensions", remedy)
     for each in by:
         _check_dimension(name, "by", each, remedy)
         if sum(_same(each) == _same(other) for other in by) > 1:
@@ -179,7 +179,7 @@ def _by(name: str, by: object) -> tuple[str, ...]:
     if len(windows) > 1:
         raise DefinitionError(name, "by", f"{' and '.join(windows)} are both windows", "Give one of them at most")
     if len(by) - len(windows) > KEYS_MAX:
-        problem = f"{len(by) - len(windows)} dimensions beside the window are more than {KEYS_MAX}"
+        problem = f"{len(by) - len(windows)} dimensions besides the window are more than {KEYS_MAX}"
         raise DefinitionError(name, "by", problem, remedy)
     return tuple(map(_same, by))
 
@@ -195,19 +195,19 @@ def _check_dimension(name: str, field: str, each: str, remedy: str) -> None:
     if each in (*WINDOWS, *KEYS):
         return
     if bare == each and each in RESERVED:
-        problem = f"{each} is a parameter of questions"
+        problem = f"{each} is a parameter of queries"
         raise DefinitionError(name, field, problem, f"A kept field of that name is written {FIELD_PREFIX}{each}")
     if not is_name(bare) or "|" in bare or "," in bare:
-        raise DefinitionError(name, field, f"{_shown(each)} is no dimension", remedy)
+        raise DefinitionError(name, field, f"{_shown(each)} is not a dimension", remedy)
 
 
 def _brackets(name: str, brackets: object, by: Sequence[str], where: object) -> tuple[int, ...]:
     remedy = f"Write 1 to {BOUNDS_MAX} rising bounds in cents, such as [1000, 2500, 10000]"
     if not isinstance(brackets, list | tuple) or not 0 < len(brackets) <= BOUNDS_MAX:
-        raise DefinitionError(name, "brackets", f"{_shown(brackets)} is no list of bounds", remedy)
+        raise DefinitionError(name, "brackets", f"{_shown(brackets)} is not a list of bounds", remedy)
     for bound in brackets:
         if not isinstance(bound, int) or isinstance(bound, bool) or not 0 < bound <= limits.AMOUNT_MAX:
-            raise DefinitionError(name, "brackets", f"{_shown(bound)} is no bound in cents above 0", remedy)
+            raise DefinitionError(name, "brackets", f"{_shown(bound)} is not a bound in cents above 0", remedy)
     for low, high in pairwise(brackets):
         if low >= high:
             raise DefinitionError(name, "brackets", f"{high} is not above {low}", remedy)
@@ -220,7 +220,7 @@ def _brackets(name: str, brackets: object, by: Sequence[str], where: object) -> 
 def _zone(name: str, zone: object) -> tuple[str, str, tuple[tuple[int, int], ...]]:
     found = find_zone(zone) if isinstance(zone, str) else None
     if not isinstance(zone, str) or found is None:
-        raise DefinitionError(name, "zone", f"{_shown(zone)} is no time zone", zone_remedy(zone))
+        raise DefinitionError(name, "zone", f"{_shown(zone)} is not a time zone", zone_remedy(zone))
     if zone == UTC:
         return UTC, "", ()
     return zone, zone_edition(), tuple(found.changes())
@@ -246,15 +246,15 @@ def zone_edition() -> str:
 def _where(name: str, where: object, clocks: Clocks, bounds: Sequence[int]) -> dict[str, tuple[str, ...]]:
     remedy = f'Write fields and their values, such as {{ method = ["PAY_NOW"] }}: {", ".join(_CONDITIONS)}, kept fields'
     if not isinstance(where, dict):
-        raise DefinitionError(name, "where", f"{_shown(where)} is no table", remedy)
+        raise DefinitionError(name, "where", f"{_shown(where)} is not a table", remedy)
     found: dict[str, tuple[str, ...]] = {}
     for field, values in where.items():
         place = f"where.{shown(str(field))}"
         if field in WINDOWS or (field in KEYS and field not in _CONDITIONS):
-            raise DefinitionError(name, place, "purchases cannot be chosen by it", remedy)
+            raise DefinitionError(name, place, "purchases cannot be filtered by it", remedy)
         _check_dimension(name, place, str(field), remedy)
         if not isinstance(values, list | tuple) or not 0 < len(values) <= VALUES_MAX:
-            problem = f"{_shown(values)} is no list of 1 to {VALUES_MAX} values"
+            problem = f"{_shown(values)} is not a list of 1 to {VALUES_MAX} values"
             raise DefinitionError(name, place, problem, f'Write {field} = ["...", "..."]')
         of = dimension(_same(str(field)), clocks, bounds)
         if of.name in found:
@@ -274,7 +274,7 @@ def _value(name: str, place: str, of: Dimension, value: object) -> str:
         return value
     else:
         remedy = f"Write {', '.join(of.texts)}" if isinstance(of, Closed) else "Write a name as events have it"
-    raise DefinitionError(name, place, f"{_shown(value)} is none of its values", remedy)
+    raise DefinitionError(name, place, f"{_shown(value)} is not one of its values", remedy)
 
 
 def _spelled(value: object) -> str | None:

@@ -71,7 +71,7 @@ def end_of(end: int, after: int, upto: int | None) -> int:
     upto = end if upto is None else upto
     if max(after, upto) > end:
         problem = f"the journal ends at position {end:,}: there is no position {max(after, upto):,}"
-        raise StoreError(problem, "Give a position that this store has told; after a restore begin anew")
+        raise StoreError(problem, "Use a position from this store; after a restore start again from 0")
     return upto
 
 

@@ -42,8 +42,8 @@ _MAGIC: Final = (
     (b"\xff\xd8\xff", FileKind("a picture", _NDJSON)),
     (b"\x7fELF", FileKind("a program", _NDJSON)),
 )
-_UTF_32: Final = FileKind("text in UTF-32", "Make UTF-8 of it: iconv -f UTF-32 -t UTF-8")
-_UTF_16: Final = FileKind("text in UTF-16", "Make UTF-8 of it: iconv -f UTF-16 -t UTF-8")
+_UTF_32: Final = FileKind("text in UTF-32", "Convert it to UTF-8: iconv -f UTF-32 -t UTF-8")
+_UTF_16: Final = FileKind("text in UTF-16", "Convert it to UTF-8: iconv -f UTF-16 -t UTF-8")
 _TAR: Final = FileKind("a tar archive", _UNPACK)
 
 
@@ -88,6 +88,6 @@ def _kind_of_text(start: bytes) -> FileKind:
     if len(names) > 1:
         listed = shown(", ".join(names[:_NAMES_SHOWN]))
         missing = ", ".join(name for name in FIELDS if name not in names)
-        remedy = f"Its header must have {missing}" if missing else "Part its columns by commas"
+        remedy = f"Its header must have {missing}" if missing else "Separate its columns by commas"
         return FileKind(f"CSV with the columns {listed}", remedy)
     return FileKind("text", _NDJSON)

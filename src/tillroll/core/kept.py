@@ -59,7 +59,7 @@ class Keep:
         self.paths: Final = tuple(_path(name) for name in self.names)
         if len(self.names) > limits.KEPT_FIELDS_MAX:
             problem = f"{len(self.names)} fields are listed, and at most {limits.KEPT_FIELDS_MAX} are kept"
-            raise KeepError(problem, "List those that reports are to be made of")
+            raise KeepError(problem, "List those that reports need")
         for name, path in zip(self.names, self.paths, strict=True):
             if self.paths.count(path) > 1:
                 raise KeepError(f"{name} is listed twice", "List each field once")
@@ -135,19 +135,19 @@ def spell_name(step: str) -> str | None:
 def _path(name: str) -> tuple[str, ...]:
     remedy = 'Write a name, names joined by dots, or, where one has a dot in it, "a.b" with the quotes'
     if not is_name(name):
-        raise KeepError(f"{name!r} is no name of a field (at most {limits.NAME_CHARACTERS_MAX} characters)", remedy)
+        raise KeepError(f"{name!r} is not a valid field name (at most {limits.NAME_CHARACTERS_MAX} characters)", remedy)
     steps = []
     at = 0
     while True:
         step = _SEGMENT.match(name, at)
         if step is None:
-            raise KeepError(f"{name!r} is no name of a field", remedy)
+            raise KeepError(f"{name!r} is not a valid field name", remedy)
         steps.append(_step(step[0], name, remedy))
         at = step.end()
         if at == len(name):
             break
         if name[at] != ".":
-            raise KeepError(f"{name!r} is no name of a field", remedy)
+            raise KeepError(f"{name!r} is not a valid field name", remedy)
         at += 1
     if len(steps) == 1 and steps[0] in OWN_FIELDS:
         raise KeepError(f"{name} is a field of every event", "List others: those of the contract are always there")
@@ -166,7 +166,7 @@ def _step(text: str, name: str, remedy: str) -> str:
         step = json.loads(text)
         step.encode()
     except ValueError as error:
-        raise KeepError(f"{name!r} has a string in it that is none", remedy) from error
+        raise KeepError(f"{name!r} has an invalid string", remedy) from error
     return str(step)
 
 

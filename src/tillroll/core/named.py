@@ -96,7 +96,7 @@ def source_of(name: str, own: str) -> tuple[Source, int] | None:
 
 
 def _invalid(name: str) -> Reason:
-    return Reason("invalid_name", NAME, f"{shown(name)} is no name of this event: {_REMEDY}")
+    return Reason("invalid_name", NAME, f"{shown(name)} is not a valid event name: {_REMEDY}")
 
 
 def _without(stretch: Stretch, names: _Names, wrong: dict[int, Reason]) -> tuple[Stretch, _Names]:

@@ -92,7 +92,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
             problem = f"in {self.zone.name} the hour {kind.text(window)} of UTC is parts of two hours"
             by = self.span.name if self.span else kind.name
             remedy = (
-                f"{self.report.name} counts whole hours of UTC: ask in UTC, or for a time when offsets are whole "
+                f"{self.report.name} counts whole hours of UTC: query in UTC, or a range in which offsets are whole "
                 f'hours, or make a report by {by} with zone = "{self.zone.name}"'
             )
             raise QueryError("zone", problem, remedy)

@@ -75,7 +75,7 @@ def parse_query(report: Report, parameters: Mapping[str, Sequence[str]]) -> Quer
         after=_cursor(single["cursor"], order) if "cursor" in single else None,
     )
     if named == "bracket" and not can_order(query):
-        raise QueryError("order", "the answer has no brackets to be put in order", "Leave it out")
+        raise QueryError("order", "the answer has no brackets to order", "Leave it out")
     return query
 
 
@@ -145,7 +145,7 @@ def instant(field: str, text: str) -> int:
     """
     seconds, exact = _instant(field, text, UTC_CLOCKS.first_at)
     if not exact:
-        raise QueryError(field, f"{_shown(text)} lies within a second", "Give a whole one")
+        raise QueryError(field, f"{_shown(text)} lies within a second", "Give a whole second")
     return seconds
 
 
@@ -187,7 +187,7 @@ def _single_values(report: Report, parameters: Mapping[str, Sequence[str]]) -> d
             remedy = f"It counts by {_listed(report.dimensions)}"
             raise QueryError(name, f"the report {report.name} does not count by {name}", remedy)
         if name not in PARAMETERS and name not in known:
-            raise QueryError(name, "there is no such parameter", f"There are {_listed(known)}")
+            raise QueryError(name, "unknown parameter", f"There are {_listed(known)}")
         if name in _SINGLE and values:
             if len(values) > 1:
                 raise QueryError(name, f"it is given {len(values)} times", "Give it once")
@@ -202,12 +202,14 @@ def _zone(name: str, report: Report) -> Zone | None:
         return None
     zone = find_zone(name)
     if zone is None:
-        raise QueryError("zone", f"{_shown(name)} is no time zone", zone_remedy(name))
+        raise QueryError("zone", f"{_shown(name)} is not a time zone", zone_remedy(name))
     if report.window is not HOUR:
         hourly = _listed(each.name for each in FIVE if each.window is HOUR)
         unit = f"{report.window.name}s" if report.window else ""
         what = f"counts whole {unit} of {clocks.name}" if report.window else "is over all time"
-        raise QueryError("zone", f"the report {report.name} {what}", f"Leave it out, or ask a report by hour: {hourly}")
+        raise QueryError(
+            "zone", f"the report {report.name} {what}", f"Leave it out, or query a report by hour: {hourly}"
+        )
     return zone
 
 
@@ -217,7 +219,7 @@ def _window(field: str, text: str, report: Report, zone: Zone | None) -> int:
         raise QueryError(field, f"the report {report.name} is over all time", _windowed_remedy(report))
     seconds, exact = _instant(field, text, (zone or report.window.clocks).first_at)
     if not FIRST_LOCAL_S <= seconds < LAST_LOCAL_S:
-        raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no bound")
+        raise QueryError(field, f"{_shown(text)} is outside the years 0001 to 9999 in UTC", "Leave it out for no limit")
     window = report.window.cut(seconds) if exact else None
     if window is None:
         near = [instant_text(bound) for bound in report.window.cuts_near(seconds)]
@@ -232,7 +234,7 @@ def _windowed_remedy(report: Report) -> str:
     by = ",".join(report.dimensions)
     for each in FIVE:
         if each.window and set(report.dimensions) <= set(each.dimensions):
-            return f"Ask {each.name} with by={by} and the range: it counts the same, by {each.window.name}"
+            return f"Query {each.name} with by={by} and the range: it counts the same, by {each.window.name}"
     windowed = _listed(each.name for each in FIVE if each.window)
     return f"Leave it out: no report counts by {by} within a range. By time count {windowed}"
 
@@ -267,8 +269,8 @@ def instant_text(seconds: int) -> str:
 
 def _filter(name: str, values: Sequence[str], report: Report) -> frozenset[str]:
     if len(values) > limits.FILTER_VALUES_MAX:
-        problem = f"{len(values)} values are more than the {limits.FILTER_VALUES_MAX} that are taken"
-        raise QueryError(name, problem, "Ask several times")
+        problem = f"{len(values)} values are more than the limit of {limits.FILTER_VALUES_MAX}"
+        raise QueryError(name, problem, "Send several queries")
     (dimension,) = (each for each in report.by if each.name == name)
     for value in values:
         if isinstance(dimension, Closed):
@@ -291,7 +293,7 @@ def _several(field: str, values: Sequence[str], known: Sequence[str], what: str)
     """Return known values in the order given, each once, of texts that may be parted by commas."""
     chosen: list[str] = []
     for value in (part for text in values for part in text.split(",")):
-        found = _one_of(field, value, known, ": one, or several parted by commas")
+        found = _one_of(field, value, known, ": one, or several separated by commas")
         if found in chosen:
             raise QueryError(field, f"{found} is given twice", f"Give each {what} once")
         chosen.append(found)
@@ -303,7 +305,7 @@ def _cursor(text: str, order: Order) -> str:
     fits = fits and not (order == "-events" and text.startswith("0"))  # what nobody counted is not there
     if not fits or not 0 < len(text) <= CURSOR_CHARACTERS_MAX:
         problem = f"{_shown(text)} is not a cursor of the order {order}"
-        raise QueryError("cursor", problem, "Take it from the answer of the page before")
+        raise QueryError("cursor", problem, "Use the value from the previous page")
     return text
 
 
@@ -311,7 +313,7 @@ def _one_of(field: str, value: str, known: Sequence[_T], how: str = "") -> _T:
     for each in known:
         if each == value:
             return each
-    raise QueryError(field, f"{_shown(value)} is none of its values", f"They are {_listed(known)}{how}")
+    raise QueryError(field, f"{_shown(value)} is not one of its values", f"They are {_listed(known)}{how}")
 
 
 def _listed(values: Iterable[str]) -> str:

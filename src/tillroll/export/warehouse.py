@@ -149,7 +149,7 @@ def _manifest(directory: Path, wanted: Manifest) -> Manifest:
     try:
         found = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
-        problem = f"its {MANIFEST} is none of ours ({error})"
+        problem = f"its {MANIFEST} was not written by tillroll ({error})"
         raise ConfigError(str(directory), problem, "Name another directory") from error
     for name in ("format", "fields", "start", "stop", "merchants"):
         there, asked = getattr(found, name), getattr(wanted, name)

@@ -37,7 +37,7 @@ class NoSuchRejectedError(TillrollError):
     def __init__(self, rejected_id: str) -> None:
         super().__init__(
             f"{rejected_id}: no rejected event of this id is kept; it may have been corrected or dropped. "
-            "See which there are with: tillroll rejected list"
+            "List them with: tillroll rejected list"
         )
 
 

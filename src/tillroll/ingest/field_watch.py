@@ -92,7 +92,7 @@ class FieldWatch:
         try:
             self._store.note_fields(tally)
         except TillrollError as error:
-            _log.debug("what fields events bring is stored later: %s", error)
+            _log.debug("the fields of events are stored later: %s", error)
             with self._lock:
                 tally.add(self._tally)
                 self._tally = tally

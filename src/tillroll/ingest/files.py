@@ -127,8 +127,8 @@ class Input:
         self.head = bytes(head[: self._fill(memoryview(head))])
         self.header: Header | None = None if file_format == "json" else header_of(self.head)
         if file_format == "csv" and self.header is None and self.head:
-            problem = f"its first line is no header of CSV with {', '.join(FIELDS)}"
-            raise InputError(name, problem, "Name its columns so; others, and id, may stand beside them")
+            problem = f"its first line is not a CSV header with {', '.join(FIELDS)}"
+            raise InputError(name, problem, "Name its columns like this; id and other columns are allowed")
 
     def blocks(self) -> Iterator[Block]:
         """Yield the content in blocks of whole events, or of whole lines where it is CSV.
@@ -208,7 +208,7 @@ class Input:
         except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
             problem = f"the compressed file is damaged or cut short ({error})"
             raise InputError(
-                self.name, problem, "Get it whole, and import it again: nothing is counted twice"
+                self.name, problem, "Get the complete file, and import it again: nothing is counted twice"
             ) from error
         except OSError as error:
             raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error

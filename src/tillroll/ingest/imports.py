@@ -55,7 +55,7 @@ class Imports:
             if _begins(other, head):
                 raise ImportNameError(
                     f"{name}: content of the same first {other.head_bytes:,} bytes was imported under the name "
-                    f"{other.name}. To go on with that import, which counts nothing twice: --name '{other.name}'. "
+                    f"{other.name}. To continue that import, which counts nothing twice: --name '{other.name}'. "
                     "To count these purchases as well: --anyway"
                 )
 
@@ -101,7 +101,7 @@ class RunLog:
         try:
             self._list.note_run(run)
         except TillrollError as error:
-            _log.debug("how far the import has come is noted later: %s", error)
+            _log.debug("the progress of the import is recorded later: %s", error)
 
 
 def _begins(noted: ImportHead, head: bytes) -> bool:

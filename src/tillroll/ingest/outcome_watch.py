@@ -63,7 +63,7 @@ class OutcomeWatch:
         try:
             self._store.note_outcomes(tally)
         except TillrollError as error:
-            _log.debug("what became of events is stored later: %s", error)
+            _log.debug("the outcomes of events are stored later: %s", error)
             with self._lock:
                 tally.add(self._tally)
                 self._tally = tally

@@ -143,7 +143,7 @@ def _take_slice(
         return Taken(left=everything, given_up=everything if isinstance(error, BusyError) else [], error=error)
     except Exception:  # noqa: BLE001 an entry loop: one message must not hold up the others
         if len(messages) == 1:
-            _log.exception("the message %s cannot be taken", messages[0].id)
+            _log.exception("the message %s cannot be processed", messages[0].id)
             return Taken(left=[0])
     middle = len(messages) // 2
     taken = _take_slice(journal, queue, messages[:middle], now_s, watches)
@@ -188,7 +188,7 @@ def fold_if_due(store: Store, seconds: float | None = None) -> bool:
     try:
         return store.fold_if_due(seconds) is not None
     except Exception as error:  # noqa: BLE001 the messages are journaled: nothing about a fold may fail them
-        _log.warning("the fold is put off: %s", error, exc_info=not isinstance(error, TillrollError))
+        _log.warning("the fold is delayed: %s", error, exc_info=not isinstance(error, TillrollError))
         return False
 
 

@@ -73,9 +73,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("to", "the range ends before it begins", "Give a later --to, or an earlier --from")
         for name in ("duplicates", "late", "invalid"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(name, f"{getattr(self, name)} is no share of the lines", "Give 0.01 for one in 100")
+                raise ConfigError(
+                    name, f"{getattr(self, name)} is not a share of the lines", "Give 0.01 for one in 100"
+                )
         if self.duplicates + self.late + self.invalid >= 1:
-            raise ConfigError("duplicates", "nothing is left beside late and invalid lines", "Ask for smaller shares")
+            raise ConfigError("duplicates", "no line is left besides late and invalid ones", "Use smaller shares")
 
 
 class Aggregate(NamedTuple):

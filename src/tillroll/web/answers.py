@@ -58,7 +58,7 @@ def refuse_others(parameters: Iterable[str], *known: str) -> None:
     for name in parameters:
         if name not in known:
             remedy = f"There are {', '.join(known)}" if known else "This address takes none"
-            raise QueryError(name, "there is no such parameter", remedy)
+            raise QueryError(name, "unknown parameter", remedy)
 
 
 def single_parameters(request: Request, *names: str) -> dict[str, str]:
@@ -96,7 +96,7 @@ def choice(parameters: dict[str, list[str]], name: str, known: Iterable[_T]) -> 
     for each in known:
         if value == each:
             return each
-    raise QueryError(name, f"{value[:80]!r} is none of its values", f"They are {', '.join(known)}")
+    raise QueryError(name, f"{value[:80]!r} is not one of its values", f"They are {', '.join(known)}")
 
 
 async def small_body(request: Request, state: ServerState) -> bytes:

@@ -134,7 +134,7 @@ class Application:
         if headers:
             send = answering(send, headers)
         if len(scope.get("raw_path") or b"") > limits.PATH_BYTES_MAX:
-            detail = f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for what there is"
+            detail = f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for the addresses"
             refusal = _answer(Request(scope), Problem("address_too_long", detail))
             await self._guarded(refusal, scope, receive, send)
         elif scope["path"] == "/events" and scope["method"] == "POST":

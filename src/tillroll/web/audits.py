@@ -96,7 +96,7 @@ class AuditRoutes:
         except _StoppingError:
             return
         except Exception as error:  # noqa: BLE001 an entry loop: whatever it was, it must be told
-            _log.error("the audit could not be made: %s", error, exc_info=not isinstance(error, TillrollError))
+            _log.error("the audit failed: %s", error, exc_info=not isinstance(error, TillrollError))
             self.error = str(error) or repr(error)
             metrics.audit_failed.set(1)
             return

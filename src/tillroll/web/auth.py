@@ -73,7 +73,7 @@ class Tokens:
         if not right:
             return
         if authorization is None or authorization[:7].lower() != _SCHEME:
-            detail = "This server asks for a token. Send the header Authorization: Bearer TOKEN"
+            detail = "This server requires a token. Send the header Authorization: Bearer TOKEN"
             raise Problem("token_missing", detail, headers={"WWW-Authenticate": "Bearer"})
         digest = _digest(authorization[7:].strip())
         found = Right.NONE
@@ -82,9 +82,7 @@ class Tokens:
                 found = rights
         if not found:
             challenge = 'Bearer error="invalid_token"'
-            raise Problem(
-                "token_unknown", "The server does not know the token", headers={"WWW-Authenticate": challenge}
-            )
+            raise Problem("token_unknown", "The token is unknown", headers={"WWW-Authenticate": challenge})
         if right not in found:
             may = " and ".join(each.word for each in Right if each in found)
             challenge = 'Bearer error="insufficient_scope"'
@@ -164,7 +162,7 @@ class Gate:
             name = re.sub(r":\d*$", "", name)
         if name not in self._names and not _is_loopback(name):
             detail = (
-                f"{name} is no name of this machine. Use localhost, or start the server with tokens or --open-to-all"
+                f"{name} is not a name of this machine. Use localhost, or start the server with tokens or --open-to-all"
             )
             raise Problem("unknown_host", detail)
         if len(self._known_hosts) < _HOSTS_KEPT:
@@ -211,7 +209,7 @@ def read_tokens_file(path: str) -> TokenLists:
             found[kind].append(token.strip())
     if not any(found.values()):
         remedy = (
-            "Write a line read TOKEN or send,read TOKEN, with what `tillroll token` makes, or leave the setting out"
+            "Write a line read TOKEN or send,read TOKEN, with a token from `tillroll token`, or leave the setting out"
         )
         raise ConfigError("tokens_file", f"there is no token in {path}", remedy)
     return TokenLists(*map(tuple, found.values()))
@@ -230,7 +228,7 @@ def check_token(setting: str, which: str, token: str) -> None:
         raise ConfigError(setting, f"{which} has a space, or a character that is not ASCII", remedy)
     if token.startswith(HASHED) and not _HASH.fullmatch(token):
         problem = f"{which} begins like a hash and is not {HASHED} and 64 hexadecimal digits"
-        raise ConfigError(setting, problem, "Take what `tillroll token --hash` says of the token")
+        raise ConfigError(setting, problem, "Use the output of `tillroll token --hash`")
     if len(token) < TOKEN_CHARACTERS_MIN:
         raise ConfigError(setting, f"{which} is shorter than {TOKEN_CHARACTERS_MIN} characters", remedy)
 

@@ -79,7 +79,7 @@ class ClientLeftError(Exception):
 
 def too_large(bytes_max: int) -> Problem:
     """Return the problem of a body that is too large. The connection is closed, for more of it may come."""
-    detail = f"The body is larger than the {bytes_max} bytes that are taken. Send it in parts, or import it as a file"
+    detail = f"The body is larger than the limit of {bytes_max} bytes. Send it in parts, or import it as a file"
     return Problem("too_large", detail, headers={"Connection": "close"})
 
 
@@ -93,7 +93,7 @@ def encoding_of(header: bytes | None) -> str:
     name = ", ".join(name for name in names if name not in {"", "identity"}) or "identity"
     name = "gzip" if name == "x-gzip" else name
     if name not in ENCODINGS:
-        detail = f"The Content-Encoding {name!r} is none of {', '.join(ENCODINGS)}"
+        detail = f"The Content-Encoding {name!r} is not one of {', '.join(ENCODINGS)}"
         raise Problem("unknown_encoding", detail, headers={"Accept-Encoding": ", ".join(ENCODINGS)})
     return name
 

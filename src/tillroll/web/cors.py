@@ -78,13 +78,13 @@ def check_origin(origin: str, *, guarded: bool) -> None:
     """
     if origin == ANY:
         if not guarded:
-            remedy = "List the origins, or set tokens, which no page has by itself"
+            remedy = "List the origins, or set tokens"
             raise ConfigError(
-                "cors_origins", f"{ANY} would let any page read and send, as no token is asked for", remedy
+                "cors_origins", f"{ANY} would let any page read and send, because no tokens are set", remedy
             )
         return
     if not _ORIGIN.fullmatch(origin):
-        problem = f"{origin!r} is no origin as browsers write it"
+        problem = f"{origin!r} is not an origin as browsers write it"
         raise ConfigError("cors_origins", problem, "Write https://shop.example or https://shop.example:8443, no more")
     for scheme, port in _NEEDLESS_PORT:
         if origin.startswith(scheme) and origin.endswith(port):

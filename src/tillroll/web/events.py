@@ -52,8 +52,8 @@ TYPES: Final = (
 _KNOWN: Final = frozenset({None, b"", *(name.encode() for name in TYPES)})  # without being looked at closely
 NO_EVENT: Final = "The body is empty. Send a purchase, an array of them, or one on each line"
 NOT_KEPT: Final = (
-    "No event of the body was counted, and there is no room to keep what is not: correct and send again. "
-    "The operator makes room with: tillroll rejected drop"
+    "No event of the body was counted, and there is no room to keep rejected events: correct and send again. "
+    "The operator can make room with: tillroll rejected drop"
 )
 _GLANCED_AT_MAX: Final = 2**20  # bytes of a body that the loop counts in itself: in a thread it would take longer
 DETAIL: Final = "No event of the body was counted: correct and send again"
@@ -193,14 +193,14 @@ class EventsRoute:
         if len(data) <= _GLANCED_AT_MAX and not may_have_more_than(events_max, data):
             return
         if await self._state.read(has_more_than, events_max, data):
-            detail = f"The body has more than the {events_max} events that are taken. Send it in parts"
+            detail = f"The body has more than the limit of {events_max} events. Send it in parts"
             raise Problem("too_many_events", detail)
 
     async def _forward(self, body: Body) -> int:
         """Put a body on the queue, and return how many events it has."""
         queue = self._state.queue
         if queue is None:
-            raise Problem("server_error", "There is no queue to forward to")
+            raise Problem("server_error", "No queue is set to forward to")
         key = body.source.value if body.source.kind is NameKind.KEY else None
         await self._state.read(queue.send, [(body.data, key)])
         self._state.metrics.queued.inc()
@@ -234,7 +234,7 @@ def _together(name: bytes, first: bytes, second: bytes) -> bytes:
     if name == b"content-encoding":
         return first + b"," + second
     code = "bad_idempotency_key" if name == b"idempotency-key" else "bad_request"
-    raise Problem(code, f"The header {name.decode().title()} is there twice. Send one")
+    raise Problem(code, f"The header {name.decode().title()} occurs twice. Send it once")
 
 
 def _count(body: bytes) -> int:

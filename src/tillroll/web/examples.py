@@ -38,24 +38,24 @@ _DETAILS: Final = {
     "bad_encoding": "The gzip body ends early. Send all of it",
     "bad_idempotency_key": f"The Idempotency-Key is not {NAME_RULE}. Send another",
     "empty_body": NO_EVENT,
-    "token_missing": "This server asks for a token. Send the header Authorization: Bearer TOKEN",
-    "token_unknown": "The server does not know the token",
+    "token_missing": "This server requires a token. Send the header Authorization: Bearer TOKEN",
+    "token_unknown": "The token is unknown",
     "cross_site": "A browser sent this on behalf of another site. Send it from a program",
     "unknown_report": f"There is no report 'own'. There are {', '.join(report.name for report in FIVE)}",
     "report_counting": str(CountingError("own", 1_000_000, 3_000_000)),  # not brought about
-    "unknown_datapoint": ("<10|PAY_NOW was not counted yet: no purchase of it has come. A batch read gives 0 for it"),
+    "unknown_datapoint": "<10|PAY_NOW counts no purchase yet. A batch read gives 0 for it",
     "unknown_rejected": "No rejected event '0' is kept. It may have been corrected or discarded already",
-    "address_too_long": f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for what there is",
-    "unknown_encoding": f"The Content-Encoding 'br' is none of {', '.join(ENCODINGS)}",
+    "address_too_long": f"The path is longer than {limits.PATH_BYTES_MAX} bytes. See /docs for the addresses",
+    "unknown_encoding": f"The Content-Encoding 'br' is not one of {', '.join(ENCODINGS)}",
     "unknown_type": (
         f"The Content-Type 'text/html' is not JSON. Send application/json, or {NDJSON_TYPES[0]} for one event a line"
     ),
     "unknown_host": (
-        "shop.example is no name of this machine. Use localhost, or start the server with tokens or --open-to-all"
+        "shop.example is not a name of this machine. Use localhost, or start the server with tokens or --open-to-all"
     ),
     "clock_in_doubt": (  # not brought about
         "most events of the last minute are dated in the future, and this machine's clock says "
-        "2011-12-01T10:15:30+00:00. Nothing of them is kept: set the clock right, or correct the dates; then send again"
+        "2011-12-01T10:15:30+00:00. Nothing of them is kept: correct the clock, or the dates, then send again"
     ),
     "server_error": "The server failed on this request. Its log says more",  # not brought about
     "queue_unavailable": "SQS cannot be reached. Check the network, and the region",  # not brought about
@@ -78,7 +78,7 @@ def example(
     problem = (_sending(settings) if operation == "sendEvents" else _correcting()).get(code)
     if code == "bad_query":
         remedy = f"There are {', '.join(known)}" if known else "This address takes none"
-        problem = problem_of(QueryError("colour", "there is no such parameter", remedy))
+        problem = problem_of(QueryError("colour", "unknown parameter", remedy))
     if code == "token_forbids":
         may = "send" if right is Right.READ else "read"
         problem = Problem(code, f"The token may {may} only. Use one that may {right.word}")
@@ -91,7 +91,7 @@ def example(
 
 
 def _misdefined() -> dict[str, Problem]:
-    detail = f"The body is no definition such as {A_DEFINITION} (Expected `object`, got `array`)"
+    detail = f"The body is not a definition such as {A_DEFINITION} (Expected `object`, got `array`)"
     found = {"bad_body": Problem("bad_body", detail)}
     try:
         define({"name": "own", "by": ["year|"]})
@@ -102,14 +102,16 @@ def _misdefined() -> dict[str, Problem]:
 
 def _bounds(settings: ServerSettings) -> dict[str, str]:
     return {
-        "request_timeout": f"The request did not come within {settings.request_s_max:g} s. Send it faster, or in parts",
+        "request_timeout": (
+            f"The request did not arrive within {settings.request_s_max:g} s. Send it faster, or in parts"
+        ),
         "headers_too_large": f"The address and headers are larger than {settings.header_bytes_max} bytes. Send fewer",
         "overloaded": str(OverloadedError(limits.WAITING_REQUESTS_MAX, limits.WAITING_BYTES_MAX)),
     }
 
 
 def _sending(settings: ServerSettings) -> dict[str, Problem]:
-    many = f"The body has more than the {settings.body_events_max} events that are taken. Send it in parts"
+    many = f"The body has more than the limit of {settings.body_events_max} events. Send it in parts"
     no_json = "The first line is not JSON, so the queue cannot carry it as NDJSON. Correct it"
     return {
         "bad_body": Problem("bad_body", no_json),

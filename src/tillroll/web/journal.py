@@ -51,7 +51,7 @@ class JournalRoutes:
         if request.method == "HEAD":
             return Response(headers=headers, media_type=_NDJSON)
         if self._exports >= EXPORTS_MAX:
-            detail = f"{self._exports} readers take the journal already. Ask again after one of them"
+            detail = f"{self._exports} clients already read the journal. Try again later"
             raise Problem("overloaded", detail, headers={"Retry-After": "10"})
         return _Export(self._lines(after, upto, chosen), self, headers)
 

@@ -50,7 +50,7 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         Info("tillroll_build", "The release that runs", registry=registry).info({"version": __version__})
-        self._events = Counter("tillroll_events", "Events by what became of them", ["outcome"], registry=registry)
+        self._events = Counter("tillroll_events", "Events by outcome", ["outcome"], registry=registry)
         for outcome in OUTCOMES:
             self._events.labels(outcome)
         self._commit = Histogram(
@@ -66,33 +66,35 @@ class Metrics:
             "tillroll_http_answers", "Answers by route and status", ["route", "status"], registry=registry
         )
         self._problems = Counter(
-            "tillroll_problems", "Answers that are no success, by code", ["code"], registry=registry
+            "tillroll_problems", "Answers that are not a success, by code", ["code"], registry=registry
         )
         for code in CODES:  # an increase is seen only of what was there before it
             self._problems.labels(code)
         self.readable = Gauge("tillroll_store_readable", "1 while the store can be read", registry=registry)
-        self._stored = _unknown("tillroll_store_bytes", "What the store's files take on the disk", registry)
-        self._free = _unknown("tillroll_disk_free_bytes", "What is free on the disk of the store", registry)
+        self._stored = _unknown("tillroll_store_bytes", "Bytes of the store's files on the disk", registry)
+        self._free = _unknown("tillroll_disk_free_bytes", "Free bytes on the disk of the store", registry)
         self._clock_refused = Counter(
             "tillroll_clock_refused_bodies", "Bodies refused since the clock may be slow", registry=registry
         )
         self.audit_at = Gauge("tillroll_audit_timestamp_seconds", "When the last audit ended", registry=registry)
-        self.audit_differences = Gauge("tillroll_audit_differences", "What the last audit found", registry=registry)
-        self.audit_failed = Gauge("tillroll_audit_failed", "1 when the last audit could not be made", registry=registry)
+        self.audit_differences = Gauge(
+            "tillroll_audit_differences", "Differences that the last audit found", registry=registry
+        )
+        self.audit_failed = Gauge("tillroll_audit_failed", "1 when the last audit failed", registry=registry)
         self.queued = Counter("tillroll_queued_bodies", "Bodies put on the queue", registry=registry)
         self.waiting = Gauge("tillroll_waiting_bodies", "Bodies that wait for their commit", registry=registry)
-        self.receiving = Gauge("tillroll_receiving_bytes", "Bytes of bodies that have come in part", registry=registry)
-        self._journal_position = Gauge("tillroll_journal_position", "How far the journal has come", registry=registry)
+        self.receiving = Gauge("tillroll_receiving_bytes", "Bytes of bodies received in part", registry=registry)
+        self._journal_position = Gauge("tillroll_journal_position", "The end of the journal", registry=registry)
         self._folded_position = Gauge("tillroll_folded_position", "How far aggregates are stored", registry=registry)
         self._visible_position = Gauge("tillroll_visible_position", "How far reports go", registry=registry)
         self._rejected = Gauge("tillroll_rejected_waiting", "Rejected events to be corrected", registry=registry)
         self._rejected_full = Gauge(
-            "tillroll_rejected_full", "1 since rejected events came for which there was no room", registry=registry
+            "tillroll_rejected_full", "1 after there was no room for some rejected events", registry=registry
         )
         self._not_kept = Counter(
             "tillroll_rejected_not_kept", "Rejected events for which there was no room", registry=registry
         )
-        self._merchants = Gauge("tillroll_merchants", "Merchants that were ever seen", registry=registry)
+        self._merchants = Gauge("tillroll_merchants", "Merchants that purchases have had", registry=registry)
         self._freshness = Gauge(
             "tillroll_freshness_seconds", "Age of the oldest acknowledged event no report shows yet", registry=registry
         )

@@ -83,7 +83,7 @@ def _read(path: str) -> dict[str, str]:
                     continue
                 if len(row) != len(_HEAD) or not all(is_name(each.strip()) for each in row):
                     problem = f"line {number} of {path} is {shown(','.join(row))!r}"
-                    raise ConfigError(_SETTING, problem, "Write an id and a name, parted by a comma, on each line")
+                    raise ConfigError(_SETTING, problem, "Write an id and a name, separated by a comma, on each line")
                 names[row[0]] = row[1].strip()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _unreadable(path, error) from error

@@ -67,20 +67,20 @@ _ID: Final = {
     "name": "id",
     "in": "path",
     "required": True,
-    "description": "As the list of rejected events has it",
+    "description": "The id from the list of rejected events",
     "schema": {"type": "string", "pattern": "^[0-9a-f]{1,64}(-[0-9]{1,4})?$"},
 }
 
 
 _TAGS: Final = {
-    "Events": "Purchases come in here, and go out as they were journaled",
+    "Events": "Send purchases, and export them as they were journaled",
     "Reports": "The five reports and those of one's own, in pages",
-    "Aggregates": "Single numbers of the reports, and the merchants there are",
+    "Aggregates": "Single numbers of the reports, and the merchants",
     "Rejected": "Events that were not accepted: kept until they are corrected or discarded",
-    "Server": "How the server is doing",
+    "Server": "The state of the server",
 }
 _OF_HTTP: Final = ("measures", "format", "columns", "bom", "download")  # which the questions of core.ask do not have
-_ETAG: Final = {"schema": {"type": "string"}, "description": "Names this answer: send it back in If-None-Match"}
+_ETAG: Final = {"schema": {"type": "string"}, "description": "Identifies this answer: send it back in If-None-Match"}
 
 
 class _Operation(NamedTuple):
@@ -158,8 +158,9 @@ def describe(settings: ServerSettings) -> JsonObject:
             "version": __version__,
             "summary": "Counts purchases exactly: events in, five reports out",
             "description": (
-                "Send completed purchases, and read how many there were by hour, day, amount bracket, payment method "
-                "and merchant. Every answer that is no success is a problem (RFC 9457), whose `code` is for programs."
+                "Send completed purchases, and read how many there were by hour, day, amount bracket, payment "
+                "method and merchant. Every answer that is not a success is a problem (RFC 9457). Its `code` is for "
+                "programs."
             ),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -193,7 +194,7 @@ def _paths(settings: ServerSettings) -> dict[str, _Methods]:
 def _list_reports() -> _Operation:
     text = "The reports there are, with the dimensions that they count by."
     answers = _tagged(_json(listed(ref("Report")), text=text))
-    parameters = [_parameter("definitions", one_of(SWITCH), "1 adds to each of one's own its definition, as stored")]
+    parameters = [_parameter("definitions", one_of(SWITCH), "1 adds the stored definition to each of one's own")]
     return _REPORTS("listReports", "List reports", text, answers, codes=("bad_query",), parameters=parameters)
 
 
@@ -220,8 +221,9 @@ def _own_report() -> _Methods:
     put = _REPORTS(
         "defineReport",
         "Define a report",
-        "Makes a report, or a new version of it that takes the place of the one before when it is counted.",
-        _json(ref("Report"), text="It is this already") | _json(ref("Report"), "202", "It is being counted"),
+        "Makes a report, or a new version that replaces the previous one when it is counted.",
+        _json(ref("Report"), text="The report is already defined like this")
+        | _json(ref("Report"), "202", "It is being counted"),
         codes=("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
         right=Right.MANAGE,
         parameters=[_REPORT_NAME],
@@ -230,7 +232,7 @@ def _own_report() -> _Methods:
     drop = _REPORTS(
         "dropReport",
         "Drop a report",
-        "Forgets a report of one's own with its aggregates. The five stay.",
+        "Deletes a report of one's own with its aggregates. The five cannot be dropped.",
         {"204": {"description": "It is no longer counted"}},
         codes=codes,
         right=Right.MANAGE,
@@ -254,7 +256,7 @@ def _preview() -> _Operation:
     return _REPORTS(
         "previewReport",
         "Preview a report",
-        "What a definition says of the newest purchases, and what counting all of them would take. Stores nothing.",
+        "A definition's report over the newest purchases, and the cost of counting all of them. Stores nothing.",
         _json(ref("Preview")),
         codes=("bad_query", "bad_body", "bad_definition", *_BODY, *_STORE),
         right=Right.MANAGE,
@@ -264,12 +266,12 @@ def _preview() -> _Operation:
 
 def _post_events(settings: ServerSettings) -> _Operation:
     text = (
-        "Takes one purchase, an array of them, or one on each line. Each has its own outcome. The answer comes when "
-        "what was accepted is durable. A repeat under the same `id` or `Idempotency-Key` is counted once."
+        "Accepts one purchase, an array of them, or one on each line. Each has its own outcome. The server answers "
+        "when the accepted events are durable. A repeat under the same `id` or `Idempotency-Key` is counted once."
     )
     taken = (
         f"At most {settings.body_bytes_max} bytes, also after decompression, and {settings.body_events_max} "
-        f"events. One bad event does not cost the others. Lines may also come as {', '.join(NDJSON_TYPES[1:])}"
+        f"events. One bad event does not affect the others. Lines may also have the type {', '.join(NDJSON_TYPES[1:])}"
     )
     body = _body(_ONE_OR_MORE) | {"description": taken}
     body["content"][NDJSON_TYPES[0]] = {"schema": TEXT | {"description": "One event a line"}}
@@ -277,11 +279,13 @@ def _post_events(settings: ServerSettings) -> _Operation:
         "sendEvents",
         "Send events",
         text,
-        _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "Durable: all of it, or what is good"),
+        _json({"oneOf": [ref("Receipt"), ref("Queued")]}, "202", "The accepted events are durable"),
         codes=(*_TAKING, *_BODY, *_STORE),
         right=Right.SEND,
         parameters=[
-            _parameter("Idempotency-Key", NAME, "Names the events of the body by their position in it", place="header"),
+            _parameter(
+                "Idempotency-Key", NAME, "Identifies the events of the body by their position in it", place="header"
+            ),
             _parameter("Content-Encoding", one_of(ENCODINGS), "How the body is compressed", place="header"),
         ],
         body=body,
@@ -291,11 +295,11 @@ def _post_events(settings: ServerSettings) -> _Operation:
 def _get_events() -> _Operation:
     position = {"type": "integer", "minimum": 0, "maximum": POSITION_MAX}
     answers = _content(NDJSON_TYPES[0], "Each event with its kept fields and its name, `_name`, as an import takes it")
-    header = {"schema": COUNT, "description": "The position that this answer reaches: give it as `after` next time"}
+    header = {"schema": COUNT, "description": "The position at the end of this answer: send it as `after` next time"}
     answers["200"]["headers"] = {"Tillroll-Position": header}
     text = (
-        "Streams the journal's events, one a line, in the order they were accepted, up to its end as it was when this "
-        "was asked. An answer that breaks off has reached no position."
+        "Streams the journal's events, one a line, in the order they were accepted, up to its end at the time of the "
+        "request. An answer that breaks off has no position."
     )
     bound = BOUNDS[HOUR.name]
     return _EVENTS(
@@ -305,10 +309,10 @@ def _get_events() -> _Operation:
         answers,
         codes=("bad_query", "overloaded", *_STORE),
         parameters=[
-            _parameter("after", position | {"default": 0}, "Only what was journaled after this position"),
-            _parameter("until", position, "Only what was journaled up to this position"),
-            _parameter("from", bound, "Only what is dated from this day, hour or instant on"),
-            _parameter("to", bound, "Only what is dated before this day, hour or instant"),
+            _parameter("after", position | {"default": 0}, "Only events journaled after this position"),
+            _parameter("until", position, "Only events journaled up to this position"),
+            _parameter("from", bound, "Only events dated from this day, hour or instant on"),
+            _parameter("to", bound, "Only events dated before this day, hour or instant"),
             _parameter("merchant", listed(NAME) | {"minItems": 1}, "Only this merchant's; repeat it for several"),
         ],
     )
@@ -328,7 +332,7 @@ def _get_report(report: Report) -> _Operation:
         _MEASURES,
         _parameter("order", one_of(orders, default=question.ORDERS[0]), "By name, or most events or amount first"),
         _limit(limits.PAGE_MAX, limits.PAGE_DEFAULT, "Datapoints on a page"),
-        _parameter("cursor", cursor, "Where the page before ended: take it from its Link header"),
+        _parameter("cursor", cursor, "The end of the previous page, from its Link header"),
         _parameter("format", one_of(FORMATS), "Instead of the Accept header"),
         _parameter("columns", one_of(COLUMNS), "Of CSV and Parquet: the datapoint packed, or split by dimension"),
         _parameter("bom", one_of(SWITCH), "Of CSV: 1 begins it with a byte order mark, for Excel"),
@@ -339,13 +343,13 @@ def _get_report(report: Report) -> _Operation:
         "Link": {"schema": TEXT, "description": 'The address of the next page, with rel="next"; not on the last'},
         "Tillroll-Datapoints": {"schema": COUNT, "description": "On all pages together; on the first page only"},
         "Tillroll-Events": {"schema": COUNT, "description": "On all pages together; on the first page only"},
-        "Tillroll-Amount": {"schema": COUNT, "description": "In cents; only where measures are asked for"},
+        "Tillroll-Amount": {"schema": COUNT, "description": "In cents; only if the query has measures"},
     }
     answers["200"]["content"]["text/csv"] = {"schema": TEXT}
     answers["200"]["content"][PARQUET] = {"schema": {"type": "string", "format": "binary"}}
     text = (
         f"A page of the report. It counts by {', '.join(report.dimensions)}; `by` rolls it up to some of these. "
-        f"Parquet is all of it, up to {PARQUET_ROWS_MAX:,} datapoints, unless `limit` or `cursor` is given."
+        f"Parquet has the complete report, up to {PARQUET_ROWS_MAX:,} datapoints, without `limit` and `cursor`."
     )
     return _REPORTS(
         f"read{report.name.title().replace('-', '')}",
@@ -364,9 +368,9 @@ def _times(report: Report) -> list[JsonObject]:
     text = f"a date, or an instant that begins {'an hour' if report.window is HOUR else 'a day in UTC'}"
     zone = {"type": "string", "format": "zone", "examples": ["Europe/Stockholm"], "default": UTC}
     parameters = [
-        _parameter("from", bound, f"From when on: {text}"),
-        _parameter("to", bound, f"Before when: {text}; later than `from`"),
-        _parameter("zone", zone, "The IANA name of the zone whose clocks days and hours are by"),
+        _parameter("from", bound, f"Start of the range: {text}"),
+        _parameter("to", bound, f"End of the range, exclusive: {text}; later than `from`"),
+        _parameter("zone", zone, "The time zone of days and hours, by its IANA name"),
     ]
     return parameters if report.window is HOUR else parameters[:2]
 
@@ -390,7 +394,7 @@ def _aggregates() -> dict[str, _Methods]:
     many = listed(DATAPOINT, limits.DATAPOINTS_MAX)
     some = listed(DATAPOINT, IN_ADDRESS_MAX) | {"minItems": 1}
     ids = listed(TEXT, IN_ADDRESS_MAX) | {"minItems": 1}
-    counted = "In the order asked; one that nobody counted yet is 0"
+    counted = "In the order of the query; a datapoint that counts no purchase is 0"
     codes = ("bad_query", "report_counting", *_STORE)
     read = _AGGREGATES(
         "readAggregates",
@@ -417,7 +421,7 @@ def _aggregates() -> dict[str, _Methods]:
         _tagged(_json(ref("Aggregate"))),
         codes=("unknown_datapoint", *codes),
         parameters=[
-            _parameter("datapoint", DATAPOINT, "As a report writes it", place="path", required=True),
+            _parameter("datapoint", DATAPOINT, "As in a report", place="path", required=True),
             _MEASURES,
         ],
     )
@@ -435,7 +439,7 @@ def _aggregates() -> dict[str, _Methods]:
     names = _AGGREGATES(
         "nameMerchants",
         "Name merchants",
-        "What the operator's file calls these merchants; one that it does not have is left out.",
+        "The names of these merchants in the operator's file; merchants without a name are left out.",
         _json({"type": "object", "additionalProperties": TEXT}, text="Names by id"),
         codes=("bad_query",),
         parameters=[_parameter("id", ids, "Repeat it for several", required=True)],
@@ -443,18 +447,18 @@ def _aggregates() -> dict[str, _Methods]:
     explain = _AGGREGATES(
         "explainAggregate",
         "Show the purchases behind a number",
-        "The events of a datapoint in the order that they were journaled: where each is, and what it is known by.",
+        "The events of a datapoint in the order that they were journaled, each with its place and its name.",
         _json(ref("Explained")),
         parameters=[
-            _parameter("datapoint", DATAPOINT, "As a report writes it", required=True),
-            _parameter("after", COUNT | {"maximum": 10**18 - 1}, "The `next` of the page before"),
+            _parameter("datapoint", DATAPOINT, "As in a report", required=True),
+            _parameter("after", COUNT | {"maximum": 10**18 - 1}, "The `next` of the previous page"),
             _limit(EXPLAINED_MAX, EXPLAINED_DEFAULT),
         ],
     )
     dimensions = _REPORTS(
         "listDimensions",
         "List dimensions",
-        "What a report of one's own may be by: windows, what events have, and the fields that are kept.",
+        "The dimensions that a report of one's own may have: windows, the contract's fields, and the kept fields.",
         _json(listed(ref("Part"))),
         codes=("bad_query",),
     )
@@ -469,7 +473,7 @@ def _aggregates() -> dict[str, _Methods]:
 
 
 def _rejected_events() -> dict[str, _Methods]:
-    after = _parameter("after", TEXT, "The id that the page before ended with")
+    after = _parameter("after", TEXT, "The last id of the previous page")
     filters = [
         _parameter("code", TEXT, "Only those of this reason"),
         _parameter("source", listed(TEXT), "Only those of this key, message or file; repeat it for several"),
@@ -484,8 +488,8 @@ def _rejected_events() -> dict[str, _Methods]:
     discard_some = _REJECTED(
         "discardSomeRejected",
         "Discard rejected events",
-        "Erases up to 1,000 of a reason or a source, or of all, that had come by a moment. Ask again until it is 0.",
-        _json(ref("Discarded"), text="How many are no longer kept"),
+        "Erases up to 1,000 of a reason or a source, or of all, that were received by a time. Repeat until it is 0.",
+        _json(ref("Discarded"), text="How many were erased"),
         right=Right.SEND,
         parameters=[
             _parameter("before", COUNT | {"maximum": 10**11}, "In seconds since 1970", required=True),
@@ -501,8 +505,8 @@ def _rejected_events() -> dict[str, _Methods]:
     retry_some = _REJECTED(
         "retrySomeRejected",
         "Retry rejected events",
-        "Sends up to 1,000 of a reason or a source again as they were, for when the reason has passed.",
-        _json(ref("Retried"), text="What became of them. Go on after `after`, unless it is null"),
+        "Sends up to 1,000 of a reason or a source again unchanged, when the reason no longer applies.",
+        _json(ref("Retried"), text="Their outcomes. Continue from `after`, unless it is null"),
         codes=("bad_query", "store_full", *_STORE),
         right=Right.SEND,
         parameters=[after, *filters],
@@ -527,7 +531,7 @@ def _rejected_event() -> dict[str, _Methods]:
     discard = _REJECTED(
         "discardRejected",
         "Discard a rejected event",
-        "It is erased. That an event of this name came is still known.",
+        "Erases it. The server still knows that an event of this name arrived.",
         {"204": {"description": "It is no longer kept"}},
         codes=codes,
         right=Right.SEND,
@@ -536,13 +540,13 @@ def _rejected_event() -> dict[str, _Methods]:
     retry = _REJECTED(
         "retryRejected",
         "Retry a rejected event",
-        "Sends it again under the name that it came with, corrected by the body if there is one. It counts once.",
+        "Sends it again under its original name, corrected by the body if there is one. It counts once.",
         _json(ref("Corrected"), text="It is counted, and no longer kept"),
         codes=("not_accepted", "store_full", *_BODY, *codes),
         right=Right.SEND,
         parameters=[_ID],
         body={
-            "description": "The event as it should have been, or several in its place; empty for the event as it was",
+            "description": "The corrected event, or several in its place; empty for the original event",
             "content": {_JSON: {"schema": _ONE_OR_MORE}},
         },
     )
@@ -553,40 +557,40 @@ def _fields() -> _Operation:
     return _SERVER(
         "getFields",
         "Show fields",
-        "Which fields the journal keeps, counted in it, and which others events bring, of samples; never a value.",
+        "The fields that the journal keeps, counted in it, and the other fields of sampled events; never a value.",
         _json(ref("Fields"), text="The fields"),
     )
 
 
 def _watching() -> dict[str, _Methods]:
-    metrics = _content("text/plain", "In the format of Prometheus, or of OpenMetrics by the Accept header")
+    metrics = _content("text/plain", "In Prometheus format, or in OpenMetrics format by the Accept header")
     metrics["200"]["content"]["application/openmetrics-text"] = {"schema": TEXT}
     spans = "Minutes of the last hour, quarters of an hour of the last day, or 90 days"
     live = _SERVER(
         "streamChanges",
         "Stream changes",
-        "Server-sent events, for as long as the reader stays.",
+        "Server-sent events, until the client disconnects.",
         _content("text/event-stream", "A `tick` whenever something changed, at most two a second"),
         codes=(),
     )
     outcomes = _SERVER(
         "listOutcomes",
         "List outcomes",
-        "What became of events, by the way they came in, across restarts. Windows without events are left out.",
+        "The outcomes of events, by the way they arrived, across restarts. Windows without events are left out.",
         _json(listed(ref("Outcomes")), text="Oldest first"),
         parameters=[_parameter("by", one_of(list(GRAINS), default="quarter"), spans)],
     )
     imports = _SERVER(
         "listImports",
         "List imports",
-        "Runs of `tillroll import` into a directory. A store on AWS keeps no list of them.",
-        _json(listed(ref("Import")), text="Those that began last first"),
+        "Runs of `tillroll import` into a directory. A store on AWS has no such list.",
+        _json(listed(ref("Import")), text="Newest first"),
         parameters=[_limit(IMPORTS_MAX, IMPORTS_DEFAULT)],
     )
     queue = _SERVER(
         "getQueue",
         "Get the queue's depth",
-        "How many messages wait on the queue that the server sends to, and among the dead letters.",
+        "The number of messages on the server's queue, and of dead letters.",
         _json(ref("Queue")),
         codes=("bad_query",),
     )
@@ -611,8 +615,8 @@ def _audits() -> dict[str, _Methods]:
     audit = _SERVER(
         "startAudit",
         "Start an audit",
-        "Recounts the journal beside live traffic, and compares every aggregate. One runs at a time.",
-        _json(ref("AuditBegun"), "202", "It is under way; `GET /audit` has what it finds"),
+        "Recounts the journal while traffic goes on, and compares every aggregate. One runs at a time.",
+        _json(ref("AuditBegun"), "202", "It has started; `GET /audit` has the result"),
         codes=("bad_query",),
         right=Right.SEND,
         parameters=[_parameter("since", BOUNDS["day"], "Compare only the windows from this day on")],
@@ -620,7 +624,7 @@ def _audits() -> dict[str, _Methods]:
     audited = _SERVER(
         "getAudit",
         "Get the last audit",
-        "How far the audit under way is, and what the last one found: up to 1,000 differences.",
+        "The progress of the running audit, and the result of the last one: up to 1,000 differences.",
         _json(ref("AuditState")),
         codes=("bad_query",),
     )
@@ -631,7 +635,7 @@ def _itself() -> dict[str, _Methods]:
     health = _SERVER(
         "getHealth",
         "Check health",
-        "Whether the server works and can use its store. It asks for no token.",
+        "Whether the server works and can use its store. It requires no token.",
         _content("text/plain", "ok"),
         codes=("stopping", *_STORE),
         right=Right.NONE,
@@ -639,7 +643,7 @@ def _itself() -> dict[str, _Methods]:
     described = _SERVER(
         "getOpenapi",
         "Get this description",
-        "The OpenAPI description of this very server: with its limits, and with tokens if it asks for them.",
+        "The OpenAPI description of this server: with its limits, and with tokens if it requires them.",
         _tagged(_json({"type": "object"})),
         codes=(),
         right=Right.NONE,
@@ -677,5 +681,5 @@ _ONE_OR_MORE: Final = {"oneOf": [ref("Event"), listed(ref("Event"))]}
 _MEASURES: Final = _parameter(
     "measures",
     listed(one_of(MEASURES)) | {"minItems": 1, "uniqueItems": True, "default": DEFAULT_MEASURES},
-    "What each aggregate has beside its datapoint; the average is in cents",
+    "What each aggregate has besides its datapoint; the average is in cents",
 )

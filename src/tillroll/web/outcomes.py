@@ -74,6 +74,6 @@ class OutcomeRoutes:
                 for name, depth in (("queue", queue.depth), ("dead_letters", queue.dead_letters_depth)):
                     found[name] = msgspec.structs.asdict(depth())
             except TillrollError as error:
-                _log.warning("how the queue stands is not known: %s", error)
+                _log.warning("the state of the queue is unknown: %s", error)
                 found["error"] = str(error)
         return found

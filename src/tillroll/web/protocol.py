@@ -234,7 +234,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._stop(self._head_too_large())
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                self._stop(Problem("bad_request", "The server is no proxy. Send GET or POST"))
+                self._stop(Problem("bad_request", "The server is not a proxy. Send GET or POST"))
             self._offers = True  # the parser stops now, and begins again without the offer
             return
         if self.url == b"/events" and self.parser.get_method() == b"POST" and self._may_be_quick():
@@ -266,9 +266,9 @@ class BoundedProtocol(HttpToolsProtocol):
         names = [name for name, _ in self.headers]
         for name in _ONCE.intersection(names):
             if names.count(name) > 1:
-                self._stop(Problem("bad_request", f"The header {name.decode().title()} is there twice. Send one"))
+                self._stop(Problem("bad_request", f"The header {name.decode().title()} occurs twice. Send it once"))
         if b"host" not in names and self.parser.get_http_version() != "1.0":
-            self._stop(Problem("bad_request", "There is no header Host. Send the name of the server in one"))
+            self._stop(Problem("bad_request", "The header Host is missing. Send the name of the server in it"))
 
     def _stop(self, fault: Problem) -> NoReturn:
         """Stop the parser, which has the fault answered."""
@@ -348,7 +348,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if now > self._close_at or self._is_stalled(now) or self._is_left():
             self._plain_transport.abort()
         elif now - self._since > self.settings.request_s_max and not self._deaf and not self.flow.read_paused:
-            detail = f"The request did not come within {self.settings.request_s_max:g} s. Send it faster, or in parts"
+            detail = f"The request did not arrive within {self.settings.request_s_max:g} s. Send it faster, or in parts"
             self._refuse(Problem("request_timeout", detail))
         elif not self.receiving and self.timeout_keep_alive_task is None and self._unanswered() is None:
             # Blank lines stop the clock of an idle connection without beginning a request.

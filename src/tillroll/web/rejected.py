@@ -79,7 +79,7 @@ class RejectedRoutes:
         """DELETE /rejected: those of a reason or a source that had come by a moment, so many at once."""
         given, which = _asked(request, "before")
         if "before" not in given:
-            raise QueryError("before", "it is not given", "Say up to when those were received that are meant")
+            raise QueryError("before", "it is not given", "Give the time up to which events were received")
         before = whole_number("before", given["before"], 0, _SECONDS_MAX)
         dropped = await self._state.read(self._drop_some, which, before)
         return json_answer(request, {"dropped": dropped})

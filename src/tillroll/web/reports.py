@@ -53,7 +53,7 @@ PARQUET_ROWS_MAX: Final = 500_000  # of one answer: it is one file, made in memo
 A_DEFINITION: Final = '{"name": "own", "by": ["day", "method"]}'
 NO_PARQUET: Final = (
     "Parquet needs pyarrow, which this server does not have. "
-    f"Run pip install {' '.join(map(repr, PARQUET_EXTRA))} for it, or ask for format=csv"
+    f"Run pip install {' '.join(map(repr, PARQUET_EXTRA))} for it, or request format=csv"
 )
 SWITCH: Final = ("0", "1")
 IN_ADDRESS_MAX: Final = 100  # datapoints; an address is part of the head, which has its own bound
@@ -176,10 +176,12 @@ class ReportRoutes:
         try:
             table = msgspec.json.decode(body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            detail = f"The body is no definition such as {A_DEFINITION} ({error})"
+            detail = f"The body is not a definition such as {A_DEFINITION} ({error})"
             raise Problem("bad_body", detail) from error
         if name is not None and table.setdefault("name", name) != name:
-            raise DefinitionError(name, "name", f"the address says {name}", "Say the same in both, or leave it out")
+            raise DefinitionError(
+                name, "name", f"the address says {name}", "Give the same name in both, or leave it out"
+            )
         return table
 
     def _page(
@@ -215,7 +217,7 @@ class ReportRoutes:
         datapoint, measures = request.path_params["datapoint"], _measures(request)
         (found,) = await self._state.read(self._get, [datapoint], measures)
         if not found.events:
-            detail = f"{datapoint} was not counted yet: no purchase of it has come. A batch read gives 0 for it"
+            detail = f"{datapoint} counts no purchase yet. A batch read gives 0 for it"
             raise Problem("unknown_datapoint", detail)
         return json_answer(request, aggregate_object(found, measures))
 

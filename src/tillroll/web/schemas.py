@@ -91,7 +91,7 @@ _FIELDS: Final[dict[object, Schema]] = {
     float: {"type": "number"},
     bool: {"type": "boolean"},
     int | None: {"type": ["integer", "null"]},
-    dict[str, int]: {"type": "object", "additionalProperties": COUNT, "description": "How many, by code"},
+    dict[str, int]: {"type": "object", "additionalProperties": COUNT, "description": "Number by code"},
 }
 
 
@@ -114,24 +114,25 @@ _RECEIPT: Final[Schema] = {
         shape({"index": COUNT, "byte": COUNT, "outcome": one_of(_OUTCOMES)} | _REASON),
         limits.REJECTED_LISTED_MAX,
     ),
-    "truncated": {"type": "boolean", "description": "Whether not_accepted leaves some out; the counts are whole"},
+    "truncated": {"type": "boolean", "description": "Whether not_accepted leaves some out; the counts are complete"},
 }
 _NOT_KEPT: Final[Schema] = {
-    "not_kept": COUNT | {"description": "How many of the not accepted there was no room to keep; only if there are any"}
+    "not_kept": COUNT
+    | {"description": "Rejected events that are not kept, because there was no room; only if there are any"}
 }
 
 _SOURCE_KIND: Final[Schema] = one_of(["none", "id", "key", "message", "file"])
 _KINDS_OF_DIFFERENCE: Final = ("aggregate", "chunk", "index", "rejected", "file", "ledger", "position", "recount")
 _AUDIT_PROGRESS: Final[Schema] = {
     "oneOf": [{"type": "null"}, shape({"done": COUNT, "of": COUNT}, additionalProperties=False)],
-    "description": "How far the audit under way has come, in events",
+    "description": "Progress of the running audit, in events",
 }
-_AUDIT_ERROR: Final[Schema] = {"type": ["string", "null"], "description": "Why the last audit could not be made"}
+_AUDIT_ERROR: Final[Schema] = {"type": ["string", "null"], "description": "Why the last audit failed"}
 _LAST_AUDIT: Final[Schema] = {"oneOf": [{"type": "null"}, ref("Audit")]}
 _SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 _DEPTH: Final = {
     "oneOf": [{"type": "null"}, shape(fields_of(QueueDepth), additionalProperties=False)],
-    "description": "How many messages there are, approximately",
+    "description": "Approximate number of messages",
 }
 
 SCHEMAS: Final[Schema] = {
@@ -161,7 +162,7 @@ SCHEMAS: Final[Schema] = {
         examples=[_EXAMPLE],
     ),
     "Receipt": shape(
-        _RECEIPT, _NOT_KEPT, description="What became of the events of a body", additionalProperties=False
+        _RECEIPT, _NOT_KEPT, description="The outcomes of the events of a body", additionalProperties=False
     ),
     "Queued": shape({"queued": COUNT}, description="How many events were put on the queue", additionalProperties=False),
     "Aggregate": shape(
@@ -170,7 +171,7 @@ SCHEMAS: Final[Schema] = {
             "events": COUNT,
             "amount": COUNT | {"description": "The sum of its purchases, in cents"},
             "average": COUNT | {"description": "In cents, rounded half up"},
-            "text": TEXT | {"description": "The datapoint that a hash stands for, where it is very long"},
+            "text": TEXT | {"description": "The datapoint that a hash replaces, if it is very long"},
         },
         additionalProperties=False,
         examples=[{"datapoint": "2011-12-03:10|10-50|SLICE_IT", "events": 42}],
@@ -191,10 +192,13 @@ SCHEMAS: Final[Schema] = {
             "journal_position": COUNT,
             "datapoints": {"type": ["integer", "null"]},
             "bytes": {"type": ["integer", "null"]},
-            "sized_position": {"type": ["integer", "null"], "description": "Where datapoints and bytes were counted"},
+            "sized_position": {
+                "type": ["integer", "null"],
+                "description": "The position at which datapoints and bytes were counted",
+            },
             "parts": listed(ref("Part")),
             "grains": listed(one_of(WINDOWS)),
-            "any_zone": {"type": "boolean", "description": "Whether a question may name a time zone"},
+            "any_zone": {"type": "boolean", "description": "Whether a query may name a time zone"},
         },
         description="A version of a report, and how far it is counted",
         additionalProperties=False,
@@ -202,7 +206,7 @@ SCHEMAS: Final[Schema] = {
     "Part": shape(
         {"name": TEXT, "kind": one_of(KINDS)},
         {"values": listed(TEXT), "search": TEXT},
-        description="A dimension: what kind it is, its values where they are known, the address that searches them",
+        description="A dimension: its kind, its values if they are known, the address that searches them",
         additionalProperties=False,
     ),
     "Discarded": shape({"dropped": COUNT}, additionalProperties=False),
@@ -212,7 +216,7 @@ SCHEMAS: Final[Schema] = {
             "datapoint": TEXT,
             "events": COUNT,
             "purchases": listed(shape(fields_of(Trace, event={"type": "object"}), additionalProperties=False)),
-            "next": {"type": ["string", "null"], "description": "What to give as `after` for the next page"},
+            "next": {"type": ["string", "null"], "description": "The value of `after` for the next page"},
         },
         additionalProperties=False,
     ),
@@ -239,11 +243,14 @@ SCHEMAS: Final[Schema] = {
             "received_at": {"type": "number", "description": "Seconds since 1970"},
             "source": shape({"kind": _SOURCE_KIND, "value": TEXT}),
             "position": COUNT,
-            "byte": {"type": ["integer", "null"], "description": "Where it began in what it came in"},
+            "byte": {
+                "type": ["integer", "null"],
+                "description": "The byte of the request, file or message at which it began",
+            },
         }
         | _REASON,
         {"body": TEXT, "body_base64": {"type": "string", "contentEncoding": "base64"}},
-        description="An event that was not accepted, byte for byte: as text, or in base64 where it is not UTF-8",
+        description="An event that was not accepted, byte for byte: as text, or in base64 if it is not UTF-8",
         additionalProperties=False,
     ),
     "Fields": shape(
@@ -253,10 +260,13 @@ SCHEMAS: Final[Schema] = {
                 shape(
                     {
                         "name": TEXT,
-                        "listed": {"type": "boolean", "description": "It is to be kept from now on"},
+                        "listed": {"type": "boolean", "description": "Whether it is kept from now on"},
                         "distinct": COUNT,
-                        "distinct_is_exact": {"type": "boolean", "description": "Else it is right to some percents"},
-                        "events": COUNT | {"description": "That have a value of it"},
+                        "distinct_is_exact": {
+                            "type": "boolean",
+                            "description": "Otherwise it is approximate, to a few percent",
+                        },
+                        "events": COUNT | {"description": "Events that have a value of it"},
                         "absent": COUNT,
                         "absent_share": _SHARE,
                         "not_kept": COUNT | {"description": "Of the absent, those whose value could not be kept"},
@@ -264,7 +274,7 @@ SCHEMAS: Final[Schema] = {
                     additionalProperties=False,
                 )
             ),
-            "looked_at": COUNT | {"description": "Events, of all that came, whose fields were looked at"},
+            "looked_at": COUNT | {"description": "Sampled events"},
             "since": {"type": ["number", "null"], "description": "Seconds since 1970"},
             "not_kept": listed(
                 shape(
@@ -280,14 +290,14 @@ SCHEMAS: Final[Schema] = {
                     additionalProperties=False,
                 )
             ),
-            "other_names": COUNT | {"description": "Fields of these events beyond the names that are told apart"},
+            "other_names": COUNT | {"description": "Fields of these events beyond the names that are listed"},
         },
-        description="Fields by name, as they are listed to be kept; never a value",
+        description="Fields by name, as in the setting; never a value",
         additionalProperties=False,
     ),
     "RejectedSummary": shape(
         fields_of(RejectedSummary, sources=listed(shape(fields_of(SourceCount, kind=_SOURCE_KIND)), SOURCES_MAX)),
-        description="By the code of the reason, and of the sources with the most",
+        description="By the code of the reason, and by source for the largest sources",
         additionalProperties=False,
     ),
     "Retried": shape(
@@ -317,8 +327,8 @@ SCHEMAS: Final[Schema] = {
             "waiting": COUNT,
             "counters": shape(fields_of(OutcomeCounts)),
             "series": listed(listed(COUNT)),
-            "zone": TEXT | {"description": "The time zone that the page shows unless told otherwise"},
-            "merchant_names": {"type": "boolean", "description": "Whether merchants have names beside their ids"},
+            "zone": TEXT | {"description": "The default time zone of the page"},
+            "merchant_names": {"type": "boolean", "description": "Whether merchants have names besides their ids"},
             "parquet": {
                 "type": "boolean",
                 "description": "Whether the server writes Parquet: pyarrow is installed",
@@ -333,25 +343,25 @@ SCHEMAS: Final[Schema] = {
     "Outcomes": shape(
         {
             "from": COUNT | {"description": "When the window begins, in seconds since 1970"},
-            "way": TEXT | {"description": "How they came in: http, import or queue"},
+            "way": TEXT | {"description": "How they arrived: http, import or queue"},
         }
         | fields_of(OutcomeCounts),
-        description="What became of the events of a window, by the way they came in",
+        description="The outcomes of the events of a window, by the way they arrived",
         additionalProperties=False,
     ),
     "Import": shape(
         fields_of(
             ImportRun,
             began_at={"type": "number", "description": "In seconds since 1970"},
-            noted_at={"type": "number", "description": "When it was last known how far it is"},
-            done={"type": "boolean", "description": "False while it runs, and of one that was stopped"},
+            noted_at={"type": "number", "description": "When its progress was last recorded"},
+            done={"type": "boolean", "description": "False while it runs, and after it was stopped"},
         ),
         description="A run of `tillroll import` over a file",
         additionalProperties=False,
     ),
     "Queue": {
         "oneOf": [
-            {"type": "null", "description": "The server puts nothing on a queue"},
+            {"type": "null", "description": "The server has no queue"},
             shape(
                 {
                     "queue": _DEPTH,
@@ -381,6 +391,6 @@ SCHEMAS: Final[Schema] = {
             "detail": TEXT,
         },
         {"field": {"type": ["string", "null"], "description": "The parameter that is wrong"}},
-        description="An answer that is no success (RFC 9457). `code` is for programs and does not change",
+        description="An answer that is not a success (RFC 9457). `code` is for programs and does not change",
     ),
 }

@@ -92,7 +92,7 @@ class _Server(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        _log.info("stopping: what was accepted is finished first")
+        _log.info("stopping: finishing accepted events first")
         self._state.stopping.set()
         try:
             await super().shutdown(sockets)
@@ -116,7 +116,7 @@ class _Server(uvicorn.Server):
                     if isinstance(connection, BoundedProtocol):
                         connection.sweep(now)
                 except Exception:  # noqa: BLE001 an entry loop: the others are to be swept all the same
-                    _log.exception("a connection could not be swept")
+                    _log.exception("the timeouts of a connection could not be checked")
 
     async def _count(self) -> None:
         """Count reports that lag, beside the traffic: what this process does itself, half of the time at most."""
@@ -154,7 +154,7 @@ def _listen(settings: ServerSettings) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, number)
     except OSError as error:
-        raise ConfigError("host", f"{settings.host} is no address ({error.strerror})", "Name one") from error
+        raise ConfigError("host", f"{settings.host} is not an address ({error.strerror})", "Name one") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

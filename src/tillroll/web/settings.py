@@ -69,10 +69,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         if self.audit_at:
             parse_time(self.audit_at)
         if self.zone != UTC and find_zone(self.zone) is None:
-            raise ConfigError("zone", f"{self.zone!r} is no time zone", zone_remedy(self.zone))
+            raise ConfigError("zone", f"{self.zone!r} is not a time zone", zone_remedy(self.zone))
         if not self.loopback and not self.guarded and not self.open_to_all:
-            problem = f"{self.host} can be reached from other machines, and no token is asked for"
-            remedy = "Set send_tokens and read_tokens (or tokens_file), or say --open-to-all if anyone may come"
+            problem = f"{self.host} can be reached from other machines, but no tokens are set"
+            remedy = "Set send_tokens and read_tokens (or tokens_file), or set --open-to-all if anyone may connect"
             raise ConfigError("host", problem, remedy)
 
 
@@ -87,4 +87,4 @@ def parse_time(text: str) -> int:
         seconds = int(hour) * 3_600 + int(minute) * 60
         if int(hour) < 24 and int(minute) < 60:
             return seconds
-    raise ConfigError("audit_at", f"{text!r} is no time of day", "Write it HH:MM by UTC, like 03:30")
+    raise ConfigError("audit_at", f"{text!r} is not a time of day", "Write it HH:MM in UTC, like 03:30")

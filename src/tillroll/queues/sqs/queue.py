@@ -90,12 +90,12 @@ def connect(url: str) -> SQSClient:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.count("/") < 2:
         remedy = "It looks like https://sqs.eu-west-1.amazonaws.com/123456789012/purchases"
-        raise ConfigError("queue", f"{url!r} is no queue URL", remedy)
+        raise ConfigError("queue", f"{url!r} is not a queue URL", remedy)
     match = _AWS_HOST.fullmatch(parts.hostname)
     session = open_session()
     region = match[1] if match else session.region_name
     if region is None:
-        raise ConfigError("AWS_REGION", f"no region is known for {url}", "Set AWS_REGION, or name a profile")
+        raise ConfigError("AWS_REGION", f"no region is set for {url}", "Set AWS_REGION, or name a profile")
     config = Config(
         retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=40, max_pool_connections=16
     )
@@ -167,7 +167,7 @@ class SqsQueue:
         fitting = [number for number, letter in enumerate(letters) if letter.is_carried]
         left = set(range(len(letters))) - set(fitting)
         for number in left:
-            _log.warning("SQS does not carry what is rejected of the message %s: it is left", bodies[number][0].id)
+            _log.warning("SQS cannot carry the rejected events of the message %s: it is left", bodies[number][0].id)
         unburied = {bodies[number][0].receipt for number in left}
         if fitting:
             refused = self._post(self._find_dead_letters(), [letters[number] for number in fitting])

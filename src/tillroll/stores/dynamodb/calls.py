@@ -265,8 +265,8 @@ class Backoff:
             remedy = "Nothing acknowledged is lost; send it again, and let fewer write at once"
             raise BusyError("others committed first, every time", remedy, retry_after_s=_RACE_S_MAX) from why
         if given_up:
-            problem = f"DynamoDB did not take it, the last time because of {why!r}"
-            remedy = "Nothing acknowledged is lost; send it again later, and look at throttling in CloudWatch"
+            problem = f"DynamoDB refused the write, last because of {why!r}"
+            remedy = "Nothing acknowledged is lost; send it again later, and check throttling in CloudWatch"
             if isinstance(why, Unreachable):
                 remedy = "Check the network, and the region or endpoint in the store's address"
             raise StoreError(problem, remedy, retry_after_s=_BACKOFF_S_MAX) from why

@@ -112,7 +112,7 @@ class Client:
     def _lost(self, error: Exception) -> ServerError:
         self._connection.close()
         problem = str(error) or type(error).__name__
-        return ServerError(f"{self.url}: no answer ({problem}). See whether the server runs there", 4)
+        return ServerError(f"{self.url}: no answer ({problem}). Check that the server runs there", 4)
 
     def _check(self, response: http.client.HTTPResponse, data: bytes) -> None:
         """Raise what a server says that it cannot do; the code is the problem's own."""

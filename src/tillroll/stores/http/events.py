@@ -44,7 +44,7 @@ def _batch(lines: bytes, keep: Keep) -> Batch:
     (stretch,) = map(with_names, Reader(_SOURCE, keep).read(lines, parts, lambda: _LATEST_S))
     if stretch.rejections:
         wrong = stretch.rejections[0]
-        raise ServerError(f"the server sent what is no event: {wrong.reason.message}", 4)
+        raise ServerError(f"the server sent an invalid event: {wrong.reason.message}", 4)
     return stretch.batch
 
 
@@ -68,7 +68,7 @@ def _decode(line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ServerError(f"the server sent what is no event: {error}", 4) from error
+        raise ServerError(f"the server sent an invalid event: {error}", 4) from error
 
 
 def _leaves(event: dict[str, Any]) -> Iterator[_Path]:

@@ -188,12 +188,12 @@ def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
                 held.enter_context(_locked(directory))
         except OSError as error:
             problem = f"no directory can be made in {path.parent} to count in ({error.strerror})"
-            raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+            raise StoreError(problem, "Check the disk and the permissions", retry_after_s=5) from error
         try:
             yield directory
         except OSError as error:
-            problem = f"{path} cannot be counted: what is counted needs room beside it ({error.strerror})"
-            raise StoreError(problem, "Check the disk, and who may write there", retry_after_s=5) from error
+            problem = f"{path} cannot be audited: the audit needs free space next to it ({error.strerror})"
+            raise StoreError(problem, "Check the disk and the permissions", retry_after_s=5) from error
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 

@@ -57,12 +57,12 @@ def restore(source: Path, directory: Path, progress: Progress | None) -> Backup:
     for suffix in _BESIDE:
         if Path(f"{target}{suffix}").exists():
             problem = f"there is a store in {directory} already ({target.name}{suffix})"
-            raise StoreError(problem, "Move what is in it away, or name another directory with --data")
+            raise StoreError(problem, "Move its contents away, or name another directory with --data")
     if not source.is_file():
         raise StoreError(f"there is no file {source}", _NAME_A_COPY)
     with source.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
-            raise StoreError(f"{source} is no copy of a store, for it is no file of SQLite", _NAME_A_COPY)
+            raise StoreError(f"{source} is not a copy of a store: it is not an SQLite file", _NAME_A_COPY)
     with _part_of(target) as made:
         with translated(source), closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as copied:
             schema.version(copied, source)
@@ -101,7 +101,7 @@ def _checked(path: Path) -> tuple[int, StoreState | None]:
                     return int(events), None
                 state = read_state(connection)
                 if chain_at(connection, state.events) != state.chain:
-                    raise StoreError("the copy is not whole: its journal has another end than it says", _REMEDY)
+                    raise StoreError("the copy is incomplete: its journal does not end where it says", _REMEDY)
         except DamageError as error:
             raise StoreError(f"the copy is damaged ({error.problem})", _REMEDY) from error
         return state.events, state

@@ -142,7 +142,7 @@ class Commits:
         while behind:
             if writer.roster.unknown != self._told_unknown:
                 self._told_unknown = writer.roster.unknown
-                _log.error("%s. Events are journaled meanwhile, and are counted then", self._told_unknown)
+                _log.error("%s. Events are journaled meanwhile, and counted later", self._told_unknown)
             try:
                 with writer.write(sync=False):
                     state = writer.state()

@@ -132,7 +132,7 @@ class Definitions:
             try:
                 left = self.count_stride(apart=apart)
             except StoreDamagedError as error:  # what is damaged is told to who reads it
-                _log.error("%s. What lags is counted then", error)
+                _log.error("%s. Other reports are counted later", error)
                 return False
             if apart:
                 self._closed.wait(self._pause_s)

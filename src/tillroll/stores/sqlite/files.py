@@ -138,5 +138,5 @@ def _open_head(path: Path, *, make: bool) -> HeadFile:
             head.begin()
     except OSError as error:
         problem = f"{path} cannot be written ({error.strerror})"
-        raise StoreError(problem, "Check the disk, and who may write there") from error
+        raise StoreError(problem, "Check the disk and the permissions") from error
     return head

@@ -36,8 +36,7 @@ _COPY_BYTES: Final = _BODY.size + _CRC.size
 _SYNC_EVERY_S: Final = 1.0
 _MODE: Final = 0o600
 _REMEDY: Final = (
-    "Restore the directory from a copy; or, if this is the copy and you know that it ends earlier, say so with: "
-    "tillroll restored"
+    "Restore the directory from a copy; or, if this is the copy and it may end earlier, run: tillroll restored"
 )
 
 
@@ -59,12 +58,12 @@ def compare(head: Head | None, events: int, chain: bytes) -> None:
     """
     if head is None:
         if events:
-            problem = f"{FILE_NAME}, which says how far the journal had come, is missing or damaged"
-            raise DamageError(f"{problem}: whether events are missing cannot be told", _REMEDY)
+            problem = f"{FILE_NAME}, which records the end of the journal, is missing or damaged"
+            raise DamageError(f"{problem}: it is unknown whether events are missing", _REMEDY)
     elif head.events > events:
         missing = head.events - events
         problem = f"{missing} events that were acknowledged are missing: the journal ends at event {events}"
-        raise DamageError(f"{problem}, and had come to {head.events}", _REMEDY)
+        raise DamageError(f"{problem}; it had reached {head.events}", _REMEDY)
     elif head.events == events and head.chain != chain:
         raise another(head)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.batch import Batch
 
-_REBUILD: Final = "Make them and the aggregates anew from the journal with: tillroll rebuild"
+_REBUILD: Final = "Rebuild them and the aggregates from the journal: tillroll rebuild"
 VALUE_TABLES: Final = """
 CREATE TABLE dictionary (
   name TEXT PRIMARY KEY,               -- of a kept field
@@ -306,7 +306,7 @@ class Dictionaries:
         if row is None:
             return 0, 0
         if _row_crc(row[:3]) != row[3]:
-            raise DamageError(f"what is known of the values of {dictionary} is damaged", _REBUILD)
+            raise DamageError(f"the record of the values of {dictionary} is damaged", _REBUILD)
         return row[1], row[2]
 
     def find(self, dictionary: str, text: str) -> int | None:

@@ -37,7 +37,7 @@ def index_again(connection: sqlite3.Connection, path: Path) -> None:
             if naming.indexed is None:  # another process was quicker
                 return
             events = read_state(connection).events
-            _log.info("%s: the names of %d of %d events are indexed anew", path, naming.indexed, events)
+            _log.info("%s: reindexed the names of %d of %d events", path, naming.indexed, events)
             reached = _index_stretch(connection, naming.indexed, events)
             indexed = reached if reached < events else None
             write_naming(connection, naming._replace(indexed=indexed))

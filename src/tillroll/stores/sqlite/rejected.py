@@ -33,7 +33,7 @@ _TOKEN_BYTES: Final = 4
 _SEQ_MAX: Final = 2**63 - 1
 _ROW: Final = "seq, token, kind, source, low, high, waiting, codes, substr(payload, 1, 8), checksum"
 _SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
-_RESTORE: Final = "Run tillroll audit; the events are in the copies of the file, or with who sent them"
+_RESTORE: Final = "Run tillroll audit; the events are in backups of the file, or with their senders"
 
 
 class Row(NamedTuple):

@@ -35,7 +35,7 @@ CREATE TABLE counted (
   checksum INTEGER NOT NULL            -- of both
 ) STRICT, WITHOUT ROWID;
 """
-_REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
+_REBUILD: Final = "Rebuild it and the aggregates from the journal: tillroll rebuild"
 _T = TypeVar("_T")
 _FIVE: Final = {report.name: report for report in FIVE}
 
@@ -72,7 +72,7 @@ def _versions(connection: sqlite3.Connection, names: Iterable[str] | None = None
             version = Version(*row)
             yield version._replace(position=positions.get(version.key))
         else:
-            yield DamageError(f"what is known of the report {row[0]} is damaged", _REBUILD)
+            yield DamageError(f"the record of the report {row[0]} is damaged", _REBUILD)
 
 
 def read_positions(connection: sqlite3.Connection) -> dict[str, int]:

@@ -272,7 +272,7 @@ def translated(path: Path) -> Iterator[None]:
             raise StoreError(
                 f"{path} is damaged ({error})", "Restore it from a copy; then run tillroll audit"
             ) from error
-        raise StoreError(f"{path}: {error}", "Check the disk, and who may write there", retry_after_s=5) from error
+        raise StoreError(f"{path}: {error}", "Check the disk and the permissions", retry_after_s=5) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tillroll.stores.sqlite.damage import DamageError
 if TYPE_CHECKING:
     import sqlite3
 
-_REBUILD: Final = "Make it and the aggregates anew from the journal with: tillroll rebuild"
+_REBUILD: Final = "Rebuild it and the aggregates from the journal: tillroll rebuild"
 _COLUMNS: Final = "events, folded, last_fold_at, generation, merchants, merchants_crc, chain, definitions"
 _READ: Final = f"SELECT {_COLUMNS}, checksum FROM state"  # noqa: S608 names, above
 _WRITE: Final = f"INSERT OR REPLACE INTO state (id, {_COLUMNS}, checksum) VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608

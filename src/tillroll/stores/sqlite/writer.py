@@ -186,7 +186,7 @@ class Writer:
 
     def put_off(self, error: UnfoldableError) -> None:
         """Journal without folds for some time, or until a rebuild."""
-        _log.error("%s. Events are journaled meanwhile, and are counted then", error)
+        _log.error("%s. Events are journaled meanwhile, and counted later", error)
         self._pause.generation = self._generation
         self._pause.names_are_damaged = error.names
         self._pause.until = time.monotonic() + _FOLD_AFTER_DAMAGE_S
