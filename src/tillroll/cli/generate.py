@@ -83,9 +83,9 @@ def run(
 ) -> None:
     """Write realistic purchases from a seed, to a file or to a server.
 
-    By day and by week they come and go as purchases do, and merchants, amounts and payment methods are spread as they
-    are. What every report must show of them is counted beside, and written with --summary. To a server each request
-    carries an Idempotency-Key, and is sent again until it is answered.
+    Their times, merchants, amounts and payment methods have realistic distributions. --summary writes what every report
+    must show, counted independently. Each request to a server has an Idempotency-Key, and is sent again until it is
+    answered.
     """
     to_server = _is_server(target, rate)
     if summary is not None and not Path(summary).absolute().parent.is_dir():
