@@ -194,7 +194,9 @@ _flat: Final = pattern(rb"\{%b*+\}" % _plain)  # the ordinary object, in one ste
 _alone: Final = pattern(rb"\{%b*+\}(?![ \t\r]*+,?+[ \t\r]*+\{)" % _plain)  # the same, if it is all of a line
 _behind: Final = pattern(rb"[ \t\r]*+,?+[ \t\r]*+")
 _joined: Final = pattern(rb"\}[ \t\r]*+,?+[ \t\r]*+\{")  # two objects on a line, or what may be two
-_run: Final = pattern(rb"(?:%b|\[%b*+\]|\{%b*+\})++" % (_plain, _plain, _plain))  # in a line
+# In a line. Bounded and not possessive: before Python 3.11.5 that goes wrong where an alternative fails halfway
+# (github.com/python/cpython/issues/106052).
+_run: Final = pattern(rb"(?:%b|\[%b*+\]|\{%b*+\}){1,4096}" % (_plain, _plain, _plain))
 _other: Final = pattern(rb'(?:\\["\\]|[^ \t\r\n"\[\]{},:])++')  # an escaped quote begins no string here either
 _spaces: Final = pattern(rb"[ \t\r]++")
 _lines: Final = pattern(rb"\n(?:[ \t\r\n]|\xef\xbb\xbf)*+(\{)?")
