@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= tillroll-data
 PORT ?= 8080
-# One more than there are cores, up to eight: tests often wait for the processes that they speak to.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$((n < 8 ? n : 7)) + 1)
+# Two more than there are cores, up to eight: tests often wait for the processes that they speak to.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); expr $$((n < 6 ? n : 6)) + 2)
 # uv trusts what the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= true
 
