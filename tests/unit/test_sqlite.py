@@ -11,6 +11,7 @@ import sys
 import threading
 from array import array
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -378,6 +379,21 @@ def test_whatever_stands_in_a_row_of_the_journal_is_named(tmp_path: Path, column
     with pytest.raises(StoreDamagedError):
         store.page(Query(report=FIVE[0]))
     store.close()
+
+
+def test_records_of_reports_that_are_missing_are_told_and_made_again(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of([Event(1_322_913_600, 0, 999, 0, "m")]))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / schema.FILE_NAME)) as connection, connection:
+        connection.execute("DELETE FROM report")
+    with closing(SqliteStore(tmp_path)) as store:
+        with pytest.raises(StoreError, match=r"records of the reports bracket-method, .* are missing"):
+            store.catalogue()
+        assert ["are missing" in difference.message for difference in store.audit().differences] == [True]
+        store.rebuild()
+        assert not store.audit().differences_total
+        assert store.get(["<10|PAY_NOW"])[0].events == 1
 
 
 def test_a_damaged_aggregate_is_an_error_with_its_remedy(tmp_path: Path) -> None:

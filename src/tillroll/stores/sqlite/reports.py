@@ -44,9 +44,13 @@ def read_versions(connection: sqlite3.Connection, names: Iterable[str] | None = 
     """Return all versions, or those of some names, by name and number. Call in a transaction.
 
     Raises:
-        DamageError: one is not what was written.
+        DamageError: one is not what was written, or of all those of the five are missing.
     """
-    return list(_whole(_versions(connection, names)))
+    versions = list(_whole(_versions(connection, names)))
+    missing = [] if names is not None else sorted(_FIVE.keys() - {version.name for version in versions})
+    if missing:
+        raise DamageError(f"the records of the reports {', '.join(missing)} are missing", _REBUILD)
+    return versions
 
 
 def _whole(found: Iterable[_T | DamageError]) -> Iterator[_T]:
