@@ -6,6 +6,7 @@ Run it for long: python -m tests.simulation.bit_rot --rounds 10000
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from array import array
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,13 +23,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tests.batches import batch_of
 from tests.oracle import REPORTS
 
+from tillroll.core import columns
 from tillroll.core.accept import Body
-from tillroll.core.batch import Event, NameKind, Source
-from tillroll.core.query import Order, Query
+from tillroll.core.batch import Event, KeptColumn, NameKind, Source
+from tillroll.core.definition import define
+from tillroll.core.field_tally import FieldTally
+from tillroll.core.outcome_counts import OutcomeCounts
+from tillroll.core.outcome_tally import HTTP, OutcomeTally
+from tillroll.core.query import Order, Page, Query
 from tillroll.core.rejection import RejectedFilter
 from tillroll.errors import StoreError
 from tillroll.ingest.take import take
-from tillroll.ports import Outcome
+from tillroll.ports import ImportHead, ImportRun, Outcome
 from tillroll.stores.sqlite import head, schema
 from tillroll.stores.sqlite.store import SqliteStore
 
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tillroll.core.accept import Rejection
+    from tillroll.core.batch import Batch
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _ROOT: Final = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
@@ -46,7 +54,17 @@ _PAGE: Final = 8_192
 _IMPORT: Final = Source(NameKind.FILE, "november.ndjson")
 _DATAPOINT: Final = "2011-12-03|m5"
 _ORDERS: Final[tuple[Order, ...]] = ("datapoint", "-events")
+_REPAIRED: Final = 7  # one round of so many
 KINDS: Final = ("bit rot", "lost write", "misdirected write")
+_OWN: Final = (
+    {"name": "local-days", "by": ["day", "method"], "zone": "Europe/Stockholm"},
+    {"name": "countries", "by": ["hour", "country"]},
+    {"name": "shops", "by": ["merchant", "country", "method"]},
+)
+_LATER: Final = {"name": "later", "by": ["month", "country"]}  # of which nothing is counted
+_SPARED: Final = {"fields": repr(FieldTally()), "outcomes": repr(OutcomeTally())}  # begun anew where they are damaged
+# What a repair goes on with as far as it is left, having told of the damage.
+_ANEW: Final = {"rejected", "rejected, summed up", "rejected of a reason", "imports", "reports"}
 _UNREAD: Final = "sqlite_%"  # what SQLite keeps for itself and checks
 
 
@@ -81,6 +99,16 @@ def _events(count: int, merchants: int, start: int = 0, own: str = "") -> list[E
 
 def _fill(store: SqliteStore) -> None:
     store.journal(batch_of(_events(1_300, 1_100), _IMPORT))
+    store.apply([define(table) for table in _OWN])
+    for number in range(3):
+        store.note_import(ImportHead(f"{number}.ndjson", 1_000, hashlib.sha256(b"%d" % number).hexdigest()))
+        counts = {"accepted": number, "duplicates": 2, "conflicts": 3, "rejected": 4}
+        store.note_run(ImportRun(name=f"{number}", began_at=_NOW + number, noted_at=_NOW, done=number == 1, **counts))
+    fields, outcomes = FieldTally(), OutcomeTally()
+    fields.look(b'{"basket":{"items":3},"coupon":"no"}')
+    store.note_fields(fields)
+    outcomes.note(HTTP, _NOW, OutcomeCounts(5, 4, 3, 2))
+    store.note_outcomes(outcomes)
 
     def set_aside(refused: list[list[Rejection]]) -> int:
         return store.set_aside([each for some in refused for each in some], _NOW)
@@ -88,27 +116,51 @@ def _fill(store: SqliteStore) -> None:
     for number in range(10):
         lines = [b'{"date":"2011-12-03T10:15:30Z","amount":%d}' % amount for amount in range(5)]
         take(store, [Body(b"\n".join(lines), Source(NameKind.KEY, f"key {number}"))], _NOW, set_aside)
-        store.journal(batch_of(_events(20, 7, 20 * number, "p")))
+        store.journal(_in_countries(batch_of(_events(20, 7, 20 * number, "p"))))
+
+
+def _in_countries(batch: Batch) -> Batch:
+    countries = ["SE", "NO", "(absent)"]
+    indexes = array("I", [index % len(countries) for index in range(len(batch))])
+    batch.kept["country"] = KeptColumn(indexes, *columns.join_strings(countries))
+    return batch
+
+
+def _count(store: SqliteStore) -> None:
+    store.fold()
+    while store.count_some(1.0):
+        pass
+
+
+def _journal_more(store: SqliteStore) -> None:
+    """Journal events of the windows that are there, and of others."""
+    store.journal(_in_countries(batch_of(_events(40, 7, 0, "q"))))
+    store.journal(_in_countries(batch_of(_events(30, 900, 5_000, "q"))))
+
+
+def _discard(store: SqliteStore) -> None:
+    store.discard([each.id for each in store.rejected(limit=3)])
+    store.journal(_in_countries(batch_of(_events(30, 900, 6_000, "r"))))  # not folded
+
+
+def _apply_later(store: SqliteStore) -> None:
+    store.apply([define(_LATER)])
 
 
 class Pristine:
-    """A store that is right, its files as they are and as they were some commits ago, and every answer it gives."""
+    """A store that is right, its files as they are and as they were some steps ago, and every answer it gives."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory / "now"
-        self.before = directory / "before"
-        store = SqliteStore(self.directory, lambda: _NOW)
-        _fill(store)
-        store.fold()
-        store.close()
-        shutil.copytree(self.directory, self.before)
-        store = SqliteStore(self.directory, lambda: _NOW)
-        store.journal(batch_of(_events(30, 900, 5_000, "q")))
-        store.fold()
-        store.journal(batch_of(_events(30, 900, 6_000, "r")))  # not folded
-        store.close()
-        self.answers = {name: repr(ask()) for name, ask in _questions(self._open()).items()}
-        self.rows = _rows(self.directory / _FILE)
+        self.directory = directory
+        self.earlier: list[dict[str, bytes]] = []  # by step: the content of each file
+        for step in (_fill, _count, _journal_more, SqliteStore.fold, _count, _discard, _apply_later):
+            with closing(self._open()) as store:
+                step(store)
+            self.earlier.append({name: (directory / name).read_bytes() for name in _NAMES})
+        self.content = self.earlier.pop()
+        with closing(self._open()) as store:
+            self.answers = {name: repr(ask()) for name, ask in _questions(store).items()}
+        self.rows = _rows(directory / _FILE)
 
     def _open(self) -> SqliteStore:
         return SqliteStore(self.directory, lambda: _NOW)
@@ -120,15 +172,31 @@ def _questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
         for order in _ORDERS:
             query = Query(report=report, order=order, limit=10_000)
             questions[f"{report.name} {order}"] = lambda query=query: store.page(query)  # type: ignore[misc]
+    for table in _OWN:
+        questions[f"{table['name']}"] = lambda name=table["name"]: _own_page(store, name)  # type: ignore[misc]
+    questions["reports"] = lambda: [
+        (each.report.key, each.readable, each.position, each.datapoints) for each in store.report_states()
+    ]
     day = REPORTS["day-merchant"]
     one = Query(report=day, filters={"merchant": frozenset({"m5", "m1050"})})
     questions["two merchants"] = lambda: store.page(one)
     questions["get"] = lambda: store.get([_DATAPOINT, "10-50|SLICE_IT", "2011-12-09:01|10-50", "2031-12-09|m3"])
     questions["merchants"] = lambda: store.merchants("m10", 100)
+    questions["journal"] = lambda: [tuple(part.batch.events()) for part in store.read()]
     questions["events"] = lambda: store.status().events
     questions["rejected"] = lambda: store.rejected(after=None, limit=1_000, which=RejectedFilter())
+    questions["rejected, summed up"] = store.rejected_summary
+    questions["rejected of a reason"] = lambda: store.rejected(limit=1_000, which=RejectedFilter(code="missing_field"))
+    questions["imports"] = lambda: [store.imports(), store.import_runs(10)]
+    questions["fields"] = store.noted_fields
+    questions["outcomes"] = store.noted_outcomes
     questions["explain"] = lambda: list(store.trace(_DATAPOINT))
     return questions
+
+
+def _own_page(store: SqliteStore, name: str) -> Page | None:
+    report = store.catalogue().get(name)
+    return None if report is None else store.page(Query(report=report, limit=10_000))
 
 
 def _rows(path: Path) -> Any:
@@ -145,32 +213,33 @@ def _rows(path: Path) -> Any:
 def damage(pristine: Pristine, kind: str, chance: random.Random, directory: Path) -> str:
     """Damage a copy in a directory; return what was done."""
     name = chance.choices(_NAMES, (50, 1))[0]
-    content = bytearray((pristine.directory / name).read_bytes())
+    content = bytearray(pristine.content[name])
     pages = len(content) // _PAGE
     if kind == "bit rot" or not pages:
         at = chance.randrange(len(content))
         content[at] ^= 1 << chance.randrange(8)
         done = f"a bit of byte {at} of {name}"
     elif kind == "lost write":
-        before = (pristine.before / name).read_bytes()
-        changed = [
-            page
-            for page in range(len(before) // _PAGE)
-            if before[page * _PAGE : (page + 1) * _PAGE] != content[page * _PAGE : (page + 1) * _PAGE]
-        ]
+        step = chance.randrange(len(pristine.earlier))
+        before = pristine.earlier[step][name]
+        changed = [page for page in range(len(before) // _PAGE) if _page(before, page) != _page(content, page)]
         page = chance.choice(changed)
-        content[page * _PAGE : (page + 1) * _PAGE] = before[page * _PAGE : (page + 1) * _PAGE]
-        done = f"page {page} of {name} as it was"
+        content[page * _PAGE : (page + 1) * _PAGE] = _page(before, page)
+        done = f"page {page} of {name} as it was after step {step}"
     else:
         source, target = chance.sample(range(pages), 2)
-        content[target * _PAGE : (target + 1) * _PAGE] = content[source * _PAGE : (source + 1) * _PAGE]
+        content[target * _PAGE : (target + 1) * _PAGE] = _page(content, source)
         done = f"page {source} written at {target} of {name}"
     (directory / name).write_bytes(content)
     return done
 
 
-def judge(pristine: Pristine, directory: Path) -> Found:
-    """Ask a damaged store everything, audit it, and send it repeats."""
+def _page(content: bytes | bytearray, page: int) -> bytes | bytearray:
+    return content[page * _PAGE : (page + 1) * _PAGE]
+
+
+def judge(pristine: Pristine, directory: Path, *, repair: bool = False) -> Found:
+    """Ask a damaged store everything, audit it, and send it repeats; or repair it, and ask it once more."""
     wrong: list[str] = []
     try:
         changed = _rows(directory / _FILE) != pristine.rows
@@ -181,16 +250,13 @@ def judge(pristine: Pristine, directory: Path) -> Found:
     except StoreError:
         return Found(wrong, noticed=True, changed=True)
     try:
-        for name, ask in _questions(store).items():
-            try:
-                answer = repr(ask())
-            except StoreError:
-                changed = True
-                continue
-            if answer != pristine.answers[name]:
-                wrong.append(name)
+        refused = _ask(pristine, store, wrong)
+        changed = changed or refused
         try:
             noticed = bool(store.audit().differences_total)
+            if noticed and repair:
+                store.audit(repair=True)
+                _ask(pristine, store, wrong, repaired=True)
         except StoreError:
             noticed = True
         if not noticed:
@@ -198,6 +264,23 @@ def judge(pristine: Pristine, directory: Path) -> Found:
     finally:
         store.close()
     return Found(wrong, noticed, changed)
+
+
+def _ask(pristine: Pristine, store: SqliteStore, wrong: list[str], *, repaired: bool = False) -> bool:
+    """Ask everything, and add to what is wrong; return whether anything was refused."""
+    refused = False
+    for name, ask in _questions(store).items():
+        if repaired and name in _ANEW:
+            continue
+        try:
+            answer = repr(ask())
+        except StoreError:
+            refused = True
+            continue
+        counted_again = repaired and answer == "None"
+        if not counted_again and answer not in {pristine.answers[name], _SPARED.get(name)}:
+            wrong.append(name)
+    return refused
 
 
 def _repeats(store: SqliteStore) -> list[str]:
@@ -227,7 +310,7 @@ def campaign(rounds: int, seed: int) -> Figures:
             shutil.copytree(pristine.directory, directory)
             done = damage(pristine, kind, chance, directory)
             try:
-                found = judge(pristine, directory)
+                found = judge(pristine, directory, repair=number % _REPAIRED == 0)
             except Exception as error:  # noqa: BLE001 whatever it is, it is no answer with a remedy
                 failures.append(f"seed {seed}, round {number}: {done}: {error!r}")
                 continue

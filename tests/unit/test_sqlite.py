@@ -388,7 +388,7 @@ def test_records_of_reports_that_are_missing_are_told_and_made_again(tmp_path: P
     with closing(sqlite3.connect(tmp_path / schema.FILE_NAME)) as connection, connection:
         connection.execute("DELETE FROM report")
     with closing(SqliteStore(tmp_path)) as store:
-        with pytest.raises(StoreError, match=r"records of the reports bracket-method, .* are missing"):
+        with pytest.raises(StoreError, match=r"rows of the records of reports are missing"):
             store.catalogue()
         assert ["are missing" in difference.message for difference in store.audit().differences] == [True]
         store.rebuild()

@@ -19,7 +19,7 @@ from tillroll.core.batch import Event, KeptColumn
 from tillroll.core.definition import Definition, define
 from tillroll.core.query import Query, Row, answer
 from tillroll.core.report import FIVE, Report
-from tillroll.errors import CountingError, QueryError
+from tillroll.errors import CountingError, QueryError, StoreError
 from tillroll.stores.sqlite import reader, schema
 from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.stores.sqlite.writer import Writer
@@ -417,9 +417,13 @@ def test_an_audit_names_what_differs_in_reports_of_ones_own_and_sets_it_right(tm
     assert high >= 0
     assert {one.subject.split("|")[1] for one in found.differences if one.subject.startswith("|")} == {"four"}
     assert {one.subject.split(" ")[0] for one in found.differences if not one.subject.startswith("|")} == {
+        "four",
         "local-days",
         "countries",
     }
+    four = store.catalogue()["four"]
+    with pytest.raises(StoreError, match="aggregates of four are missing"):  # and no wrong number
+        store.page(Query(report=four))
     store.audit(repair=True)
     assert store.audit().differences == []
     check(store, events, ["four", "local-days", "countries"])

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from array import array
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -24,7 +25,7 @@ from tillroll.core.report import FIVE, Place
 from tillroll.core.versions import Version
 from tillroll.errors import LaterFormatError, StoreError
 from tillroll.ports import Audit, Difference, Progress, Trace
-from tillroll.stores.sqlite import rejected, schema
+from tillroll.stores.sqlite import imports, notes, rejected, schema
 from tillroll.stores.sqlite.cells import Cells
 from tillroll.stores.sqlite.chunks import (
     GENESIS,
@@ -43,10 +44,10 @@ from tillroll.stores.sqlite.head import another, compare
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import Dictionaries
 from tillroll.stores.sqlite.naming import read_naming
-from tillroll.stores.sqlite.reader import segments_of
-from tillroll.stores.sqlite.reports import Roster, read_versions, roster_of, write_versions
+from tillroll.stores.sqlite.reader import segments_of, unlike
+from tillroll.stores.sqlite.reports import Roster, clear_versions, read_versions, roster_of, write_versions
 from tillroll.stores.sqlite.schema import transaction
-from tillroll.stores.sqlite.segments import Segments
+from tillroll.stores.sqlite.segments import Segments, counted_events
 from tillroll.stores.sqlite.state import StoreState, doubtful_state, read_state, write_state
 from tillroll.stores.sqlite.unfolded import Unfolded
 from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES
@@ -258,7 +259,11 @@ def audit(path: Path, head: Head | None, since: int, progress: Progress | None) 
                 for row, batch in walk.batches(live, events, progress):
                     comparison.count(batch, row.first)
                     counted += row.events if row.first <= folded else 0
-                broken = [*_damage("position", "state", lambda: read_state(live)), *_file_problems(live)]
+                broken = [
+                    *_damage("position", "state", lambda: read_state(live)),
+                    *_file_problems(live),
+                    *_list_problems(live),
+                ]
                 problems = [
                     *broken,
                     *_head_problems(live, head, doubtful),
@@ -313,6 +318,15 @@ def _file_problems(live: sqlite3.Connection) -> Iterator[Difference]:
         yield Difference("file", table, None, None, f"the file is damaged: {problem}")
 
 
+def _list_problems(live: sqlite3.Connection) -> Iterator[Difference]:
+    """Yield what is wrong with lists and notes that the journal does not have."""
+    yield from _damage("file", "import", lambda: imports.read(live))
+    yield from _damage("file", "import_run", lambda: imports.runs(live, 0))
+    for table in (notes.FIELDS, notes.OUTCOMES):
+        yield from _damage("file", table, partial(notes.check, live, table))
+    yield from _damage("rejected", "rejected", lambda: rejected.check_total(live))
+
+
 def _index_differences(unindexed: dict[int, int]) -> Iterator[Difference]:
     for first, lacking in islice(unindexed.items(), limits.REJECTED_LISTED_MAX):
         message = (
@@ -332,15 +346,12 @@ def _position_problems(live: sqlite3.Connection, state: StoreState, walk: Walk) 
     elif walk.chain != state.chain and not walk.problems:
         problems.append(Difference("chunk", "chain", events, last, str(broken_end(last))))
     aligned = live.execute("SELECT 1 FROM chunk WHERE first + events - 1 = ?", (folded,)).fetchone()
-    whole = FIVE[0]
     try:
-        segments, size = segments_of(live, roster_of(live)), layout_of(whole).size
-        stored = sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(whole))
+        stored = counted_events(segments_of(live, roster_of(live)), FIVE[0])
     except ValueError:  # the comparison names the segment
         return problems
     if (folded and not aligned) or (stored != folded and not walk.problems):
-        message = f"the folded position is recorded as {folded}, and the aggregates of {whole.name} add up to {stored}"
-        problems.append(Difference("position", "folded", folded, stored, message))
+        problems.append(Difference("position", "folded", folded, stored, unlike(folded, stored, FIVE[0])))
     return problems
 
 
@@ -420,6 +431,9 @@ def take_over(connection: sqlite3.Connection, recount: Recount, now: float) -> N
         chain = row.chain
     names = (len(dictionaries.merchants), dictionaries.merchants.crc)
     _stand_at(connection, recount)
+    imports.put_seals(connection)
+    notes.put_seals(connection)
+    rejected.put_total(connection)
     generations = (doubtful.generation + 1, doubtful.definitions + 1)
     write_state(connection, StoreState(events, recount.events, now, generations[0], *names, chain, generations[1]))
 
@@ -436,8 +450,7 @@ def _stand_at(connection: sqlite3.Connection, recount: Recount) -> None:
         elif version.definition:  # it came while the recount was made
             stand.append(version._replace(position=0, state="counting"))
     Counters(connection).begin(report for _, report in roster.of("counting", "readable") if report.key not in counted)
-    connection.execute("DELETE FROM report")
-    connection.execute("DELETE FROM counted")
+    clear_versions(connection)
     write_versions(connection, stand)
 
 

@@ -1,22 +1,30 @@
 """The aggregates of reports with several open dimensions: a row for each cell, found by the numbers of its values.
 
-Segments would need a number for each combination of values; here a combination costs nothing until it occurs.
+Segments would need a number for each combination of values; here a combination costs nothing until it occurs. What the
+cells of a window and a first value add up to stands in segments: so cells that are lost, or as they were once, are
+missed.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from array import array
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tillroll.core import kernel
+from tillroll.core.fold import Counts
+from tillroll.core.report import Report
 from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.layout import layout_of
+from tillroll.stores.sqlite.segments import Segments, counted_events
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from tillroll.core.fold import Counts
-    from tillroll.core.report import Report
     from tillroll.stores.sqlite.segment_rows import Statement
 
 CELL_TABLE: Final = """
@@ -34,7 +42,12 @@ CREATE TABLE cell (
 _SELECT: Final = "SELECT window, ids, events, amount, amount_high, checksum FROM cell"
 _AMOUNT: Final = 10**18
 _TOTALS: Final = struct.Struct("<qqqq")
+_FIRST: Final = "first"
 _RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
+
+Key = tuple[int, int]  # a window, and the number of a report's first open value
+Subtotal = tuple[Key, tuple[int, int]]  # events and amount of the cells under a key
+_first_of: Final = attrgetter("first")
 
 
 class Cell(NamedTuple):
@@ -46,14 +59,20 @@ class Cell(NamedTuple):
     events: int
     amount: int
 
+    @property
+    def first(self) -> Key:
+        """The window and the number of the first value: of what a subtotal adds up."""
+        return self.window, self.ids[0]
+
 
 class Cells:
     """The rows of one connection. Whatever is read is checked: DamageError says what is not as written."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._segments = Segments(connection)  # of subtotals
 
-    def changes(self, report: Report, counts: Counts) -> Statement:
+    def changes(self, report: Report, counts: Counts) -> list[Statement]:
         """Return what is to be executed so that a report has these counts as well. Call within a transaction."""
         rows: list[tuple[Any, ...]] = []
         columns = (counts.windows, zip(*counts.numbers, counts.codes, strict=True), counts.counts, counts.sums)
@@ -62,27 +81,62 @@ class Cells:
             held = self._find(report, window, ids)
             total = (events, amount) if held is None else (held.events + events, held.amount + amount)
             rows.append(_row(report.key, window, ids, *total))
-        return "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+        statement = "INSERT OR REPLACE INTO cell VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+        return [statement, *self._segments.changes(subtotals_of(report), _subtotals(counts))]
 
     def find(self, report: Report, window: int, ids: tuple[int, ...], code: int) -> tuple[int, int]:
         """Return the events of a cell, and their amount."""
-        held = self._find(report, window, _packed((*ids, code)))
-        return (0, 0) if held is None else (held.events, held.amount)
+        first = (window, ids[0])
+        where = "report = ? AND window = ? AND ids >= ? AND ids < ? ORDER BY ids"
+        some = self._select(report, where, (window, _packed(ids[:1]), _packed((ids[0] + 1,))))
+        subtotal = self._subtotal(report, *first)
+        its = list(_whole(report, some, iter([(first, subtotal)] if any(subtotal) else [])))
+        return next(((cell.events, cell.amount) for cell in its if (cell.ids, cell.code) == (ids, code)), (0, 0))
 
     def _find(self, report: Report, window: int, ids: bytes) -> Cell | None:
-        where = "report = ? AND window = ? AND ids = ?"
-        row = self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, window, ids)).fetchone()
-        return None if row is None else _checked(report, row)
+        some = self._select(report, "report = ? AND window = ? AND ids = ?", (window, ids))
+        return next(some, None)
+
+    def _select(self, report: Report, where: str, values: tuple[object, ...]) -> Iterator[Cell]:
+        for row in self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, *values)):
+            yield _checked(report, row)
 
     def read(self, report: Report, start: int | None = None, stop: int | None = None) -> Iterator[Cell]:
         """Yield the cells of a range of windows, by window, then numbers."""
         low, high = -(1 << 62) if start is None else start, 1 << 62 if stop is None else stop
-        where = "report = ? AND window >= ? AND window < ? ORDER BY window, ids"
-        for row in self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, low, high)):
-            yield _checked(report, row)
+        some = self._select(report, "report = ? AND window >= ? AND window < ? ORDER BY window, ids", (low, high))
+        return _whole(report, some, self._subtotals(report, start, stop))
+
+    def count(self, report: Report) -> int:
+        """Return how many cells of a report there are."""
+        query = "SELECT count(*), coalesce(sum(events), 0) FROM cell WHERE report = ?"
+        count, events = self._connection.execute(query, (report.key,)).fetchone()
+        if events != counted_events(self._segments, subtotals_of(report)):
+            raise _lost(report)
+        return int(count)
+
+    def _subtotals(self, report: Report, start: int | None, stop: int | None) -> Iterator[Subtotal]:
+        """Yield the subtotals of a range of windows, by window, then number."""
+        subtotals = subtotals_of(report)
+        size = layout_of(subtotals).size
+        for window, part, cells in self._segments.read(subtotals, start, stop):
+            totals = zip(*kernel.read_counts(cells, size), strict=True)
+            for number, (events, low, high) in enumerate(totals, part * size):
+                if events:
+                    yield (window, number), (events, high << 64 | low)
+
+    def _subtotal(self, report: Report, window: int, number: int) -> tuple[int, int]:
+        subtotals = subtotals_of(report)
+        size = layout_of(subtotals).size
+        part, index = divmod(number, size)
+        counts, lows, highs = kernel.read_counts(self._segments.cells(subtotals, window, part), size)
+        return counts[index], highs[index] << 64 | lows[index]
 
     def doubtful(self, report: Report, start: int | None) -> Iterator[tuple[Cell | None, str]]:
-        """Yield every row from a window on as it stands there, and what is wrong with it, for who looks into damage."""
+        """Yield every row from a window on as it stands there, and what is wrong with it, for who looks into damage.
+
+        What is wrong with all of them together comes last, with no row.
+        """
         where = "report = ? AND window >= ? ORDER BY window, ids"
         low = -(1 << 62) if start is None else start
         for row in self._connection.execute(f"{_SELECT} WHERE {where}", (report.key, low)):
@@ -90,6 +144,63 @@ class Cells:
                 yield _checked(report, row), ""
             except DamageError as error:
                 yield None, error.problem
+        try:
+            for _ in self.read(report, start):
+                pass
+        except DamageError as error:
+            yield None, error.problem
+
+
+def subtotals_of(report: Report) -> Report:
+    """Return the report of the windows and first values of a report of cells, which is stored in segments."""
+    by = (*([] if report.window is None else [report.window]), report.opens[0])
+    return Report(f"{report.name}/{_FIRST}", report.title, by, version=report.version)
+
+
+def subtotals_key(key: str) -> str:
+    """Return the key of the report that `subtotals_of` gives, of one with this key."""
+    name, _, version = key.rpartition(".")
+    return f"{name}/{_FIRST}.{version}"
+
+
+def _subtotals(counts: Counts) -> Counts:
+    """Return the counts of a report of cells, added up by window and first value."""
+    windows, codes, events, amounts = array("q"), array("Q"), array("Q"), array("Q")
+    last = None
+    columns = (zip(counts.windows, counts.numbers[0], strict=True), counts.counts, counts.sums)
+    for first, count, amount in zip(*columns, strict=True):
+        if first == last:
+            events[-1] += count
+            amounts[-1] += amount
+            continue
+        last = first
+        windows.append(first[0])
+        codes.append(first[1])
+        events.append(count)
+        amounts.append(amount)
+    return Counts(windows, codes, events, amounts)
+
+
+def _whole(report: Report, cells: Iterator[Cell], subtotals: Iterator[Subtotal]) -> Iterator[Cell]:
+    """Yield cells, sorted by window and numbers, and find that they add up to their subtotals.
+
+    Raises:
+        DamageError: they do not.
+    """
+    for first, some in groupby(cells, key=_first_of):
+        events = amount = 0
+        for cell in some:
+            events += cell.events
+            amount += cell.amount
+            yield cell
+        if next(subtotals, None) != (first, (events, amount)):
+            raise _lost(report)
+    if next(subtotals, None) is not None:
+        raise _lost(report)
+
+
+def _lost(report: Report) -> DamageError:
+    return DamageError(f"aggregates of {report.name} are missing, or as they were before", _RECOUNT)
 
 
 def cells_of(counts: Counts) -> Iterator[Cell]:

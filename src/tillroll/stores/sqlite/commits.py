@@ -107,8 +107,7 @@ class Commits:
         merchants = writer.merchants
         merchant_ids = merchants.ids(batch) if foldable or writer.can_number() else None
         if fold and merchant_ids is not None:
-            with writer.told_unfoldable():
-                writer.segments.add_all(FIVE, fold_into(FIVE, codes_of(batch, merchant_ids)))
+            writer.count(fold_into(FIVE, codes_of(batch, merchant_ids)), state)
         if writer.roster.own_dictionaries:
             writer.number_values(batch)
         payload = encoding.result() if encoding else chunk.encode(batch)
@@ -173,8 +172,7 @@ class Commits:
         unfolded, merchants = writer.unfolded, writer.merchants
         if unfolded.first != state.folded + 1 or not unfolded.events:
             writer.read_unfolded(state, FOLD_STRIDE)
-        with writer.told_unfoldable():
-            writer.segments.add_all(FIVE, unfolded.counts(FIVE))
+        writer.count(unfolded.counts(FIVE), state)
         last = unfolded.last
         unfolded.clear(last)
         names = (len(merchants), merchants.crc)

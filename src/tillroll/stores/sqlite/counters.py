@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tillroll.stores.sqlite.cells import Cells
+from tillroll.stores.sqlite.cells import Cells, subtotals_key, subtotals_of
 from tillroll.stores.sqlite.segments import SPARSE, Segments
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
     from tillroll.stores.sqlite.segment_rows import Statement
+
+_MARKS: Final = "?, ?, ?, ?"  # for names
 
 
 def has_rows(report: Report) -> bool:
@@ -30,14 +32,14 @@ class Counters:
 
     def begin(self, reports: Iterable[Report]) -> None:
         """Make what each report begins with, unless it is there."""
-        self.segments.begin(report for report in reports if not has_rows(report))
+        self.segments.begin(subtotals_of(report) if has_rows(report) else report for report in reports)
 
     def changes(self, reports: Sequence[Report], counts: Sequence[Counts]) -> list[Statement]:
         """Return what is to be executed so that each of some reports has its counts as well."""
         statements: list[Statement] = []
         for report, its in zip(reports, counts, strict=True):
             if has_rows(report):
-                statements.append(self.cells.changes(report, its))
+                statements += self.cells.changes(report, its)
             else:
                 statements += self.segments.changes(report, its)
         return statements
@@ -48,9 +50,9 @@ def clear(connection: sqlite3.Connection, key: str, most: int) -> bool:
 
     Call within a transaction.
     """
-    few = (f"{key}{SPARSE}", key)
-    rows = "SELECT rowid FROM aggregate WHERE report IN (?, ?) LIMIT ?"
-    deleted = connection.execute(f"DELETE FROM aggregate WHERE rowid IN ({rows})", (*few, most)).rowcount  # noqa: S608
+    rows = f"SELECT rowid FROM aggregate WHERE report IN ({_MARKS}) LIMIT ?"  # noqa: S608 its own words
+    names = _names_of(key)
+    deleted = connection.execute(f"DELETE FROM aggregate WHERE rowid IN ({rows})", (*names, most)).rowcount  # noqa: S608
     if deleted < most:
         rows = "SELECT window, ids FROM cell WHERE report = ? LIMIT ?"
         where = f"report = ? AND (window, ids) IN ({rows})"
@@ -58,10 +60,16 @@ def clear(connection: sqlite3.Connection, key: str, most: int) -> bool:
     return deleted == most
 
 
+def _names_of(key: str) -> tuple[str, ...]:
+    """Return what the segments of a report, or its subtotals, stand under."""
+    first = subtotals_key(key)
+    return (key, f"{key}{SPARSE}", first, f"{first}{SPARSE}")
+
+
 def stored_bytes(connection: sqlite3.Connection, key: str) -> int:
     """Return how many bytes the aggregates under a key take, about."""
-    query = "SELECT coalesce(sum(length(cells) + 48), 0) FROM aggregate WHERE report IN (?, ?)"
-    (segments,) = connection.execute(query, (key, f"{key}{SPARSE}")).fetchone()
+    query = f"SELECT coalesce(sum(length(cells) + 48), 0) FROM aggregate WHERE report IN ({_MARKS})"  # noqa: S608
+    (segments,) = connection.execute(query, _names_of(key)).fetchone()
     (cells,) = connection.execute(
         "SELECT coalesce(sum(length(ids) + 40), 0) FROM cell WHERE report = ?", (key,)
     ).fetchone()

@@ -16,6 +16,7 @@ from tillroll.core.report import FIVE, Place, Report
 from tillroll.core.smallest import smallest
 from tillroll.errors import CountingError, VersionGoneError
 from tillroll.ports import Status
+from tillroll.stores.sqlite import rejected
 from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
 from tillroll.stores.sqlite.chunks import broken_end, chain_at, chunk_start, read_chunks
 from tillroll.stores.sqlite.counters import has_rows
@@ -26,7 +27,7 @@ from tillroll.stores.sqlite.merchants import Dictionaries, SharedNames
 from tillroll.stores.sqlite.page import Pager
 from tillroll.stores.sqlite.reports import Catalogue, Roster, read_positions
 from tillroll.stores.sqlite.schema import transaction
-from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums
+from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums, counted_events
 from tillroll.stores.sqlite.sparse import Few, few_of
 from tillroll.stores.sqlite.state import StoreState, read_state
 from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
@@ -42,12 +43,29 @@ if TYPE_CHECKING:
 _TAIL_EVENTS_MAX: Final = 1 << 21  # of 21 bytes, in each reader; a commit folds long before, unless damage puts it off
 LAG_MAX: Final = 1 << 18  # events that readers add to a report of one's own; one that lags further is counted first
 _REPAIR: Final = "Count the aggregates again from the journal with: tillroll audit --repair"
+_OF_ALL: Final = next(report for report in FIVE if report.window is None and not report.opens)  # one small segment
 _CACHE_KIB: Final = 4 * 1024  # of a reader: pages of the file itself are mapped, so only those of the log are held
 
 
 def segments_of(connection: sqlite3.Connection, roster: Roster) -> Segments:
     """Return the segments of the five that readers read and commits fold into."""
     return Segments(connection) if roster.five_are_whole else SegmentsWithoutSums(connection)
+
+
+def check_folded(segments: Segments, folded: int) -> None:
+    """Find that aggregates count as many events as are said to be folded: a lost page may have either as it was before.
+
+    Raises:
+        DamageError: they do not.
+    """
+    stored = counted_events(segments, _OF_ALL)
+    if stored != folded:
+        raise DamageError(unlike(folded, stored, _OF_ALL), _REPAIR)
+
+
+def unlike(folded: int, stored: int, report: Report) -> str:
+    """Return what is wrong where the aggregates of a report do not count the events that are folded."""
+    return f"the folded position is recorded as {folded}, and the aggregates of {report.name} add up to {stored}"
 
 
 class LagError(Exception):
@@ -128,6 +146,7 @@ class Reader:
         self._days = Days(connection)
         self._tail = Tail(MERCHANTS)
         self._generation = -1
+        self._checked = (-1, 0)  # the generation and the folded position that were found right
 
     def close(self) -> None:
         """Close the connection."""
@@ -159,6 +178,10 @@ class Reader:
             VersionGoneError: there is no such version any more.
         """
         if not report.is_own:
+            checked = (self.state.generation, self.state.folded)
+            if checked != self._checked:
+                check_folded(self._five, self.state.folded)
+                self._checked = checked
             return self.state.folded
         if self.roster.catalogue.get(report.name) == report:
             return read_positions(self.connection)[report.key]
@@ -195,18 +218,17 @@ class Reader:
 
     def status(self) -> Status:
         """Return where the store stands."""
-        query = "SELECT events, folded, last_fold_at, waiting, refused FROM state, rejected_total"
-        events, folded, folded_at, rejected, refused = self.connection.execute(query).fetchone()
+        state, kept = self.state, rejected.read_total(self.connection)
         return Status(
-            events=events,
-            journal_position=events,
-            folded_position=folded,
-            visible_position=events,  # readers count the tail themselves
-            folded_at=folded_at,
+            events=state.events,
+            journal_position=state.events,
+            folded_position=state.folded,
+            visible_position=state.events,  # readers count the tail themselves
+            folded_at=state.folded_at,
             unfolded_since=None,
-            rejected=rejected,
-            merchants=self.state.merchants,
-            rejected_full=bool(refused),
+            rejected=kept.waiting,
+            merchants=state.merchants,
+            rejected_full=bool(kept.refused),
         )
 
     def get(self, datapoint: str, *, amounts: bool) -> Aggregate:
@@ -306,8 +328,7 @@ class Reader:
     def stored_datapoints(self, report: Report, turns: Callable[[], None]) -> int:
         """Return how many datapoints are stored of a report. `turns` is called after each piece of work."""
         if has_rows(report):
-            (count,) = self.connection.execute("SELECT count(*) FROM cell WHERE report = ?", (report.key,)).fetchone()
-            return int(count)
+            return self._cells.count(report)
         return (self._own if report.is_own else self._five).datapoints(report, turns)
 
 

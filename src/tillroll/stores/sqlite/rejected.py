@@ -33,7 +33,19 @@ _TOKEN_BYTES: Final = 4
 _SEQ_MAX: Final = 2**63 - 1
 _ROW: Final = "seq, token, kind, source, low, high, waiting, codes, substr(payload, 1, 8), checksum"
 _SEAL: Final = "31 * (31 * (31 * waiting + bytes) + refused) + with_ids"
+_KEPT: Final = (
+    "SELECT coalesce(sum(waiting), 0), coalesce(sum(iif(waiting > 0, length(payload), 0)), 0) FROM rejected_group"
+)
 _RESTORE: Final = "Run tillroll audit; the events are in backups of the file, or with their senders"
+
+
+class Total(NamedTuple):
+    """The row of `rejected_total`."""
+
+    waiting: int
+    stored_bytes: int  # of the groups with any that waits
+    refused: int
+    with_ids: int
 
 
 class Row(NamedTuple):
@@ -112,7 +124,7 @@ def _new(connection: sqlite3.Connection, rejections: list[Rejection], after: int
 
 def _add(connection: sqlite3.Connection, row: Row, capacity: Capacity | None) -> bool:
     """Add a group, unless there is no room for it."""
-    waiting, size = connection.execute("SELECT waiting, bytes FROM rejected_total").fetchone()
+    waiting, size, *_ = read_total(connection)
     if capacity and (waiting + row.waiting > capacity.rejections or size + len(row.payload) > capacity.stored_bytes):
         return False
     cursor = connection.execute(
@@ -166,25 +178,66 @@ def _payload(connection: sqlite3.Connection, seq: int, token: str) -> bytes | No
 
 
 def damage(connection: sqlite3.Connection) -> Iterator[str]:
-    """Yield what is wrong with what is kept, having read all of it."""
-    waiting = size = 0
+    """Yield what is wrong with what is kept, having read all of it. What all of it adds up to: see `check_total`."""
     for found in connection.execute(f"SELECT {_ROW}, payload FROM rejected_group"):  # noqa: S608 names, above
         try:
             _check(found[:-1])
             groups.decode(found[-1])
-            waiting += found[6]
-            size += len(found[-1]) if found[6] else 0
         except (TypeError, ValueError) as error:
             yield str(error)
-    total = connection.execute(f"SELECT waiting, bytes, seal - ({_SEAL}) FROM rejected_total").fetchone()  # noqa: S608
-    if total != (waiting, size, 0):
-        yield f"the rejected events that are kept are {waiting} of {size} bytes, and {total} is recorded"
+
+
+def check_total(connection: sqlite3.Connection) -> None:
+    """Find as many groups as are recorded: a lost page takes some away, or brings back what was discarded.
+
+    Raises:
+        DamageError: there are others.
+    """
+    total, kept = read_total(connection)[:2], connection.execute(_KEPT).fetchone()
+    if total != kept:
+        kinds = "{} rejected events of {} bytes"
+        problem = f"{kinds.format(*kept)} are kept, and {kinds.format(*total)} are recorded"
+        raise DamageError(problem, _RESTORE)
+
+
+def read_total(connection: sqlite3.Connection) -> Total:
+    """Return what all groups add up to.
+
+    Raises:
+        DamageError: they are not what was written.
+    """
+    query = f"SELECT waiting, bytes, refused, with_ids, seal = {_SEAL} FROM rejected_total"  # noqa: S608 names, above
+    *total, whole = connection.execute(query).fetchone() or (0, 0, 0, 0, 0)
+    if not whole:
+        raise DamageError("how many rejected events are kept is missing or damaged", _RESTORE)
+    return Total(*total)
+
+
+def put_total(connection: sqlite3.Connection) -> None:
+    """Have the groups as they stand there be what was kept. Call within a transaction."""
+    try:
+        _, _, refused, with_ids = read_total(connection)
+    except DamageError:
+        (with_ids,) = connection.execute("SELECT coalesce(max(seq), 0) FROM rejected_group").fetchone()
+        refused = 0
+    values = (*connection.execute(_KEPT).fetchone(), refused, with_ids)
+    connection.execute("INSERT OR REPLACE INTO rejected_total VALUES (0, ?, ?, ?, ?, 0)", values)
+    _seal(connection)
 
 
 def rejected(
     connection: sqlite3.Connection, after: str | None, limit: int, which: RejectedFilter
 ) -> list[StoredRejection]:
     """Return what is waiting, oldest first, after an id."""
+    found = _listed(connection, after, limit, which)
+    if after is None or len(found) < limit:  # who reads all pages comes here, and a page need not read the table
+        check_total(connection)
+    return found
+
+
+def _listed(
+    connection: sqlite3.Connection, after: str | None, limit: int, which: RejectedFilter
+) -> list[StoredRejection]:
     seq, after_index, _ = _find(connection, after) if after is not None else _NOWHERE
     wanted = "waiting > 0 AND seq >= ? AND instr(codes, ?) > 0"
     values: list[object] = [seq, "" if which.code is None else json.dumps(which.code)]
@@ -218,6 +271,7 @@ def find(connection: sqlite3.Connection, wanted: str) -> StoredRejection | None:
     seq, index, token = _find(connection, wanted)
     payload = _payload(connection, seq, token)
     if payload is None:
+        check_total(connection)
         return None
     group = groups.decode(payload)
     found = next((rejection for at, rejection in group.waiting() if at == index), None)
@@ -251,12 +305,13 @@ def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
 
 def summary(connection: sqlite3.Connection) -> RejectedSummary:
     """Return how many are waiting, by reason and of the sources with the most."""
+    check_total(connection)
     query = (
-        "SELECT kind, source, sum(waiting), count(*) OVER () FROM rejected_group WHERE waiting > 0"
+        "SELECT kind, source, sum(waiting), count(*) OVER () FROM rejected_group NOT INDEXED WHERE waiting > 0"
         " GROUP BY source, kind ORDER BY 3 DESC, 2, 1 LIMIT ?"
     )
     rows = connection.execute(query, (groups.SOURCES_MAX,)).fetchall()
-    by_codes = "SELECT codes, count(*) FROM rejected_group WHERE waiting > 0"
+    by_codes = "SELECT codes, count(*) FROM rejected_group NOT INDEXED WHERE waiting > 0"
     sources = [
         SourceCount(
             NameKind(kind).name.lower(),
@@ -326,7 +381,7 @@ def _find(connection: sqlite3.Connection, wanted: str) -> _Place:
 
 def _find_old(connection: sqlite3.Connection, wanted: str) -> _Place:
     """Return the place of an id that release 0.1.0 gave."""
-    (with_ids,) = connection.execute("SELECT with_ids FROM rejected_total").fetchone()
+    with_ids = read_total(connection).with_ids
     query = "SELECT seq, token, payload FROM rejected_group WHERE seq <= ? ORDER BY seq"
     with closing(connection.execute(query, (with_ids,))) as rows:
         for seq, token, payload in rows:

@@ -6,14 +6,14 @@ The five are versions like all others, but they stand where the store's `folded`
 from __future__ import annotations
 
 import threading
-import zlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tillroll.core.definition import FORMAT, read_definition
 from tillroll.core.dimension import MERCHANT, Open
 from tillroll.core.report import FIVE, Report, Reports
 from tillroll.core.versions import Version, VersionState
+from tillroll.stores.sqlite import seal
 from tillroll.stores.sqlite.damage import DamageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ CREATE TABLE counted (
   checksum INTEGER NOT NULL            -- of both
 ) STRICT, WITHOUT ROWID;
 """
+_ROW: Final = "name, version, definition, state"
 _REBUILD: Final = "Rebuild it and the aggregates from the journal: tillroll rebuild"
 _T = TypeVar("_T")
 _FIVE: Final = {report.name: report for report in FIVE}
@@ -44,12 +45,12 @@ def read_versions(connection: sqlite3.Connection, names: Iterable[str] | None = 
     """Return all versions, or those of some names, by name and number. Call in a transaction.
 
     Raises:
-        DamageError: one is not what was written, or of all those of the five are missing.
+        DamageError: one is not what was written, or of all some are missing.
     """
+    _check_positions(connection)
     versions = list(_whole(_versions(connection, names)))
-    missing = [] if names is not None else sorted(_FIVE.keys() - {version.name for version in versions})
-    if missing:
-        raise DamageError(f"the records of the reports {', '.join(missing)} are missing", _REBUILD)
+    if names is None:
+        seal.check(connection, "report", "the records of reports", [version[:4] for version in versions])
     return versions
 
 
@@ -70,9 +71,9 @@ def _versions(connection: sqlite3.Connection, names: Iterable[str] | None = None
         else:
             positions[found[0]] = found[1]
     which = "" if names is None else f"WHERE name IN ({', '.join('?' * len(some))})"
-    query = f"SELECT name, version, definition, state, checksum FROM report {which} ORDER BY name, version"  # noqa: S608
+    query = f"SELECT {_ROW}, checksum FROM report {which} ORDER BY name, version"  # noqa: S608 names, above
     for *row, checksum in connection.execute(query, some):
-        if _checksum(row) == checksum:
+        if seal.checksum_of(row) == checksum:
             version = Version(*row)
             yield version._replace(position=positions.get(version.key))
         else:
@@ -83,14 +84,20 @@ def read_positions(connection: sqlite3.Connection) -> dict[str, int]:
     """Return how far versions are counted, by key; the five that stand at `folded` are left out. Call in a transaction.
 
     Raises:
-        DamageError: one is not what was written.
+        DamageError: one is not what was written, or is missing.
     """
-    return dict(_whole(_positions(connection)))
+    return _check_positions(connection)
+
+
+def _check_positions(connection: sqlite3.Connection) -> dict[str, int]:
+    positions = dict(_whole(_positions(connection)))
+    seal.check(connection, "counted", "the records of how far reports are counted", positions.items())
+    return positions
 
 
 def _positions(connection: sqlite3.Connection) -> Iterator[tuple[str, int] | DamageError]:
     for report, position, checksum in connection.execute("SELECT report, position, checksum FROM counted"):
-        if _checksum((report, position)) == checksum:
+        if seal.checksum_of((report, position)) == checksum:
             yield report, position
         else:
             yield DamageError(f"how far the report {report} is counted is damaged", _REBUILD)
@@ -98,23 +105,46 @@ def _positions(connection: sqlite3.Connection) -> Iterator[tuple[str, int] | Dam
 
 def write_versions(connection: sqlite3.Connection, versions: Iterable[Version]) -> None:
     """Write versions that are new or changed. Call in a transaction, and have the state tell of it."""
-    changed = [*versions]
-    rows = [(*version[:4], _checksum(version[:4])) for version in changed]
-    connection.executemany("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", rows)
-    connection.executemany(
-        "DELETE FROM counted WHERE report = ?", [(version.key,) for version in changed if version.position is None]
-    )
+    changed = list({version.key: version for version in versions}.values())
+    before = _found(connection, f"SELECT {_ROW} FROM report WHERE (name, version) = (?, ?)", [it[:2] for it in changed])  # noqa: S608
+    insert_versions(connection, changed)
+    seal.change(connection, "report", before, [version[:4] for version in changed])
+    gone = [(version.key,) for version in changed if version.position is None]
+    before = _found(connection, "DELETE FROM counted WHERE report = ? RETURNING report, position", gone)
+    seal.change(connection, "counted", before, ())
     write_positions(connection, changed)
+
+
+def insert_versions(connection: sqlite3.Connection, versions: Iterable[Version]) -> None:
+    """Write the records of versions, and no seal: a file from before seals has none."""
+    rows = [(*version[:4], seal.checksum_of(version[:4])) for version in versions]
+    connection.executemany("INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def write_positions(connection: sqlite3.Connection, versions: Iterable[Version]) -> None:
     """Write how far versions are counted, and nothing else of them. Call in a transaction."""
     rows = [(version.key, version.position) for version in versions if version.position is not None]
-    connection.executemany("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", [(*row, _checksum(row)) for row in rows])
+    before = _found(connection, "SELECT report, position FROM counted WHERE report = ?", [row[:1] for row in rows])
+    insert_positions(connection, rows)
+    seal.change(connection, "counted", before, rows)
 
 
-def _checksum(row: Sequence[object]) -> int:
-    return zlib.crc32(repr(tuple(row)).encode())
+def insert_positions(connection: sqlite3.Connection, rows: Iterable[tuple[str, int]]) -> None:
+    """Write how far versions are counted, by key, and no seal."""
+    sealed = [(*row, seal.checksum_of(row)) for row in rows]
+    connection.executemany("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", sealed)
+
+
+def _found(connection: sqlite3.Connection, query: str, keys: Iterable[tuple[object, ...]]) -> list[tuple[Any, ...]]:
+    """Return what a statement finds for each of some keys."""
+    return [row for key in keys for row in connection.execute(query, key).fetchall()]
+
+
+def clear_versions(connection: sqlite3.Connection) -> None:
+    """Have no version at all, for a rebuild to begin with. Call in a transaction."""
+    for table in ("report", "counted"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 names, above
+        seal.put(connection, table, ())
 
 
 class Roster:

@@ -286,6 +286,16 @@ def _add_doubtful(found: dict[Key, tuple[bytes, str]], layout: Layout, place: Ke
             found[window, part] = (added, noted)
 
 
+def counted_events(segments: Segments, report: Report) -> int:
+    """Return how many events the segments of a report count.
+
+    Raises:
+        DamageError: they are not what was written.
+    """
+    size = layout_of(report).size
+    return sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(report))
+
+
 def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:
     """Return one segment for each part of some, which holds their sums; its window means nothing."""
     parts: dict[int, list[bytes]] = {}

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.core.report import FIVE
 from tillroll.core.versions import Version
+from tillroll.stores.sqlite import imports, notes, seal
 from tillroll.stores.sqlite.cells import CELL_TABLE
 from tillroll.stores.sqlite.chunks import GENESIS, Chunk
+from tillroll.stores.sqlite.counters import Counters, has_rows
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import VALUE_TABLES, names_crc
 from tillroll.stores.sqlite.naming import NAMING_TABLES, draw_naming, write_naming
-from tillroll.stores.sqlite.reports import REPORT_TABLES, write_versions
+from tillroll.stores.sqlite.reports import (
+    REPORT_TABLES,
+    insert_positions,
+    insert_versions,
+    roster_of,
+    write_versions,
+)
+from tillroll.stores.sqlite.seal import SEAL_TABLE
 from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums
 from tillroll.stores.sqlite.state import StoreState, write_state
 
@@ -145,7 +154,24 @@ def begin_sums(connection: sqlite3.Connection) -> None:
         connection.execute("DROP TABLE segment")
     begun = [Version(report.name, 1, "", "counting", 0) for report in FIVE]
     whole = [version._replace(position=None, state="readable") for version in begun]
-    write_versions(connection, begun if filled else whole)
+    insert_versions(connection, begun if filled else whole)
+    insert_positions(connection, [(version.key, 0) for version in begun] if filled else [])
+
+
+def add_seals(connection: sqlite3.Connection) -> None:
+    """Seal small tables, and begin subtotals of cells: version 10.
+
+    Reports of cells are counted again, beside traffic.
+    """
+    run_script(connection, SEAL_TABLE)
+    for table, columns in (("report", "name, version, definition, state"), ("counted", "report, position")):
+        seal.put(connection, table, connection.execute(f"SELECT {columns} FROM {table}"))  # noqa: S608 names, above
+    imports.put_seals(connection)
+    notes.put_seals(connection)
+    connection.execute("DELETE FROM cell")
+    own = [each for each in roster_of(connection).of("counting", "readable") if has_rows(each[1])]
+    Counters(connection).begin(report for _, report in own)
+    write_versions(connection, [version._replace(state="counting", position=0) for version, _ in own])
 
 
 def _state_5(row: tuple[Any, ...] | None) -> StoreState | None:

@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.core.dimension import MERCHANT
+from tillroll.core.report import FIVE
 from tillroll.stores.sqlite import head as head_module
 from tillroll.stores.sqlite import schema
 from tillroll.stores.sqlite.chunks import read_chunks
 from tillroll.stores.sqlite.damage import DamageError, UnfoldableError, damage_of, damaged
 from tillroll.stores.sqlite.dedupe import Dedupe
 from tillroll.stores.sqlite.merchants import Dictionaries
-from tillroll.stores.sqlite.reader import segments_of
+from tillroll.stores.sqlite.reader import check_folded, segments_of
 from tillroll.stores.sqlite.reports import Roster, write_versions
 from tillroll.stores.sqlite.schema import translated
 from tillroll.stores.sqlite.segments import Segments
@@ -23,9 +24,10 @@ from tillroll.stores.sqlite.state import read_state, write_state
 from tillroll.stores.sqlite.unfolded import Unfolded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
+    from tillroll.core.fold import Counts
     from tillroll.core.versions import Version
     from tillroll.stores.sqlite.files import Files
     from tillroll.stores.sqlite.merchants import SharedNames
@@ -65,6 +67,7 @@ class Writer:
         self._lock = files.lock
         self._catalogue = catalogue
         self._generation = -1
+        self._is_new = True  # the state, since events were counted
         self._left: StoreState | None = None  # as this connection left it; None where it is to be read
         self._seen = 0  # SQLite's number for what other connections have committed
         self._clock = clock
@@ -121,6 +124,7 @@ class Writer:
                 self.segments = segments_of(self.connection, roster)
                 self.roster = roster
             self._left, self._seen = state, seen
+            self._is_new = True
         if self.can_number() or self.is_foldable():
             try:
                 self.dictionaries.begin(state.generation, *state.names)
@@ -170,13 +174,19 @@ class Writer:
 
     # Aggregates that are damaged.
 
-    @contextmanager
-    def told_unfoldable(self) -> Iterator[None]:
-        """Tell damage of what a rebuild makes anew from damage of the journal, which nobody may write on."""
+    def count(self, counts: Sequence[Counts], state: StoreState) -> None:
+        """Add what events count in the five to what a state has folded. Call in its transaction.
+
+        Raises:
+            UnfoldableError: what is stored cannot be counted into.
+        """
         path = self.files.path
         try:
-            yield
-        except ValueError as error:
+            if self._is_new:
+                check_folded(self.segments, state.folded)
+                self._is_new = False
+            self.segments.add_all(FIVE, counts)
+        except ValueError as error:  # a rebuild makes that anew; damage of the journal is another matter
             raise UnfoldableError(*damage_of(path, error), names=False) from error
         except sqlite3.DatabaseError as error:
             if schema.is_damage(error):
