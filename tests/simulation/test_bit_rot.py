@@ -5,27 +5,47 @@ What is too small to be hit often, such as the row of positions, is changed on p
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tests.simulation import figures
-from tests.simulation.bit_rot import campaign
+from tests.simulation.bit_rot import SHARED_MEMORY, Pristine, campaign, judge
 
+from tillroll.stores.sqlite import schema
 from tillroll.stores.sqlite.segment_rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
-ROUNDS = 100
+ROUNDS = 200
 ROUNDS_PLANTED = 400
 PARTS_PLANTED = 16
 
 
-def test_of_100_damages_none_gives_a_wrong_answer_and_none_goes_unnoticed() -> None:
+def test_of_200_damages_none_gives_a_wrong_answer_and_none_goes_unnoticed() -> None:
     found = campaign(ROUNDS, 20_261_127)
     assert not found.failures, found.failures[0]
     figures.note("SQLite, bit rot, lost and misdirected writes", str(found))
+
+
+def test_a_table_that_lost_its_rows_is_noticed_whichever_it_is() -> None:
+    with TemporaryDirectory(dir=SHARED_MEMORY) as name:
+        pristine, directory = Pristine(Path(name) / "pristine"), Path(name) / "damaged"
+        unnoticed = []
+        for table in pristine.rows:
+            shutil.copytree(pristine.directory, directory, dirs_exist_ok=True)
+            with closing(sqlite3.connect(directory / schema.FILE_NAME, isolation_level=None)) as connection:
+                assert connection.execute(f"DELETE FROM {table}").rowcount
+            found = judge(pristine, directory)
+            if found.wrong or not found.noticed:
+                unnoticed.append((table, found))
+        assert not unnoticed
 
 
 class Planted(NamedTuple):

@@ -381,6 +381,22 @@ def test_whatever_stands_in_a_row_of_the_journal_is_named(tmp_path: Path, column
     store.close()
 
 
+def test_an_audit_ends_where_damage_makes_a_number_of_events_infinite(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(20)))
+    connection = store._connection
+    connection.execute(
+        "PRAGMA writable_schema = ON"
+    )  # so that the column takes what a page written there by mistake has
+    connection.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'chunk'")
+    store.close()
+    with closing(sqlite3.connect(tmp_path / schema.FILE_NAME)) as connection, connection:
+        connection.execute("INSERT INTO chunk VALUES (21, '9e999', 0, 0, 0, x'', x'')")
+        connection.execute("UPDATE state SET checksum = 0")
+    with closing(SqliteStore(tmp_path)) as store:
+        assert store.audit().differences_total
+
+
 def test_records_of_reports_that_are_missing_are_told_and_made_again(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     store.journal(batch_of([Event(1_322_913_600, 0, 999, 0, "m")]))

@@ -238,7 +238,8 @@ def _journaled(connection: sqlite3.Connection) -> int:
 
 def _last(connection: sqlite3.Connection) -> int:
     """Return the number of the last event that any chunk says to have."""
-    (last,) = connection.execute("SELECT coalesce(max(first + events - 1), 0) FROM chunk").fetchone()
+    ends = "SELECT coalesce(max(first + events - 1), 0) FROM chunk WHERE typeof(events) = 'integer'"  # or it is damage
+    (last,) = connection.execute(ends).fetchone()
     return int(last)
 
 

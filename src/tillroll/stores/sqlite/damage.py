@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tillroll.core.chunk import ChunkError
 from tillroll.core.rejection import GroupError
@@ -10,6 +10,8 @@ from tillroll.errors import StoreDamagedError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+GO_ON: Final = "Restore the file from a copy; or go on with what is left of it: tillroll rebuild"  # what no journal has
 
 
 class DamageError(ValueError):

@@ -19,7 +19,7 @@ from tillroll.core.accept import Reason, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, place_of
 from tillroll.ports import StoredRejection
-from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.damage import GO_ON, DamageError
 from tillroll.stores.sqlite.schema import transaction
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def check_total(connection: sqlite3.Connection) -> None:
     if total != kept:
         kinds = "{} rejected events of {} bytes"
         problem = f"{kinds.format(*kept)} are kept, and {kinds.format(*total)} are recorded"
-        raise DamageError(problem, _RESTORE)
+        raise DamageError(problem, GO_ON)
 
 
 def read_total(connection: sqlite3.Connection) -> Total:
@@ -209,7 +209,7 @@ def read_total(connection: sqlite3.Connection) -> Total:
     query = f"SELECT waiting, bytes, refused, with_ids, seal = {_SEAL} FROM rejected_total"  # noqa: S608 names, above
     *total, whole = connection.execute(query).fetchone() or (0, 0, 0, 0, 0)
     if not whole:
-        raise DamageError("how many rejected events are kept is missing or damaged", _RESTORE)
+        raise DamageError("how many rejected events are kept is missing or damaged", GO_ON)
     return Total(*total)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.damage import GO_ON, DamageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +23,6 @@ CREATE TABLE seal (
 ) STRICT, WITHOUT ROWID;
 """
 _SUM: Final = (1 << 32) - 1
-_REBUILD: Final = "Tell what is lost by tillroll audit; then go on with what is left: tillroll rebuild"
 
 
 def checksum_of(row: Sequence[object]) -> int:
@@ -55,4 +54,4 @@ def check(connection: sqlite3.Connection, table: str, what: str, rows: Iterable[
     sums = [checksum_of(row) for row in rows]
     found = connection.execute("SELECT rows, checksum FROM seal WHERE name = ?", (table,)).fetchone()
     if found != (len(sums), sum(sums) & _SUM):
-        raise DamageError(f"rows of {what} are missing, or as they were before", _REBUILD)
+        raise DamageError(f"rows of {what} are missing, or as they were before", GO_ON)
