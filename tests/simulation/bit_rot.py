@@ -16,7 +16,7 @@ import tempfile
 import time
 from array import array
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -64,6 +64,7 @@ _LATER: Final = {"name": "later", "by": ["month", "country"]}  # of which nothin
 _SPARED: Final = {"fields": repr(FieldTally()), "outcomes": repr(OutcomeTally())}  # begun anew where they are damaged
 # What a repair goes on with as far as it is left, having told of the damage.
 _ANEW: Final = {"rejected", "rejected, summed up", "rejected of a reason", "imports", "reports"}
+_JOURNAL: Final = "journal"
 _UNREAD: Final = "sqlite_%"  # what SQLite keeps for itself and checks
 
 
@@ -181,7 +182,7 @@ def _questions(store: SqliteStore) -> dict[str, Callable[[], object]]:
     questions["two merchants"] = lambda: store.page(one)
     questions["get"] = lambda: store.get([_DATAPOINT, "10-50|SLICE_IT", "2011-12-09:01|10-50", "2031-12-09|m3"])
     questions["merchants"] = lambda: store.merchants("m5", 100)
-    questions["journal"] = lambda: [tuple(part.batch.events()) for part in store.read()]
+    questions[_JOURNAL] = lambda: [tuple(part.batch.events()) for part in store.read()]
     questions["events"] = lambda: store.status().events
     questions["rejected"] = lambda: store.rejected(after=None, limit=1_000, which=RejectedFilter())
     questions["rejected, summed up"] = store.rejected_summary
@@ -226,11 +227,17 @@ def damage(pristine: Pristine, kind: str, chance: random.Random, directory: Path
         content[page * _PAGE : (page + 1) * _PAGE] = _page(before, page)
         done = f"page {page} of {name} as it was after step {step}"
     else:
-        source, target = chance.sample(range(pages), 2)
-        content[target * _PAGE : (target + 1) * _PAGE] = _page(content, source)
-        done = f"page {source} written at {target} of {name}"
+        return move(pristine, directory, name, *chance.sample(range(pages), 2))
     (directory / name).write_bytes(content)
     return done
+
+
+def move(pristine: Pristine, directory: Path, name: str, source: int, target: int) -> str:
+    """Write a page of a file where another belongs; return what was done."""
+    content = bytearray(pristine.content[name])
+    content[target * _PAGE : (target + 1) * _PAGE] = _page(content, source)
+    (directory / name).write_bytes(content)
+    return f"page {source} written at {target} of {name}"
 
 
 def _page(content: bytes | bytearray, page: int) -> bytes | bytearray:
@@ -250,14 +257,16 @@ def judge(pristine: Pristine, directory: Path, *, repair: bool = False) -> Found
         return Found(wrong, noticed=True, changed=True)
     try:
         refused = _ask(pristine, store, wrong)
-        changed = changed or refused
+        changed = changed or bool(refused)
         try:
             noticed = bool(store.audit().differences_total)
-            if noticed and repair:
-                store.audit(repair=True)
-                _ask(pristine, store, wrong, repaired=True)
         except StoreError:
             noticed = True
+        if noticed and repair:
+            with suppress(StoreError):
+                store.audit(repair=True)
+            if _JOURNAL in _ask(pristine, store, wrong, repaired=True) - refused:
+                wrong.append("the repair lost the journal")
         if not noticed:
             wrong += _repeats(store)
     finally:
@@ -265,16 +274,16 @@ def judge(pristine: Pristine, directory: Path, *, repair: bool = False) -> Found
     return Found(wrong, noticed, changed)
 
 
-def _ask(pristine: Pristine, store: SqliteStore, wrong: list[str], *, repaired: bool = False) -> bool:
-    """Ask everything, and add to what is wrong; return whether anything was refused."""
-    refused = False
+def _ask(pristine: Pristine, store: SqliteStore, wrong: list[str], *, repaired: bool = False) -> set[str]:
+    """Ask everything, and add to what is wrong; return what was refused."""
+    refused: set[str] = set()
     for name, ask in _questions(store).items():
         if repaired and name in _ANEW:
             continue
         try:
             answer = repr(ask())
         except StoreError:
-            refused = True
+            refused.add(name)
             continue
         counted_again = repaired and answer == "None"
         if not counted_again and answer not in {pristine.answers[name], _SPARED.get(name)}:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from tests.simulation import figures
-from tests.simulation.bit_rot import SHARED_MEMORY, Pristine, campaign, judge
+from tests.simulation.bit_rot import SHARED_MEMORY, Found, Pristine, campaign, judge, move
 
 from tillroll.stores.sqlite import schema
 from tillroll.stores.sqlite.segment_rows import Rows
@@ -46,6 +46,17 @@ def test_a_table_that_lost_its_rows_is_noticed_whichever_it_is() -> None:
             if found.wrong or not found.noticed:
                 unnoticed.append((table, found))
         assert not unnoticed
+
+
+def test_no_repair_writes_where_a_table_has_pages_of_the_journal() -> None:
+    with TemporaryDirectory(dir=SHARED_MEMORY) as name:
+        pristine, directory = Pristine(Path(name) / "pristine"), Path(name) / "damaged"
+        with closing(sqlite3.connect(pristine.directory / schema.FILE_NAME)) as connection:
+            roots = dict(connection.execute("SELECT name, rootpage - 1 FROM sqlite_schema WHERE type = 'table'"))
+        for table in ("merchant", "aggregate", "rejected_total", "dictionary"):
+            shutil.copytree(pristine.directory, directory, dirs_exist_ok=True)
+            done = move(pristine, directory, schema.FILE_NAME, roots["chunk"], roots[table])
+            assert judge(pristine, directory, repair=True) == Found([], noticed=True, changed=True), done
 
 
 class Planted(NamedTuple):

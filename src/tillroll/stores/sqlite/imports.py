@@ -71,7 +71,12 @@ def read(connection: sqlite3.Connection) -> list[ImportHead]:
 
 
 def note_run(connection: sqlite3.Connection, run: ImportRun) -> None:
-    """Note how far a run has come, and forget the oldest of too many."""
+    """Note how far a run has come, and forget the oldest of too many. Call in a transaction.
+
+    Raises:
+        DamageError: those that are noted are not what was written.
+    """
+    _all_runs(connection)  # or others' rows might be forgotten, on pages that went elsewhere
     key, values = (run.began_at, run.name), msgspec.structs.astuple(run)
     before = _runs(connection, _OF_KEY, key)
     marks = ", ".join("?" * len(values))
@@ -92,10 +97,14 @@ def runs(connection: sqlite3.Connection, limit: int) -> list[ImportRun]:
     Raises:
         DamageError: they are not what was written.
     """
+    fields, rows = ImportRun.__struct_fields__, _all_runs(connection)[:limit]
+    return [msgspec.convert(dict(zip(fields, row, strict=True)), ImportRun, strict=False) for row in rows]
+
+
+def _all_runs(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     rows = _runs(connection, "true ORDER BY began_at DESC, name", ())
     seal.check(connection, "import_run", "the list of runs of imports", rows)
-    fields = ImportRun.__struct_fields__
-    return [msgspec.convert(dict(zip(fields, row, strict=True)), ImportRun, strict=False) for row in rows[:limit]]
+    return rows
 
 
 def put_seals(connection: sqlite3.Connection) -> None:

@@ -44,8 +44,7 @@ def add(connection: sqlite3.Connection, table: str, tally: _Tally) -> None:
     total = read(connection, table, type(tally))
     total.add(tally)
     row = (msgspec.json.encode(total).decode(),)
-    connection.execute(f"DELETE FROM {table}")  # noqa: S608 one of two names
-    connection.execute(f"INSERT INTO {table} VALUES (0, ?)", row)  # noqa: S608
+    connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (0, ?)", row)  # noqa: S608 one of two names
     seal.put(connection, table, [row])
 
 

@@ -94,7 +94,7 @@ def set_aside(connection: sqlite3.Connection, prepared: Sequence[Prepared], now_
             if len(new) < len(rejections):  # others, or the same a moment ago, brought some of them
                 row = _row_of(groups.group_of(new, now_s)) if new else None  # noqa: PLW2901
         if row is not None and not _add(connection, row, capacity):
-            connection.execute("UPDATE rejected_total SET refused = 1")
+            connection.execute("UPDATE rejected_total SET refused = 1 WHERE id = 0")
             _seal(connection)
             return done
         done += given
@@ -138,13 +138,15 @@ def _add(connection: sqlite3.Connection, row: Row, capacity: Capacity | None) ->
 
 
 def _count(connection: sqlite3.Connection, waiting: int, size: int) -> None:
-    connection.execute("UPDATE rejected_total SET waiting = waiting + ?, bytes = bytes + ?", (waiting, size))
+    connection.execute(
+        "UPDATE rejected_total SET waiting = waiting + ?, bytes = bytes + ? WHERE id = 0", (waiting, size)
+    )
     _seal(connection)
 
 
 def _seal(connection: sqlite3.Connection) -> None:
     """Say what the totals are a second time. Call after any change of them."""
-    connection.execute(f"UPDATE rejected_total SET seal = {_SEAL}")  # noqa: S608 names, above
+    connection.execute(f"UPDATE rejected_total SET seal = {_SEAL} WHERE id = 0")  # noqa: S608 names, above
 
 
 def _sign(connection: sqlite3.Connection, seq: int) -> None:
@@ -280,6 +282,7 @@ def find(connection: sqlite3.Connection, wanted: str) -> StoredRejection | None:
 
 def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
     """Forget rejections, those that there are: of each only a hash stays, by which a repeat is known."""
+    read_total(connection)
     places = sorted(_find(connection, each) for each in wanted)
     for (seq, token), some in groupby(places, key=lambda place: (place.seq, place.token)):
         before = _payload(connection, seq, token)
@@ -299,7 +302,7 @@ def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
             connection.execute(change, (waiting, codes, payload, seq))
             _sign(connection, seq)
         _count(connection, -done, (len(payload) if waiting else 0) - len(before))
-        connection.execute("UPDATE rejected_total SET refused = 0")
+        connection.execute("UPDATE rejected_total SET refused = 0 WHERE id = 0")
         _seal(connection)
 
 

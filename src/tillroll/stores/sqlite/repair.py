@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tillroll.errors import StoreError
 from tillroll.stores.sqlite import audit as audit_module
 from tillroll.stores.sqlite.chunks import chunk_of
-from tillroll.stores.sqlite.schema import translated
+from tillroll.stores.sqlite.schema import check_pages, connect, translated
 from tillroll.stores.sqlite.segments import Segments
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ class Repair:
             self.rebuild(progress)
         elif repair and found.deltas:
             self._apply(found)
-        if repair:
+        if repair and found.unindexed:
             self._index_again(found.unindexed)
         return found.audit
 
     def _apply(self, found: audit_module.Found) -> None:
         """Set right what an audit found, unless the aggregates were set right since: they would be raised twice."""
         writer = self._writer
+        self._check_pages()
         with writer.write():
             state = writer.state()
             if state.generation != found.generation:
@@ -51,6 +53,7 @@ class Repair:
     def _index_again(self, chunks: Iterable[int]) -> None:
         """Put back what the index lacks of the chunks that begin with these events."""
         writer = self._writer
+        self._check_pages()
         for first in chunks:
             with writer.write():
                 writer.dedupe.restore(chunk_of(writer.connection, first).batch(), first - 1)
@@ -58,10 +61,16 @@ class Repair:
     def rebuild(self, progress: Progress | None) -> int:
         """See ports.Journal. Traffic goes on until the recount is taken over, which is one transaction."""
         writer = self._writer
+        self._check_pages()
         with translated(self._path), audit_module.recounted(self._path, progress) as recount, writer.write():
             if recount.problems:
                 raise StoreError(recount.problems[0].message, "Restore the file from a copy; nothing was changed")
             audit_module.take_over(writer.connection, recount, self._clock())
             writer.forget()
-        self._index_again(recount.unindexed)
+        if recount.unindexed:
+            self._index_again(recount.unindexed)
         return recount.events
+
+    def _check_pages(self) -> None:
+        with translated(self._path), closing(connect(self._path)) as connection:
+            check_pages(connection)

@@ -41,6 +41,11 @@ _BUSY_S: Final = 30.0  # how long a writer waits for another process's commit
 _WAL_AGAIN_S: Final = 0.01
 _CACHE_KIB: Final = 32 * 1024
 _MMAP_BYTES: Final = 1 << 30
+_SHARED: Final = pattern(r"2nd reference|freelist", re.ASCII | re.IGNORECASE)  # as SQLite words it
+_PROBLEMS_MAX: Final = 1_000_000  # those that are looked for come among others
+_ELSEWHERE: Final = (
+    "Restore it from a copy; or export the journal with `tillroll events`, and import it into a new directory"
+)
 _NULL: Final = pattern(r"NULL value in (\w+)\.(\w+)", re.ASCII)
 
 # Each migration brings the file from the version before to its own; version 0 is an empty file.
@@ -257,6 +262,17 @@ def problems(connection: sqlite3.Connection, check: str) -> Iterator[tuple[str, 
         for (problem,) in connection.execute(f"PRAGMA {check}('{table}')"):
             if problem != "ok" and not _is_wrong(connection, problem):
                 yield table, problem
+
+
+def check_pages(connection: sqlite3.Connection) -> None:
+    """Find each page of the file in one place: to write to a table that shares one with another would damage both.
+
+    Raises:
+        DamageError: one is not.
+    """
+    for (problem,) in connection.execute(f"PRAGMA quick_check({_PROBLEMS_MAX})"):
+        if _SHARED.search(problem):
+            raise DamageError(f"tables share pages of the file ({problem}): no repair may write to it", _ELSEWHERE)
 
 
 def _is_wrong(connection: sqlite3.Connection, problem: str) -> bool:
