@@ -10,12 +10,15 @@ import msgspec
 from tillroll.aws.prices import WRITE_UNIT
 from tillroll.core.definition import Definition, read_definition
 from tillroll.core.preview import EVENTS, preview
-from tillroll.core.question import find_report, spans_of
+from tillroll.core.question import find_datapoint, find_report, spans_of
+from tillroll.core.report import SEPARATOR
 from tillroll.errors import CountingError
 from tillroll.ports import Paced
 
 if TYPE_CHECKING:
-    from tillroll.core.report import Report
+    from collections.abc import Iterable
+
+    from tillroll.core.report import Place, Report, Reports
     from tillroll.ports import ReportState, Store
 
 _FOLD_IS_FASTER: Final = 40  # than a preview, at least
@@ -60,11 +63,30 @@ def find_readable(store: Store, name: str) -> Report:
         QueryError: there is none.
     """
     reports = store.catalogue()
+    _check_counted(store, reports, name)
+    return find_report(reports, name)
+
+
+def find_places(store: Store, datapoints: Iterable[str]) -> list[Place]:
+    """Return where datapoints lie.
+
+    Raises:
+        CountingError: the report of one is being counted still.
+        QueryError: no report could have one.
+    """
+    reports, places = store.catalogue(), []
+    for datapoint in datapoints:
+        if datapoint.startswith(SEPARATOR):
+            _check_counted(store, reports, datapoint.split(SEPARATOR, 2)[1])
+        places.append(find_datapoint(reports, datapoint))
+    return places
+
+
+def _check_counted(store: Store, reports: Reports, name: str) -> None:
     if reports.get(name) is None:
         for state in store.report_states():
             if state.report.name == name:
                 raise CountingError(name, state.position, state.journal_position)
-    return find_report(reports, name)
 
 
 def stored_definitions(store: Store) -> dict[str, Definition]:

@@ -15,6 +15,7 @@ from tillroll.core.batch import Event
 from tillroll.core.definition import define
 from tillroll.core.query import Query, answer
 from tillroll.core.report import FIVE
+from tillroll.definitions import find_places
 from tillroll.errors import CountingError, QueryError
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def test_a_report_that_is_not_whole_tells_how_far_it_is_and_shows_nothing(store:
     assert store.catalogue().get("local-days") is None
     with pytest.raises(CountingError, match="local-days is being counted: 0 of "):
         store.page(Query(report=definition.report(1)))
+    with pytest.raises(CountingError, match="local-days is being counted: 0 of "):
+        find_places(store, ["|local-days|2011-12-03|PAY_NOW"])
+    with pytest.raises(QueryError, match="a datapoint of no report"):
+        find_places(store, ["|others|2011-12-03|PAY_NOW"])
     (state,) = [state for state in store.report_states() if state.report.is_own]
     assert (state.readable, state.position, state.whole) == (False, 0, False)
 

@@ -8,7 +8,7 @@ import typer
 
 from tillroll.cli.options import Json, StoreOptions
 from tillroll.cli.output import console, table, write_json
-from tillroll.core.question import find_datapoint
+from tillroll.definitions import find_places
 
 
 def run(
@@ -20,7 +20,7 @@ def run(
 ) -> None:
     """Show the events behind a datapoint: the place in the journal, the name, and whether it is folded."""
     with where.opened() as store:
-        at = find_datapoint(store.catalogue(), datapoint)
+        (at,) = find_places(store, [datapoint])
         (counted,) = store.get([datapoint])
         events = counted.events
         traces = list(islice(store.trace(datapoint), limit))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from tillroll.core.question import find_datapoint, whole_number
+from tillroll.core.question import whole_number
+from tillroll.definitions import find_places
 from tillroll.errors import QueryError
 from tillroll.web.answers import json_answer, single_parameters
 
@@ -40,14 +41,14 @@ class ExplainRoute:
         return await self._state.read(json_answer, request, answer)
 
     def _read(self, datapoint: str, after: int, limit: int) -> dict[str, Any]:
-        report = find_datapoint(self._state.store.catalogue(), datapoint).report
+        (at,) = find_places(self._state.store, [datapoint])
         (counted,) = self._state.store.get([datapoint])
         events = counted.events
         traces = list(islice(self._state.store.trace(datapoint), after, after + limit + 1)) if after < events else []
         found = [{**msgspec.structs.asdict(trace), "event": msgspec.Raw(trace.event)} for trace in traces[:limit]]
         following = str(after + limit) if len(traces) > limit else None
         return {
-            "report": report.name,
+            "report": at.report.name,
             "datapoint": datapoint,
             "events": events,
             "purchases": found,

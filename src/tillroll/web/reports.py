@@ -16,8 +16,8 @@ from tillroll.core.csv_form import COLUMNS, Columns, CsvForm
 from tillroll.core.definition import define
 from tillroll.core.preview import EVENTS, preview
 from tillroll.core.query import DEFAULT_MEASURES, MEASURES, Aggregate, Page, aggregate_object
-from tillroll.core.question import find_datapoint, measures_of, parse_query, whole_number
-from tillroll.definitions import definition_object, find_readable, planned, state_object
+from tillroll.core.question import measures_of, parse_query, whole_number
+from tillroll.definitions import definition_object, find_places, find_readable, planned, state_object
 from tillroll.errors import PARQUET_EXTRA, DefinitionError, QueryError, VersionGoneError
 from tillroll.export.parquet import AGGREGATE_MEASURES, has_parquet, write_aggregates
 from tillroll.web.answers import (
@@ -247,9 +247,7 @@ class ReportRoutes:
         return answer(request, aggregates_json(found, measures))
 
     def _get(self, datapoints: list[str], measures: tuple[str, ...]) -> list[Aggregate]:
-        reports = self._store.catalogue()
-        for datapoint in datapoints:
-            find_datapoint(reports, datapoint)
+        find_places(self._store, datapoints)
         return self._store.get(datapoints, amounts=measures != DEFAULT_MEASURES)
 
     async def merchants(self, request: Request) -> Response:

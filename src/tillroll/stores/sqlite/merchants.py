@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.batch import Batch
 
+_KNOWN: Final = "SELECT coalesce(max(id) + 1, 0) FROM value WHERE dictionary = ?"
 _REBUILD: Final = "Rebuild them and the aggregates from the journal: tillroll rebuild"
 VALUE_TABLES: Final = """
 CREATE TABLE dictionary (
@@ -87,7 +88,9 @@ class Names:
         if self._crc(dictionary, known) != crc:
             with self._lock:
                 self._begin(-1)
-            raise DamageError(f"the names of the {known} merchants are not what was written", _REBUILD)
+            raise DamageError(
+                f"the texts of the {known} values of {self.dictionary} are not what was written", _REBUILD
+            )
         return dictionary
 
     def _read_some(self, connection: sqlite3.Connection, dictionary: kernel.Dictionary, known: int) -> None:
@@ -101,12 +104,14 @@ class Names:
         names = [name for (name,) in found]
         if start < stop:
             if len(names) < stop - start:
-                raise DamageError(f"of the merchants from {start} to {stop - 1} some are missing", _REBUILD)
+                raise DamageError(
+                    f"of the values of {self.dictionary} from {start} to {stop - 1} some are missing", _REBUILD
+                )
             try:
                 dictionary.add(*kernel.join_strings(names))
             except (TypeError, ValueError) as error:  # damage may change what type SQLite takes a column for
                 self._begin(-1)
-                raise DamageError("the name of a merchant is damaged", _REBUILD) from error
+                raise DamageError(f"the text of a value of {self.dictionary} is damaged", _REBUILD) from error
             if dictionary is self._dictionary:
                 self._note(names_crc(names, self._crcs[start]))
 
@@ -303,11 +308,11 @@ class Dictionaries:
         """Return how many values a kept field's dictionary has, and the checksum of their texts."""
         query = "SELECT name, size, crc, checksum FROM dictionary WHERE name = ?"
         row = self._connection.execute(query, (dictionary,)).fetchone()
-        if row is None:
-            return 0, 0
-        if _row_crc(row[:3]) != row[3]:
-            raise DamageError(f"the record of the values of {dictionary} is damaged", _REBUILD)
-        return row[1], row[2]
+        size, crc = (0, 0) if row is None else row[1:3]
+        (known,) = self._connection.execute(_KNOWN, (dictionary,)).fetchone()
+        if known != size or (row is not None and _row_crc(row[:3]) != row[3]):
+            raise DamageError(f"the record of the values of {dictionary} is not what was written", _REBUILD)
+        return size, crc
 
     def find(self, dictionary: str, text: str) -> int | None:
         """Return the number of a text in a dictionary, None when it has none."""
