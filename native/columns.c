@@ -31,14 +31,31 @@ uint64_t largest_unsigned(const void *values, int width, size_t count) {
     return largest;
 }
 
+static inline void widen_bounds(int64_t value, int64_t *least, int64_t *largest) {
+    *least = value < *least ? value : *least;
+    *largest = value > *largest ? value : *largest;
+}
+
+/* In lanes, so that a comparison need not wait for that of the value before. */
 void bounds_signed(const int64_t *values, size_t count, int64_t *least, int64_t *largest) {
-    int64_t low = INT64_MAX, high = INT64_MIN;
-    for (size_t i = 0; i < count; i++) {
-        low = values[i] < low ? values[i] : low;
-        high = values[i] > high ? values[i] : high;
+    enum { LANES = 4 };
+    int64_t lows[LANES] = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+    int64_t highs[LANES] = {INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (size_t lane = 0; lane < LANES; lane++) {
+            widen_bounds(values[i + lane], &lows[lane], &highs[lane]);
+        }
     }
-    *least = low;
-    *largest = high;
+    for (; i < count; i++) {
+        widen_bounds(values[i], &lows[0], &highs[0]);
+    }
+    for (size_t lane = 1; lane < LANES; lane++) {
+        lows[0] = lows[lane] < lows[0] ? lows[lane] : lows[0];
+        highs[0] = highs[lane] > highs[0] ? highs[lane] : highs[0];
+    }
+    *least = lows[0];
+    *largest = highs[0];
 }
 
 int width_for(uint64_t largest) {

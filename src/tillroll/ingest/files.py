@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 HEAD_BYTES: Final = 64 * 2**10  # by which content is recognised
 _BLOCK_BYTES: Final = 32 * 2**20
 _BLOCK_BYTES_FIRST: Final = 4 * 2**20  # doubled from block to block, so that the first is soon there to be committed
-_BLOCKS_AT_ONCE: Final = 4  # one is read, one parsed, one waits, one is committed
+_BLOCKS_AT_ONCE: Final = 3  # one is read, one parsed, one committed; another would cost more for its memory
 _FALLBACK_MAX: Final = 100_000  # lines of a commit that may be rejected: each costs a thousand bytes until it is stored
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -259,7 +259,7 @@ def read_ahead(
     content: Input, source: Source, clock: Clock, fields: FieldWatch = NO_WATCH
 ) -> Iterator[Iterator[Stretch]]:
     """Lend the events of a file as they are read by one thread and parsed by another, which begin at once."""
-    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(content, blocks, source, clock, fields), 3) as parsed:
+    with _ahead(content.blocks(), 2) as blocks, _ahead(_parsed(content, blocks, source, clock, fields), 2) as parsed:
         yield parsed
 
 

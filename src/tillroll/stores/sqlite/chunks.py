@@ -10,7 +10,7 @@ import hashlib
 import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tillroll.core import chunk
+from tillroll.core import chunk, kernel
 from tillroll.errors import LaterFormatError
 from tillroll.stores.sqlite.damage import DamageError
 
@@ -37,15 +37,22 @@ class Chunk(NamedTuple):
     payload: bytes
     chain: bytes = b""
 
+    @staticmethod
+    def encoded(first: int, batch: Batch, committed_at: float) -> tuple[Chunk, bytes]:
+        """Return the row of a batch, which is not linked yet, and the digest of its payload, that it is linked by."""
+        payload = chunk.encode(batch)
+        row = Chunk(first, len(batch), *kernel.bounds(batch.seconds), committed_at, payload)
+        return row, hashlib.sha256(payload).digest()
+
     @property
     def last(self) -> int:
         """The number of its last event."""
         return self.first + self.events - 1
 
-    def linked(self, before: bytes) -> bytes:
-        """Return the hash that this row must have after a chunk of that hash."""
+    def linked(self, before: bytes, digest: bytes | None = None) -> bytes:
+        """Return the hash that this row must have after a chunk of that hash; `digest` is its payload's, if known."""
         head = before + _ROW.pack(self.first, self.events, self.low, self.high, self.committed_at)
-        return hashlib.sha256(head + hashlib.sha256(self.payload).digest()).digest()
+        return hashlib.sha256(head + (digest or hashlib.sha256(self.payload).digest())).digest()
 
     def batch(self) -> Batch:
         """Return its events.
@@ -62,9 +69,9 @@ class Chunk(NamedTuple):
             raise DamageError(f"the chunk of events {self.first} to {self.last}: {error}", _RESTORE) from error
 
 
-def append(connection: sqlite3.Connection, row: Chunk, before: bytes) -> bytes:
-    """Add a chunk after the one of that hash; return its own. Call in a transaction."""
-    chain = row.linked(before)
+def append(connection: sqlite3.Connection, row: Chunk, digest: bytes, before: bytes) -> bytes:
+    """Add a chunk, of which the payload has a digest, after the one of that hash; return its own. In a transaction."""
+    chain = row.linked(before, digest)
     connection.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?)", row._replace(chain=chain))
     return chain
 

@@ -6,7 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core import chunk, kernel, limits
+from tillroll.core import limits
 from tillroll.core.dimension import MERCHANT
 from tillroll.core.fold import codes_of
 from tillroll.core.fold import fold as fold_into
@@ -36,7 +36,7 @@ class Commits:
         self._writer = writer
         self._connection = writer.connection
         self._clock = clock
-        self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # compresses one large batch while it is folded
+        self._encoder = ThreadPoolExecutor(1, "tillroll-encode")  # encodes one large batch while it is folded
         self._owes_fold = False
         self._folded_at = 0.0  # when the last fold that was due began
         self._told_unknown = ""
@@ -103,16 +103,15 @@ class Commits:
         head = events + added
         foldable = writer.is_foldable()
         fold = foldable and state.folded == events and added >= _FOLD_IN_COMMIT
-        encoding = self._encoder.submit(chunk.encode, batch) if fold else None
+        encoding = self._encoder.submit(Chunk.encoded, events + 1, batch, now) if fold else None
         merchants = writer.merchants
         merchant_ids = merchants.ids(batch) if foldable or writer.can_number() else None
         if fold and merchant_ids is not None:
             writer.count(fold_into(FIVE, codes_of(batch, merchant_ids)), state)
         if writer.roster.own_dictionaries:
             writer.number_values(batch)
-        payload = encoding.result() if encoding else chunk.encode(batch)
-        row = Chunk(events + 1, added, *kernel.bounds(batch.seconds), now, payload)
-        chain = append(self._connection, row, state.chain)
+        row, digest = encoding.result() if encoding else Chunk.encoded(events + 1, batch, now)
+        chain = append(self._connection, row, digest, state.chain)
         names = (len(merchants), merchants.crc) if merchant_ids is not None else state.names
         folded, folded_at = (head, now) if fold else (state.folded, state.folded_at)
         state = StoreState(head, folded, folded_at, state.generation, *names, chain, state.definitions)
