@@ -3,6 +3,14 @@
 
 #include <stdlib.h>
 
+/* A function that is compiled for wide vectors too; the loader takes the one that the processor has the instructions for.
+ * Sanitizers are not there yet when it does. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE
+#endif
+
 /* Call a macro with the type of each width. */
 #define BY_WIDTH(width, DO)     \
     switch (width) {            \
@@ -16,7 +24,7 @@
         DO(uint64_t) break;     \
     }
 
-uint64_t largest_unsigned(const void *values, int width, size_t count) {
+WIDE uint64_t largest_unsigned(const void *values, int width, size_t count) {
     uint64_t largest = 0;
 #define LARGEST(type)                                           \
     {                                                           \
@@ -89,7 +97,7 @@ void narrow_signed(const int64_t *values, size_t count, int64_t base, int width,
     turn(out, width, count);
 }
 
-void narrow_unsigned(const void *column, int from, size_t count, uint64_t base, int width, unsigned char *out) {
+WIDE void narrow_unsigned(const void *column, int from, size_t count, uint64_t base, int width, unsigned char *out) {
 #define NARROW_FROM(from_type)                          \
     {                                                   \
         const from_type *values = column;               \
@@ -237,7 +245,7 @@ void accepts(const void *codes, int width, size_t count, const uint8_t *table, u
 #define FEW_BOUNDS 8
 
 /* Few bounds below 2^31: every value is compared with all, as 32 bits, of which a processor compares many at once. */
-static void bucketize_few(const int64_t *values, size_t count, const int32_t *bounds, size_t bounds_count,
+WIDE static void bucketize_few(const int64_t *values, size_t count, const int32_t *bounds, size_t bounds_count,
                           uint8_t *buckets) {
     int32_t cut[SOME], found[SOME];
     for (size_t start = 0; start < count; start += SOME) {
