@@ -120,7 +120,7 @@ def _weigh(browser: Browser, server: Server) -> None:
     names = page.evaluate("() => performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname)")
     page.context.close()
     files = [STATIC / "index.html"]
-    files += [STATIC / name.removeprefix("/static/") for name in names if name.startswith("/static/")]
+    files += [STATIC / name.split("/", 3)[3] for name in names if name.startswith("/static/")]  # behind its hash
     every = [*STATIC.glob("js/**/*.js"), *STATIC.glob("vendor/uplot/*.js")]
     print(f"what a first view fetches: {_weight(files)}\nJavaScript of all views: {_weight(every)}")
 

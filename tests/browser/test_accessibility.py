@@ -85,7 +85,10 @@ def test_empty_page_and_prompt_have_no_fault(open_page: Callable[..., Page], fre
     page = open_page(fresh_server.url, bypass_csp=True)
     expect(page.get_by_role("heading", name="No purchases yet")).to_be_visible()
     assert faults(page, axe) == []
-    page.evaluate("() => import('/static/js/parts/token.js').then((prompt) => { prompt.askForToken('wanted'); })")
+    page.evaluate(
+        "() => import(new URL('parts/token.js', document.querySelector('script[type=module]').src))"
+        ".then((prompt) => { prompt.askForToken('wanted'); })"
+    )
     expect(page.get_by_role("dialog")).to_be_visible()
     assert faults(page, axe) == []
 

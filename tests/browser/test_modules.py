@@ -7,10 +7,18 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.browser.reading import ready
 
 import tillroll
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+    from tests.browser.process import Server
 
 STATIC = Path(tillroll.__file__).parent / "web" / "static"
 WEIGHT_BYTES_MAX = 150_000  # compressed; the font is beside it, and kept by the browser
@@ -87,3 +95,14 @@ def test_colors_stand_out(theme: int) -> None:
     assert len(parts) == 20
     weak = {pair: contrast(found[pair[0]], found[pair[1]]) for pair in texts | parts}
     assert {pair: value for pair, value in weak.items() if value < (texts | parts)[pair]} == {}
+
+
+def test_second_visit_asks_for_no_file_of_the_page_again(open_page: Callable[..., Page], server: Server) -> None:
+    page = open_page(server.url)
+    ready(page)
+    page.goto(f"{server.url}/healthz")
+    page.goto(server.url)
+    ready(page)
+    files = page.evaluate("performance.getEntriesByType('resource').filter((one) => one.name.includes('/static/'))")
+    assert len(files) > 30
+    assert [one["name"] for one in files if one["transferSize"]] == []

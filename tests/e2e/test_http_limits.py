@@ -196,6 +196,10 @@ def test_address_that_no_file_can_have_is_not_there(running: Running) -> None:
             "%2e%2e/static.py",
             "",
             "js",
+            "0123456789abcdef/",
+            "0123456789abcdef/..%2fasgi.py",
+            "0123456789abcdef/0123456789abcdef/js/main.js",
+            "0123456789ABCDEF/js/main.js",
         ):
             answer = http.get(f"/static/{path}")
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
@@ -207,7 +211,7 @@ def test_address_that_no_file_can_have_is_not_there(running: Running) -> None:
     assert "Traceback" not in running.log.read_text()
 
 
-@pytest.mark.parametrize("address", ["/", "/docs", "/static/docs/docs.js"])
+@pytest.mark.parametrize("address", ["/static/index.html", "/static/docs/docs.js"])
 def test_range_that_a_file_does_not_have_is_a_problem(running: Running, address: str) -> None:
     with client(running) as http:
         size = len(http.get(address).content)

@@ -168,7 +168,7 @@ class Application:
         pages = StaticPages(STATIC)
         routes.append(Route("/", pages.page("index.html"), methods=["GET"]))
         routes.append(Route("/docs", pages.page("docs/index.html"), methods=["GET"]))
-        guides = GuideRoutes(state)
+        guides = GuideRoutes(state, pages)
         routes.append(Route("/guide", guides.page, methods=["GET"]))
         routes.append(Route("/guide/index.json", guides.index, methods=["GET"]))
         routes.append(Route("/guide/{name}", guides.page, methods=["GET"]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tillroll.web.state import ServerState
+    from tillroll.web.static import StaticPages
 
 FOLDER: Final = Path(__file__).parent / "guide"
 INDEX: Final = "index"
@@ -158,8 +159,9 @@ def _address(name: str) -> str:
 class GuideRoutes:
     """Serves the guides."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: ServerState, pages: StaticPages) -> None:
         self._state = state
+        self._pages = pages
         self._guides = Guides()
 
     async def page(self, request: Request) -> Response:
@@ -168,7 +170,7 @@ class GuideRoutes:
         guides = await self._state.read(lambda: self._guides.all)
         if name not in guides or (name == INDEX and "name" in request.path_params):
             raise HTTPException(404)
-        return HTMLResponse(self._guides.page(name), headers=_CACHED)
+        return await self._pages.answer(request, self._guides.page(name))
 
     async def index(self, _: Request) -> Response:
         """GET /guide/index.json."""

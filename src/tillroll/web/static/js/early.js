@@ -16,7 +16,7 @@ const asked = /^#\/([^?]*)/.exec(location.hash)?.[1] || "overview";
 for (const name of Object.hasOwn(modules, asked) ? modules[asked] : modules.report) {
   const link = document.createElement("link");
   link.rel = "modulepreload";
-  link.href = `/static/js/${name}.js`;
+  link.href = new URL(`${name}.js`, /** @type {HTMLScriptElement} */ (document.currentScript).src).href;
   document.head.append(link);
 }
 
