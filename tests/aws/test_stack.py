@@ -87,6 +87,17 @@ def test_a_stack_is_planned_protected_rolled_back_and_takes_its_tables_over(
     assert release.is_rolled_back(session, outputs)
     assert {(move.before.number, move.after.number) for move in release.undo(session, outputs)} == {(1, 3)}
     assert release.undo(session, outputs) == []
+    by_hand = {"FunctionName": "second-fold", "Name": "live"}
+    functions.update_alias(**by_hand, FunctionVersion="$LATEST")
+    assert release.is_rolled_back(session, outputs)
+    assert run(["aws", "rollback", "--stack", "second", "--undo"]) == 0
+    assert "second-fold: version $LATEST -> 3" in capfd.readouterr().out
+    functions.update_alias(**by_hand | {"FunctionName": "second-take-batch"}, FunctionVersion="$LATEST")
+    assert {(move.before.name, move.after.name) for move in release.rollback(session, outputs)} == {
+        ("$LATEST", "1"),
+        ("3", "1"),
+    }
+    assert release.undo(session, outputs)
 
     deployed.aws.client("dynamodb").put_item(TableName="second-journal", Item={"log": {"S": "x"}, "number": {"N": "1"}})
     formation.update_termination_protection(StackName="second", EnableTerminationProtection=False)

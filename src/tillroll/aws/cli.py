@@ -158,7 +158,10 @@ def deploy(
         return
     outputs = stack.deploy(session, stack_name, given, _print_change, options)
     if release.is_rolled_back(session, outputs):
-        typer.echo("the functions are rolled back: `tillroll aws rollback --undo` activates the newest", err=True)
+        typer.echo(
+            "the functions' newest versions are not active: `tillroll aws rollback --undo` activates the newest",
+            err=True,
+        )
     if json:
         write_json(outputs)
         return
@@ -216,7 +219,7 @@ def rollback(
         return
     for move in moves:
         before, after = move.before, move.after
-        typer.echo(f"{move.function}: version {before.number} -> {after.number}, published {after.published_at}")
+        typer.echo(f"{move.function}: version {before.name} -> {after.name}, published {after.published_at}")
     if not moves:
         typer.echo("the newest versions are active")
 

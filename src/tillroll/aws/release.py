@@ -15,15 +15,25 @@ if TYPE_CHECKING:
     import boto3
 
 ALIAS: Final = "live"
+_LATEST: Final = "$LATEST"  # what Lambda calls the code of now, which is no published version
 _FUNCTIONS: Final = ("TakeBatchFunction", "FoldFunction")  # of a stack's outputs
 
 
 class Version(NamedTuple):
-    """A published version of a function."""
+    """A version of a function."""
 
-    number: int
+    number: int | None  # None for the code of now, which somebody has pointed the alias at by hand
     package: str  # the SHA-256 of its code
     published_at: str
+
+    @property
+    def name(self) -> str:
+        """What Lambda calls it."""
+        return _LATEST if self.number is None else str(self.number)
+
+    def is_before(self, other: Version) -> bool:
+        """Tell whether it was published before another: the code of now comes after all."""
+        return self.number is not None and (other.number is None or self.number < other.number)
 
 
 class Move(NamedTuple):
@@ -44,10 +54,10 @@ def rollback(session: boto3.Session, outputs: Mapping[str, str]) -> list[Move]:
     """
     functions = _look(session, outputs)
     now, versions = functions[outputs[_FUNCTIONS[0]]]
-    earlier = [each for each in versions if each.number < now.number and each.package != now.package]
+    earlier = [each for each in versions if each.is_before(now) and each.package != now.package]
     if not earlier:
         remedy = "Check out the release that is wanted, and deploy it"
-        raise AwsError(f"there is no package before version {now.number} of {outputs[_FUNCTIONS[0]]}", remedy)
+        raise AwsError(f"there is no package before version {now.name} of {outputs[_FUNCTIONS[0]]}", remedy)
     package = max(earlier).package
     moves = []
     for name, (current, known) in functions.items():
@@ -71,26 +81,29 @@ def is_rolled_back(session: boto3.Session, outputs: Mapping[str, str]) -> bool:
 
 
 def _look(session: boto3.Session, outputs: Mapping[str, str]) -> dict[str, tuple[Version, list[Version]]]:
-    """Return each function's version in force, and all that it has."""
+    """Return each function's version in force, and all that are published."""
     client: Any = session.client("lambda")
     found = {}
     with explained("looking for the functions' versions"):
         for name in (outputs[each] for each in _FUNCTIONS):
-            number = int(client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"])
+            active = client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
             pages = client.get_paginator("list_versions_by_function").paginate(FunctionName=name)
-            versions = [
-                Version(int(each["Version"]), each["CodeSha256"], each["LastModified"])
-                for page in pages
-                for each in page["Versions"]
-                if each["Version"] != "$LATEST"
-            ]
-            found[name] = next(each for each in versions if each.number == number), versions
+            versions = {each["Version"]: _version(each) for page in pages for each in page["Versions"]}
+            published = [each for each in versions.values() if each.number is not None]
+            if not published:
+                raise AwsError(f"{name} has no published version", "Deploy the release that is wanted")
+            found[name] = versions[active], published
     return found
+
+
+def _version(told: Mapping[str, Any]) -> Version:
+    number = None if told["Version"] == _LATEST else int(told["Version"])
+    return Version(number, told["CodeSha256"], told["LastModified"])
 
 
 def _move(session: boto3.Session, moves: list[Move]) -> list[Move]:
     client: Any = session.client("lambda")
     for move in moves:
-        with explained(f"pointing {move.function} at version {move.after.number}"):
-            client.update_alias(FunctionName=move.function, Name=ALIAS, FunctionVersion=str(move.after.number))
+        with explained(f"pointing {move.function} at version {move.after.name}"):
+            client.update_alias(FunctionName=move.function, Name=ALIAS, FunctionVersion=move.after.name)
     return moves
