@@ -17,7 +17,7 @@ def test_fields_that_the_file_lists_are_kept_from_every_way_in_and_shown(tmp_pat
     config.write_text('[events]\nkeep = ["country", "customer.segment"]\n')
     data = tmp_path / "data"
     some: list[dict[str, Any]] = [
-        EVENT | {"id": "1", "country": "SE", "customer": {"segment": "a|b"}, "secret": "4111"},
+        EVENT | {"id": "1", "country": "SE", "customer": {"segment": "a|b", "name": "A"}, "secret": "4111"},
         EVENT | {"id": "2", "country": 1},
     ]
     for _ in range(2):  # started again, everything is a repeat
@@ -28,7 +28,7 @@ def test_fields_that_the_file_lists_are_kept_from_every_way_in_and_shown(tmp_pat
     rows = {row["name"]: (row["distinct"], row["events"], row["absent"], row["listed"]) for row in shown["kept"]}
     assert rows == {"country": (2, 2, 0, True), "customer.segment": (1, 1, 1, True)}
     assert {row["name"]: row["types"] for row in shown["not_kept"]} == {
-        "customer": {"object": 4},
+        "customer.name": {"text": 4},
         "secret": {"text": 4},
     }
     csv = tmp_path / "more.csv"
@@ -36,7 +36,7 @@ def test_fields_that_the_file_lists_are_kept_from_every_way_in_and_shown(tmp_pat
     assert tillroll("import", csv, "--data", data, "--config", config).returncode == 0
     told = json.loads(tillroll("fields", "--json", "--data", data, "--config", config).stdout)
     assert {row["name"]: row["distinct"] for row in told["kept"]} == {"country": 3, "customer.segment": 1}
-    assert {row["name"] for row in told["not_kept"]} == {"customer", "secret", "colour"}
+    assert {row["name"] for row in told["not_kept"]} == {"customer.name", "secret", "colour"}
     assert "4111" not in json.dumps(told)
     events = [json.loads(line) for line in tillroll("events", "--data", data).stdout.splitlines()]
     assert [(event["id"], event.get("country"), event.get("customer")) for event in events] == [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event
-from tillroll.core.field_tally import NAMES_MAX, FieldTally, KeptTally
+from tillroll.core.field_tally import NAMES_MAX, FieldTally, KeptTally, shown_fields
 from tillroll.ingest.field_watch import FieldWatch
 
 EVENT = Event(1_322_907_330, 0, 4_285, 2, "m")
@@ -26,6 +26,23 @@ def test_fields_are_counted_by_name_and_type_whatever_is_in_them() -> None:
     assert tally.looked_at >= 3
     assert set(tally.fields) == {"a", "b"}
     assert tally.fields["b"] == {"text": 1}
+
+
+def test_an_object_is_not_kept_only_where_none_of_its_fields_is_listed_or_it_is_sometimes_no_object() -> None:
+    tally = FieldTally()
+    tally.look(b'{"a":{"b":{"c":1,"d":2}},"ab":{"e":1},"a.b":{"c":1},"x":{"y":1},"n":{"m":1}}')
+    tally.look(b'{"x":"text","n":null}')
+    shown = shown_fields(tally, KeptTally(), ["a.b.c", "x.y", '"n.m"'])
+    assert {row["name"]: row["types"] for row in shown["not_kept"]} == {
+        "a.b.d": {"number": 1},
+        "ab": {"object": 1},
+        "ab.e": {"number": 1},
+        '"a.b"': {"object": 1},
+        '"a.b".c': {"number": 1},
+        "x": {"object": 1, "text": 1},
+        "n": {"null": 1, "object": 1},
+        "n.m": {"number": 1},
+    }
 
 
 def test_an_event_of_ten_thousand_fields_stays_in_bounds() -> None:

@@ -144,7 +144,10 @@ class KeptTally:
 
 
 def shown_fields(tally: FieldTally, kept: KeptTally, listed: Iterable[str]) -> dict[str, Any]:
-    """Return what people are shown of fields: those that are kept, and those that events bring beside them."""
+    """Return what people are shown of fields: those that are kept, and those that events bring beside them.
+
+    An object that has a listed field in it is left out; its other fields are shown, each by its own name.
+    """
     names = tuple(listed)
     others = [
         {
@@ -153,7 +156,7 @@ def shown_fields(tally: FieldTally, kept: KeptTally, listed: Iterable[str]) -> d
             "types": dict(sorted(types.items(), key=lambda one: (-one[1], one[0]))),
         }
         for name, types in sorted(tally.fields.items(), key=lambda one: (-sum(one[1].values()), one[0]))
-        if name not in names
+        if name not in names and not (set(types) == {"object"} and _leads_to_any(name, names))
     ]
     return {
         "events": kept.events,
@@ -163,6 +166,10 @@ def shown_fields(tally: FieldTally, kept: KeptTally, listed: Iterable[str]) -> d
         "not_kept": others,
         "other_names": tally.others,
     }
+
+
+def _leads_to_any(name: str, names: Iterable[str]) -> bool:
+    return any(each.startswith(f"{name}.") for each in names)
 
 
 def _share(part: int, whole: int) -> float:
