@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.brackets import bracket
 
-from tillroll.core.accept import encode_event
 from tillroll.core.batch import BatchBuilder, NameKind, Source
+from tillroll.core.decode import encode_event
 from tillroll.core.export import ALL_EVENTS, Chosen
 from tillroll.core.field_tally import FieldTally
 from tillroll.core.limits import METHODS

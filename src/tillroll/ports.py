@@ -18,8 +18,9 @@ from tillroll.core.rejection import EVERY
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tillroll.core.accept import Reason, Rejection
+    from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
+    from tillroll.core.decode import Reason
     from tillroll.core.definition import Definition
     from tillroll.core.export import Chosen
     from tillroll.core.field_tally import FieldTally

@@ -18,8 +18,9 @@ from tests.oracle import REPORTS
 
 from tillroll.app import open_store
 from tillroll.core import chunk, limits
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import UNNAMED, Event, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.export import ALL_EVENTS
 from tillroll.core.query import Query
 from tillroll.errors import BusyError, StoreError

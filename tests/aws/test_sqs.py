@@ -10,8 +10,9 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.errors import ConfigError, QueueError
 from tillroll.queues.sqs import queue as queue_module
 from tillroll.queues.sqs.queue import MESSAGE_BYTES_MAX, SqsQueue, connect, open_sqs_queue

@@ -22,7 +22,7 @@ from tests.e2e.forks import Forked, run
 
 from tillroll.app import open_store
 from tillroll.aws.redrive import Redriven, look, redrive
-from tillroll.core.accept import Reason
+from tillroll.core.decode import Reason
 from tillroll.errors import BusyError, StoreError
 from tillroll.ingest.envelope import open_envelope
 from tillroll.ingest.worker import SLICE_BYTES, Taken, Worker, fold_if_due, take_messages, wall_clock

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import chunk, kernel, limits, own_names
-from tillroll.core.accept import Rejection, encode_event_of
 from tillroll.core.batch import Identity, NameKind, Source, told
+from tillroll.core.decode import encode_event_of
 from tillroll.core.definition import Definition, same
 from tillroll.core.export import ALL_EVENTS, Chosen, named
 from tillroll.core.field_tally import FieldTally
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from tillroll.core.accept import Rejection
     from tillroll.core.batch import Batch
     from tillroll.core.recount import Differences
     from tillroll.core.rejection import Capacity, RejectedFilter

@@ -10,8 +10,9 @@ import pytest
 from tests.aws.ministack import CREDENTIALS, REGION, running
 from tests.contract.memory_queue import MemoryQueue
 
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.queues.sqs.queue import SqsQueue
 
 if TYPE_CHECKING:

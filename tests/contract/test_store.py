@@ -13,8 +13,9 @@ import pytest
 from tests.batches import batch_of
 from tests.oracle import REPORTS, Oracle, counted, events_of
 
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.core.query import Aggregate, Query
 from tillroll.core.rejection import Capacity, RejectedFilter

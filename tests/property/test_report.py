@@ -10,8 +10,8 @@ from tests.brackets import bracket
 from tests.oracle import REPORTS
 
 from tillroll.core import limits
-from tillroll.core.accept import Reason, decode_event, encode_event
 from tillroll.core.batch import Event
+from tillroll.core.decode import Reason, decode_event, encode_event
 from tillroll.core.dimension import BRACKET, DAY, HOUR, merchant_is_reserved
 from tillroll.core.limits import METHODS
 from tillroll.core.text import is_name

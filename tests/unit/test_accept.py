@@ -11,15 +11,10 @@ from tests.fuzz.checks import check_bodies, check_parts, check_texts
 
 from tillroll.core import kernel
 from tillroll.core import parse as parse_module
-from tillroll.core.accept import (
-    Body,
-    accept,
-    decode_event,
-    encode_event,
-)
+from tillroll.core.accept import Body, accept
 from tillroll.core.batch import UNNAMED, Event, NameKind, Run, Source
 from tillroll.core.body import PartingState, is_empty, part, part_by_reference
-from tillroll.core.decode import Reason
+from tillroll.core.decode import Reason, decode_event, encode_event
 from tillroll.core.parse import InvalidText, parse_some
 
 NOW_S = 1_700_000_000.5

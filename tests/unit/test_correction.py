@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tillroll.core.accept import Body, Reason, Rejection
+from tillroll.core.accept import Body, Rejection
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.core.rejection import RejectedFilter
 from tillroll.ingest import correction

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tillroll.core import rejection
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.rejection import (
     GROUP_BYTES_MAX,
     GROUP_MAX,

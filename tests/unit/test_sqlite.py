@@ -23,8 +23,9 @@ from tests.counted import count_datapoints
 from tests.oracle import REPORTS, events_of, rows_of
 
 from tillroll.core import kernel
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import UNNAMED, Event, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.query import Order, Query, Row, answer
 from tillroll.core.report import FIVE, Report
 from tillroll.core.zone import find_zone

@@ -13,8 +13,9 @@ from random import Random
 import pytest
 
 from tillroll.core import rejection as groups
-from tillroll.core.accept import Body, Reason, Rejection, accept
+from tillroll.core.accept import Body, Rejection, accept
 from tillroll.core.batch import UNNAMED, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.rejection import Capacity
 from tillroll.errors import StoreError
 from tillroll.stores.sqlite import head as head_module

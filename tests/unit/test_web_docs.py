@@ -12,8 +12,8 @@ import pytest
 from tests.oracle import REPORTS
 
 from tillroll.core import limits
-from tillroll.core.accept import ReasonCode
 from tillroll.core.batch import NameKind
+from tillroll.core.decode import ReasonCode
 from tillroll.stores.sqlite.store import SqliteStore
 from tillroll.web.asgi import endpoints
 from tillroll.web.openapi import describe

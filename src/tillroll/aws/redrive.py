@@ -22,7 +22,8 @@ from tillroll.ingest.worker import hidden, take_messages
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tillroll.core.accept import Reason, Rejection
+    from tillroll.core.accept import Rejection
+    from tillroll.core.decode import Reason
     from tillroll.ingest.field_watch import FieldWatch
     from tillroll.ports import Clock, Message, Queue, Store
 

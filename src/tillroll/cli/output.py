@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from tillroll.core.accept import Reason
     from tillroll.core.csv_form import CsvForm
+    from tillroll.core.decode import Reason
     from tillroll.core.query import Aggregate
 
 _FILE_WIDTH = 500  # into a file or a pipe, a line is a line

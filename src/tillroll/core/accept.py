@@ -15,7 +15,7 @@ import msgspec
 from tillroll.core import kernel
 from tillroll.core.batch import UNNAMED, Batch, NameKind, Run, Source
 from tillroll.core.body import Parting, is_line, places_in
-from tillroll.core.decode import Reason, ReasonCode, decode_event, encode_event, encode_event_of
+from tillroll.core.decode import Reason, decode_event, encode_event_of
 from tillroll.core.parse import KEEP_NOTHING, Places, lines_of, parse, parse_some
 
 if TYPE_CHECKING:
@@ -32,12 +32,10 @@ __all__ = [
     "Body",
     "Reader",
     "Reason",
-    "ReasonCode",
     "Rejection",
     "Stretch",
     "accept",
     "decode_event",
-    "encode_event",
     "encode_event_of",
 ]
 

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.decode import Reason
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 from tillroll.core import limits
-from tillroll.core.accept import ReasonCode
+from tillroll.core.decode import ReasonCode
 from tillroll.core.dimension import BRACKETS, KEYS, WINDOWS
 from tillroll.core.limits import METHODS
 from tillroll.core.outcome_counts import OutcomeCounts

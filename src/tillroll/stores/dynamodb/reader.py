@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import told
+from tillroll.core.decode import encode_event_of
 from tillroll.core.query import Aggregate, Row, answer, matches
 from tillroll.core.report import SEPARATOR, Place, Reports
 from tillroll.core.smallest import smallest

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 import msgspec
 
 from tillroll.core import rejection as groups
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.decode import Reason  # noqa: TC001 msgspec reads it
 from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, place_of
 from tillroll.errors import StoreError
 from tillroll.ports import StoredRejection

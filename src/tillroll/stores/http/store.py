@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import Batch, NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.definition import Definition, read_definition
 from tillroll.core.dimension import Field
 from tillroll.core.dimension import dimension as make_dimension
