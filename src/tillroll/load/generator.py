@@ -80,13 +80,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("duplicates", "no line is left besides late and invalid ones", "Use smaller shares")
 
 
-class Aggregate(NamedTuple):
-    """One line of a report, as a report shows it."""
-
-    datapoint: str
-    events: int
-
-
 class Summary(msgspec.Struct, kw_only=True):
     """What was generated, and what every report must show once all of it is taken and nothing else."""
 
