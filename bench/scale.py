@@ -43,7 +43,7 @@ from tillroll.stores.dynamodb.commit import KnownLogs, commit
 from tillroll.stores.dynamodb.fold import fold_ledger
 from tillroll.stores.dynamodb.ledger import decode_chunk
 from tillroll.stores.dynamodb.schema import FOLD_KEY, LEDGER, SHARDS
-from tillroll.stores.dynamodb.state import FoldState, Group
+from tillroll.stores.dynamodb.state import FolderGroup, FoldState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -209,7 +209,7 @@ class World:
         self.weights: list[float] = []
         self.folds = [Machine(load.fold_megabytes) for _ in range(load.folders + 1)]
         self._folding: set[int] = set()
-        self.tables.state[FOLD_KEY] = FoldState(groups=(Group(1, folders=load.folders),), shards=SHARDS).item()
+        self.tables.state[FOLD_KEY] = FoldState(groups=(FolderGroup(1, folders=load.folders),), shards=SHARDS).item()
         self.tables.on_state = self._moved
 
     def _time(self) -> float:

@@ -30,7 +30,15 @@ from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
 from tillroll.stores.dynamodb.ledger import decode_chunk, read_head, read_ledger
 from tillroll.stores.dynamodb.schema import LEDGER, definition_key, minute_log
-from tillroll.stores.dynamodb.state import Folder, Group, begun_at, change_state, open_state, read_folders, read_least
+from tillroll.stores.dynamodb.state import (
+    Folder,
+    FolderGroup,
+    begun_at,
+    change_state,
+    open_state,
+    read_folders,
+    read_least,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,7 +304,7 @@ def _joined(begun: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
 
 def _past_the_least(state: Any, main: Any, ahead: Folder) -> Any:
     """A group that begins where the one that is ahead stands."""
-    return Group(state.generation + 1, main.own, main.folders, ahead.position, ahead.token)
+    return FolderGroup(state.generation + 1, main.own, main.folders, ahead.position, ahead.token)
 
 
 def _in_the_middle(_state: Any, main: Any, _ahead: Folder) -> Any:
@@ -311,7 +319,7 @@ def _shared_in_place(context: Any, folders: int) -> Any:
     yield from change_state(context, state, state._replace(groups=groups))
 
 
-def _begun_at_the_furthest(context: Any, group: Group) -> Any:
+def _begun_at_the_furthest(context: Any, group: FolderGroup) -> Any:
     """A group that begins where the folder that is ahead stands."""
     folders = yield from read_folders(context, group)
     furthest = max(folders, key=lambda folder: folder.position)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.versions import Version
     from tillroll.stores.dynamodb.calls import Context, Procedure
-    from tillroll.stores.dynamodb.state import Folder, FoldState, Group
+    from tillroll.stores.dynamodb.state import Folder, FolderGroup, FoldState
 
 _DELETES_AT_ONCE: Final = 500
 _PAUSE_S: Final = 0.5  # when others do what is to be done
@@ -64,7 +64,7 @@ def count_some(context: Context, may_go_on: Callable[[], bool]) -> Procedure[boo
     return _is_left((yield from read_state(context)))
 
 
-def _is_counted_by_another(context: Context, groups: Sequence[Group]) -> Procedure[bool]:
+def _is_counted_by_another(context: Context, groups: Sequence[FolderGroup]) -> Procedure[bool]:
     folders = yield from _all_folders(context, groups)
     return any(is_taken(folder, "", context.clock()) for folder in folders)
 
@@ -95,14 +95,14 @@ def _join(context: Context, state: FoldState, _: Callable[[], bool]) -> Procedur
         yield from drop_folders(context, [group for group in state.groups if group not in groups])
 
 
-def _all_folders(context: Context, groups: Sequence[Group]) -> Procedure[list[Folder]]:
+def _all_folders(context: Context, groups: Sequence[FolderGroup]) -> Procedure[list[Folder]]:
     found: list[Folder] = []
     for group in groups:
         found += yield from read_folders(context, group)
     return found
 
 
-def _stands(context: Context, group: Group, main: Group) -> Procedure[bool]:
+def _stands(context: Context, group: FolderGroup, main: FolderGroup) -> Procedure[bool]:
     """Tell whether a group has come as far as the main one, and neither is in its first range."""
     least = yield from read_least(context, group)
     others = yield from read_least(context, main)

@@ -20,8 +20,8 @@ from tillroll.stores.dynamodb.calls import ConditionFailed, Get, PutState, read_
 from tillroll.stores.dynamodb.ledger import append_mark, read_head
 from tillroll.stores.dynamodb.schema import definition_key, pointer_key
 from tillroll.stores.dynamodb.state import (
+    FolderGroup,
     FoldState,
-    Group,
     change_state,
     open_state,
     read_folders,
@@ -62,7 +62,9 @@ def apply(context: Context, definitions: Sequence[Definition]) -> Procedure[None
         yield from _put_texts(context, [version.definition for version in changed])
         changed = [each._replace(definition=digest_of(each.definition), position=None) for each in changed]
         own = tuple(version.key for version in changed if version.stands)
-        group = Group(state.generation + 1, own, state.main.folders, first=head.number, first_token=head.entry.token)
+        group = FolderGroup(
+            state.generation + 1, own, state.main.folders, first=head.number, first_token=head.entry.token
+        )
         groups = (*state.groups, group) if own else state.groups
         after = state._replace(groups=groups, versions=merged(state.versions, changed))
         if (yield from change_state(context, state, after)):
@@ -89,7 +91,7 @@ def catalogue(context: Context) -> Procedure[Reports]:
     return Reports([*FIVE, *(report for report in found.values() if report is not None)])
 
 
-def reports_of(context: Context, state: FoldState, group: Group) -> Procedure[list[Report]]:
+def reports_of(context: Context, state: FoldState, group: FolderGroup) -> Procedure[list[Report]]:
     """Return the reports that a group counts.
 
     Raises:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, QueryReply, ScanReply
     from tillroll.stores.dynamodb.ledger import Head
     from tillroll.stores.dynamodb.schema import ChunkRef
-    from tillroll.stores.dynamodb.state import FoldState, Group
+    from tillroll.stores.dynamodb.state import FolderGroup, FoldState
 
 _CHUNKS_AT_ONCE: Final = 25  # of at most limits.CHUNK_BYTES_MAX each
 _UPDATES_AT_ONCE: Final = 200  # to begin with; as many as take about a second
@@ -149,7 +149,7 @@ def fold_ledger(
 def fold_group(
     context: Context,
     state: FoldState,
-    group: Group,
+    group: FolderGroup,
     worker: str,
     may_go_on: Callable[[], bool],
     *,
@@ -170,7 +170,7 @@ def fold_group(
     return min(positions)
 
 
-def _in_turn(context: Context, group: Group) -> Procedure[Sequence[int]]:
+def _in_turn(context: Context, group: FolderGroup) -> Procedure[Sequence[int]]:
     """Return the folders of a group in the order in which to fold them: with little time, each has its turn."""
     if group.folders == 1:
         return (0,)
@@ -190,7 +190,7 @@ class _FolderWork:
         self,
         context: Context,
         state: FoldState,
-        group: Group,
+        group: FolderGroup,
         reports: Sequence[Report],
         number: int,
         worker: str,
@@ -403,7 +403,7 @@ def _check_whole(context: Context, head: Head, progress: Progress | None) -> Pro
         number += len(entries)
 
 
-def next_range(context: Context, group: Group, folder: Folder) -> Procedure[Range]:
+def next_range(context: Context, group: FolderGroup, folder: Folder) -> Procedure[Range]:
     """Return the range that a folder is to fold next. Without a mark it has no token, and ends with the ledger.
 
     Raises:
@@ -441,7 +441,7 @@ def next_range(context: Context, group: Group, folder: Folder) -> Procedure[Rang
     return stride
 
 
-def _first_range(context: Context, group: Group) -> Procedure[Range]:
+def _first_range(context: Context, group: FolderGroup) -> Procedure[Range]:
     reply: QueryReply = yield from run_call(context, QueryTable(LEDGER, group.first - 1, limit=1))
     number, entry = decode_entry(reply.items[0]) if reply.items else (0, LedgerEntry())
     check_token(entry.token if number == group.first else None, group.first_token, group.first)

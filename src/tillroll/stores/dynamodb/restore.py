@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from tillroll.stores.dynamodb.calls import Call, ChunksReply, Context, Item, Procedure, QueryReply, ScanReply
-    from tillroll.stores.dynamodb.state import Folder, FoldState, Group
+    from tillroll.stores.dynamodb.state import Folder, FolderGroup, FoldState
 
 # By the time that an entry says: its writer's, whose request may have been on its way for as long again.
 _LEDGER_DOUBT_S: Final = 2 * DOUBT_S
@@ -204,9 +204,9 @@ def _fold_after(state: FoldState, position: int, item: Item) -> set[int]:
     return {number} if epoch == state.epoch and number > position else set()
 
 
-def _groups_before(context: Context, state: FoldState) -> Procedure[Sequence[Group] | None]:
+def _groups_before(context: Context, state: FoldState) -> Procedure[Sequence[FolderGroup] | None]:
     """Return groups that begin where all counters of these have come for certain; None when that is not known."""
-    groups: list[Group] = []
+    groups: list[FolderGroup] = []
     for group in state.groups:
         folders: list[Folder] = yield from read_folders(context, group)
         before, token = min(folder.past for folder in folders)

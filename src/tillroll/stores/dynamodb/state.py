@@ -47,7 +47,7 @@ _LOST: Final = "lost"  # a token that no entry has
 DOUBT_S: Final = 900.0
 
 
-class Group(msgspec.Struct, frozen=True, omit_defaults=True):
+class FolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     """Versions that are counted together. `own` are the keys of those of one's own; the first group counts the five.
 
     With `first`, every folder begins with the range (0, first], which sets its counters. `clears` says that afterwards
@@ -73,7 +73,7 @@ class FoldState(NamedTuple):
 
     generation: int = 1
     epoch: int = 1  # 0: the counters are those of 0.1.0, and have no amounts
-    groups: tuple[Group, ...] = (Group(1),)
+    groups: tuple[FolderGroup, ...] = (FolderGroup(1),)
     versions: tuple[Version, ...] = ()  # of reports of one's own, by name and number
     shards: int = 0  # of the index in which every counter of this epoch is; 0 where some are not
     format: int = FORMAT
@@ -84,11 +84,11 @@ class FoldState(NamedTuple):
         return self.epoch * EPOCH
 
     @property
-    def main(self) -> Group:
+    def main(self) -> FolderGroup:
         """The group that counts the five, and what is read."""
         return self.groups[0]
 
-    def standing(self, group: Group) -> list[Version]:
+    def standing(self, group: FolderGroup) -> list[Version]:
         """Return the versions of one's own that a group counts."""
         return [version for version in self.versions if version.stands and version.key in group.own]
 
@@ -149,7 +149,7 @@ def parse_state(item: Item) -> FoldState:
     return FoldState(
         int(item["generation"]),
         int(item["epoch"]),
-        msgspec.json.decode(str(item["groups"]), type=tuple[Group, ...]),
+        msgspec.json.decode(str(item["groups"]), type=tuple[FolderGroup, ...]),
         msgspec.json.decode(str(item["versions"]), type=tuple[Version, ...]),
         int(item.get("shards", 0)),
         written,
@@ -199,7 +199,7 @@ def _of_older(context: Context, upto: int) -> Procedure[FoldState]:
     """
     entry = yield from read_entry(context, upto)
     token = "" if not upto else _LOST if entry is None else entry.token
-    return FoldState(epoch=0, groups=(Group(1, begins=upto, token=token),))
+    return FoldState(epoch=0, groups=(FolderGroup(1, begins=upto, token=token),))
 
 
 def take_epoch(context: Context) -> Procedure[Head]:
@@ -213,7 +213,7 @@ def take_epoch(context: Context) -> Procedure[Head]:
         state = yield from open_state(context)
         epoch, generation = yield from _greatest(context)
         generation = max(state.generation, generation) + 1
-        group = Group(
+        group = FolderGroup(
             generation,
             tuple(version.key for version in state.versions if version.stands),
             state.main.folders,
@@ -245,7 +245,7 @@ def share(context: Context, folders: int) -> Procedure[None]:
             return
 
 
-def begun_anew(context: Context, group: Group) -> Procedure[Group]:
+def begun_anew(context: Context, group: FolderGroup) -> Procedure[FolderGroup]:
     """Return a group that begins at the least position of another, from its first range on if that is not done."""
     folders = yield from read_folders(context, group)
     least = min(folders, key=lambda folder: folder.position)
@@ -254,11 +254,11 @@ def begun_anew(context: Context, group: Group) -> Procedure[Group]:
     return begun_at(group, least.position, least.token, context.clock(), folders)
 
 
-def begun_at(group: Group, position: int, token: str, now: float, folders: Sequence[Folder]) -> Group:
+def begun_at(group: FolderGroup, position: int, token: str, now: float, folders: Sequence[Folder]) -> FolderGroup:
     """Return a group that goes on with what some folders have counted, from a position on."""
     before = min(folders, key=lambda folder: folder.before)
     ahead = max(group.ahead, *(folder.position for folder in folders))
-    return Group(
+    return FolderGroup(
         group.id,
         group.own,
         group.folders,
@@ -271,7 +271,9 @@ def begun_at(group: Group, position: int, token: str, now: float, folders: Seque
     )
 
 
-def replace_groups(context: Context, before: FoldState, groups: Sequence[Group], generation: int) -> Procedure[bool]:
+def replace_groups(
+    context: Context, before: FoldState, groups: Sequence[FolderGroup], generation: int
+) -> Procedure[bool]:
     """Write a state with these in the place of its groups, called by generations after one; tell whether it is so."""
     called = tuple(msgspec.structs.replace(group, id=generation + at) for at, group in enumerate(groups, 1))
     after = before._replace(generation=generation + len(called), groups=called)
@@ -281,7 +283,7 @@ def replace_groups(context: Context, before: FoldState, groups: Sequence[Group],
     return True
 
 
-def drop_folders(context: Context, groups: Sequence[Group]) -> Procedure[None]:
+def drop_folders(context: Context, groups: Sequence[FolderGroup]) -> Procedure[None]:
     """Delete the items of groups that are no more."""
     keys = [folder_key(group.id, number) for group in groups for number in range(group.folders)]
     yield from run_calls(context, [DropState(key) for key in keys])
@@ -318,7 +320,7 @@ def put_state(context: Context, item: Item, before: Item | None) -> Procedure[bo
     return True
 
 
-def read_folder(context: Context, group: Group, number: int) -> Procedure[tuple[Item | None, Folder] | None]:
+def read_folder(context: Context, group: FolderGroup, number: int) -> Procedure[tuple[Item | None, Folder] | None]:
     """Read a folder's item, None when it has written none, and what it says; None when its group is no more."""
     key = folder_key(group.id, number)
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", [FOLD_KEY, key]))}
@@ -329,7 +331,7 @@ def read_folder(context: Context, group: Group, number: int) -> Procedure[tuple[
     return item, _parse_folder(item) if item is not None else beginning(group)
 
 
-def beginning(group: Group) -> Folder:
+def beginning(group: FolderGroup) -> Folder:
     """Return how a folder of a group begins."""
     if group.first:
         return Folder(0, "")
@@ -337,14 +339,14 @@ def beginning(group: Group) -> Folder:
     return Folder(group.begins, group.token, 0, "", 0, 0, "", "", 0.0, 0.0, *past)
 
 
-def read_folders(context: Context, group: Group) -> Procedure[list[Folder]]:
+def read_folders(context: Context, group: FolderGroup) -> Procedure[list[Folder]]:
     """Read all folders of a group."""
     keys = [folder_key(group.id, number) for number in range(group.folders)]
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", keys))}
     return [_parse_folder(items[key]) if key in items else beginning(group) for key in keys]
 
 
-def read_least(context: Context, group: Group) -> Procedure[Folder]:
+def read_least(context: Context, group: FolderGroup) -> Procedure[Folder]:
     """Read the folder of a group that has come least far."""
     folders = yield from read_folders(context, group)
     return min(folders, key=lambda folder: folder.position)
