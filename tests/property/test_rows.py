@@ -149,6 +149,11 @@ def test_names_are_the_references(runs: list[tuple[int, int, str]], data: st.Dat
     agree("name_texts", *columns.join_strings(ids), positions, counts, named, *values)
 
 
+def test_a_quote_that_a_name_begins_with_stays_where_it_is() -> None:
+    ids, values = columns.join_strings(['"', "", '"i', ""]), columns.join_strings(['"k"', '"m'])
+    agree("name_texts", *ids, array("Q", [0, 1, 2, 3]), array("Q", [2, 2]), b"\2\3", *values)
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), st.text(min_size=1, max_size=5))), st.data())
 def test_names_are_written_in_rows_as_they_are_quoted_by_themselves(
     runs: list[tuple[int, int, str]], data: st.DataObject
