@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     tokens_file: Annotated[
         str,
-        msgspec.Meta(description="A file of lines `send TOKEN`, `read TOKEN` or `send,read TOKEN`, or of their hashes"),
+        msgspec.Meta(description="A file of lines `send TOKEN`, `read TOKEN`, `manage TOKEN` or `send,read TOKEN`"),
     ] = ""
     send_tokens: Annotated[
         tuple[str, ...], msgspec.Meta(description="Tokens that may send events; in the environment separated by commas")

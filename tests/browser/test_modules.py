@@ -53,6 +53,19 @@ def test_what_the_page_needs_is_fetched_with_it() -> None:
     assert set(preloaded) == needed("main") - {"main"}
 
 
+def test_parameters_of_a_view_are_documented_with_all_their_values() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "frontends.md").read_text()
+    state, span = _text("js/state.js"), _text("js/span.js")
+    choices = {name: json.loads(values) for name, values in re.findall(r"^  (\w+): (\[.*\]),$", state, re.MULTILINE)}
+    presets = span[span.index("const PRESETS") : span.index("export const PRESET_NAMES")]
+    choices["range"] = re.findall(r'^  "?([\w-]+)"?: \{', presets, re.MULTILINE)
+    choices["compare"] = json.loads(span.partition("COMPARISONS = ")[2].partition(";")[0])
+    assert set(choices) == {"range", "grain", "compare", "measure", "order"}
+    for name, values in choices.items():
+        [row] = re.findall(rf"^\| `{name}` \| (.*) \|$", document, re.MULTILINE)
+        assert re.findall("`([^`]*)`", row) == values, name
+
+
 def test_nothing_comes_from_elsewhere_and_no_style_or_script_is_inline() -> None:
     page = _text("index.html")
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script(?![^>]*\ssrc=)", page)

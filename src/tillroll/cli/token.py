@@ -29,6 +29,4 @@ def run(
         return
     token = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     typer.echo(token)
-    typer.echo(
-        f"Put it, or its hash, after `send`, `read` or `send,read` in the tokens file: {hash_of(token)}", err=True
-    )
+    typer.echo(f"Put it, or its hash, after `send`, `read` or `manage` in the tokens file: {hash_of(token)}", err=True)
