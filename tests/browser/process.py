@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from tests.e2e.forks import Forked
 from tests.e2e.http_server import NO_TLS
-from tests.ports import free_port
+from tests.e2e.server import Server as Process
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_S = 120.0  # however busy the machine is
 BODY_EVENTS = 20_000
 
 
-class Server:
-    """`tillroll serve` as a process."""
+class Server(Process):
+    """`tillroll serve` as a process, with a client."""
 
     def __init__(
         self,
@@ -34,52 +26,14 @@ class Server:
         token: str | None = None,
         environ: dict[str, str] | None = None,
     ) -> None:
-        self.data = address or str(data)
-        self._folder = data.parent
-        self._environ = environ or {}
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._flags = ["--tokens-file", str(tokens_file)] if tokens_file else []
+        flags = ("--tokens-file", tokens_file) if tokens_file else ()
+        super().__init__(address or data, data.parent, *flags, **environ or {})
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=NO_TLS)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, and return when it answers."""
-        arguments = ["serve", "--data", self.data, "--port", str(self.port), "--log-level", "warning", *self._flags]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TILLROLL_")}
-        if self._environ:
-            command = [sys.executable, "-m", "tillroll", *arguments]
-            self._process = subprocess.Popen(command, env=inherited | self._environ, cwd=self._folder)
-        else:
-            self._process = Forked(arguments, inherited, directory=self._folder, stderr=2)
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"the server ended with {self._process.returncode}: its words are above")
-            with contextlib.suppress(httpx.TransportError):
-                if self.client.get("/healthz").is_success:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError(f"the server did not answer within {START_S} s")
-
-    def stop(self) -> None:
-        """Stop it as an operator would, and wait for its end."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout=START_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._process = None
 
     def close(self) -> None:
-        """Stop it for good."""
-        self.stop()
+        """End it for good."""
+        super().close()
         self.client.close()
 
     def post(self, ndjson: bytes) -> None:

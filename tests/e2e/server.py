@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class Server:
     """A server over a store. It keeps its port through kills and restarts, and logs into a directory."""
 
-    def __init__(self, data: Path | str, directory: Path) -> None:
+    def __init__(self, data: Path | str, directory: Path, *flags: str | Path, **variables: str) -> None:
         self.data = data
+        self._flags = flags
+        self._variables = variables
         self._log = directory / "server.log"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -30,7 +32,8 @@ class Server:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            process = start("serve", "--data", self.data, "--port", str(self.port), stderr=log)
+            arguments = ("serve", "--data", self.data, "--port", str(self.port), *self._flags)
+            process = start(*arguments, stderr=log, **self._variables)
         assert process.stdout is not None
         if not process.stdout.readline():
             process.wait()
