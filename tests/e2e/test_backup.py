@@ -148,7 +148,7 @@ def test_a_list_of_imports_beside_the_file_moves_into_it(tmp_path: Path) -> None
     with sqlite3.connect(data / "tillroll.db") as connection:  # as a release before had it
         (row,) = connection.execute("SELECT name, head_bytes, sha256 FROM import").fetchall()
         later = [script for script in MIGRATIONS[7:] if isinstance(script, str)]
-        for table in ("import", *re.findall(r"CREATE TABLE (\w+)", "".join(later))):
+        for table in ("import", "seal", *re.findall(r"CREATE TABLE (\w+)", "".join(later))):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 7")
     connection.close()

@@ -15,29 +15,17 @@ import msgspec
 from tillroll.core import kernel
 from tillroll.core.batch import UNNAMED, Batch, NameKind, Run, Source
 from tillroll.core.body import Parting, is_line, places_in
-from tillroll.core.decode import Reason, decode_event, encode_event_of
 from tillroll.core.parse import KEEP_NOTHING, Places, lines_of, parse, parse_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tillroll.core.body import Parts
+    from tillroll.core.decode import Reason
     from tillroll.core.kept import Keep
     from tillroll.core.parse import InvalidText, Text
 
     Clock = Callable[[], float]
-
-__all__ = [
-    "Accepted",
-    "Body",
-    "Reader",
-    "Reason",
-    "Rejection",
-    "Stretch",
-    "accept",
-    "decode_event",
-    "encode_event_of",
-]
 
 _begins: Final = methodcaller("startswith", b"{")
 _ends: Final = methodcaller("endswith", b"}")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from tillroll.core.accept import Body, Reason, decode_event
+from tillroll.core.accept import Body
 from tillroll.core.batch import UNNAMED, BatchBuilder, NameKind, Source
+from tillroll.core.decode import Reason, decode_event
 from tillroll.core.grammar import InvalidJsonError
 from tillroll.core.named import name_in, source_of
 from tillroll.core.outcome_counts import NOTHING, OutcomeCounts

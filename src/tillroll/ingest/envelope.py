@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from tillroll.core.accept import Body, Reason, Rejection
+from tillroll.core.accept import Body, Rejection
 from tillroll.core.batch import NameKind, Source
 from tillroll.core.body import is_empty
-from tillroll.core.decode import ReasonCode
+from tillroll.core.decode import Reason, ReasonCode
 from tillroll.core.text import NAME_RULE, is_name
 from tillroll.ingest.forwarded import unwrap
 from tillroll.ports import Message

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import msgspec
 
 from tillroll.core import limits
-from tillroll.core.accept import Body, Reason, Rejection, accept
+from tillroll.core.accept import Body, Rejection, accept
+from tillroll.core.decode import Reason
 from tillroll.core.outcome_counts import OutcomeCounts
 from tillroll.ingest.field_watch import NO_WATCH
 from tillroll.ports import Outcome

@@ -39,6 +39,8 @@ class StaticPages:
         """Return the route of one of the files as a page."""
 
         async def route(request: Request) -> Response:
+            if "range" in request.headers:  # a part is of the file as it is
+                return await self.files.get_response(name, request.scope)
             return await self.answer(request, await self.files.text(name))
 
         return route

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import chunk, kernel, limits
-from tillroll.core.accept import encode_event_of
 from tillroll.core.batch import told
+from tillroll.core.decode import encode_event_of
 from tillroll.core.dimension import MERCHANT
 from tillroll.core.report import FIVE, Place
 from tillroll.core.versions import Version

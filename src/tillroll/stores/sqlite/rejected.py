@@ -15,8 +15,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tillroll.core import rejection as groups
-from tillroll.core.accept import Reason, Rejection
+from tillroll.core.accept import Rejection
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.decode import Reason
 from tillroll.core.rejection import Capacity, RejectedFilter, RejectedSummary, SourceCount, place_of
 from tillroll.ports import StoredRejection
 from tillroll.stores.sqlite.damage import GO_ON, DamageError
