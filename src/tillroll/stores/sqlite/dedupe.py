@@ -13,7 +13,6 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from itertools import accumulate, compress
-from operator import and_
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -89,6 +88,10 @@ class _Run(NamedTuple):
     stop: int
     first: int  # lines
     last: int
+
+    def indexes(self, places: array[int]) -> array[int]:
+        """Return the indexes in the batch of places in the stretch (I)."""
+        return kernel.pick(array("I", range(self.start, self.stop)), places) if self.start else places
 
 
 class _Verdicts:
@@ -361,11 +364,12 @@ def _judge_run(verdicts: _Verdicts, run: _Run, other: Batch, other_run: _Run) ->
     batch = verdicts.batch
     lines, other_lines = batch.positions[run.start : run.stop], other.positions[other_run.start : other_run.stop]
     places, other_places = kernel.intersect(lines, other_lines)
-    at = kernel.pick(array("I", range(run.start, run.stop)), places)
+    at = run.indexes(places)
     new = kernel.pick(array("B", verdicts.outcomes), at).tobytes().translate(IS_NEW)
-    wanted = kernel.indexes_of(bytes(map(and_, new, without_id(batch, at))))
+    named = int.from_bytes(new, "little") & int.from_bytes(without_id(batch, at), "little")
+    wanted = kernel.indexes_of(named.to_bytes(len(new), "little"))
     if wanted:
-        other_at = kernel.pick(array("I", range(other_run.start, other_run.stop)), kernel.pick(other_places, wanted))
+        other_at = other_run.indexes(kernel.pick(other_places, wanted))
         verdicts.judge(kernel.pick(at, wanted), other, other_at, by_slot=False)
 
 
