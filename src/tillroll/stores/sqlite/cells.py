@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from array import array
-from itertools import groupby
+from itertools import chain, count, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -110,20 +110,23 @@ class Cells:
     def count(self, report: Report) -> int:
         """Return how many cells of a report there are."""
         query = "SELECT count(*), coalesce(sum(events), 0) FROM cell WHERE report = ?"
-        count, events = self._connection.execute(query, (report.key,)).fetchone()
+        found, events = self._connection.execute(query, (report.key,)).fetchone()
         if events != counted_events(self._segments, subtotals_of(report)):
             raise _lost(report)
-        return int(count)
+        return int(found)
 
     def _subtotals(self, report: Report, start: int | None, stop: int | None) -> Iterator[Subtotal]:
         """Yield the subtotals of a range of windows, by window, then number."""
         subtotals = subtotals_of(report)
         size = layout_of(subtotals).size
-        for window, part, cells in self._segments.read(subtotals, start, stop):
-            totals = zip(*kernel.read_counts(cells, size), strict=True)
-            for number, (events, low, high) in enumerate(totals, part * size):
-                if events:
-                    yield (window, number), (events, high << 64 | low)
+        for window, rows, *few in self._segments.windows(subtotals, start, stop):
+            totals: dict[int, tuple[int, int]] = {}
+            dense = (zip(count(part * size), *kernel.read_counts(cells, size), strict=False) for _, part, cells in rows)
+            for number, its, low, high in chain(*dense, zip(*few, strict=True)):
+                if its:
+                    events, amount = totals.get(number, (0, 0))
+                    totals[number] = events + its, amount + (high << 64 | low)
+            yield from (((window, number), totals[number]) for number in sorted(totals))
 
     def _subtotal(self, report: Report, window: int, number: int) -> tuple[int, int]:
         subtotals = subtotals_of(report)
@@ -168,15 +171,15 @@ def _subtotals(counts: Counts) -> Counts:
     windows, codes, events, amounts = array("q"), array("Q"), array("Q"), array("Q")
     last = None
     columns = (zip(counts.windows, counts.numbers[0], strict=True), counts.counts, counts.sums)
-    for first, count, amount in zip(*columns, strict=True):
+    for first, its, amount in zip(*columns, strict=True):
         if first == last:
-            events[-1] += count
+            events[-1] += its
             amounts[-1] += amount
             continue
         last = first
         windows.append(first[0])
         codes.append(first[1])
-        events.append(count)
+        events.append(its)
         amounts.append(amount)
     return Counts(windows, codes, events, amounts)
 

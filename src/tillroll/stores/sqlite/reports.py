@@ -47,7 +47,7 @@ def read_versions(connection: sqlite3.Connection, names: Iterable[str] | None = 
     Raises:
         DamageError: one is not what was written, or of all some are missing.
     """
-    _check_positions(connection)
+    read_positions(connection)
     versions = list(_whole(_versions(connection, names)))
     if names is None:
         seal.check(connection, "report", "the records of reports", [version[:4] for version in versions])
@@ -86,10 +86,6 @@ def read_positions(connection: sqlite3.Connection) -> dict[str, int]:
     Raises:
         DamageError: one is not what was written, or is missing.
     """
-    return _check_positions(connection)
-
-
-def _check_positions(connection: sqlite3.Connection) -> dict[str, int]:
     positions = dict(_whole(_positions(connection)))
     seal.check(connection, "counted", "the records of how far reports are counted", positions.items())
     return positions
