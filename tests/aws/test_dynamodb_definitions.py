@@ -19,6 +19,7 @@ from tillroll.errors import LaterFormatError
 from tillroll.stores.dynamodb import counting
 from tillroll.stores.dynamodb import definitions as definitions_module
 from tillroll.stores.dynamodb import fold as fold_module
+from tillroll.stores.dynamodb import state as state_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,29 @@ def test_a_definition_of_a_later_format_stops_the_folds_and_not_the_journal(
         older.fold()
     assert older.catalogue().get("later") is None
     assert older.status().events == 70
+
+
+def test_the_position_is_right_while_another_process_has_other_folders_take_over(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = tables.store(), tables.store()
+    fill(store, purchases(40))
+    store.fold()
+    folded, read_folders = store.status().folded_position, state_module._folders
+    assert folded
+    left = [TABLES[0], TABLES[3]]
+
+    def late(context: Any, group: Any) -> Any:
+        if left:
+            other.apply([define(left.pop())])
+            count_all(other)
+        return (yield from read_folders(context, group))
+
+    monkeypatch.setattr(state_module, "_folders", late)
+    assert store.status().folded_position >= folded
+    left.append(TABLES[4])
+    assert store.audit().differences == []
+    assert not left
 
 
 def test_counters_of_many_slices_and_small_turns_are_exact(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:

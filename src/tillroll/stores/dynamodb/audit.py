@@ -32,7 +32,7 @@ from tillroll.stores.dynamodb.schema import (
     version_of,
 )
 from tillroll.stores.dynamodb.spill import Spill
-from tillroll.stores.dynamodb.state import FoldState, read_folders, read_least, read_state
+from tillroll.stores.dynamodb.state import Folder, FoldState, least_of, read_least, read_main, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,6 +113,7 @@ class _Audit:
         self.range_has_events = False
         self.last = LedgerEntry()
         self.state = FoldState()
+        self.folders: list[Folder] = []  # of its main group
         self.furthest = 0  # that any counter is folded
 
     def close(self) -> None:
@@ -171,12 +172,12 @@ class _Audit:
         Raises:
             StoreError: a recount of everything is under way, or has been, so that no position is that of all counters.
         """
-        state = (yield from read_state(self.context)) or FoldState()
+        state, self.folders = yield from read_main(self.context)
         if self.state.epoch != state.epoch:
             problem = "everything was counted again while the audit counted"
             raise StoreError(problem, "Audit again", retry_after_s=1.0)
         self.state = state
-        least = yield from read_least(self.context, state.main)
+        least = least_of(self.folders)
         if least.position < state.main.first:
             problem = f"everything is being counted again, up to ledger entry {state.main.first}"
             raise StoreError(problem, "Wait until it is done, or have tillroll rebuild do it now", retry_after_s=60.0)
@@ -330,8 +331,7 @@ class _Audit:
     def _check_position(self, greatest: int) -> Procedure[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
         upto, _ = yield from self._read_position()
-        folders = yield from read_folders(self.context, self.state.main)
-        ahead = max(self.state.main.ahead, *(folder.position for folder in folders))
+        ahead = max(self.state.main.ahead, *(folder.position for folder in self.folders))
         furthest = max(self.furthest, *(each.position for each in self.counted.values()))
         entries = yield from read_ledger(self.context, self.position)
         allowed = self.position

@@ -23,9 +23,10 @@ from tillroll.stores.dynamodb.state import (
     FolderGroup,
     FoldState,
     change_state,
+    least_of,
     open_state,
     read_folders,
-    read_least,
+    read_main,
     read_state,
 )
 
@@ -109,12 +110,12 @@ def reports_of(context: Context, state: FoldState, group: FolderGroup) -> Proced
 def report_states(context: Context) -> Procedure[list[ReportState]]:
     """Return every version; see ports.Definitions."""
     head = yield from read_head(context)
-    state = (yield from read_state(context)) or FoldState()
+    state, main_folders = yield from read_main(context)
     positions: dict[str, int] = {}
     for group in state.groups:
-        folders = yield from read_folders(context, group)
+        folders = main_folders if group == state.main else (yield from read_folders(context, group))
         positions |= dict.fromkeys(group.own, min(map(_progress, folders)))
-    main = yield from read_least(context, state.main)
+    main = least_of(main_folders)
     found = yield from _reports(context, (version for version in state.versions if version.stands))
     five = [ReportState(report, readable=True, position=main.position, journal_position=head.number) for report in FIVE]
     return five + [

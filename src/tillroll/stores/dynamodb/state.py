@@ -34,7 +34,7 @@ from tillroll.stores.dynamodb.ledger import append_mark, read_entry
 from tillroll.stores.dynamodb.schema import EPOCH, FOLD_KEY, FORMAT, NEEDED_RELEASE, SHARDS, folder_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, ScanReply
     from tillroll.stores.dynamodb.ledger import Head
@@ -341,21 +341,41 @@ def beginning(group: FolderGroup) -> Folder:
 
 def read_folders(context: Context, group: FolderGroup) -> Procedure[list[Folder]]:
     """Read all folders of a group."""
+    folders, _ = yield from _folders(context, group)
+    return folders
+
+
+def _folders(context: Context, group: FolderGroup) -> Procedure[tuple[list[Folder], bool]]:
+    """Do the same, and tell whether each has written something."""
     keys = [folder_key(group.id, number) for number in range(group.folders)]
     items = {str(item["datapoint"]): item for item in (yield from read_batch(context, "aggregates", keys))}
-    return [_parse_folder(items[key]) if key in items else beginning(group) for key in keys]
+    found = [_parse_folder(items[key]) if key in items else beginning(group) for key in keys]
+    return found, len(items) == len(keys)
+
+
+def read_main(context: Context) -> Procedure[tuple[FoldState, list[Folder]]]:
+    """Read the state, and all folders of its main group, which may be replaced and deleted between the two."""
+    while True:
+        state = (yield from read_state(context)) or FoldState()
+        folders, is_whole = yield from _folders(context, state.main)
+        if is_whole or ((yield from read_state(context)) or FoldState()).main == state.main:
+            return state, folders
+
+
+def least_of(folders: Iterable[Folder]) -> Folder:
+    """Return the folder that has come least far."""
+    return min(folders, key=lambda folder: folder.position)
 
 
 def read_least(context: Context, group: FolderGroup) -> Procedure[Folder]:
     """Read the folder of a group that has come least far."""
-    folders = yield from read_folders(context, group)
-    return min(folders, key=lambda folder: folder.position)
+    return least_of((yield from read_folders(context, group)))
 
 
 def read_folded(context: Context) -> Procedure[int]:
     """Read up to which ledger entry everything that is read is counted."""
-    state = yield from read_state(context)
-    return 0 if state is None else (yield from read_least(context, state.main)).position
+    _, folders = yield from read_main(context)
+    return least_of(folders).position
 
 
 def check_token(found: str | None, expected: str, position: int) -> None:

@@ -36,7 +36,7 @@ from tillroll.stores.dynamodb.ledger import decode_entry, read_head
 from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
-from tillroll.stores.dynamodb.state import FoldState, read_folded, read_least, read_state, share
+from tillroll.stores.dynamodb.state import FoldState, least_of, read_folded, read_main, read_state, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -301,8 +301,8 @@ class DynamoDBStore:
 
 def _status(context: Context) -> Procedure[Status]:
     head = yield from read_head(context)
-    state = yield from read_state(context)
-    least = yield from read_least(context, (state or FoldState()).main)
+    _, folders = yield from read_main(context)
+    least = least_of(folders)
     folded = least.position
     since = yield from _oldest_after(context, folded)
     kept = yield from rejected_module.count(context)
