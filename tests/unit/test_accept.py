@@ -575,3 +575,10 @@ def test_lines_are_plain_where_no_event_has_another_member_and_there_alone() -> 
             [LINE] * 50 + [line] + [LINE] * 50,
         ):  # as a name is met anew, or known
             assert parse_some(b"\n".join(lines), 0, NOW_S, len(lines)).plain is (kind in plain), kind
+
+
+@pytest.mark.parametrize("body", [b'{"d{""},', b'{"d{""} ,\t', b'{"d":[1},', b'{"a":1},', b'{"a":1} , '])
+def test_a_wrong_event_that_is_all_of_a_body_is_kept_as_the_body_is_parted(body: bytes) -> None:
+    sent = Body(body, Source(NameKind.KEY, "key"))
+    ((rejected,),) = accept([sent], 1_700_000_000.0).rejections
+    assert list(sent.events()) == [(rejected.position, rejected.byte, rejected.body)]

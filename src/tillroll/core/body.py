@@ -125,7 +125,11 @@ def _end_of_lines(text: Text, start: int) -> int:
 
 def is_line(body: bytes) -> bool:
     """Tell, soon and of most bodies, that they are lines from their beginning on; False says nothing."""
-    return body[:1] == b"{" and (_alone.match(body) is not None or (b"\n" not in body and _joined.search(body) is None))
+    if body[:1] != b"{":
+        return False
+    return _alone.match(body) is not None or (
+        b"\n" not in body and body.endswith(b"}") and _joined.search(body) is None
+    )
 
 
 def is_empty(body: bytes) -> bool:
