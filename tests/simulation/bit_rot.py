@@ -6,6 +6,7 @@ Run it for long: python -m tests.simulation.bit_rot --rounds 10000
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import os
 import random
@@ -54,6 +55,7 @@ _PAGE: Final = 8_192
 _IMPORT: Final = Source(NameKind.FILE, "november.ndjson")
 _DATAPOINT: Final = "2011-12-03|m5"
 _ORDERS: Final[tuple[Order, ...]] = ("datapoint", "-events")
+_COLLECTED: Final = 10  # rounds
 _REPAIRED: Final = 7  # one round of so many
 KINDS: Final = ("bit rot", "lost write", "misdirected write")
 _OWN: Final = (
@@ -326,6 +328,8 @@ def campaign(rounds: int, seed: int) -> Figures:
         for number in range(rounds):
             chance = random.Random(f"{seed} {number}")
             kind = KINDS[0] if number % 10 < 8 else KINDS[number % 10 - 7]
+            if number % _COLLECTED == 0:
+                gc.collect()  # an error holds what read the file, and that the file
             shutil.rmtree(directory, ignore_errors=True)
             shutil.copytree(pristine.directory, directory)
             done = damage(pristine, kind, chance, directory)

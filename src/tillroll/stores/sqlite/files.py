@@ -53,9 +53,9 @@ class Files:
             imports.remove_file(directory)
             rejected.convert(self.connection)
             reindex.index_again(self.connection, self.path)
+            self.place = Place(self.path, self.head.path)
+            self._loss = self._find_loss()
             opened.pop_all()  # `close` closes them
-        self.place = Place(self.path, self.head.path)
-        self._loss = self._find_loss()
 
     def _find_loss(self) -> DamageError | None:
         """Compare the journal with its head as it is at the opening, and raise a head that is behind."""

@@ -310,6 +310,8 @@ def discard(connection: sqlite3.Connection, wanted: Sequence[str]) -> None:
 def summary(connection: sqlite3.Connection) -> RejectedSummary:
     """Return how many are waiting, by reason and of the sources with the most."""
     check_total(connection)
+    for row in connection.execute(f"SELECT {_ROW} FROM rejected_group"):  # noqa: S608 names, above
+        _check(row)
     query = (
         "SELECT kind, source, sum(waiting), count(*) OVER () FROM rejected_group NOT INDEXED WHERE waiting > 0"
         " GROUP BY source, kind ORDER BY 3 DESC, 2, 1 LIMIT ?"
