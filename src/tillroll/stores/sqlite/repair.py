@@ -30,18 +30,18 @@ class Repair:
         """See ports.Journal."""
         with translated(self._path):
             found = audit_module.audit(self._path, self._writer.files.head.read(), since, progress)
-        if repair and found.damaged:
-            self.rebuild(progress)
-        elif repair and found.deltas:
-            self._apply(found)
-        if repair and found.unindexed:
+        if repair and (found.damaged or found.deltas or found.unindexed):
+            self._check_pages()
+            if found.damaged:
+                self._rebuild(progress)
+            elif found.deltas:
+                self._apply(found)
             self._index_again(found.unindexed)
         return found.audit
 
     def _apply(self, found: audit_module.Found) -> None:
         """Set right what an audit found, unless the aggregates were set right since: they would be raised twice."""
         writer = self._writer
-        self._check_pages()
         with writer.write():
             state = writer.state()
             if state.generation != found.generation:
@@ -53,22 +53,23 @@ class Repair:
     def _index_again(self, chunks: Iterable[int]) -> None:
         """Put back what the index lacks of the chunks that begin with these events."""
         writer = self._writer
-        self._check_pages()
         for first in chunks:
             with writer.write():
                 writer.dedupe.restore(chunk_of(writer.connection, first).batch(), first - 1)
 
     def rebuild(self, progress: Progress | None) -> int:
         """See ports.Journal. Traffic goes on until the recount is taken over, which is one transaction."""
-        writer = self._writer
         self._check_pages()
+        return self._rebuild(progress)
+
+    def _rebuild(self, progress: Progress | None) -> int:
+        writer = self._writer
         with translated(self._path), audit_module.recounted(self._path, progress) as recount, writer.write():
             if recount.problems:
                 raise StoreError(recount.problems[0].message, "Restore the file from a copy; nothing was changed")
             audit_module.take_over(writer.connection, recount, self._clock())
             writer.forget()
-        if recount.unindexed:
-            self._index_again(recount.unindexed)
+        self._index_again(recount.unindexed)
         return recount.events
 
     def _check_pages(self) -> None:

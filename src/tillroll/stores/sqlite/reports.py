@@ -18,7 +18,7 @@ from tillroll.stores.sqlite.damage import DamageError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 REPORT_TABLES: Final = """
 CREATE TABLE report (
@@ -47,8 +47,7 @@ def read_versions(connection: sqlite3.Connection, names: Iterable[str] | None = 
     Raises:
         DamageError: one is not what was written, or of all some are missing.
     """
-    read_positions(connection)
-    versions = list(_whole(_versions(connection, names)))
+    versions = list(_whole(_versions(connection, read_positions(connection), names)))
     if names is None:
         seal.check(connection, "report", "the records of reports", [version[:4] for version in versions])
     return versions
@@ -62,14 +61,10 @@ def _whole(found: Iterable[_T | DamageError]) -> Iterator[_T]:
         yield each
 
 
-def _versions(connection: sqlite3.Connection, names: Iterable[str] | None = None) -> Iterator[Version | DamageError]:
+def _versions(
+    connection: sqlite3.Connection, positions: Mapping[str, int], names: Iterable[str] | None = None
+) -> Iterator[Version | DamageError]:
     some = [] if names is None else list(dict.fromkeys(names))
-    positions: dict[str, int] = {}
-    for found in _positions(connection):
-        if isinstance(found, DamageError):
-            yield found
-        else:
-            positions[found[0]] = found[1]
     which = "" if names is None else f"WHERE name IN ({', '.join('?' * len(some))})"
     query = f"SELECT {_ROW}, checksum FROM report {which} ORDER BY name, version"  # noqa: S608 names, above
     for *row, checksum in connection.execute(query, some):
@@ -199,7 +194,8 @@ class Roster:
 
 def roster_of(connection: sqlite3.Connection) -> Roster:
     """Return what is not damaged of the versions, for who looks into damage. Call in a transaction."""
-    return Roster([version for version in _versions(connection) if isinstance(version, Version)], {})
+    positions = dict(found for found in _positions(connection) if not isinstance(found, DamageError))
+    return Roster([version for version in _versions(connection, positions) if isinstance(version, Version)], {})
 
 
 class Catalogue:
