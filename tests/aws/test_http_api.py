@@ -83,8 +83,9 @@ def counted(store: Store, datapoint: str) -> int:
     return store.get([datapoint])[0].events
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def conditional(once_deployed: Deployed) -> None:
+    """The stack's templates as ministack takes them: changed once, however often a worker comes to this module."""
     with pytest.MonkeyPatch.context() as patch:
         take_for_aws(once_deployed.aws, patch)
         take_the_condition(once_deployed)
