@@ -44,10 +44,9 @@ from tillroll.stores.sqlite.head import another, compare
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import Dictionaries
 from tillroll.stores.sqlite.naming import read_naming
-from tillroll.stores.sqlite.reader import segments_of, unlike
 from tillroll.stores.sqlite.reports import Roster, clear_versions, read_versions, roster_of, write_versions
 from tillroll.stores.sqlite.schema import transaction
-from tillroll.stores.sqlite.segments import Segments, counted_events
+from tillroll.stores.sqlite.segments import Segments, counted_events, segments_of, unlike
 from tillroll.stores.sqlite.state import StoreState, doubtful_state, read_state, write_state
 from tillroll.stores.sqlite.unfolded import Unfolded
 from tillroll.stores.sqlite.upgrade import AGGREGATE_TABLES

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tillroll.core import kernel
 from tillroll.core.fold import Counts
 from tillroll.core.report import Report
-from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.damage import RECOUNT, DamageError
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.segments import Segments, counted_events
 
@@ -43,7 +43,6 @@ _SELECT: Final = "SELECT window, ids, events, amount, amount_high, checksum FROM
 _AMOUNT: Final = 10**18
 _TOTALS: Final = struct.Struct("<qqqq")
 _FIRST: Final = "first"
-_RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
 
 Key = tuple[int, int]  # a window, and the number of a report's first open value
 Subtotal = tuple[Key, tuple[int, int]]  # events and amount of the cells under a key
@@ -203,7 +202,7 @@ def _whole(report: Report, cells: Iterator[Cell], subtotals: Iterator[Subtotal])
 
 
 def _lost(report: Report) -> DamageError:
-    return DamageError(f"aggregates of {report.name} are missing, or as they were before", _RECOUNT)
+    return DamageError(f"aggregates of {report.name} are missing, or as they were before", RECOUNT)
 
 
 def cells_of(counts: Counts) -> Iterator[Cell]:
@@ -232,6 +231,6 @@ def _checked(report: Report, row: tuple[int, bytes, int, int, int, int]) -> Cell
     except (TypeError, struct.error):  # damage may change what type SQLite takes a column for
         whole = False
     if not whole:
-        raise DamageError(f"an aggregate of {report.name} is damaged (window {window})", _RECOUNT)
+        raise DamageError(f"an aggregate of {report.name} is damaged (window {window})", RECOUNT)
     *numbers, code = struct.unpack(f">{len(ids) // 4}I", ids)
     return Cell(window, tuple(numbers), code, events, high * _AMOUNT + low)

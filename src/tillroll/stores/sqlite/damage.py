@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GO_ON: Final = "Restore the file from a copy; or go on with what is left of it: tillroll rebuild"  # what no journal has
+RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
+RECOUNT_ALL: Final = "Count the aggregates again from the journal with: tillroll audit --repair"
 
 
 class DamageError(ValueError):

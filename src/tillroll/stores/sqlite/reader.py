@@ -20,14 +20,14 @@ from tillroll.stores.sqlite import rejected
 from tillroll.stores.sqlite.cells import Cell, Cells, cells_of
 from tillroll.stores.sqlite.chunks import broken_end, chain_at, chunk_start, read_chunks
 from tillroll.stores.sqlite.counters import has_rows
-from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.damage import RECOUNT_ALL, DamageError
 from tillroll.stores.sqlite.days import Days
 from tillroll.stores.sqlite.layout import layout_of
 from tillroll.stores.sqlite.merchants import Dictionaries, SharedNames
 from tillroll.stores.sqlite.page import Pager
 from tillroll.stores.sqlite.reports import Catalogue, Roster, read_positions
 from tillroll.stores.sqlite.schema import transaction
-from tillroll.stores.sqlite.segments import Segments, SegmentsWithoutSums, counted_events
+from tillroll.stores.sqlite.segments import Segments, check_folded, segments_of
 from tillroll.stores.sqlite.sparse import Few, few_of
 from tillroll.stores.sqlite.state import StoreState, read_state
 from tillroll.stores.sqlite.unfolded import MERCHANTS, Unfolded
@@ -42,30 +42,7 @@ if TYPE_CHECKING:
 
 _TAIL_EVENTS_MAX: Final = 1 << 21  # of 21 bytes, in each reader; a commit folds long before, unless damage puts it off
 LAG_MAX: Final = 1 << 18  # events that readers add to a report of one's own; one that lags further is counted first
-_REPAIR: Final = "Count the aggregates again from the journal with: tillroll audit --repair"
-_OF_ALL: Final = next(report for report in FIVE if report.window is None and not report.opens)  # one small segment
 _CACHE_KIB: Final = 4 * 1024  # of a reader: pages of the file itself are mapped, so only those of the log are held
-
-
-def segments_of(connection: sqlite3.Connection, roster: Roster) -> Segments:
-    """Return the segments of the five that readers read and commits fold into."""
-    return Segments(connection) if roster.five_are_whole else SegmentsWithoutSums(connection)
-
-
-def check_folded(segments: Segments, folded: int) -> None:
-    """Find that aggregates count as many events as are said to be folded: a lost page may have either as it was before.
-
-    Raises:
-        DamageError: they do not.
-    """
-    stored = counted_events(segments, _OF_ALL)
-    if stored != folded:
-        raise DamageError(unlike(folded, stored, _OF_ALL), _REPAIR)
-
-
-def unlike(folded: int, stored: int, report: Report) -> str:
-    """Return what is wrong where the aggregates of a report do not count the events that are folded."""
-    return f"the folded position is recorded as {folded}, and the aggregates of {report.name} add up to {stored}"
 
 
 class LagError(Exception):
@@ -101,7 +78,7 @@ class Tail:
         """
         if state.events - after > _TAIL_EVENTS_MAX:
             raise DamageError(
-                f"{state.events - after} events wait to be folded, too many to count for each reader", _REPAIR
+                f"{state.events - after} events wait to be folded, too many to count for each reader", RECOUNT_ALL
             )
         held = self._unfolded
         if after + 1 < held.first or held.last < after or state.events < held.last:

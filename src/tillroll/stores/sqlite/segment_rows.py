@@ -8,7 +8,7 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from tillroll.stores.sqlite.damage import DamageError
+from tillroll.stores.sqlite.damage import RECOUNT, DamageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +28,6 @@ _ZLIB: Final = b"x"  # what compressed bytes begin with, and no others: a width 
 _SAMPLED: Final = 13  # one byte of so many is looked at; an odd number meets every byte of a counter
 _SAMPLE_MIN: Final = 128
 _ZEROS_SHARE: Final = 0.97  # compressing a row takes longer than adding to it, so only where it saves nearly all
-_RECOUNT: Final = "Count it again from the journal with: tillroll audit --repair"
 
 
 class Segment:
@@ -167,7 +166,7 @@ class Rows:
                 return self.decoded(cells)
         except (TypeError, struct.error, zlib.error):  # damage may change what type SQLite takes a column for
             pass
-        raise DamageError(f"a segment of {self.name} is damaged (window {row[0]}, part {row[1]})", _RECOUNT)
+        raise DamageError(f"a segment of {self.name} is damaged (window {row[0]}, part {row[1]})", RECOUNT)
 
     def _read_damaged(self, cells: object) -> bytes:
         """Return what may be read of damaged cells."""
@@ -181,7 +180,7 @@ class Rows:
         return zlib.crc32(cells, zlib.crc32(_PLACE.pack(*place), self._seed))
 
     def _lost(self, key: Key) -> DamageError:
-        return DamageError(f"a segment of {self.name} is missing (window {key[0]}, part {key[1]})", _RECOUNT)
+        return DamageError(f"a segment of {self.name} is missing (window {key[0]}, part {key[1]})", RECOUNT)
 
 
 class RowsWithoutSums(Rows):

@@ -20,7 +20,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tillroll.core import kernel
+from tillroll.core.report import FIVE
 from tillroll.stores.sqlite import sparse
+from tillroll.stores.sqlite.damage import RECOUNT_ALL, DamageError
 from tillroll.stores.sqlite.layout import Layout, layout_of
 from tillroll.stores.sqlite.segment_rows import (
     Edit,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from tillroll.core.fold import Counts
     from tillroll.core.report import Report
+    from tillroll.stores.sqlite.reports import Roster
 
 SPARSE: Final = "/sparse"  # what the name of a report's sparse segments ends with
 _DENSE_MIN: Final = 64  # counters above 0 in one window and part that make a row of their own, or half of all
@@ -45,6 +48,7 @@ _DENSE_SHARE: Final = 16  # of large parts, one in so many
 _SPARSE_MAX: Final = 2_048  # counters in one sparse segment
 _HEAD: Final = 3  # bytes before the counters of a segment: the widths of its columns
 
+_OF_ALL: Final = next(report for report in FIVE if report.window is None and not report.opens)  # one small segment
 _NONE: Final = array("Q")
 
 
@@ -294,6 +298,27 @@ def counted_events(segments: Segments, report: Report) -> int:
     """
     size = layout_of(report).size
     return sum(sum(kernel.read_counts(cells, size)[0]) for _, _, cells in segments.read(report))
+
+
+def segments_of(connection: sqlite3.Connection, roster: Roster) -> Segments:
+    """Return the segments of the five that readers read and commits fold into."""
+    return Segments(connection) if roster.five_are_whole else SegmentsWithoutSums(connection)
+
+
+def check_folded(segments: Segments, folded: int) -> None:
+    """Find that aggregates count as many events as are said to be folded: a lost page may have either as it was before.
+
+    Raises:
+        DamageError: they do not.
+    """
+    stored = counted_events(segments, _OF_ALL)
+    if stored != folded:
+        raise DamageError(unlike(folded, stored, _OF_ALL), RECOUNT_ALL)
+
+
+def unlike(folded: int, stored: int, report: Report) -> str:
+    """Return what is wrong where the aggregates of a report do not count the events that are folded."""
+    return f"the folded position is recorded as {folded}, and the aggregates of {report.name} add up to {stored}"
 
 
 def sum_rows(rows: list[SegmentRow], size: int) -> list[SegmentRow]:

@@ -16,10 +16,9 @@ from tillroll.stores.sqlite.chunks import read_chunks
 from tillroll.stores.sqlite.damage import DamageError, UnfoldableError, damage_of, damaged
 from tillroll.stores.sqlite.dedupe import Dedupe
 from tillroll.stores.sqlite.merchants import Dictionaries
-from tillroll.stores.sqlite.reader import check_folded, segments_of
 from tillroll.stores.sqlite.reports import Roster, write_versions
 from tillroll.stores.sqlite.schema import translated
-from tillroll.stores.sqlite.segments import Segments
+from tillroll.stores.sqlite.segments import Segments, check_folded, segments_of
 from tillroll.stores.sqlite.state import read_state, write_state
 from tillroll.stores.sqlite.unfolded import Unfolded
 
