@@ -44,7 +44,7 @@ from tillroll.stores.dynamodb import store as store_module
 from tillroll.stores.dynamodb.calls import Context, Count, Discard, Put, PutState, TransactWrite
 from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.schema import FOLD_KEY, key_of
-from tillroll.stores.dynamodb.state import Folder, FoldState, read_folders, read_state, take_epoch
+from tillroll.stores.dynamodb.state import Folder, FoldState, open_state, read_folders, read_state, take_epoch
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ LOST_REPLIES: Final = _QUIET._replace(
 )
 DEFINITIONS: Final = FOLDS._replace(definers=(1, 1), counters=1, paced=0.3)
 SHARED: Final = FOLDS._replace(sharers=1, rates=(0.0, 0.05))
+RECOUNTS: Final = FOLDS._replace(rates=(0.0, 0.05), auditors=0.5, rebuilders=1, sharers=0.5)
 REDRIVES: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(5, 10), redrivers=1, movers=1)
 CROWDED: Final = _QUIET._replace(rates=(0.0, 0.05), messages=(8, 12), pollers=(3, 5), serves=1, workers=1)
 
@@ -359,7 +360,7 @@ class Processes:
     def reader(self, store: DynamoDBStore) -> None:
         """Read counters and reports: each answer lies between what was folded before and what may be folded after."""
         for _ in self._while_busy(10):
-            low = self.world.watch.folded_counts()
+            low = self.world.watch.least_counts()
             try:
                 seen, asked = self._read(store)
             except StoreError as error:
@@ -385,7 +386,7 @@ class Processes:
     def _read_own(self, store: DynamoDBStore, report: Report) -> Counter[str]:
         """Read a report of one's own, which shows no less than what was folded before."""
         watch = self.world.watch
-        low = watch.own_counts(report.key, watch.folded_position())[0]
+        low = watch.own_counts(report.key, watch.reached)[0]
         seen = Counter[str]()
         try:
             for each in store.page(Query(report=report)).aggregates:
@@ -637,7 +638,7 @@ def settle(world: World) -> None:
 def _recount_a_few_at_a_time(store: DynamoDBStore) -> None:
     """Count everything anew by calls that stop after a few counters: each goes on from where the last one stopped."""
     client = cast("ModelClient", store.client)
-    client.run(take_epoch(store.context))
+    client.run(take_epoch(store.context, client.run(open_state(store.context))))
     client.counts = 1
     while client.counts:
         before, client.counts = _folders(store), 0
@@ -664,7 +665,7 @@ def _check_at_rest(world: World, store: DynamoDBStore) -> None:
     problems = world.ledger.problems(watch.journal)
     if problems:
         raise WrongError("; ".join(problems))
-    if watch.folded_counts() != watch.prefixes[-1]:
+    if watch.prefixes[watch.folded_position()] != watch.prefixes[-1]:
         raise WrongError(f"a fold at rest reaches {watch.folded_position()} of {len(watch.prefixes) - 1} entries")
     found = store.audit()
     if found.differences_total or found.events != len(watch.journal):

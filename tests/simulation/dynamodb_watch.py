@@ -36,6 +36,7 @@ class Watch:
         self.prefixes: list[Counter[str]] = [Counter()]  # what the reports show after each ledger entry
         self.amounts: list[Counter[str]] = [Counter()]
         self.folded: dict[str, int] = {}  # how far each folder has come
+        self.reached = 0  # the furthest position that the reports had: counted again or not, they never show less
         self.versions: dict[str, OwnReport] = {}  # of reports of one's own, as they were when they came
         self.purchases: list[list[oracle.Purchase]] = [[]]  # of each ledger entry
         self._readable: set[str] = set()
@@ -66,6 +67,7 @@ class Watch:
                 self._discarded(call)
             case DropState() if not is_state(call.key):
                 self._fail(f"an audit corrected what was not wrong: {call}")
+        self.reached = max(self.reached, self.folded_position())
 
     def _entry(self, number: int, text: str) -> None:
         places = [_place(ref) for ref in msgspec.json.decode(text).get("chunks", [])]
@@ -165,13 +167,12 @@ class Watch:
         self._extend()
         root = self._root
         first = root["groups"][0].get("first", 0)
+        upto = max(self.reached, first if first < len(self.prefixes) else 0)
         version = call.datapoint[1:].partition("|")[0] if call.datapoint.startswith("|") else ""
-        counts = self.prefixes[first]
+        counts = self.prefixes[upto]
         if version:
-            counts = self.own_counts(version, first)[0] if version in self.standing() else Counter()
-        if (call.epoch > 10**29 and version in self.standing()) or (
-            call.epoch == root["epoch"] * EPOCH and counts[call.datapoint]
-        ):
+            counts = self.own_counts(version, upto)[0] if version in self.standing() else Counter()
+        if (call.epoch > 10**29 and version in self.standing()) or (call.epoch < 10**29 and counts[call.datapoint]):
             self._fail(f"{call.datapoint} was deleted, which there is")
 
     def _extend(self) -> None:
@@ -236,9 +237,9 @@ class Watch:
         begins = 0 if main.get("first") else main.get("begins", 0)
         return min(int(begins if item is None else item["position"]) for item in found)
 
-    def folded_counts(self) -> Counter[str]:
+    def least_counts(self) -> Counter[str]:
         """Return the least that the reports may show."""
-        return self.prefixes[self.folded_position()]
+        return self.prefixes[self.reached]
 
 
 def _place(ref: list[int]) -> Place:

@@ -28,7 +28,7 @@ from tillroll.stores.dynamodb.calls import (
 )
 from tillroll.stores.dynamodb.commit import Committed, Known, _Attempt
 from tillroll.stores.dynamodb.fold import Range, Share, _FolderWork
-from tillroll.stores.dynamodb.ledger import decode_chunk, read_head, read_ledger
+from tillroll.stores.dynamodb.ledger import append_mark, decode_chunk, read_head, read_ledger
 from tillroll.stores.dynamodb.schema import LEDGER, definition_key, minute_log
 from tillroll.stores.dynamodb.state import (
     Folder,
@@ -38,6 +38,7 @@ from tillroll.stores.dynamodb.state import (
     open_state,
     read_folders,
     read_least,
+    take_epoch,
 )
 
 if TYPE_CHECKING:
@@ -340,6 +341,17 @@ def _read_early(context: Any, state: Any, _: Any) -> Any:
         yield from change_state(context, state, state._replace(versions=versions))
 
 
+def _marked_before(context: Any, now: Any) -> Any:
+    """Have the first range of an epoch end at a mark from before it."""
+    head = yield from append_mark(context, even_at_0=True)
+    if not (yield from take_epoch(context, now)):
+        return False
+    after = yield from open_state(context)
+    main = msgspec.structs.replace(after.main, first=head.number, first_token=head.entry.token)
+    yield from change_state(context, after, after._replace(groups=(main, *after.groups[1:])))
+    return True
+
+
 def _stands_anyhow(*_: Any) -> Any:
     """Take a group for one that has come as far as the reports."""
     yield from ()
@@ -385,6 +397,7 @@ PLANTED: Final = (
         ((fold, "_first_range", _cut_where_it_ends),),
         aws_world.DEFINITIONS,
     ),
+    Planted("an epoch begins at an earlier mark", 100, ((fold, "take_epoch", _marked_before),), aws_world.RECOUNTS),
     Planted("a version readable too early", 100, ((counting, "_let_read", _read_early),), aws_world.DEFINITIONS),
     Planted("a swap before the catching up", 300, ((counting, "_stands", _stands_anyhow),), aws_world.DEFINITIONS),
     Planted(

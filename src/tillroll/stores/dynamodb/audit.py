@@ -32,7 +32,7 @@ from tillroll.stores.dynamodb.schema import (
     version_of,
 )
 from tillroll.stores.dynamodb.spill import Spill
-from tillroll.stores.dynamodb.state import Folder, FoldState, least_of, read_least, read_main, read_state
+from tillroll.stores.dynamodb.state import DOUBT_S, Folder, FoldState, least_of, read_least, read_main, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,7 +179,7 @@ class _Audit:
         self.state = state
         least = least_of(self.folders)
         if least.position < state.main.first:
-            problem = f"everything is being counted again, up to ledger entry {state.main.first}"
+            problem = "everything is being counted again"
             raise StoreError(problem, "Wait until it is done, or have tillroll rebuild do it now", retry_after_s=60.0)
         return least.position, least.token
 
@@ -331,7 +331,8 @@ class _Audit:
     def _check_position(self, greatest: int) -> Procedure[None]:
         """Extend the recount over the ranges folded meanwhile, and see that the position fits the counters."""
         upto, _ = yield from self._read_position()
-        ahead = max(self.state.main.ahead, *(folder.position for folder in self.folders))
+        ahead = max(folder.position for folder in self.folders)
+        doubt_until = self.state.main.began_at + DOUBT_S  # the group before this one may have counted as far
         furthest = max(self.furthest, *(each.position for each in self.counted.values()))
         entries = yield from read_ledger(self.context, self.position)
         allowed = self.position
@@ -342,7 +343,7 @@ class _Audit:
                 if number <= furthest:
                     yield from self._count([(number, ref) for ref in chunks])
                 chunks = []
-                if allowed <= ahead:
+                if allowed <= ahead or entry.at <= doubt_until:
                     allowed = number
         if greatest > allowed:
             message = f"the folded position is {upto}, but a counter is folded up to {greatest}: it was moved back"

@@ -37,8 +37,10 @@ from tillroll.stores.dynamodb.ledger import (
 )
 from tillroll.stores.dynamodb.schema import EPOCH, LEDGER, LedgerEntry, folder_key, index_key, is_state, key_of
 from tillroll.stores.dynamodb.state import (
+    UNMARKED,
     Folder,
     check_token,
+    mark_epoch,
     open_state,
     put_state,
     read_folder,
@@ -138,7 +140,10 @@ def fold_ledger(
     while True:
         state = yield from open_state(context)
         if not state.epoch and (yield from read_head(context)).entry.events <= _EVENTS_OF_OLDER_MAX:
-            yield from take_epoch(context)
+            yield from take_epoch(context, state)
+            continue
+        if state.main.first == UNMARKED:
+            yield from mark_epoch(context, state)
             continue
         try:
             return (yield from fold_group(context, state, state.main, worker, may_go_on, to_head=to_head, alone=alone))
@@ -384,7 +389,8 @@ def rebuild(context: Context, progress: Progress | None) -> Procedure[int]:
     """
     head = yield from read_head(context)
     yield from _check_whole(context, head, progress)
-    head = yield from take_epoch(context)
+    while not (yield from take_epoch(context, (yield from open_state(context)))):
+        pass
     yield from point_all(context)
     yield from fold_ledger(context, alone=False)
     return head.entry.events

@@ -199,15 +199,17 @@ def append_entry(context: Context, change: Callable[[LedgerEntry], LedgerEntry |
             return Head(head.number + 1, changed)
 
 
-def append_mark(context: Context, *, even_at_0: bool = False) -> Procedure[Head]:
+def append_mark(context: Context, *, even_at_0: bool = False, anew: bool = False) -> Procedure[Head]:
     """Let a range of the fold end at the head of the ledger; returns the head, which is then marked.
 
-    A ledger without an event has no use for a mark: it gets one only with `even_at_0`.
+    A ledger without an event has no use for a mark: it gets one only with `even_at_0`. With `anew` a head that is a
+    mark is followed by another.
     """
 
     def mark(head: LedgerEntry) -> LedgerEntry | None:
         now = context.clock()
-        return None if head.mark or not (head.events or even_at_0) else next_entry(head, (), now, "", 0)
+        is_enough = head.mark or not (head.events or even_at_0)
+        return None if is_enough and not anew else next_entry(head, (), now, "", 0)
 
     return (yield from append_entry(context, mark))
 

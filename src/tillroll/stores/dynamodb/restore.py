@@ -210,9 +210,7 @@ def _groups_before(context: Context, state: FoldState) -> Procedure[Sequence[Fol
     for group in state.groups:
         folders: list[Folder] = yield from read_folders(context, group)
         before, token = min(folder.past for folder in folders)
-        if before < group.first:
-            groups.append(group)
-        elif before or not max(folder.position for folder in folders):
+        if before or before < group.first or not max(folder.position for folder in folders):
             groups.append(begun_at(group, before, token, context.clock(), folders))
         else:
             return None

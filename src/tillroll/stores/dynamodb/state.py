@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tillroll.stores.dynamodb.calls import Context, Item, Procedure, ScanReply
-    from tillroll.stores.dynamodb.ledger import Head
 
 # In the place of the number by which 0.1.0 folds: it cannot read this, says so, and folds no more.
 _FENCE: Final = f"tillroll {NEEDED_RELEASE} or later"
 _LOST: Final = "lost"  # a token that no entry has
+UNMARKED: Final = 1 << 62  # in the place of the end of an epoch's first range, until `mark_epoch`
 # A backup has of each item what it was at some moment of a minute before and a minute after it was asked for, see
 # restore; these are ten minutes, and five for clocks that differ and requests that were on their way.
 DOUBT_S: Final = 900.0
@@ -50,8 +50,8 @@ DOUBT_S: Final = 900.0
 class FolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     """Versions that are counted together. `own` are the keys of those of one's own; the first group counts the five.
 
-    With `first`, every folder begins with the range (0, first], which sets its counters. `clears` says that afterwards
-    it deletes what an earlier epoch left.
+    With `first`, every folder begins with the range (0, first], which sets its counters; nobody folds while that is
+    UNMARKED. `clears` says that afterwards it deletes what an earlier epoch left.
     """
 
     id: int
@@ -62,10 +62,9 @@ class FolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     first: int = 0
     first_token: str = ""
     clears: bool = False
-    began_at: float = 0.0
+    began_at: float = 0.0  # where it took the place of another: what that had counted further, counters have until then
     before: int = 0  # what its folders say of it before they have moved, see Folder
     before_token: str = ""
-    ahead: int = 0  # the furthest position of the folders in whose place its own came
 
 
 class FoldState(NamedTuple):
@@ -202,30 +201,32 @@ def _of_older(context: Context, upto: int) -> Procedure[FoldState]:
     return FoldState(epoch=0, groups=(FolderGroup(1, begins=upto, token=token),))
 
 
-def take_epoch(context: Context) -> Procedure[Head]:
-    """Have everything counted anew, in a new epoch, up to a mark at the head of the ledger; return that head.
+def take_epoch(context: Context, state: FoldState) -> Procedure[bool]:
+    """Have everything counted anew, in a new epoch, unless the state is another by now; tell whether it is so.
 
-    Whoever folds next does it. What workers of an older epoch still write, a counter of this one refuses, and one that
-    they make is set when this epoch comes to its first event.
+    Whoever folds next does it, and begins with `mark_epoch`. What workers of an older epoch still write, a counter of
+    this one refuses, and one that they make is set when this epoch comes to its first event.
     """
-    head = yield from append_mark(context, even_at_0=True)
-    while True:
-        state = yield from open_state(context)
-        epoch, generation = yield from _greatest(context)
-        generation = max(state.generation, generation) + 1
-        group = FolderGroup(
-            generation,
-            tuple(version.key for version in state.versions if version.stands),
-            state.main.folders,
-            first=head.number,
-            first_token=head.entry.token,
-            clears=True,
-        )
-        epoch = 1 + max(state.epoch, epoch)
-        after = state._replace(generation=generation, epoch=epoch, groups=(group,), shards=SHARDS)
-        if (yield from change_state(context, state, after)):
-            yield from drop_folders(context, state.groups)
-            return head
+    epoch, generation = yield from _greatest(context)
+    generation = max(state.generation, generation) + 1
+    own = tuple(version.key for version in state.versions if version.stands)
+    group = FolderGroup(generation, own, state.main.folders, first=UNMARKED, clears=True)
+    epoch = 1 + max(state.epoch, epoch)
+    after = state._replace(generation=generation, epoch=epoch, groups=(group,), shards=SHARDS)
+    if not (yield from change_state(context, state, after)):
+        return False
+    yield from drop_folders(context, state.groups)
+    return True
+
+
+def mark_epoch(context: Context, state: FoldState) -> Procedure[None]:
+    """Have the first range of an epoch end at a mark that is made now, unless the state is another by now.
+
+    So it ends after every range that a worker of an older epoch may be at: what has no event in it, no counter has.
+    """
+    head = yield from append_mark(context, anew=True)
+    main = msgspec.structs.replace(state.main, first=head.number, first_token=head.entry.token)
+    yield from change_state(context, state, state._replace(groups=(main, *state.groups[1:])))
 
 
 def share(context: Context, folders: int) -> Procedure[None]:
@@ -246,18 +247,17 @@ def share(context: Context, folders: int) -> Procedure[None]:
 
 
 def begun_anew(context: Context, group: FolderGroup) -> Procedure[FolderGroup]:
-    """Return a group that begins at the least position of another, from its first range on if that is not done."""
+    """Return a group that begins at the least position of another."""
     folders = yield from read_folders(context, group)
-    least = min(folders, key=lambda folder: folder.position)
-    if least.position < group.first:
-        return group
+    least = least_of(folders)
     return begun_at(group, least.position, least.token, context.clock(), folders)
 
 
 def begun_at(group: FolderGroup, position: int, token: str, now: float, folders: Sequence[Folder]) -> FolderGroup:
-    """Return a group that goes on with what some folders have counted, from a position on."""
+    """Return a group that goes on with what some folders have counted, from a position on, or its first range."""
     before = min(folders, key=lambda folder: folder.before)
-    ahead = max(group.ahead, *(folder.position for folder in folders))
+    if position < group.first:
+        return msgspec.structs.replace(group, began_at=round(now, 3))
     return FolderGroup(
         group.id,
         group.own,
@@ -267,7 +267,6 @@ def begun_at(group: FolderGroup, position: int, token: str, now: float, folders:
         began_at=round(now, 3),
         before=before.before,
         before_token=before.before_token,
-        ahead=ahead,
     )
 
 
