@@ -8,6 +8,7 @@ the kernel does to a process that is killed.
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -30,7 +31,8 @@ from tillroll.core.query import Query
 from tillroll.core.report import FIVE
 from tillroll.errors import CountingError, QueryError, StoreError
 from tillroll.ingest.take import take
-from tillroll.stores.sqlite import head, schema
+from tillroll.stores.sqlite import files, head, schema
+from tillroll.stores.sqlite.head import HeadFile
 from tillroll.stores.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -170,19 +172,40 @@ class Connection(sqlite3.Connection):
             raise error
 
 
+class Head(HeadFile):
+    """The head's file of a simulated process, closed by a kill without a sync."""
+
+    def __init__(self, world: World, path: Path) -> None:
+        super().__init__(path)
+        self._is_open = True
+        world.scheduler.current.on_death.append(self._release)
+
+    def close(self) -> None:
+        """Close it, as the process does."""
+        super().close()
+        self._is_open = False
+
+    def _release(self) -> None:
+        if self._is_open:
+            os.close(self._descriptor)
+
+
 @contextmanager
 def connected(world: World) -> Iterator[None]:
-    """Have every connection that the product opens belong to a simulated process."""
+    """Have every connection and head that the product opens belong to a simulated process."""
     connect = sqlite3.connect
 
     def simulated(*args: Any, **settings: Any) -> sqlite3.Connection:
         return Connection(world, *args, **settings)
 
     sqlite3.connect = cast("Any", simulated)
+    module = cast("Any", files)
+    module.HeadFile = partial(Head, world)
     try:
         yield
     finally:
         sqlite3.connect = connect
+        module.HeadFile = HeadFile
 
 
 @cache
