@@ -64,10 +64,13 @@ def test_an_audit_passes_where_fewer_folders_begin_a_recount_again() -> None:
         client.run(fold_ledger(store.context, lambda: end not in _positions(world)))
         assert sorted(_positions(world)) == [end]
         store.share_fold(1)
+        shown = store.status().folded_position
+        assert shown > 0
         audits, refused = 0, set[str]()
         while end not in _positions(world):
             client.counts = 0
             client.run(fold_ledger(store.context, lambda: client.counts < 1))
+            assert store.status().folded_position >= shown  # reports show no less than they did
             try:
                 found = store.audit()
             except StoreError as error:

@@ -57,8 +57,8 @@ class FolderGroup(msgspec.Struct, frozen=True, omit_defaults=True):
     id: int
     own: tuple[str, ...] = ()
     folders: int = 1
-    begins: int = 0  # the position at which its folders begin
-    token: str = ""  # of the ledger entry there
+    begins: int = 0  # the position at which its folders begin; with `first`, up to which an earlier epoch has counted
+    token: str = ""  # of the ledger entry at which they begin
     first: int = 0
     first_token: str = ""
     clears: bool = False
@@ -210,7 +210,9 @@ def take_epoch(context: Context, state: FoldState) -> Procedure[bool]:
     epoch, generation = yield from _greatest(context)
     generation = max(state.generation, generation) + 1
     own = tuple(version.key for version in state.versions if version.stands)
-    group = FolderGroup(generation, own, state.main.folders, first=UNMARKED, clears=True)
+    least = yield from read_least(context, state.main)
+    begins = max(least.position, state.main.begins)
+    group = FolderGroup(generation, own, state.main.folders, begins, first=UNMARKED, clears=True)
     epoch = 1 + max(state.epoch, epoch)
     after = state._replace(generation=generation, epoch=epoch, groups=(group,), shards=SHARDS)
     if not (yield from change_state(context, state, after)):

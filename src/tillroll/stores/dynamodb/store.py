@@ -301,9 +301,9 @@ class DynamoDBStore:
 
 def _status(context: Context) -> Procedure[Status]:
     head = yield from read_head(context)
-    _, folders = yield from read_main(context)
+    state, folders = yield from read_main(context)
     least = least_of(folders)
-    folded = least.position
+    folded = max(least.position, state.main.begins)  # while all is counted anew, reports show what they did
     since = yield from _oldest_after(context, folded)
     kept = yield from rejected_module.count(context)
     return Status(
