@@ -219,6 +219,23 @@ def test_two_processes_share_a_file(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_list_of_imports_is_of_one_moment_while_another_process_adds_to_it(tmp_path: Path) -> None:
+    store, other = SqliteStore(tmp_path), SqliteStore(tmp_path)
+    heads = [ImportHead(f"{month}.ndjson", 10, str(month) * 64) for month in (1, 2)]
+    store.note_import(heads[0])
+
+    def add(statement: str) -> None:
+        if "FROM seal" in statement:
+            other.note_import(heads[1])
+
+    store._connection.set_trace_callback(add)
+    assert store.imports() == heads[:1]
+    store._connection.set_trace_callback(None)
+    assert store.imports() == heads
+    store.close()
+    other.close()
+
+
 def test_an_import_run_again_in_other_pieces_adds_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     source = Source(NameKind.FILE, "november.ndjson")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from array import array
 from collections import Counter
 from random import Random
@@ -427,6 +428,36 @@ def test_an_audit_names_what_differs_in_reports_of_ones_own_and_sets_it_right(tm
     store.audit(repair=True)
     assert store.audit().differences == []
     check(store, events, ["four", "local-days", "countries"])
+    store.close()
+
+
+def test_what_a_datapoint_takes_to_be_read_does_not_grow_with_its_neighbours_but_one_that_is_lost_is_missed(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path)
+    store.apply([define({"name": "shops", "by": ["country", "merchant"]})])
+    calls = []
+    found = Counter[str]()
+
+    def profile(_frame: object, event: str, _of: object) -> None:
+        found[event] += 1
+
+    for count in (10, 1_000):
+        store.journal(batch_of([Event(NOON, 0, 10**12, 0, f"m{i}") for i in range(count)]))
+        while store._definitions.count_stride(all_behind=True):
+            pass
+        found.clear()
+        datapoints = [f"|shops|(absent)|m{i}" for i in range(5)]
+        sys.setprofile(profile)
+        got = store.get(datapoints, amounts=True)
+        sys.setprofile(None)
+        times = 1 if count == 10 else 2
+        assert [(each.events, each.amount) for each in got] == [(times, times * 10**12)] * 5
+        calls.append(found["call"])
+    assert calls[1] < 1.5 * calls[0]
+    store._connection.execute("DELETE FROM cell WHERE ids = (SELECT max(ids) FROM cell)")
+    with pytest.raises(StoreError, match="aggregates of shops are missing"):
+        store.get(datapoints)
     store.close()
 
 

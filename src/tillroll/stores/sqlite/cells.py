@@ -41,6 +41,12 @@ CREATE TABLE cell (
 """
 _SELECT: Final = "SELECT window, ids, events, amount, amount_high, checksum FROM cell"
 _AMOUNT: Final = 10**18
+_HALF: Final = 1 << 32  # columns are added up in halves: no number of rows, nor damage, takes a sum out of 64 bits
+_SUMMED: Final = ", ".join(
+    f"coalesce(sum({column} >> 32), 0), coalesce(sum({column} & {_HALF - 1}), 0)"
+    for column in ("events", "amount", "amount_high")
+)
+_SUMS: Final = f"SELECT {_SUMMED} FROM cell WHERE report = ? AND window = ? AND ids >= ? AND ids < ?"  # noqa: S608
 _TOTALS: Final = struct.Struct("<qqqq")
 _FIRST: Final = "first"
 
@@ -70,6 +76,7 @@ class Cells:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._segments = Segments(connection)  # of subtotals
+        self._found_whole: set[tuple[str, int, int]] = set()  # reports' windows and first values, in one transaction
 
     def changes(self, report: Report, counts: Counts) -> list[Statement]:
         """Return what is to be executed so that a report has these counts as well. Call within a transaction."""
@@ -85,12 +92,25 @@ class Cells:
 
     def find(self, report: Report, window: int, ids: tuple[int, ...], code: int) -> tuple[int, int]:
         """Return the events of a cell, and their amount."""
-        first = (window, ids[0])
-        where = "report = ? AND window = ? AND ids >= ? AND ids < ? ORDER BY ids"
-        some = self._select(report, where, (window, _packed(ids[:1]), _packed((ids[0] + 1,))))
-        subtotal = self._subtotal(report, *first)
-        its = list(_whole(report, some, iter([(first, subtotal)] if any(subtotal) else [])))
-        return next(((cell.events, cell.amount) for cell in its if (cell.ids, cell.code) == (ids, code)), (0, 0))
+        self._check_first(report, window, ids[0])
+        held = self._find(report, window, _packed((*ids, code)))
+        return (0, 0) if held is None else (held.events, held.amount)
+
+    def begin(self) -> None:
+        """Begin a transaction: what was found whole in another may have changed."""
+        self._found_whole.clear()
+
+    def _check_first(self, report: Report, window: int, number: int) -> None:
+        """Find that the cells of a window and a first value add up to their subtotal: SQLite adds, as they are many."""
+        key = (report.key, window, number)
+        if key in self._found_whole:
+            return
+        low, high = _packed((number,)), _packed((number + 1,))
+        found = self._connection.execute(_SUMS, (report.key, window, low, high)).fetchone()
+        events, amount, amount_high = (above * _HALF + below for above, below in zip(*[iter(found)] * 2, strict=True))
+        if (events, amount_high * _AMOUNT + amount) != self._subtotal(report, window, number):
+            raise _lost(report)
+        self._found_whole.add(key)
 
     def _find(self, report: Report, window: int, ids: bytes) -> Cell | None:
         some = self._select(report, "report = ? AND window = ? AND ids = ?", (window, ids))

@@ -134,6 +134,7 @@ class Reader:
         """Read from one moment, for the body's time, which has this state."""
         with transaction(self.connection, "DEFERRED"):
             state = read_state(self.connection)
+            self._cells.begin()
             if state.generation != self._generation:
                 self._tail.clear(-1)
                 self._generation = state.generation

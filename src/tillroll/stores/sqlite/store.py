@@ -96,7 +96,7 @@ class SqliteStore:
 
     def imports(self) -> list[ImportHead]:
         """See ports.ImportList."""
-        with self._files.lock, translated(self.path):
+        with self._files.lock, translated(self.path), schema.transaction(self._connection, "DEFERRED"):
             return imports_module.read(self._connection)
 
     def note_import(self, head: ImportHead) -> None:
