@@ -236,6 +236,20 @@ def test_a_list_of_imports_is_of_one_moment_while_another_process_adds_to_it(tmp
     other.close()
 
 
+def test_a_file_that_a_newer_program_upgraded_meanwhile_is_written_to_no_more(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.journal(batch_of(events(10)))
+    newer = len(schema.MIGRATIONS) + 1
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute(f"PRAGMA user_version = {newer}")
+    for write in (lambda: store.journal(batch_of(events(10, start=10))), store.fold):
+        with pytest.raises(StoreError, match=f"is of version {newer}"):
+            write()
+    assert store.status().events == 10
+    assert store.status().folded_position == 0
+    store.close()
+
+
 def test_an_import_run_again_in_other_pieces_adds_nothing(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     source = Source(NameKind.FILE, "november.ndjson")

@@ -194,10 +194,20 @@ def version(connection: sqlite3.Connection, path: Path) -> int:
             filled = connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
         if owner != APPLICATION_ID and (owner or version or filled):
             raise StoreError(f"{path} is not a tillroll file", "Name another directory with --data")
+    refuse_newer(connection, path)
+    return version
+
+
+def refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a file of a newer tillroll, which may have upgraded it since this one opened it.
+
+    Raises:
+        StoreError: it is one.
+    """
+    version = _pragma(connection, "user_version")
     if version > len(MIGRATIONS):
         problem = f"{path} is of version {version}, and this tillroll knows versions up to {len(MIGRATIONS)}"
         raise StoreError(problem, "Run the newer tillroll that wrote it")
-    return version
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:

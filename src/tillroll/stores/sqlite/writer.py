@@ -113,6 +113,7 @@ class Writer:
         (seen,) = self.connection.execute("PRAGMA data_version").fetchone()
         state = self._left
         if state is None or seen != self._seen:
+            schema.refuse_newer(self.connection, self.files.path)
             state = read_state(self.connection)
             head_module.compare(self.files.head.read(), state.events, state.chain)
             if state.generation != self._generation:
