@@ -22,6 +22,8 @@ from tillroll.core.accept import Rejection
 from tillroll.core.batch import UNNAMED, Event, NameKind, Source
 from tillroll.core.decode import Reason
 from tillroll.core.export import ALL_EVENTS
+from tillroll.core.outcome_counts import OutcomeCounts
+from tillroll.core.outcome_tally import HTTP, OutcomeTally
 from tillroll.core.query import Query
 from tillroll.errors import BusyError, StoreError
 from tillroll.ports import Outcome
@@ -701,22 +703,48 @@ def test_what_is_dropped_is_gone_from_the_table(tables: Tables) -> None:
     assert store.rejected() == []
 
 
-def test_two_that_discard_of_one_group_at_once_bring_nothing_back(tables: Tables) -> None:
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_who_discards_of_a_group_late_brings_nothing_back(tables: Tables, others: int) -> None:
+    """After two others the number that it would take is free again."""
     store, other = tables.store(), tables.store()
-    store.set_aside([Rejection(KEY, at, b"%d" % at, Reason("not_json", None, "no")) for at in range(3)], 1.0)
+    store.set_aside([Rejection(KEY, at, b"%d" % at, Reason("not_json", None, "no")) for at in range(5)], 1.0)
     kept = store.rejected()
     raced: list[Call] = []
 
     def befall(call: Call, make: Callable[[], Any]) -> Any:
         if isinstance(call, TransactWrite) and not raced:
             raced.append(call)
-            other.discard([kept[1].id])
+            for each in kept[1 : 1 + others]:
+                other.discard([each.id])
         return make()
 
     between(store, befall)
     store.discard([kept[0].id])
     assert raced
-    assert tables.store().rejected() == [kept[2]]
+    assert tables.store().rejected() == kept[1 + others :]
+    assert tables.store().status().rejected == 4 - others
+
+
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_who_notes_outcomes_late_is_refused_and_loses_none(tables: Tables, others: int) -> None:
+    store, other = tables.store(), tables.store()
+    tally = OutcomeTally()
+    tally.note(HTTP, 60.0, OutcomeCounts(accepted=1))
+    store.note_outcomes(tally)
+    raced: list[Call] = []
+
+    def befall(call: Call, make: Callable[[], Any]) -> Any:
+        if isinstance(call, TransactWrite) and not raced:
+            raced.append(call)
+            for _ in range(others):
+                other.note_outcomes(tally)
+        return make()
+
+    between(store, befall)
+    with pytest.raises(StoreError, match="another process notes outcomes"):
+        store.note_outcomes(tally)
+    store.note_outcomes(tally)
+    assert [row.counts.accepted for row in store.noted_outcomes().rows("minute")] == [2 + others]
 
 
 def test_two_that_keep_the_same_rejections_at_once_keep_them_once(tables: Tables) -> None:

@@ -140,6 +140,8 @@ class Tables:
     def _check(self, write: Put | Delete) -> None:
         if type(write) is Put and key_of(write)[1] in self.logs.get(key_of(write)[0], ()):
             raise ConditionFailed("the key is taken")
+        if isinstance(write, Delete) and write.must_be and write.number not in self.logs.get(write.log, ()):
+            raise ConditionFailed("the item is gone")
 
     def _read(self, table: str, key: Any) -> Item | None:
         if table == "aggregates":

@@ -171,10 +171,11 @@ class Put(Call, frozen=True):
 
 
 class Delete(Call, frozen=True):
-    """Delete an item of the journal, if there is one; replies None."""
+    """Delete an item of the journal; replies None. If there is none, ConditionFailed where it `must_be`."""
 
     log: str
     number: int
+    must_be: bool = False
 
 
 class TransactWrite(Call, frozen=True):

@@ -1,7 +1,7 @@
 """Tallies that can be spared, on DynamoDB: each is one item, the last of a log, that processes replace once in a while.
 
-The next number is put and the last deleted in one transaction. Whoever comes second at one moment is refused, and comes
-again a while later.
+The next number is put and the last deleted in one transaction, while it is there. Whoever comes second, however late,
+is refused, and comes again a while later.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def note(context: Context, log: str, tally: _Tally) -> Procedure[None]:
     total.add(tally)
     writes: tuple[Put | Delete, ...] = (Put({"log": log, "number": number + 1, "tally": msgspec.json.encode(total)}),)
     if number:
-        writes += (Delete(log, number),)
+        writes += (Delete(log, number, must_be=True),)  # else others noted, and the next is free again
     try:
         yield from run_call(context, TransactWrite(writes, context.token()))
     except ConditionFailed as fault:

@@ -4,7 +4,7 @@ The log `rejected/groups` has an item for each group (core.rejection), by time o
 log `rejected/part/NUMBER` holds its bytes, in parts since an item takes 400 KB. The log `rejected/source/HASH` says
 under which numbers the groups of a named source are: whoever adds one takes the next number there, so two that add the
 same at once find each other. A group is never changed: what is left of it is put under the next number, in the
-transaction that deletes it.
+transaction that deletes it, and that only while it is there.
 """
 
 from __future__ import annotations
@@ -361,7 +361,9 @@ def _discard(context: Context, number: int, indexes: Sequence[int], room: Room) 
             return
         deletes = [Delete(rejected_parts(before.number), part) for part in range(before.parts)]
         writes = yield from _writes(context, before.number + 1, group, group.encode())
-        call = TransactWrite((*writes, Delete(REJECTED_GROUPS, before.number), *deletes), context.token())
+        # Twice replaced since, its next number is free again: what others discarded would come back.
+        replaced = Delete(REJECTED_GROUPS, before.number, must_be=True)
+        call = TransactWrite((*writes, replaced, *deletes), context.token())
         try:
             yield from run_call(context, call)
         except ConditionFailed as fault:  # another discards of it at the same time

@@ -235,7 +235,12 @@ class Wire:
 
     def _delete(self, call: Delete) -> tuple[str, dict[str, Any]]:
         key: Item = {"log": call.log, "number": call.number}
-        return "DeleteItem", {"TableName": self.names["journal"], "Key": _typed(key)}
+        condition = {"ConditionExpression": "attribute_exists(#l)", "ExpressionAttributeNames": {"#l": "log"}}
+        return "DeleteItem", {
+            "TableName": self.names["journal"],
+            "Key": _typed(key),
+            **(condition if call.must_be else {}),
+        }
 
     def _transactwrite(self, call: TransactWrite) -> tuple[str, dict[str, Any]]:
         writes = [
