@@ -55,6 +55,7 @@ class Watch:
                 self._chunk((str(call.item["log"]), int(call.item["number"])), call.item["chunk"])
             case Count():
                 self._counter(call.datapoint)
+                self._check_rose(call.datapoint)
             case PutState() if not is_state(str(call.item["datapoint"])):
                 self._fail(f"an audit corrected what was not wrong: {call}")
             case PutState() if str(call.item["datapoint"]) == FOLD_KEY:
@@ -112,6 +113,12 @@ class Watch:
             self._fail(f"{datapoint} is folded to {entry}, where no mark can be")
         else:
             self._check(datapoint, item, entry)
+
+    def _check_rose(self, datapoint: str) -> None:
+        """Check that a counter shows no less than before its last write, whichever count that was of."""
+        before, item = self._tables.earlier.get(datapoint) or {}, self._tables.aggregates[datapoint]
+        if any(item.get(name, 0) < before.get(name, 0) for name in ("events", "amount")):
+            self._fail(f"{datapoint} fell from {before} to {item}")
 
     def own_counts(self, version: str, entry: int) -> tuple[Counter[str], Counter[str]]:
         """Return events and amounts of the counters of a version, as they must be at a ledger entry."""

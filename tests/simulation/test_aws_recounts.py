@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.aws_world import Processes, SimulatedWorker, World, simulated_time
 from tests.simulation.oracle import Purchase
+from tests.simulation.own_reports import OWN
 from tests.simulation.scheduler import STARTED_AT
 
+from tillroll.core.definition import define
 from tillroll.errors import StoreError
 from tillroll.ingest.worker import Worker
-from tillroll.stores.dynamodb.fold import fold_ledger
+from tillroll.stores.dynamodb.calls import BatchGet, Call
+from tillroll.stores.dynamodb.definitions import report_states
+from tillroll.stores.dynamodb.fold import fold_group, fold_ledger
 from tillroll.stores.dynamodb.ledger import append_mark
+from tillroll.stores.dynamodb.schema import folder_key
 from tillroll.stores.dynamodb.state import open_state, take_epoch
 
 if TYPE_CHECKING:
@@ -82,6 +87,43 @@ def test_an_audit_passes_where_fewer_folders_begin_a_recount_again() -> None:
         assert [each.partition(". ")[0] for each in refused] == ["everything is being counted again"]
 
     _beside(work)
+
+
+def test_a_report_that_joins_the_others_while_its_progress_is_read_does_not_seem_to_begin_again() -> None:
+    def work(_: World, store: DynamoDBStore, client: Any) -> None:
+        store.apply([define(OWN["days"].table)])
+        while not store.report_states()[-1].position:
+            client.run(fold_ledger(store.context))
+            lagging = client.run(open_state(store.context)).groups[1]
+            state = client.run(open_state(store.context))
+            client.run(fold_group(store.context, state, lagging, "w", lambda: True, to_head=False, alone=False))
+        shown = store.report_states()[-1].position
+        key = folder_key(lagging.id, 0)
+        joined: list[bool] = []
+
+        def join_before(call: Call) -> None:
+            if isinstance(call, BatchGet) and call.keys == (key,) and not joined:
+                joined.append(True)
+                store.count_some(1.0)
+
+        found = client.run(_before_each(report_states(store.context), join_before))
+        assert joined
+        assert len(client.run(open_state(store.context)).groups) == 1
+        assert found[-1].position >= shown > 0
+
+    _beside(work)
+
+
+def _before_each(protocol: Any, come_first: Callable[[Call], None]) -> Any:
+    """Do a protocol, something else coming before its calls."""
+    wanted = next(protocol)
+    while True:
+        for call in wanted if isinstance(wanted, list) else [wanted]:
+            come_first(call)
+        try:
+            wanted = protocol.send((yield wanted))
+        except StopIteration as stop:
+            return stop.value
 
 
 def _journal(world: World, store: DynamoDBStore, number: int) -> None:

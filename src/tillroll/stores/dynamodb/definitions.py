@@ -110,11 +110,7 @@ def reports_of(context: Context, state: FoldState, group: FolderGroup) -> Proced
 def report_states(context: Context) -> Procedure[list[ReportState]]:
     """Return every version; see ports.Definitions."""
     head = yield from read_head(context)
-    state, main_folders = yield from read_main(context)
-    positions: dict[str, int] = {}
-    for group in state.groups:
-        folders = main_folders if group == state.main else (yield from read_folders(context, group))
-        positions |= dict.fromkeys(group.own, min(map(_progress, folders)))
+    state, main_folders, positions = yield from _read_progress(context)
     main = least_of(main_folders)
     found = yield from _reports(context, (version for version in state.versions if version.stands))
     five = [ReportState(report, readable=True, position=main.position, journal_position=head.number) for report in FIVE]
@@ -123,6 +119,20 @@ def report_states(context: Context) -> Procedure[list[ReportState]]:
         for version, report in found.items()
         if report is not None
     ]
+
+
+def _read_progress(context: Context) -> Procedure[tuple[FoldState, list[Folder], dict[str, int]]]:
+    """Read the state, the folders of its main group, and about how far each version is, all of one state.
+
+    A group that joins another meanwhile has no folders any more, and would seem to begin.
+    """
+    while True:
+        state, main_folders = yield from read_main(context)
+        positions = dict.fromkeys(state.main.own, min(map(_progress, main_folders)))
+        for group in state.groups[1:]:
+            positions |= dict.fromkeys(group.own, min(map(_progress, (yield from read_folders(context, group)))))
+        if len(state.groups) == 1 or ((yield from read_state(context)) or FoldState()).groups == state.groups:
+            return state, main_folders, positions
 
 
 def _progress(folder: Folder) -> int:
