@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -46,7 +47,8 @@ def purchases(count: int, seed: int = 1) -> list[Event]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
+    monkeypatch.setattr(counter_process, "_IDLE_S", math.inf)  # however long a busy machine takes
     made = SqliteStore(tmp_path)
     made.journal(batch_of(purchases(3_000)))  # one chunk
     made.journal(batch_of(purchases(500, seed=2)))
