@@ -42,7 +42,6 @@ EVENTS = purchases(60, days=1)
 
 def folders_of(store: DynamoDBStore) -> list[Folder]:
     state = store.client.run(read_state(store.context))
-    assert state is not None
     return store.client.run(read_folders(store.context, state.main))
 
 

@@ -36,7 +36,6 @@ EVENTS = purchases(30, days=1)
 def folder_of(tables: Tables) -> Folder:
     store = tables.store()
     state = store.client.run(read_state(store.context))
-    assert state is not None
     (folder,) = store.client.run(read_folders(store.context, state.main))
     return folder
 
@@ -108,7 +107,7 @@ def test_counters_that_are_done_are_not_written_again(tables: Tables, monkeypatc
         return reply
 
     calls = 0
-    while folder_of_or_none(tables) is None or folder_of(tables).position == 0:
+    while folder_of(tables).position == 0:
         store = tables.store()
         asked = iter([True] * 2)
         store._until = lambda _, asked=asked: lambda: next(asked, False)  # type: ignore[method-assign,misc]
@@ -120,11 +119,6 @@ def test_counters_that_are_done_are_not_written_again(tables: Tables, monkeypatc
     assert failed == []
     assert len(written) == len(set(written))
     right(tables, EVENTS)
-
-
-def folder_of_or_none(tables: Tables) -> Folder | None:
-    store = tables.store()
-    return None if store.client.run(read_state(store.context)) is None else folder_of(tables)
 
 
 def test_one_folds_at_a_time_and_the_other_does_not_wait(tables: Tables) -> None:

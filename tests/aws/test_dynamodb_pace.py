@@ -98,7 +98,6 @@ def test_with_a_bound_one_counts_at_a_time(tables: Tables) -> None:
     timed.store.share_fold(3)
     timed.store.apply([define(TABLES[0]), define(TABLES[1])])
     state = timed.store.client.run(read_state(timed.store.context))
-    assert state is not None
     group = state.groups[1]
     folders = timed.store.client.run(read_folders(timed.store.context, group))
     held = folders[2]._replace(worker="another", worker_until=other.store.context.clock() + 20)

@@ -44,7 +44,7 @@ from tillroll.stores.dynamodb import store as store_module
 from tillroll.stores.dynamodb.calls import Context, Count, Discard, Put, PutState, TransactWrite
 from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.schema import FOLD_KEY, key_of
-from tillroll.stores.dynamodb.state import Folder, FoldState, open_state, read_folders, read_state, take_epoch
+from tillroll.stores.dynamodb.state import Folder, open_state, read_folders, read_state, take_epoch
 from tillroll.stores.dynamodb.store import DynamoDBStore
 
 if TYPE_CHECKING:
@@ -652,7 +652,7 @@ def _ways(folders: Sequence[Folder]) -> list[tuple[int, int, str]]:
 
 
 def _folders(store: DynamoDBStore) -> list[Folder]:
-    state = store.client.run(read_state(store.context)) or FoldState()
+    state = store.client.run(read_state(store.context))
     return list(store.client.run(read_folders(store.context, state.main)))
 
 

@@ -156,7 +156,7 @@ class _Audit:
 
     def _begin(self) -> Procedure[tuple[int, str]]:
         """Read what is counted, the position up to which it is, and the token of the entry there."""
-        self.state = (yield from read_state(self.context)) or FoldState()
+        self.state = yield from read_state(self.context)
         self.reports = tuple((yield from reports_of(self.context, self.state, self.state.main)))
         for group in self.state.groups[1:]:
             lagging = yield from reports_of(self.context, self.state, group)

@@ -42,7 +42,7 @@ _PAUSE_S: Final = 0.5  # when others do what is to be done
 def count_some(context: Context, may_go_on: Callable[[], bool]) -> Procedure[bool]:
     """Do some of what is to be done for versions that lag or were dropped; see ports.Definitions."""
     state = yield from read_state(context)
-    if state is None or not _is_left(state):
+    if not _is_left(state):
         return False
     worker = context.token()
     lagging = [group for group in state.groups[1:] if state.standing(group)]
@@ -59,7 +59,7 @@ def count_some(context: Context, may_go_on: Callable[[], bool]) -> Procedure[boo
             yield Sleep(_PAUSE_S)
     for step in (_join, _let_read, _delete_dropped):
         state = yield from read_state(context)
-        if state is not None and _is_left(state):
+        if _is_left(state):
             yield from step(context, state, may_go_on)
     return _is_left((yield from read_state(context)))
 
@@ -69,11 +69,9 @@ def _is_counted_by_another(context: Context, groups: Sequence[FolderGroup]) -> P
     return any(is_taken(folder, "", context.clock()) for folder in folders)
 
 
-def _is_left(state: FoldState | None) -> bool:
+def _is_left(state: FoldState) -> bool:
     """Tell whether there is something to do. Tables of 0.1.0 have no versions."""
-    return state is not None and (
-        len(state.groups) > 1 or any(version.state in {"counting", "dropped"} for version in state.versions)
-    )
+    return len(state.groups) > 1 or any(version.state in {"counting", "dropped"} for version in state.versions)
 
 
 def _join(context: Context, state: FoldState, _: Callable[[], bool]) -> Procedure[None]:

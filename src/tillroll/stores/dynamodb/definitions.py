@@ -87,7 +87,7 @@ def drop(context: Context, name: str) -> Procedure[bool]:
 
 def catalogue(context: Context) -> Procedure[Reports]:
     """Return the reports that can be read: the five, and those of one's own that are whole."""
-    state = (yield from read_state(context)) or FoldState()
+    state = yield from read_state(context)
     found = yield from _reports(context, (each for each in state.versions if each.state == "readable"))
     return Reports([*FIVE, *(report for report in found.values() if report is not None)])
 
@@ -131,7 +131,7 @@ def _read_progress(context: Context) -> Procedure[tuple[FoldState, list[Folder],
         positions = dict.fromkeys(state.main.own, min(map(_progress, main_folders)))
         for group in state.groups[1:]:
             positions |= dict.fromkeys(group.own, min(map(_progress, (yield from read_folders(context, group)))))
-        if len(state.groups) == 1 or ((yield from read_state(context)) or FoldState()).groups == state.groups:
+        if len(state.groups) == 1 or (yield from read_state(context)).groups == state.groups:
             return state, main_folders, positions
 
 

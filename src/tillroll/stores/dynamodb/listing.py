@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError
 from tillroll.stores.dynamodb.calls import NoIndex, QueryIndex, run_calls
-from tillroll.stores.dynamodb.schema import INDEX, OLD_INDEX, SHARDS
+from tillroll.stores.dynamodb.schema import INDEX, OLD_INDEX
 from tillroll.stores.dynamodb.state import read_least, read_state
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ class Listing:
 def _shards(context: Context) -> Procedure[Sequence[int | None]]:
     """Return the shards of the index, if each counter is in it, else what stands for the index of 0.1.0."""
     state = yield from read_state(context)
-    if state is None:
-        return range(SHARDS)
     least = yield from read_least(context, state.main)
     is_complete = least.position >= state.main.first
     return range(state.shards) if state.shards and is_complete else _OLD

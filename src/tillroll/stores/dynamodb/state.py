@@ -166,15 +166,15 @@ def open_state(context: Context) -> Procedure[FoldState]:
     """Read the state. Where there is none, begin one; where it is that of 0.1.0, take it over and fence 0.1.0 out."""
     while True:
         item: Item | None = yield from run_call(context, Get(FOLD_KEY))
-        state = (yield from _state_of(context, item)) or FoldState(shards=SHARDS)
+        state = yield from _state_of(context, item)
         if item is not None and "format" in item:
             return state
         if (yield from put_state(context, state.item(), item)):
             return state
 
 
-def read_state(context: Context) -> Procedure[FoldState | None]:
-    """Read the state as it is, None when there is none. That of 0.1.0 is given as what it would become."""
+def read_state(context: Context) -> Procedure[FoldState]:
+    """Read the state as it is. Where there is none, or that of 0.1.0, it is given as what it would become."""
     return (yield from _state_of(context, (yield from run_call(context, Get(FOLD_KEY)))))
 
 
@@ -184,9 +184,9 @@ def change_state(context: Context, before: FoldState, after: FoldState) -> Proce
     return (yield from put_state(context, after.item(), {"datapoint": FOLD_KEY, "generation": before.generation}))
 
 
-def _state_of(context: Context, item: Item | None) -> Procedure[FoldState | None]:
+def _state_of(context: Context, item: Item | None) -> Procedure[FoldState]:
     if item is None:
-        return None
+        return FoldState(shards=SHARDS)
     return parse_state(item) if "format" in item else (yield from _of_older(context, int(item["upto"])))
 
 
@@ -357,9 +357,9 @@ def _folders(context: Context, group: FolderGroup) -> Procedure[tuple[list[Folde
 def read_main(context: Context) -> Procedure[tuple[FoldState, list[Folder]]]:
     """Read the state, and all folders of its main group, which may be replaced and deleted between the two."""
     while True:
-        state = (yield from read_state(context)) or FoldState()
+        state = yield from read_state(context)
         folders, is_whole = yield from _folders(context, state.main)
-        if is_whole or ((yield from read_state(context)) or FoldState()).main == state.main:
+        if is_whole or (yield from read_state(context)).main == state.main:
             return state, folders
 
 

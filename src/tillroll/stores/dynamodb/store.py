@@ -36,7 +36,7 @@ from tillroll.stores.dynamodb.ledger import decode_entry, read_head
 from tillroll.stores.dynamodb.pace import Pace
 from tillroll.stores.dynamodb.restore import accept_restored
 from tillroll.stores.dynamodb.schema import LEDGER
-from tillroll.stores.dynamodb.state import FoldState, least_of, read_folded, read_main, read_state, share
+from tillroll.stores.dynamodb.state import least_of, read_folded, read_main, read_state, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -319,7 +319,7 @@ def _status(context: Context) -> Procedure[Status]:
 
 def _folders(context: Context) -> Procedure[int]:
     state = yield from read_state(context)
-    return (state or FoldState()).main.folders
+    return state.main.folders
 
 
 def _unfolded(context: Context) -> Procedure[tuple[float | None, int]]:
