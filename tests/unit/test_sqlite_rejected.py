@@ -7,8 +7,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,10 +21,13 @@ from tillroll.core.batch import UNNAMED, NameKind, Source
 from tillroll.core.decode import Reason
 from tillroll.core.rejection import Capacity
 from tillroll.errors import StoreError
+from tillroll.stores.sqlite import files, schema
 from tillroll.stores.sqlite import head as head_module
-from tillroll.stores.sqlite import schema
 from tillroll.stores.sqlite.head import HeadFile
 from tillroll.stores.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY = Source(NameKind.KEY, "checkout-7")
 TILL = Source(NameKind.FILE, "/imports/till.ndjson")
@@ -38,9 +44,9 @@ def on_disk(directory: Path) -> bytes:
 
 def remains(body: bytes, directory: Path) -> bool:
     """Tell whether anything of a body is in a file of a directory."""
-    files = on_disk(directory)
+    found = on_disk(directory)
     size = min(16, len(body))
-    return any(body[at : at + size] in files for at in range(0, len(body) - size + 1, max(1, len(body) // 50)))
+    return any(body[at : at + size] in found for at in range(0, len(body) - size + 1, max(1, len(body) // 50)))
 
 
 def secrets(count: int, seed: int, size: int = 24) -> list[bytes]:
@@ -107,23 +113,6 @@ def test_a_message_that_shows_what_was_dropped_is_gone_as_well(tmp_path: Path) -
     store.discard([store.rejected()[0].id])
     assert shown.encode() not in on_disk(tmp_path)
     assert stays.encode() not in on_disk(tmp_path)
-    store.close()
-
-
-def test_a_reader_delays_the_erasing_of_the_log_to_the_next_fold(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path)
-    (body,) = secrets(1, seed=3)
-    store.set_aside([rejection(0, body)], 1.0)
-    reader = sqlite3.connect(tmp_path / schema.FILE_NAME)
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM rejected_total").fetchall()
-    store.discard([store.rejected()[0].id])
-    assert store.rejected() == []
-    assert body in on_disk(tmp_path)
-    reader.execute("COMMIT")
-    reader.close()
-    store.fold()
-    assert body not in on_disk(tmp_path)
     store.close()
 
 
@@ -255,6 +244,48 @@ def test_repeats_of_what_an_older_release_kept_or_dropped_are_known(old: Path) -
     store.set_aside([rejection(1, b"another")], 1.0)
     assert store.status().rejected == 307
     store.close()
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[sqlite3.Connection]:
+    """Read in a store, as another process does, until the connection's COMMIT."""
+    with closing(schema.connect(directory / schema.FILE_NAME)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM rejected_group").fetchone()
+        yield connection
+
+
+def test_what_was_dropped_while_somebody_read_is_erased_once_nobody_does(tmp_path: Path) -> None:
+    (body,) = secrets(1, 5, 3_000)
+    store = SqliteStore(tmp_path)
+    store.set_aside([rejection(0, body)], 1.0)
+    with reading(tmp_path) as reader:
+        store.discard([each.id for each in store.rejected()])
+        assert store.rejected() == []
+        assert remains(body, tmp_path)  # the reader may still be asked for it
+        reader.execute("COMMIT")
+        assert store.fold_if_due() is None  # nothing was journaled: no fold comes
+        assert not remains(body, tmp_path)
+    store.close()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_command_that_drops_waits_for_who_reads_and_says_if_it_waited_in_vain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, ends: bool
+) -> None:
+    monkeypatch.setattr(files, "_READERS_S", 30.0 if ends else 0.1)
+    (body,) = secrets(1, 6, 3_000)
+    store = SqliteStore(tmp_path)
+    store.set_aside([rejection(0, body)], 1.0)
+    with reading(tmp_path) as reader:
+        store.discard([each.id for each in store.rejected()])
+        timer = threading.Timer(0.2, reader.execute, ["COMMIT"])
+        if ends:
+            timer.start()
+        store.close()
+        timer.join() if ends else timer.cancel()
+        assert remains(body, tmp_path) is not ends
+        assert ("erased" in caplog.text) is not ends
 
 
 def test_what_an_older_release_dropped_is_erased(old: Path) -> None:

@@ -150,11 +150,11 @@ class Commits:
             except UnfoldableError as error:
                 writer.put_off(error)
         writer.files.raise_head(state, unless_more=True)
-        writer.files.empty_log_if_due()
         return state.folded
 
     def fold_if_due(self) -> int | None:
         """Fold when something was journaled since the last fold, which began a while ago; else return None."""
+        self._writer.files.empty_log_if_due()
         now = self._clock()
         if not self._owes_fold or abs(now - self._folded_at) < FOLD_AFTER_S:
             return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tillroll.errors import StoreError
@@ -18,13 +19,13 @@ from tillroll.stores.sqlite.schema import transaction, translated
 from tillroll.stores.sqlite.state import read_state
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
     from tillroll.stores.sqlite.state import StoreState
 
 _log: Final = logging.getLogger(__name__)
+_READERS_S: Final = 5.0  # that the end waits for who reads what was erased; nobody can commit meanwhile
 
 
 class Files:
@@ -113,9 +114,9 @@ class Files:
                 self.place.check_now_and_then()
                 yield connection
 
-    def empty_log(self) -> None:
-        """Empty the log of erased bytes, now or, where somebody reads, at `empty_log_if_due`."""
-        self._log_holds_erased = not rejected.empty_log(self.connection)
+    def empty_log(self, patience_s: float = 0.0) -> None:
+        """Empty the log of erased bytes, now or, where somebody reads, at `empty_log_if_due` or at the end."""
+        self._log_holds_erased = not rejected.empty_log(self.connection, patience_s)
 
     def empty_log_if_due(self) -> None:
         """Empty the log of erased bytes that it still holds."""
@@ -124,8 +125,17 @@ class Files:
                 self.empty_log()
 
     def close(self) -> None:
-        """Release them."""
+        """Release them; where the log still holds erased bytes, once nobody reads them or in some seconds."""
         with self.lock:
+            if self._log_holds_erased:
+                with suppress(sqlite3.Error):  # a disk that is full, or a file that is damaged: others have said so
+                    self.empty_log(_READERS_S)
+            if self._log_holds_erased:
+                _log.warning(
+                    "%s-wal still has bytes of rejected events that were erased, since another process reads there;"
+                    " a later `tillroll rejected drop` removes them",
+                    self.path,
+                )
             self.connection.close()
             self.head.close()
 

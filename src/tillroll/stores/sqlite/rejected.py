@@ -344,9 +344,12 @@ def erasing(connection: sqlite3.Connection) -> AbstractContextManager[None]:
     return _having(connection, "secure_delete", 1)
 
 
-def empty_log(connection: sqlite3.Connection) -> bool:
-    """Move the log into the file and cut it to nothing, unless somebody reads in it; return whether that was done."""
-    with _having(connection, "busy_timeout", 0):
+def empty_log(connection: sqlite3.Connection, patience_s: float = 0.0) -> bool:
+    """Move the log into the file and cut it to nothing, unless somebody reads in it; return whether that was done.
+
+    Whoever reads is waited for so long, and nobody can commit meanwhile.
+    """
+    with _having(connection, "busy_timeout", round(patience_s * 1_000)):
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not busy
 

@@ -250,7 +250,7 @@ class SqliteStore:
             return rejected_module.summary(reader.connection)
 
     def discard(self, rejected_ids: Sequence[str]) -> None:
-        """See ports.RejectedStore. The log is emptied of the bytes as well, now or by a later fold."""
+        """See ports.RejectedStore. The log is emptied of the bytes as well, as soon as nobody reads them."""
         with self._files.lock, translated(self.path), rejected_module.erasing(self._connection):
             with self._write():
                 rejected_module.discard(self._connection, rejected_ids)
