@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -157,19 +158,44 @@ def test_a_store_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> No
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_head_that_another_process_wrote_lower_is_raised_by_the_next_fold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [3, 20_000])
+def test_a_head_that_another_process_wrote_lower_is_raised_within_a_second(tmp_path: Path, count: int) -> None:
     store = SqliteStore(tmp_path)
-    store.journal(batch_of(events(3)))
+    store.journal(batch_of(events(count)))
     head = HeadFile(tmp_path / head_module.FILE_NAME)
     said = head.read()
     assert said is not None
-    assert said.events == 3
+    assert said.events == count
     head.raise_to(Head(2, b"the chunk before".ljust(32)))  # it knows that more was said, and writes nothing
     assert head.read() == said
     head.replace(Head(2, b"the chunk before".ljust(32)))
-    store.fold()
+    store.fold_if_due()
     assert head.read() == said
     head.close()
+    store.close()
+
+
+@pytest.mark.parametrize("count", [3, 20_000])
+def test_the_head_of_the_last_commit_survives_a_power_cut_a_second_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(head_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    store = SqliteStore(tmp_path, clock=lambda: now[0])
+    synced: list[bytes] = []  # what the head's file had when it was synced
+    path = tmp_path / head_module.FILE_NAME
+    sync = HeadFile.sync
+
+    def noted(head: HeadFile) -> None:
+        sync(head)
+        synced.append(path.read_bytes())
+
+    monkeypatch.setattr(HeadFile, "sync", noted)
+    for number, later_s in enumerate((1.0, 0.5, 1.0)):
+        store.journal(batch_of(events(count, start=count * number)))
+        now[0] += later_s
+        store.fold_if_due()  # as a server does every second
+    assert synced[-1] == path.read_bytes()
     store.close()
 
 

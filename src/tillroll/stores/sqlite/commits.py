@@ -115,11 +115,11 @@ class Commits:
         names = (len(merchants), merchants.crc) if merchant_ids is not None else state.names
         folded, folded_at = (head, now) if fold else (state.folded, state.folded_at)
         state = StoreState(head, folded, folded_at, state.generation, *names, chain, state.definitions)
+        self._owes_fold = True  # though there be nothing left to be counted: it raises the head again
         unfolded = writer.unfolded
         if fold:
             unfolded.clear(head)
             return writer.save(state)
-        self._owes_fold = True
         if not foldable or merchant_ids is None:
             unfolded.clear(head)  # what waits for a repair may become long: it is read again
             return writer.save(state)
@@ -154,7 +154,7 @@ class Commits:
 
     def fold_if_due(self) -> int | None:
         """Fold when something was journaled since the last fold, which began a while ago; else return None."""
-        self._writer.files.empty_log_if_due()
+        self._writer.files.finish()
         now = self._clock()
         if not self._owes_fold or abs(now - self._folded_at) < FOLD_AFTER_S:
             return None

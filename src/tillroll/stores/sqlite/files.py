@@ -94,11 +94,16 @@ class Files:
 
     def raise_head(self, state: StoreState, *, unless_more: bool = False) -> None:
         """Say how far the journal has come. Call after the commit: a head that is ahead means loss."""
+        with self._writing_head():
+            if unless_more:
+                self.head.read()
+            self.head.raise_to(Head(state.events, state.chain))
+
+    @contextmanager
+    def _writing_head(self) -> Iterator[None]:
         try:
             with self.lock:
-                if unless_more:
-                    self.head.read()
-                self.head.raise_to(Head(state.events, state.chain))
+                yield
         except OSError as error:  # the events are committed; a head that is behind heals itself
             _log.warning("%s cannot be written: %s", self.head.path, error)
 
@@ -115,11 +120,13 @@ class Files:
                 yield connection
 
     def empty_log(self, patience_s: float = 0.0) -> None:
-        """Empty the log of erased bytes, now or, where somebody reads, at `empty_log_if_due` or at the end."""
+        """Empty the log of erased bytes, now or, where somebody reads, at `finish` or at the end."""
         self._log_holds_erased = not rejected.empty_log(self.connection, patience_s)
 
-    def empty_log_if_due(self) -> None:
-        """Empty the log of erased bytes that it still holds."""
+    def finish(self) -> None:
+        """Do what commits have left: sync the head, and empty the log of erased bytes. Call every second or so."""
+        with self._writing_head():
+            self.head.sync_if_due()
         if self._log_holds_erased:
             with self.lock, translated(self.path):
                 self.empty_log()

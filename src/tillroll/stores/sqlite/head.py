@@ -107,13 +107,17 @@ class HeadFile:
         known = self._known[1]
         if known is None or known.events < head.events:
             self._write(head)
-        if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
-            self.sync()
+        self.sync_if_due()
 
     def replace(self, head: Head) -> None:
         """Say that the journal ends here, whatever was said before."""
         self._write(head)
         self.sync()
+
+    def sync_if_due(self) -> None:
+        """Do as `sync`, a second or more after the last time. Call now and then: what was said last may be unsynced."""
+        if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
+            self.sync()
 
     def sync(self) -> None:
         """Have what was said survive a power cut."""
