@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -89,3 +92,23 @@ def test_a_store_that_fails_ends_the_reading() -> None:
 
     with pytest.raises(OSError, match="no room"):
         imported(Broken(), b"\n".join(lines(100)))
+
+
+def priority() -> int:
+    """Return how far this thread gives way to others."""
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+@pytest.mark.parametrize("allowed", [True, False])
+def test_who_reads_and_parses_gives_way_to_who_commits(monkeypatch: pytest.MonkeyPatch, *, allowed: bool) -> None:
+    own = priority()
+    if not allowed:
+
+        def refuse(which: int, who: int, level: int) -> None:
+            raise PermissionError(which, who, level)
+
+        monkeypatch.setattr(os, "setpriority", refuse)
+    with files._ahead((priority() for _ in range(3)), 2) as made:
+        assert list(made) == [min(own + 10, 19) if allowed else own] * 3
+    assert priority() == own
