@@ -269,6 +269,29 @@ def test_what_was_dropped_while_somebody_read_is_erased_once_nobody_does(tmp_pat
     store.close()
 
 
+def test_what_was_dropped_by_a_process_that_was_killed_is_erased_by_the_next(tmp_path: Path) -> None:
+    (body,) = secrets(1, 7, 3_000)
+    code = """
+import os, signal, sys
+from tests.unit.test_sqlite_rejected import Path, SqliteStore, reading, rejection
+directory = Path(sys.argv[1])
+store = SqliteStore(directory)
+store.set_aside([rejection(0, bytes.fromhex(sys.argv[2]))], 1.0)
+with reading(directory):
+    store.discard([each.id for each in store.rejected()])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path, body.hex()], cwd=FIXTURE.parents[2], check=False)
+    assert remains(body, tmp_path)
+    with reading(tmp_path) as another:
+        another.execute("COMMIT")  # or SQLite would empty the log when the last closes the file
+        store = SqliteStore(tmp_path)
+        assert store.rejected() == []
+        store.fold_if_due()  # as a server does a second after its start
+        assert not remains(body, tmp_path)
+        store.close()
+
+
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_command_that_drops_waits_for_who_reads_and_says_if_it_waited_in_vain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, ends: bool

@@ -39,7 +39,7 @@ class Files:
         """
         self.path = directory / schema.FILE_NAME
         self.lock = threading.RLock()
-        self._log_holds_erased = False
+        self._log_holds_erased: bool | None = None  # unknown: a process that was killed may have left some there
         try:
             directory.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -127,7 +127,7 @@ class Files:
         """Do what commits have left: sync the head, and empty the log of erased bytes. Call every second or so."""
         with self._writing_head():
             self.head.sync_if_due()
-        if self._log_holds_erased:
+        if self._log_holds_erased is not False:
             with self.lock, translated(self.path):
                 self.empty_log()
 
