@@ -16,6 +16,8 @@ from tests.e2e.command import EVENT as LINE
 from tests.e2e.command import tillroll
 from tests.e2e.http_server import EVENT, Running, client, serving
 
+from tillroll.stores.sqlite.store import SqliteStore
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -210,6 +212,30 @@ def test_an_audit_is_made_beside_the_traffic_and_told(running: Running, tmp_path
         found = audited(http)
         assert found["differences_total"] >= 5
         assert {each["kind"] for each in found["differences"]} >= {"aggregate"}
+
+
+def test_what_is_noted_is_stored_though_no_other_event_comes(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from tillroll.app import open_store\n"
+        "from tillroll.ingest import field_watch, outcome_watch\n"
+        "from tillroll.web.server import serve\n"
+        "from tillroll.web.settings import ServerSettings\n"
+        "field_watch._FLUSH_S = outcome_watch._FLUSH_S = 0.5\n"
+        "serve(open_store(sys.argv[1]), ServerSettings(port=0))\n"
+    )
+    with serving(tmp_path, code=code) as running, client(running) as http:
+        assert http.post("/events", json=[EVENT | {"colour": "red"}]).status_code == 202
+        assert http.post("/events", json=[EVENT | {"size": 3}]).status_code == 202
+        give_up = time.monotonic() + 10
+        with closing(SqliteStore(tmp_path / "data")) as store:
+            while (rows := store.noted_outcomes().rows("day")) == [] or set(store.noted_fields().fields) != {
+                "colour",
+                "size",
+            }:
+                assert time.monotonic() < give_up, (rows, store.noted_fields())
+                time.sleep(0.1)
+    assert [row.counts.accepted for row in rows] == [2]
 
 
 def test_metrics_are_given_in_the_format_asked_for(running: Running) -> None:

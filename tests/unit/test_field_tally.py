@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+from typing import TYPE_CHECKING, Any
 
 from tillroll.core.batch import UNNAMED, BatchBuilder, Event
 from tillroll.core.field_tally import NAMES_MAX, FieldTally, KeptTally, shown_fields
 from tillroll.ingest.field_watch import FieldWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tillroll.ports import JournalPart
 
 EVENT = Event(1_322_907_330, 0, 4_285, 2, "m")
 
@@ -75,3 +82,41 @@ def test_a_long_body_costs_a_part_of_it_and_samples_end_with_their_budget() -> N
     watch.flush()
     assert 500 <= notes.tally.looked_at <= 1_100
     assert notes.tally.fields == {"country": {"text": notes.tally.looked_at}}
+
+
+class SlowJournal:
+    """A store whose journal takes long to read."""
+
+    def __init__(self) -> None:
+        self.reading = threading.Event()
+        self.read_on = threading.Event()
+
+    def note_fields(self, tally: FieldTally) -> None:
+        """Forget it."""
+
+    def noted_fields(self) -> FieldTally:
+        return FieldTally()
+
+    def read(self, after: int) -> Iterator[JournalPart]:
+        del after
+        self.reading.set()
+        assert self.read_on.wait(30)
+        return iter(())
+
+
+def test_no_commit_waits_for_who_reads_of_all_the_journal_which_fields_it_has() -> None:
+    store: Any = SlowJournal()
+    watch = FieldWatch(store=store)
+    reader = threading.Thread(target=watch.shown, args=(store,))
+    reader.start()
+    committer = threading.Thread(target=watch.look, args=([b'{"amount":1,"country":"SE"}'],))
+    try:
+        assert store.reading.wait(30)
+        committer.start()
+        committer.join(10)
+        waited = committer.is_alive()
+    finally:
+        store.read_on.set()
+        reader.join()
+        committer.join()
+    assert not waited

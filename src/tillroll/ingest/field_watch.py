@@ -52,6 +52,7 @@ class FieldWatch:
         self._at = self._look_at = time.monotonic()
         self._flushed_at = float("-inf")
         self._kept = KeptTally()
+        self._kept_lock = threading.Lock()  # held while the journal is read, for which no commit may wait
 
     def attach(self, store: FieldStore) -> None:
         """Store what is seen in a store, which is opened only now."""
@@ -70,8 +71,7 @@ class FieldWatch:
             with self._lock:
                 self._look(texts)
         self._look_at = now + max(0.0, 1 - self._budget) / _BUDGET_A_SECOND
-        if now - self._flushed_at >= _FLUSH_S and self._tally.looked_at:
-            self.flush()
+        self.flush_if_due()
 
     def _look(self, texts: Iterable[bytes | memoryview]) -> None:
         self._tally.since = self._tally.since or time.time()
@@ -81,6 +81,11 @@ class FieldWatch:
                     return
                 self._budget -= 1
                 self._tally.look(event)
+
+    def flush_if_due(self) -> None:
+        """Store what was seen if a minute has passed. To be called now and then: the next event may never come."""
+        if self._tally.looked_at and time.monotonic() - self._flushed_at >= _FLUSH_S:
+            self.flush()
 
     def flush(self) -> None:
         """Store what was seen. What cannot be stored now is stored later."""
@@ -100,7 +105,7 @@ class FieldWatch:
     def shown(self, store: Store) -> dict[str, Any]:
         """Return what people are shown: of the kept fields by the journal, of the others by samples."""
         self.flush()
-        with self._lock:
+        with self._kept_lock:
             for part in store.read(self._kept.position):
                 self._kept.add(part.batch)
                 self._kept.position = part.position

@@ -50,6 +50,10 @@ class OutcomeWatch:
             return
         with self._lock:
             self._tally.note(self._way, self._clock(), counts)
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Store what was counted if a minute has passed. To be called now and then: the next event may never come."""
         if time.monotonic() - self._flushed_at >= _FLUSH_S:
             self.flush()
 

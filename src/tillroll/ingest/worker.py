@@ -246,6 +246,8 @@ class Worker:
                 if not messages and until_empty:
                     break
                 error = self._take(messages).error if messages else None
+                self._outcomes.flush_if_due()
+                self._fields.flush_if_due()
             except (StoreError, QueueError) as raised:
                 error = raised
             pause_s = 1.0 if error is None else self._wait_out(error, pause_s)

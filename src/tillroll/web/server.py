@@ -123,7 +123,7 @@ class _Server(uvicorn.Server):
         while True:
             more, took_s = False, 0.0
             try:
-                more, took_s = await asyncio.to_thread(_count_some, self._state.store)
+                more, took_s = await asyncio.to_thread(_count_some, self._state)
             except Exception as error:  # noqa: BLE001 an entry loop: tried again; who reads the report is told what it means
                 _log.warning("reports cannot be counted now: %s", error, exc_info=not isinstance(error, TillrollError))
             await asyncio.sleep(min(took_s, _COUNT_PAUSE_S_MAX) if more else _SWEEP_S)
@@ -140,10 +140,12 @@ class _Server(uvicorn.Server):
                 self.should_exit = True
 
 
-def _count_some(store: Store) -> tuple[bool, float]:
+def _count_some(state: ServerState) -> tuple[bool, float]:
     """Count for a moment; return whether something is left, and the processor time that it took here."""
+    state.outcomes.flush_if_due()
+    state.fields.flush_if_due()
     began = time.thread_time()
-    return store.count_some(_COUNT_S, beside_traffic=True), time.thread_time() - began
+    return state.store.count_some(_COUNT_S, beside_traffic=True), time.thread_time() - began
 
 
 def _listen(settings: ServerSettings) -> socket.socket:
