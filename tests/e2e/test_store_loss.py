@@ -154,6 +154,21 @@ def test_the_loss_of_the_end_is_told_until_it_is_accepted(lose: Callable[[Path],
     tillroll("audit", "--data", killed)
 
 
+def test_a_server_goes_on_once_the_loss_is_accepted(killed: Path, tmp_path: Path) -> None:
+    (killed / "tillroll.db-wal").unlink()
+    server = Server(killed, tmp_path)
+    server.start()
+    try:
+        assert post(server.port, 0) == 503
+        tillroll("restored", "--data", killed)
+        assert [post(server.port, number) for number in range(2)] == [202, 202]
+        assert tillroll("report", "bracket-method", "--format", "json", "--url", server.url).stdout
+    finally:
+        server.kill()
+    assert report(killed, "bracket-method") == {"10-50|SLICE_IT": 2}
+    tillroll("audit", "--data", killed)
+
+
 def test_a_kill_loses_nothing_and_is_no_loss(killed: Path) -> None:
     assert report(killed, "bracket-method") == {"10-50|SLICE_IT": POSTS}
     tillroll("audit", "--data", killed)

@@ -59,7 +59,7 @@ class Files:
             opened.pop_all()  # `close` closes them
 
     def _find_loss(self) -> DamageError | None:
-        """Compare the journal with its head as it is at the opening, and raise a head that is behind."""
+        """Compare the whole journal with its head, and raise a head that is behind."""
         with translated(self.path):
             try:
                 head = self.head.read()
@@ -74,13 +74,17 @@ class Files:
         return None
 
     def refuse_loss(self) -> None:
-        """Refuse to go on with a journal that had lost something when it was opened.
+        """Refuse to go on with a journal that lost something, until another process has accepted where it ends.
 
         Raises:
-            DamageError: it had.
+            DamageError: it did.
         """
-        if self._loss is not None:
-            raise DamageError(self._loss.problem, self._loss.remedy)
+        if self._loss is None:
+            return
+        with self.lock:
+            self._loss = self._find_loss()
+            if self._loss is not None:
+                raise self._loss
 
     def accept_end(self) -> int:
         """See ports.Restorable."""

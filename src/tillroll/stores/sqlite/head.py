@@ -116,15 +116,15 @@ class HeadFile:
 
     def sync_if_due(self) -> None:
         """Do as `sync`, a second or more after the last time. Call now and then: what was said last may be unsynced."""
-        if time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
+        if self._unsynced and time.monotonic() - self._synced_at >= _SYNC_EVERY_S:
             self.sync()
 
     def sync(self) -> None:
         """Have what was said survive a power cut."""
         if self._unsynced:
+            self._synced_at = time.monotonic()  # where that fails too: it is tried again in a second
             os.fdatasync(self._descriptor)
             self._unsynced = False
-        self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Sync, and release the file."""
