@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.command import reports, tillroll
+from tests.e2e.command import reports, start, tillroll
 from tests.e2e.server import Server, post_until_answered
 
 from tillroll.stores.sqlite.schema import MIGRATIONS
@@ -139,6 +140,62 @@ def test_a_copy_that_is_not_whole_is_refused_and_leaves_nothing(tmp_path: Path) 
     left.mkdir()
     (left / "tillroll.db-wal").write_bytes(b"of another file")
     assert b"Move its contents away" in tillroll("restore", copy, "--data", left, code=4).stderr
+
+
+def stopped_halfway(target: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start a command that copies to a file, and stop it while it does."""
+    running = start(*arguments)
+    give_up = time.monotonic() + 60
+    while not any(part.stat().st_size for part in target.parent.glob(f".{target.name}.*.part")):
+        assert running.poll() is None
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
+    running.send_signal(signal.SIGSTOP)
+    return running
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A store of which a copy takes a moment."""
+    data, file = tmp_path / "large", tmp_path / "large.ndjson"
+    tillroll("generate", file, "--events", "300000", "--days", "300")
+    tillroll("import", file, "--data", data)
+    return data
+
+
+def test_what_a_killed_copy_left_is_removed_by_the_next_and_what_another_writes_is_not(
+    large: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copies" / "copy.db"
+    copy.parent.mkdir()
+    killed = stopped_halfway(copy, "backup", copy, "--data", large)
+    tillroll("backup", copy, "--data", large)
+    assert len(list(copy.parent.glob(".*.part"))) == 1
+    killed.kill()
+    killed.communicate()
+    tillroll("backup", copy, "--data", large)
+    assert list(copy.parent.iterdir()) == [copy]
+
+
+def test_a_copy_is_not_put_over_a_store_that_was_made_meanwhile(large: Path, tmp_path: Path) -> None:
+    copy, data = tmp_path / "copy.db", tmp_path / "data"
+    tillroll("backup", copy, "--data", large)
+    restoring = stopped_halfway(data / "tillroll.db", "restore", copy, "--data", data)
+    server = Server(data, tmp_path)
+    server.start()
+    try:
+        assert post_until_answered(server.port, "first", body(1))["accepted"] == 2
+        restoring.send_signal(signal.SIGCONT)
+        _, told = restoring.communicate()
+        assert restoring.returncode == 4
+        assert b"there is a store in" in told
+        assert post_until_answered(server.port, "second", body(2))["accepted"] == 2
+        server.stop()
+    finally:
+        server.close()
+    assert not list(data.glob(".*"))
+    assert reports(data)["bracket-method"] == {"<10|PAY_NOW": 4}
+    tillroll("audit", "--data", data)
 
 
 def test_a_list_of_imports_beside_the_file_moves_into_it(tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ the memory of neither grows with the journal.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from array import array
@@ -42,6 +40,7 @@ from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.dedupe import Dedupe
 from tillroll.stores.sqlite.head import another, compare
 from tillroll.stores.sqlite.layout import layout_of
+from tillroll.stores.sqlite.locks import locked
 from tillroll.stores.sqlite.merchants import Dictionaries
 from tillroll.stores.sqlite.naming import read_naming
 from tillroll.stores.sqlite.reports import Roster, clear_versions, read_versions, roster_of, write_versions
@@ -179,13 +178,13 @@ def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
     """Lend a directory beside a file, and remove those that a killed process left: their lock went with it."""
     with ExitStack() as held:
         try:
-            with _locked(path.parent):  # so that nobody takes a directory that is not locked yet for one that was left
+            with locked(path.parent):  # so that nobody takes a directory that is not locked yet for one that was left
                 for kind in _WORK_PREFIXES:
                     for left in path.parent.glob(f"{kind}*"):
-                        with suppress(OSError), _locked(left, wait=False):
+                        with suppress(OSError), locked(left, wait=False):
                             shutil.rmtree(left)
                 directory = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
-                held.enter_context(_locked(directory))
+                held.enter_context(locked(directory))
         except OSError as error:
             problem = f"no directory can be made in {path.parent} to count in ({error.strerror})"
             raise StoreError(problem, "Check the disk and the permissions", retry_after_s=5) from error
@@ -196,17 +195,6 @@ def _work_directory(path: Path, prefix: str) -> Iterator[Path]:
             raise StoreError(problem, "Check the disk and the permissions", retry_after_s=5) from error
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def _locked(directory: Path, *, wait: bool = True) -> Iterator[None]:
-    """Have a directory locked. Raises OSError."""
-    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(held)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from tillroll.stores.sqlite import schema
 from tillroll.stores.sqlite.chunks import chain_at
 from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.head import Head, HeadFile, sync
+from tillroll.stores.sqlite.locks import locked
 from tillroll.stores.sqlite.schema import transaction, translated
 from tillroll.stores.sqlite.state import StoreState, read_state
 
@@ -56,8 +58,7 @@ def restore(source: Path, directory: Path, progress: Progress | None) -> Backup:
     target = directory / schema.FILE_NAME
     for suffix in _BESIDE:
         if Path(f"{target}{suffix}").exists():
-            problem = f"there is a store in {directory} already ({target.name}{suffix})"
-            raise StoreError(problem, "Move its contents away, or name another directory with --data")
+            raise _taken(Path(f"{target}{suffix}"))
     if not source.is_file():
         raise StoreError(f"there is no file {source}", _NAME_A_COPY)
     with source.open("rb") as file:
@@ -68,10 +69,11 @@ def restore(source: Path, directory: Path, progress: Progress | None) -> Backup:
             schema.version(copied, source)
             _copy_pages(copied, made, progress)
         events, state = _checked(made)
+        _put_new(made, target)
         if state is not None:  # a file without one gets its head when it is first opened
             with closing(HeadFile(directory / head_module.FILE_NAME)) as head:
                 head.replace(Head(state.events, state.chain))
-        _put(made, target)
+            sync(directory)
     return Backup(events, target.stat().st_size)
 
 
@@ -110,17 +112,44 @@ def _checked(path: Path) -> tuple[int, StoreState | None]:
 @contextmanager
 def _part_of(target: Path) -> Iterator[Path]:
     """Lend the name of a new file beside a target, of which nothing is left unless `_put` has put it in its place."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    prefix, suffix = f".{target.name}.", ".part"
+    descriptor, name = tempfile.mkstemp(suffix, prefix, target.parent)
     os.close(descriptor)
-    try:
-        yield Path(name)
-    finally:
-        for suffix in _BESIDE:
-            with suppress(OSError):
-                os.unlink(f"{name}{suffix}")  # noqa: PTH108
+    made = Path(name)
+    with ExitStack() as held:
+        held.callback(_remove, made)
+        with suppress(OSError):  # a network's file system may have no such locks: nothing is removed there
+            held.enter_context(locked(made))
+            for left in target.parent.glob(f"{escape(prefix)}*{suffix}"):  # by a process that was killed
+                with suppress(OSError), locked(left, wait=False):
+                    _remove(left)
+        yield made
+
+
+def _remove(made: Path) -> None:
+    for suffix in _BESIDE:
+        with suppress(OSError):
+            os.unlink(f"{made}{suffix}")  # noqa: PTH108
 
 
 def _put(made: Path, target: Path) -> None:
     sync(made)
     os.replace(made, target)  # noqa: PTH105
     sync(target.parent)
+
+
+def _put_new(made: Path, target: Path) -> None:
+    """Put a copy where no store is. Raises StoreError where one is by now: a server may have been started."""
+    sync(made)
+    try:
+        os.link(made, target)
+    except FileExistsError as error:
+        raise _taken(target) from error
+    except OSError:  # a file system without links
+        os.replace(made, target)  # noqa: PTH105
+    sync(target.parent)
+
+
+def _taken(path: Path) -> StoreError:
+    problem = f"there is a store in {path.parent} already ({path.name})"
+    return StoreError(problem, "Move its contents away, or name another directory with --data")
