@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.command import report, start, tillroll
+from tests.e2e.command import command, environment, report, start, tillroll
 from tests.e2e.server import Server
 from tests.ports import free_port
 
@@ -206,6 +206,17 @@ def test_a_backup_needs_a_word_only_where_it_ends_before_the_head(killed: Path, 
     )
     tillroll("restored", "--data", killed)
     assert report(killed, "bracket-method") == {"10-50|SLICE_IT": POSTS}
+
+
+def test_a_disk_with_no_room_to_open_the_file_is_called_full(data: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_bytes(event(0))
+    tillroll("import", lines, "--data", data)
+    for arguments in (("report", "bracket-method"), ("serve", "--port", "0"), ("import", lines)):
+        limited = ["prlimit", "--fsize=1000", *command(*arguments, "--data", data)]
+        done = subprocess.run(limited, capture_output=True, check=False, timeout=60, env=environment())
+        assert done.returncode == 4, done.stderr
+        assert b"is full. Free some space" in done.stderr
 
 
 def test_a_new_file_beside_an_old_head_is_told(killed: Path) -> None:

@@ -256,9 +256,12 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _primary_code(error: sqlite3.Error) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0)  # Python.s own errors have none
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    return _code(error) & 0xFF
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -309,7 +312,7 @@ def translated(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} is damaged", "Restore it from a copy; then run tillroll audit") from error
     except sqlite3.Error as error:
         primary = _primary_code(error)
-        if primary == sqlite3.SQLITE_FULL:
+        if primary == sqlite3.SQLITE_FULL or _code(error) == sqlite3.SQLITE_IOERR_SHMSIZE:
             raise StoreFullError(
                 f"the disk under {path} is full", "Free some space; nothing acknowledged is lost", retry_after_s=10
             ) from error
