@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.command import command, environment, report, start, tillroll
+from tests.e2e.command import command as run
+from tests.e2e.command import environment, report, start, tillroll
 from tests.e2e.server import Server
 from tests.ports import free_port
 
@@ -93,7 +94,7 @@ def test_a_server_that_is_asked_nothing_sees_it_too(data: Path) -> None:
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        shutil.rmtree(data)
+        shutil.rmtree(data, ignore_errors=True)  # who opens the file meanwhile makes it anew
         assert process.wait(60) == 4
     finally:
         process.kill()
@@ -213,7 +214,7 @@ def test_a_disk_with_no_room_to_open_the_file_is_called_full(data: Path, tmp_pat
     lines.write_bytes(event(0))
     tillroll("import", lines, "--data", data)
     for arguments in (("report", "bracket-method"), ("serve", "--port", "0"), ("import", lines)):
-        limited = ["prlimit", "--fsize=1000", *command(*arguments, "--data", data)]
+        limited = ["prlimit", "--fsize=1000", *run(*arguments, "--data", data)]
         done = subprocess.run(limited, capture_output=True, check=False, timeout=60, env=environment())
         assert done.returncode == 4, done.stderr
         assert b"is full. Free some space" in done.stderr
@@ -235,6 +236,26 @@ def test_a_lost_or_damaged_head_is_told(killed: Path) -> None:
         assert b"it is unknown whether" in tillroll("report", "bracket-method", "--data", killed, code=4).stderr
     tillroll("restored", "--data", killed)
     tillroll("audit", "--data", killed)
+
+
+def test_the_head_of_another_store_is_told_and_no_repair_is_promised(killed: Path, tmp_path: Path) -> None:
+    lines, other = tmp_path / "lines", tmp_path / "other"
+    lines.write_bytes(b"\n".join(event(number) for number in range(100)))
+    tillroll("import", lines, "--data", killed)
+    lines.write_bytes(event(1_000))
+    for name in ("less", "within a chunk"):
+        lines.write_bytes(lines.read_bytes() + b"\n" + b"\n".join(event(1_000 + number) for number in range(50)))
+        tillroll("import", lines, "--name", name, "--anyway", "--data", other)
+        shutil.copy(other / "tillroll.head", killed)
+        told = tillroll("report", "bracket-method", "--data", killed, code=4).stderr
+        assert b"the journal is not the one that tillroll.head was written for" in told
+        assert b"run: tillroll restored" in told
+        failed = tillroll("audit", "--data", killed, code=1)
+        assert b"tillroll restored" in failed.stdout
+        assert b"rebuild" not in failed.stderr
+        assert b"do what each says" in tillroll("audit", "--repair", "--data", killed, code=1).stderr
+        tillroll("restored", "--data", killed)
+        tillroll("audit", "--data", killed)
 
 
 def test_several_writers_keep_one_head(data: Path, tmp_path: Path) -> None:

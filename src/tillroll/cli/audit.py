@@ -21,6 +21,7 @@ _DIFFERS_CODE = 1
 _SAMPLED = 7  # one part of the journal in so many
 _SAMPLES_MAX = 100
 _SAMPLED_EVENTS = 2_000  # of each
+_HEAD = "head"  # as an audit calls the end that the journal had; its message says what to do
 _REMEDY = "; set it right with: tillroll audit --repair, or count everything again with: tillroll rebuild"
 
 
@@ -60,7 +61,7 @@ def run(
     if json:
         write_json(audit)
     else:
-        _print_audit(audit, since, _done(left) if repair else _REMEDY)
+        _print_audit(audit, since, _done(left) if repair else _remedy(audit))
     return _DIFFERS_CODE if audit.differences_total else 0
 
 
@@ -92,9 +93,14 @@ def _day(text: str) -> int:
     return day
 
 
+def _remedy(audit: Audit) -> str:
+    """Return what sets right what no line names a remedy for."""
+    return "" if all(each.subject == _HEAD for each in audit.differences) else _REMEDY
+
+
 def _done(left: int) -> str:
     if left:
-        return f"; {left:,} of them cannot be set right so: run tillroll rebuild, or restore the store from a copy"
+        return f"; {left:,} of them cannot be set right so: do what each says, or restore the store from a copy"
     return "; what differed was set right, and all agrees now"
 
 

@@ -29,7 +29,7 @@ from tillroll.stores.sqlite.chunks import (
     GENESIS,
     Chunk,
     broken_end,
-    chain_at,
+    chain_where_one_ends,
     doubtful_chunks,
     is_linked,
     read_chunks,
@@ -294,7 +294,7 @@ def _naming_problems(live: sqlite3.Connection) -> Iterator[Difference]:
 def _head_problems(live: sqlite3.Connection, head: Head | None, state: StoreState) -> Iterator[Difference]:
     try:
         compare(head, state.events, state.chain)
-        if head is not None and chain_at(live, head.events) != head.chain:
+        if head is not None and chain_where_one_ends(live, head.events) != head.chain:
             raise another(head)
     except DamageError as error:
         yield Difference("position", "head", None if head is None else head.events, state.events, str(error))

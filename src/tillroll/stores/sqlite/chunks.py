@@ -131,6 +131,14 @@ def chunk_start(connection: sqlite3.Connection, after: int) -> int:
 
 def chain_at(connection: sqlite3.Connection, last: int) -> bytes:
     """Return the hash of the chunk that ends with an event; of event 0, that before the first chunk."""
+    chain = chain_where_one_ends(connection, last)
+    if chain is None:
+        raise _no_end(last)
+    return chain
+
+
+def chain_where_one_ends(connection: sqlite3.Connection, last: int) -> bytes | None:
+    """Return the same, None where the event is within a chunk."""
     if not last:
         return GENESIS
     query = "SELECT first, events, chain FROM chunk WHERE first <= ? ORDER BY first DESC LIMIT 1"
@@ -138,9 +146,13 @@ def chain_at(connection: sqlite3.Connection, last: int) -> bytes:
     end = first + events - 1 if isinstance(events, int) else None
     if end is not None and end < last:
         raise hole(end + 1, last)
-    if end != last or not isinstance(chain, bytes):
-        raise DamageError(f"no chunk of the journal ends with event {last}, as it should", _RESTORE)
-    return chain
+    if end is None or not isinstance(chain, bytes):
+        raise _no_end(last)
+    return chain if end == last else None
+
+
+def _no_end(last: int) -> DamageError:
+    return DamageError(f"no chunk of the journal ends with event {last}, as it should", _RESTORE)
 
 
 def hole(first: int, last: int) -> DamageError:

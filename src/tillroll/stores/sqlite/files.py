@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tillroll.errors import StoreError
 from tillroll.stores.sqlite import head as head_module
 from tillroll.stores.sqlite import imports, reindex, rejected, schema
-from tillroll.stores.sqlite.chunks import chain_at
+from tillroll.stores.sqlite.chunks import chain_where_one_ends
 from tillroll.stores.sqlite.damage import DamageError
 from tillroll.stores.sqlite.head import Head, HeadFile
 from tillroll.stores.sqlite.place import Place
@@ -66,7 +66,7 @@ class Files:
                 with transaction(self.connection, "DEFERRED"):
                     state = read_state(self.connection)
                     head_module.compare(head, state.events, state.chain)
-                    if head is not None and chain_at(self.connection, head.events) != head.chain:
+                    if head is not None and chain_where_one_ends(self.connection, head.events) != head.chain:
                         return head_module.another(head)
             except DamageError as error:
                 return error

@@ -257,7 +257,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0)  # Python.s own errors have none
+    return getattr(error, "sqlite_errorcode", 0)  # Python's own errors have none
 
 
 def _primary_code(error: sqlite3.Error) -> int:
