@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -18,6 +19,8 @@ from tillroll.ingest import files
 from tillroll.ingest.files import Input, InputError, Tally, import_events, read_ahead
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from tillroll.core.batch import Batch
 
 SOURCE = Source(NameKind.FILE, "till")
@@ -40,6 +43,33 @@ def lines(amount: int, events: int = 2_000) -> list[bytes]:
 def imported(store: Oracle, content: bytes) -> Tally:
     with read_ahead(Input("till", io.BufferedReader(io.BytesIO(content))), SOURCE, lambda: 2e9) as parsed:
         return import_events(store, parsed, lambda: 2e9)
+
+
+class Failing(io.RawIOBase):
+    """A file whose disk fails after some reads."""
+
+    def __init__(self, reads: int) -> None:
+        self._left = reads
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        if not self._left:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._left -= 1
+        line = lines(1, 2)[1] + b"\n"
+        memoryview(buffer)[: len(line)] = line
+        return len(line)
+
+
+@pytest.mark.parametrize("reads", [0, 1, 50])
+def test_a_disk_that_fails_is_told_with_the_file(reads: int) -> None:
+    with (
+        pytest.raises(InputError, match=r"till: cannot be read \(Input/output error\)\. Check the file and its disk"),
+        read_ahead(Input("till", io.BufferedReader(Failing(reads))), SOURCE, lambda: 2e9) as parsed,
+    ):
+        import_events(Oracle(), parsed, lambda: 2e9)
 
 
 class Slow(Oracle):

@@ -119,7 +119,10 @@ class Input:
             InputError: it is damaged, or said to be CSV and has no header of events.
         """
         self.name = name
-        magic = raw.peek(4)[:4]
+        try:
+            magic = raw.peek(4)[:4]
+        except OSError as error:
+            raise self._unreadable(error) from error
         self._stream: Readable = raw
         if magic.startswith(_GZIP):
             self._stream = gzip.GzipFile(fileobj=raw)
@@ -213,7 +216,10 @@ class Input:
                 self.name, problem, "Get the complete file, and import it again: nothing is counted twice"
             ) from error
         except OSError as error:
-            raise InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> InputError:
+        return InputError(self.name, f"cannot be read ({error.strerror})", "Check the file and its disk")
 
 
 def _block() -> bytearray | mmap.mmap:
