@@ -239,7 +239,8 @@ class RejectedStore(Protocol):
     def discard(self, rejected_ids: Sequence[str]) -> None:
         """Forget rejections that were corrected and accepted, or given up. What is not kept is passed over.
 
-        Their bytes are gone from what the store has written, as soon as nobody reads them; a hash stays.
+        Their bytes are gone from what the store has written, as soon as nobody reads them; a hash stays. With none this
+        erases what an earlier call could not.
         """
         ...
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,6 +116,22 @@ def test_a_bulk_drop_that_was_confirmed_drops_what_was_named_and_no_more(data: P
     assert b"2 dropped" in tillroll("rejected", "drop", "--all", "--yes", "--data", data).stdout
     assert b"0 dropped" in tillroll("rejected", "drop", "--all", "--data", data).stdout
     assert report(data, "bracket-method") == {"10-50|SLICE_IT": 2}
+
+
+@pytest.mark.parametrize(("which", "code"), [(["--all"], 0), (["--code", "future_date"], 2)])
+def test_a_later_drop_erases_what_somebody_read_though_it_drops_nothing(
+    which: list[str], code: int, data: Path
+) -> None:
+    log = data / "tillroll.db-wal"
+    with closing(sqlite3.connect(data / "tillroll.db", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM rejected_group").fetchone() > (0,)
+        told = tillroll("rejected", "drop", *which, "--yes", "--data", data).stderr
+        assert b"a later `tillroll rejected drop` removes them" in told
+        other.execute("COMMIT")
+        assert log.stat().st_size
+        tillroll("rejected", "drop", *which, "--yes", "--data", data, code=code)
+        assert not log.stat().st_size
 
 
 def test_a_terminal_is_never_steered_and_a_pipe_gets_the_bytes(tmp_path: Path) -> None:

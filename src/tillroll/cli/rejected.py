@@ -196,12 +196,17 @@ def drop(
     if [bool(rejected_ids), everything, which != EVERY].count(True) != 1:
         remedy = "Name the rejected events, or some by --code or --source, or add --all; one of these"
         raise ConfigError("rejected drop", "nothing is named, or two things are", remedy)
+    dropped = 0
     with where.opened() as store:
-        if rejected_ids:
-            dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
-            store.discard(rejected_ids)
-        else:
-            dropped = _drop_all(store, which, yes=yes)
+        try:
+            if rejected_ids:
+                dropped = len({correction.find(store, rejected_id).id for rejected_id in rejected_ids})
+                store.discard(rejected_ids)
+            else:
+                dropped = _drop_all(store, which, yes=yes)
+        finally:
+            if not dropped:
+                store.discard([])  # what was dropped while somebody read, or by a killed command, may not be erased yet
     typer.echo(f"{dropped:,} dropped")
 
 
