@@ -6,9 +6,10 @@ import datetime as dt
 import gzip
 import json
 import os
+import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,27 @@ def tokens_of_json(target: Target) -> str:
     return f"an array of 15 MiB in {len(body)} bytes takes {spent_s:.1f} s of the processor"
 
 
+def bodies_that_unpack_to_much(target: Target) -> str:
+    packed = gzip.compress(b"\n" * (16 * 2**20 - 400) + _lines([EVENT]), 9)
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    with target.serving() as running, ExitStack() as held, client(running) as http:
+        before = running.memory_bytes()
+        for _ in range(30):
+            connection = held.enter_context(socket.create_connection(running.address, timeout=10))
+            connection.sendall(head % len(packed) + packed)
+        began = time.monotonic()
+        http.post("/events", content=gzip.compress(_lines([EVENT])), headers=PACKED)
+        wait_s = time.monotonic() - began
+        held_bytes = [running.memory_bytes()]
+        while time.monotonic() - began < 3:
+            time.sleep(0.05)
+            held_bytes.append(running.memory_bytes())
+        taken = (max(held_bytes) - before) / 2**20
+    seen = f"30 bodies of {len(packed)} bytes take {taken:.0f} MiB; a packed post beside waited {wait_s:.2f} s"
+    holds(taken < 250 and wait_s < WAIT_S_MAX, seen)
+    return seen
+
+
 def rejections_by_the_hundred_thousand(target: Target) -> str:
     directory = target.directory()
     with target.serving(directory=directory) as running:
@@ -199,6 +221,7 @@ def rejected_that_were_dropped(target: Target) -> str:
 ATTACKS = [
     Attack(2, "send ids that share a hash", ids_of_one_hash),
     Attack(4, "have the elements of a small body counted", tokens_of_json),
+    Attack(4, "have small bodies unpacked to much, many at once", bodies_that_unpack_to_much),
     Attack(4, "have 100,000 rejections kept of 230 bytes", rejections_by_the_hundred_thousand),
     Attack(4, "fill the disk with rejections", rejections_that_fill_the_disk),
     Attack(4, "count one merchant on 99,999 days", days_without_end),

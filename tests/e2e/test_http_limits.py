@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import httpx
@@ -362,6 +362,29 @@ def test_a_full_disk_is_told_and_loses_nothing_that_was_acknowledged(tmp_path: P
     with serving(tmp_path) as again, client(again) as http:
         assert http.get("/aggregates/10-50|SLICE_IT").json()["events"] == acknowledged
         assert http.post("/events", content=body).json()["accepted"] == 500
+
+
+def test_who_reads_what_takes_long_holds_up_no_sender_no_page_and_no_watcher(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from tillroll.app import open_store\n"
+        "from tillroll.stores.sqlite.store import SqliteStore\n"
+        "from tillroll.web.server import serve\n"
+        "from tillroll.web.settings import ServerSettings\n"
+        "SqliteStore.trace = lambda *_: time.sleep(5) or iter(())\n"
+        "serve(open_store(sys.argv[1]), ServerSettings(port=0))\n"
+    )
+    ask = b"GET /explain?datapoint=10-50%7CSLICE_IT HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with serving(tmp_path, code=code) as running, client(running) as http, ExitStack() as held:
+        http.post("/events", json=EVENT)
+        for _ in range(20):
+            held.enter_context(socket.create_connection(running.address, timeout=60)).sendall(ask)
+        began = time.monotonic()
+        packed = gzip.compress(json.dumps(EVENT).encode())
+        assert http.post("/events", content=packed, headers={"Content-Encoding": "gzip"}).status_code == 202
+        for address in ("/healthz", "/metrics", "/status", "/reports/bracket-method"):
+            assert http.get(address).status_code == 200
+        assert time.monotonic() - began < 4
 
 
 def test_bodies_that_come_in_part_have_a_bound_together(running: Running) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from tillroll.web.problem import Problem
@@ -14,7 +15,7 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     Receive = Callable[[], Awaitable[Any]]
 
@@ -24,11 +25,11 @@ _FED_BYTES: Final = 1 << 16
 _MEMBERS_MAX: Final = 1_000
 _GZIP_WINDOW: Final = 31  # 15 bits, and a gzip header (zlib's inflateInit2)
 _ZSTD_WINDOW_LOG_MAX: Final = 25  # 32 MiB: what a decoder may be made to allocate; level 19 asks for 8 MiB
-_RECEIVING_BYTES_MAX: Final = 128 * 2**20  # of all bodies that have come in part
+_HELD_BYTES_MAX: Final = 128 * 2**20  # of all bodies that have come in part, or wait to be looked into
 
 
 class BodyReader:
-    """Reads bodies, and knows how much of them has come and waits for its rest."""
+    """Reads bodies, and knows how much of them has come and waits: for its rest, or to be looked into."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -65,12 +66,29 @@ class BodyReader:
                     raise too_large(bytes_max)
                 if not message["more_body"]:
                     return bytes(pieces)
-                if self.held > _RECEIVING_BYTES_MAX:
-                    detail = f"{self.held} bytes of bodies are being received. Send again in a second"
-                    raise Problem("overloaded", detail, headers={"Retry-After": "1", "Connection": "close"})
+                self._refuse_too_much()
                 message = await receive()
         finally:
             self.held -= len(pieces)
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Count so many bytes as held, for the body's time.
+
+        Raises:
+            Problem: too many are held already.
+        """
+        self.held += size
+        try:
+            self._refuse_too_much()
+            yield
+        finally:
+            self.held -= size
+
+    def _refuse_too_much(self) -> None:
+        if self.held > _HELD_BYTES_MAX:
+            detail = f"{self.held} bytes of bodies are being received. Send again in a second"
+            raise Problem("overloaded", detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
 class ClientLeftError(Exception):
@@ -131,7 +149,7 @@ def _gzip_member(data: bytes, at: int, bytes_max: int, out: bytearray) -> int:
             waiting = data[at : at + _FED_BYTES]
             at += len(waiting)
         fed = len(waiting)
-        piece = inflate.decompress(waiting, _PIECE_BYTES)
+        piece = inflate.decompress(waiting, _piece_bytes(out, bytes_max))
         waiting = inflate.unconsumed_tail
         _append(out, piece, bytes_max)
         if not (fed or piece or inflate.eof):
@@ -146,11 +164,15 @@ def _zstd_frame(data: bytes, at: int, bytes_max: int, out: bytearray) -> int:
     while not expand.eof:
         fed = data[at : at + _FED_BYTES] if expand.needs_input else b""
         at += len(fed)
-        piece = expand.decompress(fed, _PIECE_BYTES)
+        piece = expand.decompress(fed, _piece_bytes(out, bytes_max))
         _append(out, piece, bytes_max)
         if not (fed or piece or expand.eof):
             raise _cut_off("zstd")
     return at - len(expand.unused_data)
+
+
+def _piece_bytes(out: bytearray, bytes_max: int) -> int:
+    return min(_PIECE_BYTES, bytes_max + 1 - len(out))
 
 
 def _append(out: bytearray, piece: bytes, bytes_max: int) -> None:

@@ -55,7 +55,7 @@ NOT_KEPT: Final = (
     "No event of the body was counted, and there is no room to keep rejected events: correct and send again. "
     "The operator can make room with: tillroll rejected drop"
 )
-_GLANCED_AT_MAX: Final = 2**20  # bytes of a body that the loop counts in itself: in a thread it would take longer
+_SMALL_BYTES_MAX: Final = 2**20  # of a body that the loop looks into itself: in a thread it would take longer
 DETAIL: Final = "No event of the body was counted: correct and send again"
 
 
@@ -159,13 +159,35 @@ class EventsRoute:
 
     async def _body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> Body:
         asked = self._asked(headers)
-        data = await self._state.body_reader.read(receive, asked.length)
-        if asked.encoding != "identity":
-            data = await self._state.read(decompress, data, asked.encoding, self._settings.body_bytes_max)
-        if is_empty(data):
-            raise Problem("empty_body", NO_EVENT)
-        await self._refuse_too_many(data)
-        return Body(data, asked.source)
+        reader = self._state.body_reader
+        data = await reader.read(receive, asked.length)
+        if asked.encoding == "identity" and not self._may_be_large(data):
+            _refuse_empty(data)
+            return Body(data, asked.source)
+        with reader.holding(len(data)):
+            return Body(await self._looked_into(data, asked.encoding), asked.source)
+
+    def _may_be_large(self, data: bytes) -> bool:
+        return len(data) > _SMALL_BYTES_MAX or may_have_more_than(self._settings.body_events_max, data)
+
+    async def _looked_into(self, data: bytes, encoding: str) -> bytes:
+        """Return a body decompressed, once it may come in. Large ones take turns, and nobody else waits for them."""
+        if encoding != "identity" and len(data) <= _SMALL_BYTES_MAX:
+            small = await self._state.take_in(_decompressed_small, data, encoding, self._settings.body_bytes_max)
+            if small is not None and not self._may_be_large(small):
+                _refuse_empty(small)
+                return small
+        return await self._state.take_in_large(self._look_into_large, data, encoding)
+
+    def _look_into_large(self, data: bytes, encoding: str) -> bytes:
+        if encoding != "identity":
+            data = decompress(data, encoding, self._settings.body_bytes_max)
+        _refuse_empty(data)
+        events_max = self._settings.body_events_max
+        if has_more_than(events_max, data):
+            detail = f"The body has more than the limit of {events_max} events. Send it in parts"
+            raise Problem("too_many_events", detail)
+        return data
 
     def _asked(self, headers: Iterable[tuple[bytes, bytes]]) -> _Asked:
         """Return what a request's headers say of its body, once it may come in."""
@@ -188,23 +210,36 @@ class EventsRoute:
             b"host" in found and b"origin" not in found,
         )
 
-    async def _refuse_too_many(self, data: bytes) -> None:
-        events_max = self._settings.body_events_max
-        if len(data) <= _GLANCED_AT_MAX and not may_have_more_than(events_max, data):
-            return
-        if await self._state.read(has_more_than, events_max, data):
-            detail = f"The body has more than the limit of {events_max} events. Send it in parts"
-            raise Problem("too_many_events", detail)
-
     async def _forward(self, body: Body) -> int:
         """Put a body on the queue, and return how many events it has."""
         queue = self._state.queue
         if queue is None:
             raise Problem("server_error", "No queue is set to forward to")
         key = body.source.value if body.source.kind is NameKind.KEY else None
-        await self._state.read(queue.send, [(body.data, key)])
-        self._state.metrics.queued.inc()
-        return await self._state.read(_count, body.data)
+        with self._state.body_reader.holding(len(body.data)):
+            await self._state.take_in(queue.send, [(body.data, key)])
+            self._state.metrics.queued.inc()
+            return await self._state.take_in(_count, body.data)
+
+
+def _refuse_empty(data: bytes) -> None:
+    """Refuse a body without anything in it.
+
+    Raises:
+        Problem: it is such.
+    """
+    if is_empty(data):
+        raise Problem("empty_body", NO_EVENT)
+
+
+def _decompressed_small(data: bytes, encoding: str, bytes_max: int) -> bytes | None:
+    """Return what a compressed body holds, None where that is much."""
+    try:
+        return decompress(data, encoding, min(bytes_max, _SMALL_BYTES_MAX))
+    except Problem as problem:
+        if problem.code != "too_large":
+            raise
+        return None
 
 
 def _raw(start: Any, end: Any, defaults: list[tuple[bytes, bytes]]) -> bytes:

@@ -37,7 +37,7 @@ class ExplainRoute:
             raise QueryError("datapoint", "none is given", "Give one: ?datapoint=2011-12-03%7C...")
         limit = whole_number("limit", given.get("limit", str(EXPLAINED_DEFAULT)), 1, EXPLAINED_MAX)
         after = whole_number("after", given.get("after", "0"), 0, _EVENTS_MAX)
-        answer = await self._state.read(self._read, given["datapoint"], after, limit)
+        answer = await self._state.read_long(self._read, given["datapoint"], after, limit)
         return await self._state.read(json_answer, request, answer)
 
     def _read(self, datapoint: str, after: int, limit: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class OutcomeRoutes:
     async def fields(self, request: Request) -> Response:
         """GET /fields: their names, JSON types and numbers, never a value."""
         single_parameters(request)
-        return json_answer(request, await self._state.read(self._state.fields.shown, self._state.store))
+        return json_answer(request, await self._state.read_long(self._state.fields.shown, self._state.store))
 
     async def imports(self, request: Request) -> Response:
         """GET /imports: the newest first. A store without a list of them has none."""

@@ -1,4 +1,4 @@
-"""What the routes of one server share: the store, the group commit, the measures, and a pool for reads that block."""
+"""What the routes of one server share: the store, the group commit, the measures, and threads for work that blocks."""
 
 from __future__ import annotations
 
@@ -27,9 +27,36 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_READERS: Final = 4
-_READS_WAITING_MAX: Final = 256
+_THREADS: Final = 4
+_WAITING_MAX: Final = 256
 _STATUS_KEPT_S: Final = 0.25
+
+
+class Lane:
+    """Threads for work of one kind: it waits for its like, and for nothing else. Use it in the event loop's thread."""
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, f"tillroll-{name}")
+        self._depth = 0
+
+    async def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a function that blocks, in a thread, and return what it returns.
+
+        Raises:
+            OverloadedError: too many wait for a thread already.
+        """
+        if self._depth >= _WAITING_MAX:
+            raise OverloadedError(self._depth, 0)
+        self._depth += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        finally:
+            self._depth -= 1
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._pool.shutdown(wait=True)
 
 
 class ServerState:
@@ -51,31 +78,22 @@ class ServerState:
         self.group_commit = GroupCommit(folding, self.clock, time.perf_counter, *measured, self.fields)
         self.stopping = asyncio.Event()
         self.streams_max = limits.STREAMS_MAX
-        self._pool = ThreadPoolExecutor(_READERS, "tillroll-read")
-        self._reads = 0
+        # Who asks for much holds up neither those who ask for little nor those who watch, and no reader a sender.
+        reads, long_reads, self._watching = Lane("read", _THREADS), Lane("read-long", 1), Lane("watch", 1)
+        bodies, large_bodies = Lane("body", _THREADS), Lane("body-large", 1)
+        self._lanes = (reads, long_reads, self._watching, bodies, large_bodies)
+        self.read = reads.call
+        self.read_long = long_reads.call  # for what may read all of the journal
+        self.take_in = bodies.call
+        self.take_in_large = large_bodies.call  # one at a time: each takes the memory of the largest body
         self._status: asyncio.Future[Status] | None = None
         self._status_at = 0.0
-
-    async def read(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call a function that blocks, in a thread, and return what it returns.
-
-        Raises:
-            OverloadedError: too many wait for a thread already.
-        """
-        if self._reads >= _READS_WAITING_MAX:
-            raise OverloadedError(self._reads, 0)
-        self._reads += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
-        finally:
-            self._reads -= 1
 
     async def status(self) -> Status:
         """Return where the store stands, or stood a moment ago: many who ask at once cost one read."""
         now = time.monotonic()
         if self._status is None or now - self._status_at > _STATUS_KEPT_S:
-            self._status = asyncio.ensure_future(self.read(self.store.status))
+            self._status = asyncio.ensure_future(self._watching.call(self.store.status))
             self._status_at = now
         return await asyncio.shield(self._status)
 
@@ -88,7 +106,8 @@ class ServerState:
         await self.group_commit.close()
         await asyncio.to_thread(self.fields.flush)
         await asyncio.to_thread(self.outcomes.flush)
-        self._pool.shutdown(wait=True)
+        for lane in self._lanes:
+            lane.close()
 
 
 class _TimedFolds:
