@@ -6,6 +6,7 @@ import datetime
 import json
 from collections import Counter
 from copy import deepcopy
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tests.brackets import bracket
@@ -329,7 +330,10 @@ class Oracle:
             progress(self.folded, self.folded)
         return self.folded
 
-    def trace(self, datapoint: str) -> Iterator[Trace]:
+    def trace(self, datapoint: str, after: int = 0) -> Iterator[Trace]:
+        yield from islice(self._traces(datapoint), after, None)
+
+    def _traces(self, datapoint: str) -> Iterator[Trace]:
         for index, (event, identity) in enumerate(self.journaled):
             if datapoint in {key for _, key in rows_of(event).values()}:
                 name = "unnamed" if identity is None else f"{identity.kind.name.lower()} {identity.value}"

@@ -157,8 +157,8 @@ class Journal(Protocol):
         """
         ...
 
-    def trace(self, datapoint: str) -> Iterator[Trace]:
-        """Yield the events behind a datapoint, in journal order."""
+    def trace(self, datapoint: str, after: int = 0) -> Iterator[Trace]:
+        """Yield the events behind a datapoint, in journal order, after so many of them."""
         ...
 
 

@@ -192,6 +192,23 @@ def merchants_without_end(target: Target) -> str:
     )
 
 
+def purchases_behind_a_number(target: Target) -> str:
+    count = 90_000
+    with target.serving() as running, client(running) as http:
+        for _ in range(3):
+            http.post("/events", content=(_lines([EVENT]) + b"\n") * count)
+        time.sleep(FOLDED_AFTER_S)
+        spent_s = _cpu_s(running)
+        with suppress(httpx.TimeoutException):
+            asked = {"datapoint": "10-50|SLICE_IT", "after": str(3 * count - 1)}
+            answer = http.get("/explain", params=asked, timeout=60)
+            holds(len(answer.json()["purchases"]) == 1, f"the last purchase is not found: {answer.text[:100]}")
+        spent_s = _cpu_s(running) - spent_s
+    seen = f"the last of {3 * count:,} purchases behind a number takes {spent_s:.1f} s of the processor"
+    holds(spent_s < 1, seen)
+    return seen
+
+
 def _read_busiest(running: Running) -> None:
     with client(running) as http:
         http.get("/reports/day-merchant?by=merchant&order=-events&limit=10", timeout=60)
@@ -222,6 +239,7 @@ ATTACKS = [
     Attack(2, "send ids that share a hash", ids_of_one_hash),
     Attack(4, "have the elements of a small body counted", tokens_of_json),
     Attack(4, "have small bodies unpacked to much, many at once", bodies_that_unpack_to_much),
+    Attack(4, "have the last purchases behind a number found", purchases_behind_a_number),
     Attack(4, "have 100,000 rejections kept of 230 bytes", rejections_by_the_hundred_thousand),
     Attack(4, "fill the disk with rejections", rejections_that_fill_the_disk),
     Attack(4, "count one merchant on 99,999 days", days_without_end),

@@ -13,6 +13,7 @@ import time
 from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import chunk, kernel, limits, own_names
@@ -214,7 +215,10 @@ class MemoryStore:
         for _, batch in self.disk.after(max(0, self.disk.end - count)):
             yield batch
 
-    def trace(self, datapoint: str) -> Iterator[Trace]:
+    def trace(self, datapoint: str, after: int = 0) -> Iterator[Trace]:
+        yield from islice(self._traces(datapoint), after, None)
+
+    def _traces(self, datapoint: str) -> Iterator[Trace]:
         place = self.catalogue().place(datapoint)
         if place is None:
             return

@@ -645,6 +645,8 @@ def test_trace_yields_the_events_behind_a_number(filled: tuple[Store, Oracle]) -
         )
         assert "id late" in {x.name for x in found}
         assert {x.folded for x in found} == {x.folded for x in expected}
+        for after in (1, 2, len(found) - 1, len(found), len(found) + 1):
+            assert list(store.trace(datapoint, after)) == found[after:]
     assert list(store.trace("no such datapoint")) == []
     assert list(store.trace("1999-01-01|Shop 1")) == []
 

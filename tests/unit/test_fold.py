@@ -8,9 +8,9 @@ from typing import Any
 from tests.batches import batch_of
 from tests.counted import count_datapoints
 
-from tillroll.core.batch import Event
+from tillroll.core.batch import UNNAMED, BatchBuilder, Event
 from tillroll.core.definition import define
-from tillroll.core.fold import Counts, batch_codes, fold
+from tillroll.core.fold import Counts, batch_codes, fold, indexes_behind
 from tillroll.core.report import FIVE
 
 HOUR_S = 3_600
@@ -64,3 +64,26 @@ def test_several_open_dimensions_have_a_column_of_numbers_each() -> None:
     assert [list(numbers) for numbers in counts.numbers] == [[0, 0, 1], [0, 0, 0]]
     assert list(counts.counts) == [1, 1, 2]
     assert counts.numbers[0].typecode == array("Q").typecode
+
+
+def test_events_behind_a_datapoint_are_those_whose_text_it_is() -> None:
+    builder = BatchBuilder(("f",))
+    values = ['"1"', "1", "x", "y" * 400, "\u00e4" * 300]
+    for number, value in enumerate(values * 3):
+        builder.add(Event(number * HOUR_S, 0, number * 700, number % 3, f"m{number % 4}"), UNNAMED, number, [value])
+    batch = builder.build()
+    own: list[dict[str, Any]] = [
+        {"by": ["week", "weekday", "f"], "zone": "Europe/Stockholm"},
+        {"by": ["f", "merchant"], "where": {"method": ["PAY_LATER", "SLICE_IT"]}},
+        {"by": ["hour-of-day", "bracket"], "where": {"f": ["x", 1]}, "brackets": [1_000, 2_000]},
+        {"by": []},
+    ]
+    reports = [*FIVE, *(define({"name": "own", **table}).report(1) for table in own)]
+    for report in reports:
+        texts = {report.text_of(event, batch.kept_of(index)) for index, event in enumerate(batch.events())} - {None}
+        assert texts
+        for text in map(str, texts):
+            for datapoint in (text, report.datapoint(text)):
+                assert list(indexes_behind(report, batch, datapoint)) == list(report.indexes_of(batch, datapoint))
+        assert not indexes_behind(report, batch_of([]), next(iter(map(str, texts))))
+        assert not indexes_behind(report, batch, "nothing|like|it") or report.by == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from tillroll.core import kernel
@@ -10,10 +11,10 @@ from tillroll.core.codes import Codes, Numbers
 from tillroll.core.dimension import FIELD_PREFIX, MERCHANT, Open
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tillroll.core.batch import Batch
+    from tillroll.core.dimension import Dimension
     from tillroll.core.report import Condition, Report
 
 _COLUMNS_MAX = 32  # of one call of the kernel; no report alone has half as many
@@ -54,11 +55,27 @@ def _by_condition(reports: Sequence[Report]) -> Iterator[tuple[tuple[Condition, 
 
 def _select(codes: Codes, where: tuple[Condition, ...]) -> Codes:
     """Return the events for which all conditions hold."""
-    masks = [int.from_bytes(each.dimension.mask(codes, each.texts), "little") for each in where]
-    together = masks[0]
-    for mask in masks[1:]:
-        together &= mask
-    return codes.select(kernel.indexes_of(together.to_bytes(len(codes.seconds), "little")))
+    return codes.select(_indexes(codes, where))
+
+
+def _indexes(codes: Codes, wanted: Iterable[tuple[Dimension, frozenset[str]]]) -> array[int]:
+    """Return the indexes (I) of the events that have one of the texts wanted of each dimension."""
+    together = int.from_bytes(b"\1" * len(codes.seconds), "little")
+    for dimension, texts in wanted:
+        together &= int.from_bytes(dimension.mask(codes, texts), "little")
+    return kernel.indexes_of(together.to_bytes(len(codes.seconds), "little"))
+
+
+def indexes_behind(report: Report, batch: Batch, datapoint: str) -> array[int]:
+    """Return the indexes (I) of a batch's events that a datapoint counts. A long one is in full, or its hash."""
+    texts = report.parse(datapoint)
+    if texts is None or report.is_hashed(datapoint):
+        return array("I", report.indexes_of(batch, datapoint))
+    if not len(batch):
+        return array("I")
+    codes, _ = batch_codes(batch, [report])
+    wanted = zip(report.by, (frozenset((text,)) for text in texts), strict=True)
+    return _indexes(codes, [*report.where, *wanted])
 
 
 def _group(reports: Sequence[Report], codes: Codes) -> list[Counts]:

@@ -44,7 +44,7 @@ class ExplainRoute:
         (at,) = find_places(self._state.store, [datapoint])
         (counted,) = self._state.store.get([datapoint])
         events = counted.events
-        traces = list(islice(self._state.store.trace(datapoint), after, after + limit + 1)) if after < events else []
+        traces = list(islice(self._state.store.trace(datapoint, after), limit + 1)) if after < events else []
         found = [{**msgspec.structs.asdict(trace), "event": msgspec.Raw(trace.event)} for trace in traces[:limit]]
         following = str(after + limit) if len(traces) > limit else None
         return {

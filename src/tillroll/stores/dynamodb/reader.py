@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tillroll.core.batch import told
 from tillroll.core.decode import encode_event_of
+from tillroll.core.fold import indexes_behind
 from tillroll.core.query import Aggregate, Row, answer, matches
 from tillroll.core.report import SEPARATOR, Place, Reports
 from tillroll.core.smallest import smallest
@@ -198,7 +199,7 @@ def trace(context: Context, text: str, after: int) -> Procedure[tuple[list[Trace
         refs = [ref for ref in entry.chunks if _may_hold(at, ref)]
         for ref, batch in (yield from require_chunks(context, refs)):
             sources, chunk, folded = list(batch.sources()), f"{ref.log} {ref.number}", number <= upto
-            for index in at.report.indexes_of(batch, text):
+            for index in indexes_behind(at.report, batch, text):
                 name, event = told(batch.identity(index, sources[index])), encode_event_of(batch, index)
                 traces.append(Trace(chunk=chunk, index=index, folded=folded, name=name, event=event))
     return traces, last

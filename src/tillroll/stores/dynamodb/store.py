@@ -158,12 +158,13 @@ class DynamoDBStore:
         """See ports.Foldered."""
         self.client.run(share(self.context, folders))
 
-    def trace(self, datapoint: str) -> Iterator[Trace]:
+    def trace(self, datapoint: str, after: int = 0) -> Iterator[Trace]:
         """See ports.Journal."""
-        after: int | None = 0
-        while after is not None:
-            traces, after = self.client.run(reader.trace(self.context, datapoint, after))
-            yield from traces
+        entry: int | None = 0
+        while entry is not None:
+            traces, entry = self.client.run(reader.trace(self.context, datapoint, entry))
+            yield from traces[after:]
+            after = max(0, after - len(traces))
 
     # The aggregates.
 

@@ -193,16 +193,16 @@ class HttpStore:
                 progress(found["progress"]["done"], found["progress"]["of"])
             time.sleep(_AUDIT_LOOK_S)
 
-    def trace(self, datapoint: str) -> Iterator[Trace]:
+    def trace(self, datapoint: str, after: int = 0) -> Iterator[Trace]:
         """See ports.Journal."""
-        after: str | None = "0"
-        while after is not None:
-            asked = {"datapoint": datapoint, "after": after, "limit": _TRACES}
+        following: str | None = str(after)
+        while following is not None:
+            asked = {"datapoint": datapoint, "after": following, "limit": _TRACES}
             found: _Explained = self._client.request("GET", ["explain"], asked, kind=_Explained).value
             for each in found.purchases:
                 event = bytes(each.event)
                 yield Trace(chunk=each.chunk, index=each.index, folded=each.folded, name=each.name, event=event)
-            after = found.next
+            following = found.next
 
     def fields(self) -> dict[str, Any]:
         """See ports.Served."""

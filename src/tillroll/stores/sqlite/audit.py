@@ -19,6 +19,7 @@ from tillroll.core import chunk, kernel, limits
 from tillroll.core.batch import told
 from tillroll.core.decode import encode_event_of
 from tillroll.core.dimension import MERCHANT
+from tillroll.core.fold import indexes_behind
 from tillroll.core.report import FIVE, Place
 from tillroll.core.versions import Version
 from tillroll.errors import LaterFormatError, StoreError
@@ -442,8 +443,8 @@ def _stand_at(connection: sqlite3.Connection, recount: Recount) -> None:
     write_versions(connection, stand)
 
 
-def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator[Trace]:
-    """Yield the events behind a datapoint, in journal order. Call within a transaction.
+def trace(connection: sqlite3.Connection, at: Place, datapoint: str, after: int) -> Iterator[Trace]:
+    """Yield the events behind a datapoint after so many, in journal order. Call within a transaction.
 
     All chunks are read, so that none that is damaged or missing is passed over.
     """
@@ -456,8 +457,10 @@ def trace(connection: sqlite3.Connection, at: Place, datapoint: str) -> Iterator
         if row.high < low or row.low >= high:
             continue
         batch = row.batch()
-        sources = list(batch.sources())
-        for index in report.indexes_of(batch, datapoint):
+        found = indexes_behind(report, batch, datapoint)
+        left, after = found[after:], max(0, after - len(found))
+        sources = list(batch.sources()) if left else []
+        for index in left:
             yield Trace(
                 chunk=f"events from {row.first}",
                 index=index,

@@ -295,14 +295,14 @@ class SqliteStore:
 
         return Repair(self._writer, self._clock)
 
-    def trace(self, datapoint: str) -> Iterator[Trace]:
+    def trace(self, datapoint: str, after: int = 0) -> Iterator[Trace]:
         """See ports.Journal."""
         from tillroll.stores.sqlite import audit  # noqa: PLC0415 most commands need none
 
         with self._read() as reader:
             at = reader.roster.catalogue.place(datapoint)
             if at is not None:
-                yield from audit.trace(reader.connection, at, datapoint)
+                yield from audit.trace(reader.connection, at, datapoint, after)
 
 
 def open_address(address: str, opening: Opening) -> SqliteStore:
