@@ -6,7 +6,6 @@ import os
 import sqlite3
 import tempfile
 from contextlib import ExitStack, closing, contextmanager, suppress
-from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 _PAGES_AT_ONCE: Final = 8_192
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
+_PART: Final = (".tillroll-copy-", ".part")  # as a copy is called until it is whole, whatever its name will be
 _MAGIC: Final = b"SQLite format 3\0"
 _NAME_A_COPY: Final = "Name what `tillroll backup`, or litestream, made"
 _REMEDY: Final = "Check the disk under it, and copy the store again"
@@ -112,7 +112,7 @@ def _checked(path: Path) -> tuple[int, StoreState | None]:
 @contextmanager
 def _part_of(target: Path) -> Iterator[Path]:
     """Lend the name of a new file beside a target, of which nothing is left unless `_put` has put it in its place."""
-    prefix, suffix = f".{target.name}.", ".part"
+    prefix, suffix = _PART
     descriptor, name = tempfile.mkstemp(suffix, prefix, target.parent)
     os.close(descriptor)
     made = Path(name)
@@ -120,7 +120,7 @@ def _part_of(target: Path) -> Iterator[Path]:
         held.callback(_remove, made)
         with suppress(OSError):  # a network's file system may have no such locks: nothing is removed there
             held.enter_context(locked(made))
-            for left in target.parent.glob(f"{escape(prefix)}*{suffix}"):  # by a process that was killed
+            for left in target.parent.glob(f"{prefix}*{suffix}"):  # by a process that was killed
                 with suppress(OSError), locked(left, wait=False):
                     _remove(left)
         yield made
