@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import pytest
 from tests.contract.memory_queue import MemoryQueue
 
 from tillroll.core.accept import Body, accept
 from tillroll.core.batch import NameKind, Source
+from tillroll.core.bracket_order import read_page
+from tillroll.core.definition import define
 from tillroll.core.kept import Keep
+from tillroll.core.query import Query
 from tillroll.ingest import correction
 from tillroll.ingest.field_watch import FieldWatch
 from tillroll.ingest.take import take
@@ -143,3 +148,34 @@ def test_messages_of_a_queue_have_their_kept_fields(real_bench: Bench) -> None:
     watch = FieldWatch(Keep(["country"]), store)
     Worker(store, queue, 1.0, lambda: NOW_S, fields=watch).run(until_empty=True)
     assert [event.get("country") for event in journaled(store)] == ["SE", "NO", None]
+
+
+@pytest.mark.parametrize("by", [["country"], ["country", "bracket"], ["bracket", "country"], ["day", "country"]])
+@pytest.mark.parametrize("order", ["datapoint", "-events", "bracket"])
+def test_pages_are_whole_where_some_datapoints_stand_under_their_hash(
+    real_bench: Bench, by: list[str], order: str
+) -> None:
+    store = real_bench.open()
+    values = ["a", "=x", "\x1b", *("|" * length for length in (200, 201, 202, 203))]
+    journal(store, *(purchase(at, country=each, amount=at % 3 * 2_000) for at, each in enumerate(values * 3)))
+    store.apply([define({"name": "own", "by": by})])
+    while store.count_some(1.0):
+        pass
+    report = store.catalogue().get("own")
+    assert report is not None
+    if order == "bracket" and "bracket" not in by:
+        return
+    asked: Any = {"order": "datapoint", "brackets_by_amount": True} if order == "bracket" else {"order": order}
+    whole = read_page(store.page, Query(report=report, limit=10_000, **asked)).aggregates
+    assert sum(each.events for each in whole) == 21
+    assert [each for each in whole if each.text is not None]
+    for limit in (1, 2, 5):
+        query = Query(report=report, limit=limit, **asked)
+        found = []
+        for _ in range(len(whole)):
+            page = read_page(store.page, query)
+            found += page.aggregates
+            if page.next is None:
+                break
+            query = msgspec.structs.replace(query, after=page.next)
+        assert found == whole

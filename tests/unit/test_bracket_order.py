@@ -13,15 +13,16 @@ from tests.oracle import REPORTS
 
 from tillroll.core import query as queries
 from tillroll.core.bracket_order import read_page
+from tillroll.core.definition import define
 from tillroll.core.dimension import BRACKETS
 from tillroll.core.limits import METHODS
-from tillroll.core.query import Query, Row, Totals
+from tillroll.core.query import Page, Query, Row, Totals
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tillroll.core.query import Aggregate, Page
+    from tillroll.core.query import Aggregate
 
 
 HOURS = REPORTS["hour-bracket-method"]
@@ -108,3 +109,70 @@ def test_all_brackets_of_an_hour_rise_by_amount() -> None:
     assert [row.datapoint for row in page.aggregates] == [
         f"1970-01-01:01|{bracket}|{method}" for bracket in BRACKETS for method in sorted(METHODS)
     ]
+
+
+def test_page_is_read_in_few_reads_however_many_combinations_stand_before_the_bracket() -> None:
+    table = {
+        "name": "own",
+        "by": ["weekday", "hour-of-day", "bracket", "merchant"],
+        "brackets": [*range(100, 5_100, 100)],
+    }
+    report = define(table).report(1)
+    texts = [report.by[2].texts[at] for at in (0, 7, 50, 3)]  # type: ignore[attr-defined]
+    rows = [
+        Row(0, (day, f"{hour:02}", bracket, f"m{number}"), 1)
+        for day in ("Mon", "Sun")
+        for hour in range(24)
+        for bracket in texts
+        for number in range(hour)
+    ]
+    for wanted, limit in (
+        ({"merchant": frozenset({"nobody"})}, 10),
+        ({}, 10),
+        ({}, 500),
+        ({"weekday": frozenset({"Sun"})}, 7),
+    ):
+        reads = []
+
+        def read(asked: Query) -> Page:
+            reads.append(asked)  # noqa: B023
+            return queries.answer(asked, rows)
+
+        query = Query(report=report, limit=limit, filters=wanted, brackets_by_amount=True)
+        found: list[Aggregate] = []
+        page = Page([], "", None)
+        while page.next is not None:
+            reads.clear()
+            page = read_page(read, query)
+            assert len(reads) <= 2 * 51 + 4
+            found += page.aggregates
+            query = msgspec.structs.replace(query, after=page.next, totals=False)
+        expected = queries.answer(Query(report=report, limit=10_000, filters=wanted), rows).aggregates
+        order = report.by[2].texts  # type: ignore[attr-defined]
+
+        def key(row: Aggregate) -> list[object]:
+            return [order.index(part) if part in order else part for part in row.datapoint.split("|")]  # noqa: B023
+
+        assert found == sorted(expected, key=key)
+
+
+@pytest.mark.parametrize("by", [["field", "bracket"], ["bracket", "field"], ["weekday", "bracket", "field"]])
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_datapoint_under_its_hash_stands_before_the_others(by: list[str], limit: int) -> None:
+    report = define({"name": "own", "by": by}).report(1)
+    values = ["a", "b", *(letter * 1_100 for letter in "xyz")]
+    known = {"weekday": "Mon"}
+    rows = [
+        Row(0, tuple((known | {"field": value, "bracket": bracket})[name] for name in by), 1)
+        for value in values
+        for bracket in BRACKETS
+    ]
+    query = Query(report=report, limit=limit, brackets_by_amount=True)
+    found, totals = read_all(rows, query)
+    assert totals is not None
+    assert len(found) == totals.datapoints == len({row.datapoint for row in found}) == 25
+    hashed = [row.datapoint for row in found if row.text is not None]
+    assert (len(hashed), hashed) == (15, sorted(hashed))
+    assert [row.datapoint for row in found[:15]] == hashed
+    places = [at for row in found[15:] for at, bracket in enumerate(BRACKETS) if bracket in row.datapoint.split("|")]
+    assert places == [*range(5)] * 2 if by[0] == "field" else places == sorted(places)

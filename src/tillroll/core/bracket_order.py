@@ -6,9 +6,8 @@ much more than a page: datapoints that are the same up to their bracket are few.
 
 from __future__ import annotations
 
-from itertools import product
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,12 +18,15 @@ from tillroll.core.report import SEPARATOR
 from tillroll.errors import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from tillroll.core.query import Aggregate, Query
 
     Read = Callable[[Query], Page]  # as Aggregates.page
     Key = tuple[str | int, ...]
+
+_AFTER_SEPARATOR: Final = chr(ord(SEPARATOR) + 1)
+_AFTER_HASHES: Final = "$"  # behind `#`, with which a hash begins, and before all that a closed dimension's texts do
 
 
 def can_order(query: Query) -> bool:
@@ -79,22 +81,41 @@ class _Order:
         self.names = dimensions_of(query)
         closed = _closed(query)
         self.bracket_at = next(at for at, name in enumerate(self.names) if isinstance(closed.get(name), Bracket))
+        self.report = query.report
         self.prefix = query.report.prefix if query.is_whole else ""
         self._ranks = {text: rank for rank, text in enumerate(closed[self.names[self.bracket_at]].texts)}
         after = [closed[name].size for name in self.names[self.bracket_at :] if name in closed]
         self.group_max = prod(after)  # datapoints that are the same up to the bracket
 
     def key(self, datapoint: str) -> Key:
-        """Return what a datapoint is sorted by.
+        """Return what a datapoint is sorted by: one that stands under its hash by that.
 
         Raises:
             KeyError: it has no bracket at its place.
         """
+        if self.is_hashed(datapoint):
+            hashed = datapoint.removeprefix(self.prefix)
+            return (-1, hashed) if self.bracket_at == 0 else (hashed,)
         parts: list[str | int] = [*datapoint.removeprefix(self.prefix).split(SEPARATOR)]
         if len(parts) != len(self.names) or not datapoint.startswith(self.prefix):
             raise KeyError(datapoint)
         parts[self.bracket_at] = self._ranks[str(parts[self.bracket_at])]
         return tuple(parts)
+
+    def is_hashed(self, datapoint: str) -> bool:
+        """Tell whether a datapoint stands under its hash, which comes before all brackets."""
+        return bool(self.prefix) and self.report.is_hashed(datapoint)
+
+    def group(self, datapoint: str) -> Key:
+        """Return what datapoints have in common that are the same up to the bracket."""
+        key = self.key(datapoint)
+        return key if self.is_hashed(datapoint) else key[: self.bracket_at]
+
+    def behind(self, datapoint: str) -> str:
+        """Return the cursor after all that is in the group of a datapoint, where its group is not all."""
+        if self.is_hashed(datapoint):
+            return datapoint
+        return self.prefix + SEPARATOR.join(map(str, self.group(datapoint))) + _AFTER_SEPARATOR
 
     def after(self, query: Query) -> Key | None:
         """Return the key of the query's cursor.
@@ -134,30 +155,50 @@ def _by_group(read: Read, query: Query, order: _Order) -> Page:
 
 
 def _by_bracket(read: Read, query: Query, order: _Order) -> Page:
-    """Read one bracket after the other, each of every value of what stands before it."""
+    """Read a page's worth of groups that are the same up to the bracket, and of one that is larger its brackets."""
     after = order.after(query)
-    first = order.names[: order.bracket_at + 1]
     totals = read(_changed(query, limit=1, after=None)).totals if query.totals else None
     rows: list[Aggregate] = []
-    for values in product(*(_values(query, name) for name in first)):
-        text = SEPARATOR.join([*values, *[""] * (len(order.names) - len(values))])
-        key = order.key(order.prefix + text)[: len(values)]
-        if after is not None and key < after[: len(values)]:
+    start = query.after
+    if query.after is not None and not order.is_hashed(query.after):
+        rows = _of_group(read, query, order, order.group(query.after), after, query.limit + 1)
+        start = order.behind(query.after)
+    while len(rows) <= query.limit and not (start and start == order.prefix + _AFTER_SEPARATOR):
+        page = read(_changed(query, limit=query.limit + 1, after=start, totals=False))
+        whole = page.aggregates
+        if page.next is not None:
+            last = order.group(whole[-1].datapoint)
+            whole = [row for row in whole if order.group(row.datapoint) != last]
+            if not whole:
+                rows += _of_group(read, query, order, last, None, query.limit + 1 - len(rows))
+                break
+            start = order.behind(whole[-1].datapoint)
+        rows += sorted(whole, key=lambda row: order.key(row.datapoint))
+        if page.next is None:
+            break
+    return Page(rows[: query.limit], rows[query.limit - 1].datapoint if len(rows) > query.limit else None, totals)
+
+
+def _of_group(read: Read, query: Query, order: _Order, group: Key, after: Key | None, limit: int) -> list[Aggregate]:
+    """Read the first of a group after a key: one bracket after the other."""
+    names = order.names[: order.bracket_at + 1]
+    rows: list[Aggregate] = []
+    for value in _values(query, names[-1]):
+        texts = (*map(str, group), value)
+        key = order.key(order.prefix + SEPARATOR.join([*texts, *[""] * (len(order.names) - len(texts))]))[: len(names)]
+        if after is not None and key < after[: len(names)]:
             continue
-        within = query.after if after is not None and key == after[: len(values)] else None
-        filters = query.filters | {name: frozenset({value}) for name, value in zip(first, values, strict=True)}
-        limit = query.limit + 1 - len(rows)
-        rows += read(_changed(query, filters=filters, limit=limit, after=within, totals=False)).aggregates
-        if len(rows) > query.limit:
-            return Page(rows[: query.limit], rows[query.limit - 1].datapoint, totals)
-    return Page(rows, None, totals)
+        within = query.after if after is not None and key == after[: len(names)] else order.prefix + _AFTER_HASHES
+        filters = query.filters | {name: frozenset({text}) for name, text in zip(names, texts, strict=True)}
+        rows += read(_changed(query, filters=filters, limit=limit - len(rows), after=within, totals=False)).aggregates
+        if len(rows) >= limit:
+            break
+    return rows
 
 
 def _values(query: Query, name: str) -> Iterator[str]:
-    dimension = _closed(query)[name]
-    texts: Sequence[str] = dimension.texts if isinstance(dimension, Bracket) else sorted(dimension.texts)
     wanted = query.filters.get(name)
-    return (value for value in texts if wanted is None or value in wanted)
+    return (value for value in _closed(query)[name].texts if wanted is None or value in wanted)
 
 
 def _changed(query: Query, **changes: object) -> Query:

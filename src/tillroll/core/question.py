@@ -34,7 +34,7 @@ _SINGLE: Final = ("from", "to", "zone", "order", "limit", "cursor")
 PARAMETERS: Final = (*_SINGLE[:3], "by", *_SINGLE[3:])
 OF_ANSWERS: Final = ("measures", "format", "columns", "bom", "download")
 RESERVED: Final = frozenset((*WINDOWS, *KEYS, *PARAMETERS, *OF_ANSWERS))
-CURSOR_CHARACTERS_MAX: Final = 1_100  # a total and the longest datapoint there is fit
+CURSOR_CHARACTERS_MAX: Final = 5_000  # a total and the longest text fit, which a roll-up by kept fields has
 _SPAN_NAMES: Final = tuple(SPANS)
 _INSTANT: Final = pattern(
     r"(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,9}))?)?"

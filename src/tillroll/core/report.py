@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tillroll.core.batch import Batch, Event
 
 SEPARATOR: Final = "|"
-_DATAPOINT_BYTES_MAX: Final = 1_000  # a longer one stands under its hash: DynamoDB's keys have at most 2,048
+DATAPOINT_BYTES_MAX: Final = 1_000  # a longer one stands under its hash: DynamoDB's keys have at most 2,048
 _HASHED: Final = "#"
 _OPEN: Final = "\0"  # stands for an open dimension's text, which has no such character
 
@@ -115,10 +115,10 @@ class Report(msgspec.Struct, frozen=True, eq=False, dict=True):
 
     def datapoint(self, text: str) -> str:
         """Return a datapoint as it is stored and answered: one that is very long stands under its hash."""
-        if not self.is_own or len(text) * 4 <= _DATAPOINT_BYTES_MAX:
+        if not self.is_own or len(text) * 4 <= DATAPOINT_BYTES_MAX:
             return text
         encoded = text.encode()
-        if len(encoded) <= _DATAPOINT_BYTES_MAX:
+        if len(encoded) <= DATAPOINT_BYTES_MAX:
             return text
         return f"{self.prefix}{_HASHED}{hashlib.sha256(encoded).hexdigest()}"
 

@@ -10,6 +10,7 @@ import threading
 import zlib
 from array import array
 from itertools import count
+from operator import sub
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -145,6 +146,7 @@ class Merchants:
         self._crc_known = 0
         self._new = kernel.Dictionary()  # added and not committed
         self.crc = 0  # of all names, in order
+        self._longest = (-1, 0, 0)  # of which generation, and how many of its texts, is the longest of what length
 
     def begin(self, generation: int, known: int, crc: int) -> None:
         """See what is committed: so many, with this checksum of their names. Call at the start of each transaction.
@@ -171,6 +173,17 @@ class Merchants:
 
     def __len__(self) -> int:
         return self.known + len(self._new)
+
+    def longest_bytes(self) -> int:
+        """Return how many bytes the longest committed text has."""
+        generation, known, longest = self._longest
+        if generation != self._generation:
+            known = longest = 0
+        if known < self.known:
+            ends, _ = self.names.column(known, self.known)
+            longest = max(longest, ends[0], *map(sub, ends[1:], ends[:-1]))
+        self._longest = self._generation, self.known, longest
+        return longest
 
     def find(self, name: str) -> int | None:
         """Return a merchant's number, None when there is none of this name."""
