@@ -209,6 +209,29 @@ def test_more_than_may_wait_is_refused_and_the_rest_goes_on(store: SqliteStore) 
     assert store.status().events == accepted
 
 
+def test_no_small_body_is_refused_for_large_ones_that_wait(store: SqliteStore) -> None:
+    async def main() -> int:
+        intake = GroupCommit(store, time.time, time.perf_counter)
+        blocker = sqlite3.connect(store.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        large = Body(EVENT + b" " * (16 * limits.LINE_BYTES_MAX - len(EVENT)), UNNAMED)
+        futures = [intake.submit(large) for _ in range(limits.WAITING_BYTES_MAX // len(large.data))]
+        # Until the first is being committed, which makes room for another.
+        while intake.depth == len(futures):  # noqa: ASYNC110 the threads tell nobody
+            await asyncio.sleep(0.01)
+        futures.append(intake.submit(large))
+        with pytest.raises(OverloadedError):
+            intake.submit(large)
+        futures.append(intake.submit(Body(EVENT, UNNAMED)))
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        receipts = await asyncio.gather(*futures)
+        await intake.close()
+        return sum(receipt.accepted for receipt in receipts)
+
+    assert asyncio.run(main()) == limits.WAITING_BYTES_MAX // (16 * limits.LINE_BYTES_MAX) + 2
+
+
 def test_a_store_that_fails_fails_the_waiting_and_nothing_later(store: SqliteStore) -> None:
     async def main() -> None:
         intake = GroupCommit(store, time.time, time.perf_counter)

@@ -25,7 +25,7 @@ REQUEST_S_MAX: Final = 30  # from the first byte of a request to its last
 REJECTED_LISTED_MAX: Final = 1_000  # outcomes spelled out in one reply; the counts are always whole
 
 # Ours, on what waits for its commit: past this the server answers 503 rather than grow.
-WAITING_BYTES_MAX: Final = 64 * 2**20
+WAITING_BYTES_MAX: Final = 64 * 2**20  # of bodies up to 1 MiB; and as much of larger ones
 WAITING_REQUESTS_MAX: Final = 10_000
 
 # Ours, on answers.

@@ -97,8 +97,10 @@ class GroupCommit:
         self._waiting: deque[_Waiting] = deque()
         self._large: deque[_Waiting] = deque()
         self._submitted_bytes = 0
+        self._submitted_large_bytes = 0
         self._taken_bytes = 0
         self._taken_large_bytes = 0
+        self._taken_handed_over_bytes = 0
         self._handed_over_bytes = 0  # from the committing thread to that for large bodies
         self._wake = threading.Event()
         self._wake_large = threading.Event()
@@ -134,15 +136,21 @@ class GroupCommit:
         Raises:
             OverloadedError: too much waits already, or the server is closing.
         """
-        size = self._submitted_bytes + self._handed_over_bytes - self._taken_bytes - self._taken_large_bytes
+        is_large = len(body.data) > _LARGE_BYTES
+        if is_large:  # each kind has its own room: who sends large ones takes none from the others
+            size = self._submitted_large_bytes - self._taken_large_bytes
+        else:
+            handed_over = self._handed_over_bytes - self._taken_handed_over_bytes
+            size = self._submitted_bytes - self._taken_bytes + handed_over
         depth = len(self._waiting) + len(self._large)
         if size >= limits.WAITING_BYTES_MAX or depth >= limits.WAITING_REQUESTS_MAX or self._closing:
             raise OverloadedError(depth, size)
-        self._submitted_bytes += len(body.data)
-        if len(body.data) > _LARGE_BYTES:
+        if is_large:
+            self._submitted_large_bytes += len(body.data)
             self._large.append(_Waiting(body, done))
             self._wake_large.set()
             return
+        self._submitted_bytes += len(body.data)
         self._waiting.append(_Waiting(body, done))
         if len(self._waiting) <= 1:  # else whoever made it one has woken the thread, which has not emptied it since
             self._loop.call_soon(self._wake.set)  # once the loop has read whatever came with it: larger groups
@@ -182,7 +190,10 @@ class GroupCommit:
             while self._large:
                 self._committed = True
                 waiting = self._large.popleft()
-                self._taken_large_bytes += len(waiting.body.data)
+                if len(waiting.body.data) > _LARGE_BYTES:
+                    self._taken_large_bytes += len(waiting.body.data)
+                else:
+                    self._taken_handed_over_bytes += len(waiting.body.data)
                 with _switching_often():
                     if waiting.refused is None:
                         self._commit([waiting])
