@@ -249,3 +249,18 @@ def test_days_are_by_the_clocks_of_the_setting(tmp_path: Path) -> None:
     assert local == b"datapoint,amount,average,events\r\n2011-12-04,4285,4285,1\r\n"
     assert b"2011-12-03,4285" in tillroll(*shown).stdout
     assert b"2011-12-03,4285" in tillroll(*shown, "--config", tmp_path / "tillroll.toml", "--zone", "UTC").stdout
+
+
+def test_what_a_kept_field_says_steers_no_terminal(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    line = {"date": "2011-12-03T10:15:30Z", "amount": 4285, "paymentMethod": "SLICE_IT", "merchantId": "m"}
+    events = tmp_path / "events.ndjson"
+    events.write_text(json.dumps(line | {"channel": "A\x9b31mB\x1b]0;t\x07\u202eC"}) + "\n")
+    definition = tmp_path / "reports.toml"
+    definition.write_text('[[reports]]\nname = "own"\nby = ["channel"]\n')
+    tillroll("import", events, "--data", data, TILLROLL_EVENTS_KEEP="channel")
+    tillroll("reports", "apply", definition, "--data", data, TILLROLL_EVENTS_KEEP="channel")
+    for arguments in (["report", "own"], ["report", "own", "--chart"], ["explain", "10-50|SLICE_IT"]):
+        text = tillroll(*arguments, "--data", data).stdout.decode()
+        assert "A\\u009b31mB" in text.replace("\n", ""), text
+        assert not set(text) & set("\x9b\x1b\x07\u202e")

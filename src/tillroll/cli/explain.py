@@ -8,6 +8,7 @@ import typer
 
 from tillroll.cli.options import Json, StoreOptions
 from tillroll.cli.output import console, table, write_json
+from tillroll.core.text import visible
 from tillroll.definitions import find_places
 
 
@@ -31,7 +32,7 @@ def run(
     rows = table("chunk", "event", "known by", "folded", "purchase", right=("event",))
     for trace in traces:
         folded = "yes" if trace.folded else "not yet"
-        rows.add_row(trace.chunk, str(trace.index), trace.name, folded, trace.event.decode())
+        rows.add_row(trace.chunk, str(trace.index), trace.name, folded, visible(trace.event.decode()))
     console().print(f"{datapoint}  {events:,} events  ({at.report.title})")
     if traces:
         console().print(rows)

@@ -18,6 +18,7 @@ from tillroll.core.csv_form import CsvForm
 from tillroll.core.dimension import BRACKETS, HOUR
 from tillroll.core.query import DEFAULT_MEASURES, Aggregate, Query, measured
 from tillroll.core.report import FIVE
+from tillroll.core.text import visible
 from tillroll.definitions import find_readable
 from tillroll.errors import ConfigError, QueryError
 from tillroll.export.parquet import AGGREGATE_MEASURES, write_aggregates
@@ -198,7 +199,7 @@ def _show(store: Store, query: Query, limit: int, measures: Sequence[str]) -> No
     pages = list(read_pages(store.page, query, limit))
     rows = table("datapoint", *measures, right=measures)
     for each in chain.from_iterable(page.aggregates for page in pages):
-        rows.add_row(each.text or each.datapoint, *_cells(each, measures))
+        rows.add_row(visible(each.text or each.datapoint), *_cells(each, measures))
     console().print(rows)
     found = pages[0].totals
     if found is not None:

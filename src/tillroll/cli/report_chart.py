@@ -16,6 +16,7 @@ from tillroll.core.dimension import Bracket
 from tillroll.core.query import Aggregate, Page, Query, measured
 from tillroll.core.report import SEPARATOR
 from tillroll.core.spans import day_text, parse_day
+from tillroll.core.text import visible
 from tillroll.errors import ConfigError
 from tillroll.ports import Store
 
@@ -135,7 +136,9 @@ def _print_bars(
     rows = grid("left", "right", "left", "left")
     for (datapoint, *_), value in zip(aggregates, values, strict=True):
         drawn = Text(bar(value, max(values), width, blocks=blocks), style="cyan")
-        rows.add_row(datapoint, measure_text(measure, value), drawn, sparkline(lines.get(datapoint, []), blocks=blocks))
+        rows.add_row(
+            visible(datapoint), measure_text(measure, value), drawn, sparkline(lines.get(datapoint, []), blocks=blocks)
+        )
     console.print(rows)
 
 
