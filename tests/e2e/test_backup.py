@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -16,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.command import reports, start, tillroll
+from tests.e2e.command import environment, reports, tillroll
 from tests.e2e.server import Server, post_until_answered
 
 from tillroll.stores.sqlite.schema import MIGRATIONS
@@ -142,46 +143,56 @@ def test_a_copy_that_is_not_whole_is_refused_and_leaves_nothing(tmp_path: Path) 
     assert b"Move its contents away" in tillroll("restore", copy, "--data", left, code=4).stderr
 
 
-def stopped_halfway(target: Path, *arguments: str | Path) -> subprocess.Popen[bytes]:
-    """Start a command that copies to a file, and stop it while it does."""
-    running = start(*arguments)
-    give_up = time.monotonic() + 60
-    while not any(part.stat().st_size for part in target.parent.glob(".*.part")):
-        assert running.poll() is None
-        assert time.monotonic() < give_up
-        time.sleep(0.001)
-    running.send_signal(signal.SIGSTOP)
+# A command that stops itself once it has copied, and has not put the copy in its place.
+HALFWAY = """
+import os, signal, sys
+from tillroll.cli.main import run
+from tillroll.stores.sqlite import backup
+checked = backup._checked
+def stopped(path):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return checked(path)
+backup._checked = stopped
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def stopped_halfway(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start a command that copies, and return it where it has stopped halfway."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", HALFWAY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    os.waitid(os.P_PID, running.pid, os.WSTOPPED)
     return running
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Path:
-    """A store of which a copy takes a moment."""
-    data, file = tmp_path / "large", tmp_path / "large.ndjson"
-    tillroll("generate", file, "--events", "300000", "--days", "300")
-    tillroll("import", file, "--data", data)
+def filled(tmp_path: Path) -> Path:
+    """A store with two purchases."""
+    data = tmp_path / "filled"
+    tillroll("import", "-", "--data", data, stdin=b"\n".join(body(1)))
     return data
 
 
 def test_what_a_killed_copy_left_is_removed_by_the_next_and_what_another_writes_is_not(
-    large: Path, tmp_path: Path
+    filled: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copies" / "copy.db"
     copy.parent.mkdir()
-    killed = stopped_halfway(copy, "backup", copy, "--data", large)
-    tillroll("backup", copy, "--data", large)
+    killed = stopped_halfway("backup", copy, "--data", filled)
+    tillroll("backup", copy, "--data", filled)
     assert len(list(copy.parent.glob(".*.part"))) == 1
     killed.kill()
     killed.communicate()
     tomorrow = copy.with_name("tomorrow.db")
-    tillroll("backup", tomorrow, "--data", large)
+    tillroll("backup", tomorrow, "--data", filled)
     assert set(copy.parent.iterdir()) == {copy, tomorrow}
 
 
-def test_a_copy_is_not_put_over_a_store_that_was_made_meanwhile(large: Path, tmp_path: Path) -> None:
+def test_a_copy_is_not_put_over_a_store_that_was_made_meanwhile(filled: Path, tmp_path: Path) -> None:
     copy, data = tmp_path / "copy.db", tmp_path / "data"
-    tillroll("backup", copy, "--data", large)
-    restoring = stopped_halfway(data / "tillroll.db", "restore", copy, "--data", data)
+    tillroll("backup", copy, "--data", filled)
+    restoring = stopped_halfway("restore", copy, "--data", data)
     server = Server(data, tmp_path)
     server.start()
     try:

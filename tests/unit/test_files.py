@@ -140,5 +140,5 @@ def test_who_reads_and_parses_gives_way_to_who_commits(monkeypatch: pytest.Monke
 
         monkeypatch.setattr(os, "setpriority", refuse)
     with files._ahead((priority() for _ in range(3)), 2) as made:
-        assert list(made) == [min(own + 10, 19) if allowed else own] * 3
+        assert list(made) == [min(own + files._NICE, 19) if allowed else own] * 3
     assert priority() == own

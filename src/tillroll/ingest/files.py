@@ -64,7 +64,7 @@ _PARTED_MAX: Final = 1 << 19  # events of an array whose places are held at once
 _LOOKED_AT: Final = 1_000  # lines, or elements, of which one must be an event
 _LISTED_MAX: Final = 10
 _STOP_S: Final = 0.25
-_NICE: Final = 10  # levels that reading and parsing are below committing
+_NICE: Final = 3  # levels that reading and parsing are below committing
 _Item = TypeVar("_Item")
 Format = Literal["json", "csv"]
 
