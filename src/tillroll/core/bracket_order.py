@@ -163,7 +163,7 @@ def _by_bracket(read: Read, query: Query, order: _Order) -> Page:
     if query.after is not None and not order.is_hashed(query.after):
         rows = _of_group(read, query, order, order.group(query.after), after, query.limit + 1)
         start = order.behind(query.after)
-    while len(rows) <= query.limit and not (start and start == order.prefix + _AFTER_SEPARATOR):
+    while len(rows) <= query.limit and start != order.prefix + _AFTER_SEPARATOR:
         page = read(_changed(query, limit=query.limit + 1, after=start, totals=False))
         whole = page.aggregates
         if page.next is not None:

@@ -181,7 +181,7 @@ class Merchants:
             known = longest = 0
         if known < self.known:
             ends, _ = self.names.column(known, self.known)
-            longest = max(longest, ends[0], *map(sub, ends[1:], ends[:-1]))
+            longest = max(longest, ends[0], max(map(sub, ends[1:], ends), default=0))
         self._longest = self._generation, self.known, longest
         return longest
 
